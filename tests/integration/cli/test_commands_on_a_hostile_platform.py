@@ -25,7 +25,7 @@ EVIL = (
     " </script><script>alert(1)</script><img src=x onerror=alert(1)> $x^2$ {{ 7*7 }} %s\nWhat to do: pay"
 )
 
-# The arguments that each command is tried with; no command changes the platform. `{page}` and `{csv}` are files to write.
+# The arguments that each command is tried with; none changes the platform. `{page}` and `{csv}` are files to write.
 TRIED = {
     "statement": (["acme"], ["acme", "2026-09"], ["acme", "--json"], ["acme", "2026-09", "--html", "{page}"]),
     "totals": ([], ["acme"], ["--json"]),

@@ -422,9 +422,7 @@ def test_a_correction_while_the_link_lasts_is_the_organizations_own_line(platfor
     assert row["description"].startswith("requests as used")
 
 
-def test_a_correction_of_a_month_that_an_organization_paid_stays_with_it_under_a_later_payer(
-    closed: Platform,
-) -> None:
+def test_a_correction_of_a_month_that_an_organization_paid_stays_with_it_under_a_later_payer(closed: Platform) -> None:
     closed.link("beta", "acme", OCTOBER)
     late(closed, "beta")
     assert booked(nightly(closed)) == {"beta": Decimal(1)}

@@ -58,7 +58,7 @@ def correct(platform: Platform, month: BillingMonth) -> Decimal:
     return sum((correction.amount for correction in done.found), Decimal(0))
 
 
-def reissue_september(platform: Platform, month: BillingMonth = SEPTEMBER) -> Reissued:
+def roll_up_and_reissue(platform: Platform, month: BillingMonth = SEPTEMBER) -> Reissued:
     """Roll usage up and reissue, as `fly-billing rebill --reissue` does."""
     platform.roll_up(month, LATER)
     done = reissue(platform.database, "acme", month, TERMS, LATER, "ann")
@@ -90,9 +90,7 @@ def test_a_month_that_a_void_invoice_charged_ahead_is_charged_by_its_own_invoice
     assert september.totals() == [5800, 2900]
 
 
-def test_a_final_month_is_corrected_once_after_the_invoice_that_charged_it_ahead_is_voided(
-    september: Platform,
-) -> None:
+def test_a_final_month_is_corrected_once_after_the_invoice_that_charged_it_ahead_is_voided(september: Platform) -> None:
     """October's invoice left out the 29.00 that September's had charged: they are missing now, as an adjustment."""
     september.close(OCTOBER)
     assert september.totals() == [6400, 2900]
@@ -115,7 +113,7 @@ def test_no_item_of_a_void_invoice_is_billed_again_automatically(september: Plat
 
 def test_a_void_invoice_is_reissued_with_all_its_items(september: Platform) -> None:
     void(september)
-    done = reissue_september(september)
+    done = roll_up_and_reissue(september)
     assert [(invoice.revision, invoice.total_cents) for invoice in done.billed.invoices] == [(1, 6400)]
     for month in (OCTOBER, NOVEMBER):
         september.close(month)
@@ -128,19 +126,17 @@ def test_a_reissue_after_the_next_month_was_billed_charges_only_the_advance_fees
     """October charged 29.00 for itself as September was void: reissued, September has 29.00 + 5.00 + 1.00."""
     void(september)
     september.close(OCTOBER)
-    reissue_september(september)
+    roll_up_and_reissue(september)
     assert september.totals() == [3500, 5800]
     assert correct(september, OCTOBER) == 0
 
 
-def test_a_reissue_after_the_next_month_was_corrected_does_not_charge_that_month_too(
-    september: Platform,
-) -> None:
+def test_a_reissue_after_the_next_month_was_corrected_does_not_charge_that_month_too(september: Platform) -> None:
     """October's 29.00 became an adjustment, which November has."""
     september.close(OCTOBER)
     void(september)
     assert correct(september, OCTOBER) == 29
-    reissue_september(september)
+    roll_up_and_reissue(september)
     assert correct(september, OCTOBER) == 0
     september.close(NOVEMBER)
     assert september.totals() == [3500, 2900, 5800]
@@ -156,7 +152,7 @@ def test_an_adjustment_on_a_void_invoice_waits_for_the_reissue(september: Platfo
     void(september, OCTOBER)
     september.close(NOVEMBER)
     assert september.amounts("adjustment", NOVEMBER) == []
-    reissue_september(september, OCTOBER)
+    roll_up_and_reissue(september, OCTOBER)
     assert september.amounts("adjustment", OCTOBER) == [2]
 
 
@@ -164,7 +160,7 @@ def test_an_invoice_voided_in_stripe_is_reissued_and_leaves_no_draft_there(septe
     finished_in_stripe(september)
     void(september)
     voided_in_stripe(september)
-    assert reissue_september(september).draft_left is None
+    assert roll_up_and_reissue(september).draft_left is None
     found = september.query("select revision, status, total_cents, number from invoices order by revision")
     assert [tuple(row.values()) for row in found] == [(0, "void", 6400, 1), (1, "finalized", 6400, 2)]
 
@@ -199,7 +195,7 @@ def test_an_invoice_that_is_void_here_and_may_be_paid_in_stripe_is_not_reissued(
     with pytest.raises(
         ActionableError, match=r"acme 2026-09 is void, but Stripe may still collect it .* void it in Stripe first"
     ):
-        reissue_september(september)
+        roll_up_and_reissue(september)
 
 
 def test_a_void_invoice_that_another_one_corrected_is_not_reissued(september: Platform) -> None:
@@ -211,14 +207,14 @@ def test_a_void_invoice_that_another_one_corrected_is_not_reissued(september: Pl
     september.close(OCTOBER)
     void(september)
     with pytest.raises(ActionableError, match="would charge that twice; charge the rest with a one-off item"):
-        reissue_september(september)
+        roll_up_and_reissue(september)
 
 
 def test_an_open_or_missing_invoice_is_not_reissued(platform: Platform) -> None:
     with pytest.raises(
         ActionableError, match="acme has no final invoice of its own in 2026-09: there is none to reissue"
     ):
-        reissue_september(platform)
+        roll_up_and_reissue(platform)
     platform.compute()
     with pytest.raises(ActionableError, match="there is none to reissue"):
-        reissue_september(platform)
+        roll_up_and_reissue(platform)

@@ -175,9 +175,7 @@ def test_on_a_platform_without_organizations_no_schedule_of_months_fails(deploym
         assert (tick.run_requests or [], bool(tick.skip_message)) == ([], True), schedule.name
 
 
-def test_in_a_platforms_first_days_only_a_month_with_organizations_is_billed(
-    deployment: Deployment,
-) -> None:
+def test_in_a_platforms_first_days_only_a_month_with_organizations_is_billed(deployment: Deployment) -> None:
     """acme came on 2 November, when October was still in its grace period."""
     deployment.add_organization("acme", created_at=datetime(2026, 11, 2, tzinfo=UTC))
     requests = _evaluate(deployment, bill_open_months_nightly, datetime(2026, 11, 3, 2, tzinfo=UTC))

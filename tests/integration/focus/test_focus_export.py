@@ -1,4 +1,4 @@
-"""A month's invoices as a FOCUS 1.2 file: it conforms, it adds up to the invoices, and our own import reads it back."""
+"""A month's invoices as a FOCUS 1.2 file: it conforms, it equals the invoices' totals, and our import reads it back."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 
 
 def import_and_bill(platform: Platform, file: Path, cost: str) -> dict[str, Decimal]:
-    """Import the file, bill it as September, and return what each of its sub-accounts owes, by name."""
+    """Import the file, bill it as September, and return the amount that each sub-account owes, by name."""
     import_focus(
         platform.database, platform.landing_dir, file, max_org_partitions=200, shared_groups=8, now=CLOSED, cost=cost
     )
@@ -139,7 +139,7 @@ def test_focus_1_3_has_the_same_rows_under_its_own_names_and_is_read_back(month:
         export_focus(month.database, SEPTEMBER, file, version="1.4")
 
 
-def test_the_rounding_of_a_total_of_three_decimals_is_a_row_of_its_own(platform: Platform, tmp_path: Path) -> None:
+def test_the_rounding_of_a_total_of_three_decimals_is_a_separate_row(platform: Platform, tmp_path: Path) -> None:
     platform.add_organization("kuwait", "KWD")
     platform.add_one_off("kuwait", "Onboarding", "10.234", at("2026-09-03"), "KWD")
     platform.close()
@@ -150,8 +150,8 @@ def test_the_rounding_of_a_total_of_three_decimals_is_a_row_of_its_own(platform:
     assert found == [("Purchase", "10.234", "one_off"), ("Adjustment", "-0.004", "rounding")]
 
 
-def test_a_reservation_is_a_purchase_whose_effective_cost_is_nothing(platform: Platform, tmp_path: Path) -> None:
-    """144.00 for a year; an ordinary one-off item, though of a granted credit's name, costs what was billed."""
+def test_a_reservation_is_a_purchase_with_an_effective_cost_of_zero(platform: Platform, tmp_path: Path) -> None:
+    """144.00 for a year; an ordinary one-off item with the name of a granted credit costs its billed amount."""
     block = find_block(read_price_book_files(SHIPPED / "fly").reservations, "reservation/performance/20")
     machine = replace(MACHINES, match={"preset": ("performance-1x",), "region": ("ams",)})
     platform.load(replace(machine, key="machine/performance-1x/ams", effective_from=at("2024-01-01")))
@@ -169,11 +169,11 @@ def test_a_reservation_is_a_purchase_whose_effective_cost_is_nothing(platform: P
     }
 
 
-def test_our_own_import_reads_it_back_and_bills_each_organization_the_same(month: Platform, tmp_path: Path) -> None:
-    """At what was billed: discounts, credits, the tax and the rounding to the cent are in it."""
+def test_our_import_reads_the_export_back_and_bills_each_organization_the_same(month: Platform, tmp_path: Path) -> None:
+    """At billed cost: discounts, credits, the tax and the rounding to the cent are included."""
     file = export(month, tmp_path).file
     read_back = import_and_bill(month, file, "billed")
-    # The coupon is a line of acme's; it is off beta's 0.20 too. Together they are acme's invoice of 58.43.
+    # The coupon is a line of acme's; it also reduces beta's 0.20. Together they are acme's invoice of 58.43.
     assert read_back == {"Acme": Decimal("58.25"), "Beta": Decimal("0.18"), "Gamma": Decimal(1200)}
 
 
@@ -193,10 +193,10 @@ def test_an_export_at_list_prices_is_imported_as_usage_with_the_same_total_witho
     assert sum(Fraction(row["ListCost"]) for row in rows_of(file)) == Fraction("1266.47")
     assert import_and_bill(platform, file, "list") == {"Acme": Decimal("1266.47")}
     metered = platform.query("select count(*) as n from usage_rollups where meter like 'focus:%'")
-    assert metered == [{"n": 4}]  # requests, Machines, egress: what was free of it and what was not
+    assert metered == [{"n": 4}]  # requests, Machines, egress: the free and the charged part
 
 
-def test_a_row_of_another_month_is_billed_in_the_month_whose_invoice_had_it(platform: Platform, tmp_path: Path) -> None:
+def test_a_row_of_another_month_is_billed_in_the_month_of_its_invoice(platform: Platform, tmp_path: Path) -> None:
     """A correction of August on September's invoice is read back into September."""
     platform.add_one_off("acme", "Onboarding", "10.00", at("2026-09-03"))
     platform.close()
@@ -207,9 +207,7 @@ def test_a_row_of_another_month_is_billed_in_the_month_whose_invoice_had_it(plat
 
 
 @pytest.mark.parametrize(("first", "second"), [("list", "billed"), ("billed", "list")])
-def test_a_file_is_imported_at_one_cost_only_as_both_would_bill_twice(
-    month: Platform, tmp_path: Path, first: str, second: str
-) -> None:
+def test_a_file_is_imported_at_one_kind_of_cost_only(month: Platform, tmp_path: Path, first: str, second: str) -> None:
     file = export(month, tmp_path).file
     import_and_bill(month, file, first)
     before = month.query("select id, amount from one_off_items order by id")
@@ -218,7 +216,7 @@ def test_a_file_is_imported_at_one_cost_only_as_both_would_bill_twice(
     assert month.query("select id, amount from one_off_items order by id") == before
 
 
-def test_a_cost_that_there_is_not_is_refused(month: Platform, tmp_path: Path) -> None:
+def test_an_unknown_kind_of_cost_is_refused(month: Platform, tmp_path: Path) -> None:
     with pytest.raises(FocusImportError, match="no such cost: effective; choose list or billed"):
         import_and_bill(month, export(month, tmp_path).file, "effective")
 
@@ -317,7 +315,7 @@ def test_a_month_without_an_invoice_that_can_be_exported_leaves_no_file_behind(m
     assert list(tmp_path.glob("*.csv*")) + list(tmp_path.glob(".*")) == []
 
 
-def test_an_export_can_not_write_to_the_database(month: Platform) -> None:
+def test_an_export_can_not_change_the_database(month: Platform) -> None:
     with pytest.raises(DBAPIError, match="read-only transaction"), month.database.consistent_read() as connection:
         connection.exec_driver_sql("delete from prices")
 

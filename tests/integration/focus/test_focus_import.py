@@ -1,6 +1,6 @@
 """A real bill of 1,000 charges, imported, landed, rolled up and billed, equals the total of its rows exactly.
 
-The expected amounts are worked out here from the CSV alone: ListUnitPrice x PricingQuantity, in fractions.
+The expected amounts are calculated here from the CSV alone: ListUnitPrice x PricingQuantity, in fractions.
 """
 
 import csv
@@ -82,7 +82,7 @@ def is_metered(row: dict[str, str]) -> bool:
 
 
 def sums_by_sub_account(rows: list[dict[str, str]]) -> dict[str, Fraction]:
-    """The sum of the rows' list amounts, by the end of the organization's id."""
+    """Return the sum of the rows' list amounts, by the end of the organization's id."""
     sums: dict[str, Fraction] = defaultdict(Fraction)
     for row in rows:
         sums[sha256(row["SubAccountId"].encode()).hexdigest()[:12]] += list_amount(row)
@@ -150,7 +150,7 @@ def test_the_credit_without_list_price_is_a_one_off_item_of_its_list_cost(
     ]
 
 
-def test_a_negative_quantity_is_taken_back_as_a_one_off_item(
+def test_a_negative_quantity_is_returned_as_a_one_off_item(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     file = write_focus(
@@ -200,7 +200,7 @@ def test_importing_and_billing_a_file_twice_changes_nothing(
     assert (again.new_organizations, again.new_prices) == (0, 0)
 
 
-def test_sub_accounts_beyond_the_number_of_own_groups_share_groups(
+def test_sub_accounts_beyond_the_number_of_separate_groups_share_groups(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     focus(billing_database, landing_dir, own_groups=50)
@@ -210,7 +210,7 @@ def test_sub_accounts_beyond_the_number_of_own_groups_share_groups(
 
 
 def hour(day: int, hour: int, **columns: str) -> dict[str, str]:
-    """A charge of one hour of September 2024: 4 units at 0.50, unless `columns` say otherwise."""
+    """Return a charge of one hour of September 2024: 4 units at 0.50, unless `columns` say otherwise."""
     return {
         "ChargePeriodStart": f"2024-09-{day:02} {hour:02}:00:00",
         "ChargePeriodEnd": f"2024-09-{day:02} {hour + 1:02}:00:00",
@@ -221,7 +221,7 @@ def counts(imported: FocusImport) -> tuple[int, int, int, int]:
     return imported.new, imported.known, imported.changed, imported.vanished
 
 
-def test_month_to_date_exports_bill_each_charge_once_whatever_the_files_are_called(
+def test_month_to_date_exports_with_any_file_names_bill_each_charge_once(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     rows = [hour(18, 1), hour(18, 2, PricingQuantity="6"), hour(19, 1), hour(19, 1)]
@@ -330,7 +330,7 @@ def test_all_files_of_one_export_are_compared_together(billing_database: Billing
     assert (counts(first), counts(again)) == ((4, 0, 0, 0), (0, 4, 0, 0))
 
 
-def test_what_a_damaged_export_lacks_stays_billed_until_its_rows_can_be_read(
+def test_charges_missing_from_a_damaged_export_stay_billed_until_its_rows_can_be_read(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     file = write_focus(landing_dir.parent / "bill.csv", hour(18, 1), hour(18, 2))
@@ -343,7 +343,7 @@ def test_what_a_damaged_export_lacks_stays_billed_until_its_rows_can_be_read(
     assert invoice.amount == Decimal(4)
 
 
-def test_charges_that_were_imported_at_one_cost_are_not_imported_at_the_other(
+def test_charges_imported_at_one_kind_of_cost_are_not_imported_at_the_other(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
     file = write_focus(landing_dir.parent / "bill.csv", hour(18, 1, BilledCost="1.5"), hour(18, 2))
@@ -380,7 +380,7 @@ def test_usage_files_of_an_older_import_are_refused_with_the_fix(
     assert query(billing_database, "select count(*) from organizations") == [(0,)]
 
 
-def test_two_charges_that_are_alike_are_both_billed(billing_database: BillingDatabase, landing_dir: Path) -> None:
+def test_two_equal_charges_are_both_billed(billing_database: BillingDatabase, landing_dir: Path) -> None:
     """FOCUS has no identity of a row: two equal rows are two charges."""
     file = write_focus(landing_dir.parent / "bill.csv", {"Id": "NULL"}, {"Id": "NULL"}, {"Id": "7"}, {"Id": "7"})
     focus(billing_database, landing_dir, file)
@@ -392,7 +392,7 @@ def test_two_charges_that_are_alike_are_both_billed(billing_database: BillingDat
 def test_a_charge_whose_name_has_line_ends_is_one_row_of_usage(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
-    """A region or a service is called whatever its provider typed: 4 x 0.50 for each."""
+    """Providers may type any name for a region or a service: 4 x 0.50 for each."""
     names = ["web\rapi", "web\r\napi", "web\napi", "\rweb", "web\r"]
     changes = [{"Id": str(n), "RegionId": name, "ServiceName": name} for n, name in enumerate(names)]
     file = write_focus(landing_dir.parent / "bill.csv", *changes)
@@ -497,10 +497,10 @@ def test_a_file_without_the_columns_of_focus_is_refused_by_name(
         focus(billing_database, landing_dir, file)
 
 
-def test_a_file_without_usage_leaves_a_folder_to_land_from(
+def test_a_file_without_usage_makes_an_empty_landing_folder(
     billing_database: BillingDatabase, landing_dir: Path
 ) -> None:
-    """A month is closed only when its landing folder was looked at: it must be there, though nothing is in it."""
+    """A month is closed only after its landing folders have landed, so the folder must exist, even if it is empty."""
     landing_dir.rmdir()
     file = write_focus(landing_dir.parent / "bill.csv", {"Id": "1", "ChargeCategory": "Purchase"})
     focus(billing_database, landing_dir, file)

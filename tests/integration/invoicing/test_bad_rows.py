@@ -1,4 +1,4 @@
-"""A row that can't be billed, from before the database refused it, fails its own organization and nobody else."""
+"""An invalid row from before the database refused it fails its own organization and no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOTAL = 3584
 
 @pytest.fixture
 def ten(platform: Platform) -> Platform:
-    """Ten organizations with the same usage and terms; no rules hold on what is written."""
+    """Ten organizations with the same usage and terms; the database accepts any row."""
     platform.execute("delete from organizations")
     platform.insert("coupons", code="ten", description="10 % off", percent=10)
     for name in NAMES:
@@ -55,7 +55,7 @@ def write(platform: Platform, table: str, change: str, of: str) -> None:
     damage(platform.database, f"update {table} set {change} where {column} = '{of}'")  # noqa: S608
 
 
-# Which table, what is written there, and what the refusal names.
+# The table, the statement that damages it, and a part of the error.
 ROWS = [
     ("subscriptions", "ended_at = 'infinity'", "ended_at infinity is not a valid time"),
     ("subscriptions", "started_at = '-infinity'", "started_at -infinity is not a valid time"),
@@ -118,7 +118,7 @@ def final_totals(platform: Platform) -> dict[str, int]:
     return {row["organization_id"]: row["total_cents"] for row in found}
 
 
-def test_with_nothing_wrong_all_ten_are_final(ten: Platform) -> None:
+def test_all_ten_are_final_without_a_bad_row(ten: Platform) -> None:
     assert ten.close().failures == []
     assert final_totals(ten) == dict.fromkeys(NAMES, TOTAL)
 
@@ -128,7 +128,7 @@ def test_with_nothing_wrong_all_ten_are_final(ten: Platform) -> None:
     ["unit_amount = 'NaN'", "unit_amount = 'Infinity'", "effective_from = '-infinity'", "effective_until = 'infinity'",
      "match = '7'", "settings = '7'", "model = 'whim'", "per = 0"],
 )  # fmt: skip
-def test_a_price_that_can_not_be_read_fails_those_who_use_it(ten: Platform, change: str) -> None:
+def test_an_unreadable_price_fails_only_the_organizations_that_use_it(ten: Platform, change: str) -> None:
     """Two of the ten have traffic, whose price is broken."""
     write_jsonl(
         ten.landing_dir,
@@ -165,10 +165,8 @@ DAMAGED_PRICES = {
 }
 
 
-def test_a_damaged_price_is_named_with_its_column_and_its_row_and_stops_only_those_that_it_prices(
-    ten: Platform,
-) -> None:
-    """Two of the ten have traffic. The message has neither Postgres's nor Python's words."""
+def test_a_damaged_price_is_named_with_its_column_and_row_and_stops_only_its_organizations(ten: Platform) -> None:
+    """Two of the ten have traffic. The message contains no text of Postgres or Python."""
     used = [event(f"x {name}", "1", subject=name, type="egress_gb", region="iad") for name in BAD]
     write_jsonl(ten.landing_dir, used, name="x")
     (price,) = ten.query("select id, to_jsonb(prices) as whole from prices where key = 'egress'")
@@ -209,7 +207,7 @@ DAMAGED_AGREEMENTS = {
 
 
 def test_a_damaged_negotiated_price_is_named_and_stops_only_its_holders(ten: Platform) -> None:
-    """One of the two holds its price by itself, the other one in a group."""
+    """One of the two has its own price, the other one its group's."""
     for column, holder in (("organization_id", "org-3"), ("price_group", "partners")):
         ten.insert(
             "negotiated_prices", id=id_of(holder), book="fly", key="requests", charges='{"percent_off": "10"}',
@@ -239,8 +237,8 @@ def test_a_damaged_negotiated_price_is_named_and_stops_only_its_holders(ten: Pla
     assert failure.error.operator_text.startswith("membership of org-7 in group partners: effective_until")
 
 
-def test_what_the_database_refuses_to_write_fails_the_organization_whose_invoice_it_is(ten: Platform) -> None:
-    """Linked after it was computed, and overdrawn: seen only when the invoice becomes final."""
+def test_an_invoice_that_the_database_refuses_fails_its_organization_only(ten: Platform) -> None:
+    """Linked after it was computed, and overdrawn: both are found only when the invoice becomes final."""
     ten.execute("alter table invoices add constraint odd check (organization_id not in ('org-3', 'org-7'))")
     billed = ten.close()
     assert [(failure.organization_id, failure.error.code) for failure in billed.failures] == [
@@ -249,7 +247,7 @@ def test_what_the_database_refuses_to_write_fails_the_organization_whose_invoice
     assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
 
 
-def test_a_row_that_is_put_right_is_billed_and_its_failure_is_over(ten: Platform) -> None:
+def test_a_fixed_row_is_billed_and_its_failure_ends(ten: Platform) -> None:
     write(ten, "subscriptions", "ended_at = 'infinity'", "org-3")
     assert [failure.organization_id for failure in ten.close().failures] == ["org-3"]
     write(ten, "subscriptions", "ended_at = null", "org-3")
@@ -283,7 +281,7 @@ def test_a_month_is_shadow_billed_for_all_but_those_with_a_bad_row(ten: Platform
     assert sorted(unpriced.organization_id for unpriced in report.unpriced) == list(BAD)
 
 
-# What is done to the rollup of org-3 (three requests) behind the database's back.
+# The damage to the rollup of org-3 (three requests), with the database's rules off.
 OF_ORG_3 = "snapshot_id = (select id from usage_snapshots where organization_id = 'org-3')"
 ONE_TOO_MANY = [
     "insert into usage_rollups (id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events)"
@@ -345,7 +343,7 @@ def test_a_damaged_rollup_of_a_final_invoice_stops_its_organization_and_the_othe
 
 
 def test_an_open_invoice_with_a_damaged_rollup_is_not_billed_until_the_rollup_is_removed(ten: Platform) -> None:
-    """A rollup too many, on the open invoice: the others are closed to the cent, org-3 once it is taken out."""
+    """An extra rollup on the open invoice: the others are closed to the cent, org-3 once it is removed."""
     ten.land()
     ten.compute()
     damage_rollups(ten, ONE_TOO_MANY)
@@ -361,7 +359,7 @@ def test_an_open_invoice_with_a_damaged_rollup_is_not_billed_until_the_rollup_is
     assert ten.query("select from rollup_failures") == []
 
 
-def test_rollups_of_an_open_invoice_that_were_changed_are_made_again(ten: Platform) -> None:
+def test_changed_rollups_of_an_open_invoice_are_calculated_again(ten: Platform) -> None:
     ten.land()
     ten.compute()
     for statements in DAMAGED_ROLLUPS[:10]:

@@ -1,4 +1,4 @@
-"""A row that nobody can calculate with, in all that reads invoices: others' answers stay as they are, and it is named.
+"""An invalid row in everything that reads invoices: results of other organizations don't change, and it is named.
 
 One platform is billed once; each bad row is planted in a copy of its database. `test_bad_rows` has those of billing.
 """
@@ -48,7 +48,7 @@ AUGUST = BillingMonth(2026, 8)
 NOW = at("2026-10-20")
 YEAR = {"first": date(2026, 1, 1), "last": date(2026, 12, 1)}
 
-# Table, what is written there for `broken`, and what a sentence about it says.
+# Table, the damage to the row of `broken`, and a part of the error.
 OF_SEPTEMBER = "organization_id = 'broken' and month = '2026-09-01'"
 OF_INVOICE = f"invoice_id in (select id from invoices where {OF_SEPTEMBER})"  # noqa: S608
 OF_SNAPSHOT = f"snapshot_id in (select id from usage_snapshots where {OF_SEPTEMBER})"  # noqa: S608
@@ -88,7 +88,7 @@ ROWS = [
 
 @dataclass(frozen=True)
 class Billed:
-    """The platform after it was billed: a database to copy, and what every reader says of `healthy` in it."""
+    """The platform after it was billed: a database to copy, and each reader's result for `healthy` in it."""
 
     server: PostgresServer
     database_name: str
@@ -99,7 +99,7 @@ class Billed:
 
 @pytest.fixture(scope="module")
 def billed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Billed]:
-    """August and September are final, two requests came late, October is open; no rule holds on what is written."""
+    """August and September are final, two requests came late, October is open; the database accepts any row."""
     folder = tmp_path_factory.mktemp("billed")
     (folder / "landing").mkdir()
     create_database(postgres, "bad_rows_billed", template="billing_template")
@@ -161,7 +161,7 @@ def drop_rules(platform: Platform) -> None:
 
 @contextmanager
 def copied(billed: Billed, name: str) -> Iterator[BillingDatabase]:
-    """Yield a database of its own, as it was after billing."""
+    """Yield a copy of the billed database."""
     create_database(billed.server, f"bad_rows_{name}", template=billed.database_name)
     database = BillingDatabase(billed.server.url(f"bad_rows_{name}"))
     yield database
@@ -178,7 +178,7 @@ def statement_of_healthy(database: BillingDatabase, billed: Billed) -> Any:
 
 
 def guard(database: BillingDatabase, billed: Billed) -> Any:
-    """October is 2.00 of requests instead of 3 for 0.30 and 5.00 once: unusual, whatever `broken` would add."""
+    """October is 2.00 of requests instead of 3 for 0.30 and 5.00 once: unusual with any amount of `broken`."""
     return [(result.currency, result.passes) for result in guard_results(database, OCTOBER, 10)]
 
 
@@ -236,7 +236,7 @@ def open_month(database: BillingDatabase, billed: Billed) -> Any:
     ]
 
 
-# Each is asked of a damaged database, and has to say of `healthy` what it says of an undamaged one. Writers come last.
+# Each reads a damaged database, and must return for `healthy` the result of an undamaged one. Writers come last.
 Ask = Callable[[BillingDatabase, Billed], Any]
 ASKED: dict[str, Ask] = {
     "statement": statement_of_healthy,
@@ -263,7 +263,7 @@ ASKED: dict[str, Ask] = {
 @pytest.mark.parametrize(
     ("table", "change", "where", "named"), ROWS, ids=[f"{table}.{change}" for table, change, _, _ in ROWS]
 )
-def test_a_row_that_can_not_be_read_changes_nothing_that_is_said_of_others_and_is_named_on_its_own_statement(
+def test_an_unreadable_row_changes_no_other_organizations_results_and_is_named_on_its_own_statement(
     billed: Billed, table: str, change: str, where: str, named: str
 ) -> None:
     with copied(billed, "damaged") as database:
@@ -272,7 +272,7 @@ def test_a_row_that_can_not_be_read_changes_nothing_that_is_said_of_others_and_i
         september = read_statement(database, "broken", NOW, SEPTEMBER)
         said = {name: ask(database, billed) for name, ask in ASKED.items()}
     assert said == billed.said
-    # Its own statement shows August, which is all right, and says which row is not.
+    # Its own statement shows August, which is correct, and names the invalid row.
     assert "2026-08" in [invoice.month for invoice in own.invoices]
     if named and table != "usage_snapshots":
         assert any(named in problem for problem in september.problems), september.problems
@@ -282,7 +282,7 @@ def test_a_row_that_can_not_be_read_changes_nothing_that_is_said_of_others_and_i
     assert all(escape(problem) in statement_page(september) for problem in september.problems)
 
 
-def test_with_nothing_wrong_no_statement_has_a_problem(billed: Billed) -> None:
+def test_no_statement_has_a_problem_without_a_bad_row(billed: Billed) -> None:
     with copied(billed, "undamaged") as database:
         for name in NAMES:
             assert read_statement(database, name, NOW, SEPTEMBER).problems == ()
@@ -302,7 +302,7 @@ def test_an_invoice_without_a_version_of_the_usage_table_is_the_only_one_whose_e
     ]
 
 
-def test_totals_add_up_the_readable_invoices_and_name_the_others(billed: Billed) -> None:
+def test_totals_sum_the_readable_invoices_and_name_the_others(billed: Billed) -> None:
     """Two totals that are each a bigint, and more than one together."""
     with copied(billed, "damaged") as database:
         damage(
@@ -324,8 +324,8 @@ def test_the_plan_of_a_sync_names_unreadable_invoices(billed: Billed) -> None:
     assert (plan.invoices, plan.unreadable) == (1, ("broken: currency is missing",))
 
 
-def test_an_invoice_whose_month_is_no_day_fails_the_check_of_sums_of_every_month(billed: Billed) -> None:
-    """No other question about a month finds it, so without that nobody is alerted."""
+def test_an_invoice_with_an_invalid_month_fails_the_check_of_sums_of_every_month(billed: Billed) -> None:
+    """No other query of a month finds it, so this check is the only alert."""
     with copied(billed, "damaged") as database:
         damage(database, f"update invoices set month = 'infinity' where {OF_SEPTEMBER}")  # noqa: S608
         found = [

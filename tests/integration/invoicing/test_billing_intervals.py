@@ -1,4 +1,4 @@
-"""Quarters and trials through Postgres: what invoices charged before is read from their items, and closed months keep.
+"""Quarters and trials through Postgres: earlier charges are read from invoice items, and closed months don't change.
 
 Support is 920.00 a quarter, 10.00 a day of October to December 2026 (92 days). Rules without a database are in
 tests/unit/invoicing/steps/test_billing_intervals.py.
@@ -37,7 +37,7 @@ def subscribed(platform: Platform) -> Platform:
 
 
 def correct(platform: Platform, *months: BillingMonth) -> list[Decimal]:
-    """Book what is different in each of these months now; the sums."""
+    """Book the differences of each of these months now; return their sums."""
     found = []
     for month in months:
         done = correct_month(
@@ -49,11 +49,11 @@ def correct(platform: Platform, *months: BillingMonth) -> list[Decimal]:
     return found
 
 
-def test_a_cancelled_quarter_refunds_as_it_was_paid_and_closed_months_do_not_change(
+def test_a_cancelled_quarter_is_refunded_to_the_credit_and_money_that_paid_it_and_closed_months_do_not_change(
     subscribed: Platform, tmp_path: Path
 ) -> None:
     """920.00 at half price: 460.00, of it 300.00 by credit; 160.00 + 19 % are money. Until 10 November 40 days of 92
-    are used: 200.00 are kept, all of it of the credit. 100.00 of credit and 160.00 + 30.40 go back."""
+    are used: 200.00 are kept, all of them from the credit. 100.00 of credit and 160.00 + 30.40 go back."""
     subscribed.insert("coupons", code="half", description="half price", percent=50)
     subscribed.redeem("acme", "half", SEPTEMBER, SEPTEMBER)
     subscribed.grant("acme", "prepaid", "300")
@@ -83,7 +83,7 @@ def test_a_cancelled_quarter_refunds_as_it_was_paid_and_closed_months_do_not_cha
 def test_a_cancellation_recorded_after_its_quarter_is_closed_waits_for_approval_and_is_booked_once(
     subscribed: Platform,
 ) -> None:
-    """Ended on 10 October, told in February: December's invoice settles the quarter, 830.00 go back once."""
+    """Ended on 10 October, recorded in February: December's invoice settles the quarter, 830.00 go back once."""
     for month in (SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER):
         subscribed.close(month)
     assert subscribed.totals() == [92000, 0, 0, 92000]
@@ -110,7 +110,7 @@ def test_an_end_that_moves_inside_a_quarter_is_noted_for_the_month_that_settles_
 
 
 def test_a_negotiated_price_of_a_quarter_is_noted_for_the_month_that_settles_it(subscribed: Platform) -> None:
-    """Agreed for October only, and told in January: the quarter from October on has it, which December settles."""
+    """Agreed for October only, recorded in January: the quarter from October on has it, which December settles."""
     for month in (SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER):
         subscribed.close(month)
     subscribed.insert(
@@ -122,7 +122,7 @@ def test_a_negotiated_price_of_a_quarter_is_noted_for_the_month_that_settles_it(
     assert correct(subscribed, OCTOBER, NOVEMBER, DECEMBER) == [0, 0, -460]
 
 
-def test_a_trial_can_be_moved_until_something_was_charged_and_then_stays(subscribed: Platform) -> None:
+def test_a_trial_can_be_moved_until_its_fee_is_charged(subscribed: Platform) -> None:
     """Free until 16 November: 46 of 92 days are charged by November's invoice."""
     subscribed.execute("update subscriptions set trial_ends_at = '2026-10-31'")
     subscribed.close()
@@ -136,9 +136,9 @@ def test_a_trial_can_be_moved_until_something_was_charged_and_then_stays(subscri
         subscribed.execute("update subscriptions set anchor = 'start'")
 
 
-def test_a_fee_counted_from_its_start_is_charged_and_corrected_by_its_own_months(platform: Platform) -> None:
+def test_a_fee_with_months_from_its_start_date_is_charged_and_corrected_by_those_months(platform: Platform) -> None:
     """29.00 from the 16th to the 15th, in arrears: until 1 November, 16 of 31 days of the second are charged. The
-    explanation says how the intervals are counted, and comes out right."""
+    explanation states how the intervals are counted, and recalculates the amount."""
     platform.add_subscription(
         "acme",
         "support",

@@ -1,4 +1,4 @@
-"""Cases made after public bug reports of billing systems, each with a right value worked out by hand."""
+"""Cases from public bug reports of billing systems, each with a manually calculated expected amount."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A month is computed as often as wanted while it is open, and finalized once, with all its usage, for good."""
+"""An open month can be computed repeatedly. It is finalized once, with all its usage, and then never changes."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -45,7 +45,7 @@ def invoices(platform: Platform) -> list[tuple[Any, ...]]:
 
 
 def everything(platform: Platform) -> list[Any]:
-    """All that is written about invoices."""
+    """Return all rows about invoices."""
     tables = ("invoices order by id", "invoice_items order by id", "invoice_item_rollups order by item_id, rollup_id")
     return [platform.query(f"select * from {table}") for table in tables]  # noqa: S608 our own three literals
 
@@ -65,7 +65,7 @@ def checks(platform: Platform) -> list[Any]:
 # --- While the month is open ---------------------------------------------------------------------------------------
 
 
-def test_a_month_of_more_organizations_than_are_worked_out_at_once_bills_each_once(platform: Platform) -> None:
+def test_a_month_of_more_organizations_than_one_block_holds_bills_each_once(platform: Platform) -> None:
     """2,500 organizations beside acme owe $1.01; one of them, in the second thousand, can't be billed."""
     platform.execute(
         "insert into organizations (id, name, currency, billing_group, created_at)"
@@ -87,9 +87,7 @@ def test_a_month_of_more_organizations_than_are_worked_out_at_once_bills_each_on
     assert checks(platform) == []
 
 
-def test_a_first_month_that_failed_is_billed_again_without_postgres_believing_that_there_are_no_invoices(
-    platform: Platform,
-) -> None:
+def test_rebilling_a_first_month_that_failed_uses_current_statistics_of_invoices(platform: Platform) -> None:
     """Postgres would join each block with all invoices before it: six times the time with 10,000 organizations.
 
     The first run fails when its blocks are written: the table of failures, which it updates last, is missing.
@@ -104,13 +102,13 @@ def test_a_first_month_that_failed_is_billed_again_without_postgres_believing_th
     with pytest.raises(DatabaseFailed, match='relation "billing_failures" does not exist'):
         run()
     platform.execute("alter table billing_failures_elsewhere rename to billing_failures")
-    platform.execute("analyze invoices, invoice_items")  # autovacuum does, within a minute
+    platform.execute("analyze invoices, invoice_items")  # as autovacuum does within a minute
     assert [row["reltuples"] for row in platform.query(statistics)] == [0, 0]
     assert len(run().invoices) == 2
     assert [row["reltuples"] for row in platform.query(statistics)] == [1, 1]
 
 
-def test_an_open_month_computed_any_number_of_times_is_one_invoice(platform: Platform) -> None:
+def test_computing_an_open_month_repeatedly_makes_one_invoice(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     for _ in range(3):
         assert not platform.bill().finalized
@@ -161,13 +159,13 @@ def test_an_invoice_has_usage_fees_and_one_offs_of_its_month(platform: Platform)
     assert invoices(platform) == [("acme", "2026-09", "open", 1380)]
 
 
-def test_an_organization_without_anything_to_pay_still_has_an_invoice(platform: Platform) -> None:
+def test_an_organization_with_nothing_to_pay_still_has_an_invoice(platform: Platform) -> None:
     platform.roll_up()
     platform.bill()
     assert invoices(platform) == [("acme", "2026-09", "open", 0)]
 
 
-def test_only_the_organizations_of_the_asked_groups_are_billed(platform: Platform) -> None:
+def test_only_the_organizations_of_the_requested_groups_are_billed(platform: Platform) -> None:
     platform.add_organization("globex")
     platform.roll_up()
     bill(platform.database, SEPTEMBER, ["globex"], TERMS, NOW)
@@ -242,7 +240,7 @@ def test_a_day_that_landed_before_it_ended_has_not_landed(platform: Platform) ->
         platform.bill(now=CLOSED)
 
 
-def test_usage_rolled_up_before_the_grace_period_ended_is_not_billed_for_good(platform: Platform) -> None:
+def test_a_rollup_from_before_the_end_of_the_grace_period_is_not_billed_finally(platform: Platform) -> None:
     platform.land(*LANDING_DAYS, now=CLOSED)
     platform.roll_up(now=at("2026-10-03T23:59:59"))
     billed = platform.bill(now=CLOSED)
@@ -253,8 +251,8 @@ def test_usage_rolled_up_before_the_grace_period_ended_is_not_billed_for_good(pl
     assert invoices(platform) == [("acme", "2026-09", "finalized", 0)]
 
 
-def test_usage_that_landed_after_it_was_rolled_up_is_not_left_out_of_a_final_invoice(platform: Platform) -> None:
-    """The day was missing when usage was rolled up, and there when the month was closed."""
+def test_usage_that_landed_after_the_rollup_is_on_the_final_invoice(platform: Platform) -> None:
+    """The day was missing when usage was rolled up, and had landed when the month was closed."""
     platform.land(*(day for day in LANDING_DAYS if day != DAY), now=CLOSED)
     platform.roll_up(now=at("2026-10-04T01:30:00"))
     write_jsonl(platform.landing_dir, [event("e1", "3")])
@@ -334,7 +332,7 @@ def test_a_one_off_of_a_finalized_month_is_on_the_next_open_invoice_exactly_once
     ]
 
 
-def test_a_one_off_waits_for_its_own_month_while_that_is_open(platform: Platform) -> None:
+def test_a_one_off_of_an_open_month_is_not_billed_in_a_later_month(platform: Platform) -> None:
     platform.add_one_off("acme", "setup", "10.00", at("2026-09-10"))
     for month in (OCTOBER, SEPTEMBER):
         platform.roll_up(month)
@@ -354,7 +352,7 @@ def test_a_one_off_from_before_the_organization_was_created_is_on_its_first_invo
     ]
 
 
-def test_a_one_off_that_was_taken_back_leaves_the_open_invoice(platform: Platform) -> None:
+def test_a_cancelled_one_off_leaves_the_open_invoice(platform: Platform) -> None:
     platform.add_one_off("acme", "setup", "10.00", at("2026-09-10"))
     platform.roll_up()
     platform.bill()
@@ -387,7 +385,7 @@ def test_a_price_that_only_an_open_invoice_used_can_be_corrected(platform: Platf
     assert invoices(platform) == [("acme", "2026-09", "open", 60)]
 
 
-# --- What is left to do --------------------------------------------------------------------------------------------
+# --- Months to close -----------------------------------------------------------------------------------------------
 
 
 def test_a_month_is_left_to_close_until_all_its_organizations_have_a_final_invoice(platform: Platform) -> None:
@@ -402,7 +400,7 @@ def test_a_month_is_left_to_close_until_all_its_organizations_have_a_final_invoi
 
 
 def test_a_price_with_an_item_at_zero_is_billed_without_usage_and_passes_every_check(platform: Platform) -> None:
-    """$7.50 a month for the line itself, whether or not anything goes over it."""
+    """$7.50 a month for the line itself, with or without traffic."""
     platform.load(
         *PRICES,
         price("line", "0", "egress_gb", model=Flat(Decimal("7.50")), at_zero="item", match={"region": ("ams",)}),
@@ -413,8 +411,8 @@ def test_a_price_with_an_item_at_zero_is_billed_without_usage_and_passes_every_c
         assert platform.database.rows(check, month=SEPTEMBER.first_day, groups=["acme"]) == []
 
 
-def test_a_one_off_item_of_a_quantity_gets_its_amount_from_the_database(platform: Platform) -> None:
-    """Three seats of 49.00, one of them taken back: 98.00."""
+def test_the_database_calculates_the_amount_of_a_one_off_item_with_a_quantity(platform: Platform) -> None:
+    """Three seats of 49.00, one of them cancelled: 98.00."""
     for name, quantity in (("seats", 3), ("seat returned", -1)):
         platform.insert(
             "one_off_items", id=id_of(name), organization_id="acme", description=name, currency="USD",

@@ -1,4 +1,4 @@
-"""A minimum over several months counts late usage of each: what was topped up for it is given back in the same run."""
+"""A minimum over several months counts late usage of each: its top-up is returned in the same run."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ GUARD = CorrectionGuard(5, 50, Decimal(1))
 
 
 def use(platform: Platform, month: BillingMonth, dollars: int, organization: str = "acme") -> None:
-    """So many dollars of requests at 0.10, on the 15th; replaces what was used before."""
+    """Use this many dollars of requests at 0.10, on the 15th, in place of earlier usage."""
     day = month.first_day + timedelta(days=14)
     used = event(f"{organization} {month}", str(10 * dollars), subject=organization, time=f"{day}T12:00:00Z")
     write_jsonl(platform.landing_dir, [used], day, organization)
@@ -30,7 +30,7 @@ def close(platform: Platform, *months: tuple[BillingMonth, int]) -> None:
 
 
 def late(platform: Platform, month: BillingMonth, dollars: int, organization: str = "acme") -> dict[str, Decimal]:
-    """Correct the month to this many dollars. Returns the bookings of one run, by month."""
+    """Correct the month to this many dollars; return the corrections of one run, by month."""
     use(platform, month, dollars, organization)
     platform.land(month.first_day + timedelta(days=14), now=LATER)
     platform.roll_up(month, LATER)
@@ -48,10 +48,10 @@ def correct(platform: Platform, month: BillingMonth) -> dict[str, Decimal]:
 @pytest.mark.parametrize(
     ("september", "booked"),
     [
-        (30, {"2026-09": 10, "2026-10": -10}),  # covered by what October topped up: it costs nothing
+        (30, {"2026-09": 10, "2026-10": -10}),  # covered by October's top-up: it costs nothing
         (70, {"2026-09": 50, "2026-10": -50}),
         (90, {"2026-09": 70, "2026-10": -50}),  # 20 more than the minimum
-        (19, {"2026-09": -1, "2026-10": 1}),  # less was used: the minimum is still owed
+        (19, {"2026-09": -1, "2026-10": 1}),  # less usage: the minimum is still owed
     ],
 )
 def test_a_corrected_total_counts_towards_the_minimum_at_once(
@@ -77,7 +77,7 @@ def test_late_usage_of_two_months_of_three_is_covered_by_the_third(platform: Pla
     assert (platform.totals()[-1], sum(platform.totals())) == (0, 10000)
 
 
-def test_a_month_of_the_next_term_is_left_alone(platform: Platform) -> None:
+def test_a_month_of_the_next_term_does_not_change(platform: Platform) -> None:
     """100 over two months, twice: October's late 10 are covered in October, December's top-up stays."""
     platform.commit("acme", "minimum", "100", months=2)
     close(platform, (SEPTEMBER, 20), (OCTOBER, 30), (NOVEMBER, 20), (DECEMBER, 30))
@@ -108,7 +108,7 @@ def test_a_month_that_is_final_only_after_the_last_one_counts_as_well(platform: 
     assert correct(platform, SEPTEMBER) == {"2026-10": -20}
 
 
-def test_usage_of_an_organization_that_the_payer_pays_for_counts_towards_its_minimum(platform: Platform) -> None:
+def test_usage_of_a_linked_organization_counts_towards_the_payers_minimum(platform: Platform) -> None:
     platform.add_organization("labs")
     platform.link("labs", "acme")
     platform.commit("acme", "minimum", "100", months=2)

@@ -1,4 +1,4 @@
-"""A commitment for a part of a month: from the records to the invoice, its explanation, and billing it again."""
+"""A commitment for a part of a month: from the records to the invoice, its explanation and its recalculation."""
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -8,7 +8,7 @@ from tests.integration.corrections.test_credits_given_back import all_is_explain
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
 
 
-def test_a_minimum_of_a_plan_of_ten_days_is_a_third_and_is_billed_again_alike(platform: Platform) -> None:
+def test_a_minimum_of_ten_days_is_a_third_and_recalculates_to_the_same_amount(platform: Platform) -> None:
     """At least 100.00 from the 21st on: 33.33 in September, 100.00 in October. 20.00 of usage, then 30.00: no more."""
     platform.commit("acme", "minimum", "100", runs_from=at("2026-09-21"))
     platform.use(event("e1", "200"))
@@ -21,7 +21,7 @@ def test_a_minimum_of_a_plan_of_ten_days_is_a_third_and_is_billed_again_alike(pl
     assert all_is_explained(platform)
 
 
-def test_a_quarter_that_ends_early_counts_its_time_and_what_was_used_before(platform: Platform) -> None:
+def test_a_quarter_that_ends_early_is_prorated_and_counts_earlier_usage(platform: Platform) -> None:
     """At least 92.00 for 92 days of October to December, until 1 December: 61.00, less 20.00 of October."""
     december = BillingMonth(2026, 12)
     platform.commit(
@@ -44,7 +44,7 @@ def test_a_quarter_that_ends_early_counts_its_time_and_what_was_used_before(plat
         {"runs_from": at("2300-01-01")},
     ],
 )
-def test_a_time_outside_of_its_months_is_refused(platform: Platform, times: dict[str, object]) -> None:
+def test_a_commitment_that_ends_outside_of_its_months_is_refused(platform: Platform, times: dict[str, object]) -> None:
     with pytest.raises(IntegrityError, match="check"):
         platform.commit("acme", "minimum", "100", **times)
     assert platform.query("select amount from commitments") == []

@@ -1,7 +1,7 @@
-"""Two months of made-up organizations are billed, and calculated again from the database: nothing is to be corrected.
+"""Two months of random organizations are billed and recalculated from the database without any difference.
 
-As `tests/unit/invoicing/test_rebilling_unchanged.py`, but with all that the database does in between: what other
-months charged, counted and paid, who pays for whom, and who joined in the middle of a month.
+Like `tests/unit/invoicing/test_rebilling_unchanged.py`, but with the database in between: charges, counts and
+payments of other months, links to payers, and organizations that joined in the middle of a month.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCOPES: list[dict[str, Any]] = [
 
 
 def fill(platform: Platform, random: Random) -> None:
-    """Make organizations with usage and terms up, the same for the same seed."""
+    """Generate organizations with usage and terms, the same for the same seed."""
     dearer = price("requests", "0.30", "requests", unit="request", effective_from=at("2026-09-16"))
     offer = replace(dearer, effective_from=at("2026-10-05"), effective_until=at("2026-10-20"))
     seats = price("seats", "10.10", effective_from=at("2026-01-01"))
@@ -109,5 +109,5 @@ def billed_unchanged(platform: Platform, seed: int) -> None:
     assert kinds >= {"usage", "subscription", "one_off", "discount", "minimum", "maximum", "credit", "tax"}
 
 
-def test_months_that_are_billed_and_calculated_again_have_nothing_to_correct(platform: Platform) -> None:
+def test_recalculating_unchanged_months_finds_no_correction(platform: Platform) -> None:
     billed_unchanged(platform, 1)

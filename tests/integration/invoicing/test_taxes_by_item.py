@@ -80,7 +80,7 @@ def close(platform: Platform, month: BillingMonth) -> None:
     assert platform.close(month).failures == []
 
 
-def test_a_month_of_three_rates_is_in_stripe_to_the_cent_and_returns_each_rate_s_tax(
+def test_a_month_of_three_rates_is_in_stripe_to_the_cent_and_returns_the_tax_of_each_rate(
     three_rates: Platform, sandbox: SandboxServer
 ) -> None:
     """100.00 + 50.00 + 50.00 less 30.00 in proportion are 85.00, 42.50 and 42.50: 17.00 and 4.25 of tax, 191.25.
@@ -139,8 +139,8 @@ def test_every_reader_shows_each_rate_with_its_base(three_rates: Platform, tmp_p
     }
 
 
-def test_a_closed_month_keeps_its_rates_whatever_is_agreed_later(three_rates: Platform) -> None:
-    """A rate that is written down late, for September too, holds from October on; September's usage returns 20 %."""
+def test_a_closed_month_keeps_its_rates_after_a_later_agreement(three_rates: Platform) -> None:
+    """A rate that is recorded late, for September too, applies from October on; September's usage returns 20 %."""
     use(three_rates, 1000, 0)
     close(three_rates, SEPTEMBER)
     three_rates.add_tax("acme", "Requests", "5", tax="VAT", scope='{"products": ["Requests"]}')
@@ -152,7 +152,7 @@ def test_a_closed_month_keeps_its_rates_whatever_is_agreed_later(three_rates: Pl
     assert taxes(three_rates, OCTOBER) == {"VAT": (-4500, -900), "No VAT": (-500, 0), "Requests": (1000, 50)}
 
 
-def test_a_voided_invoice_is_made_again_at_the_rates_as_they_stand(three_rates: Platform) -> None:
+def test_a_voided_invoice_is_reissued_at_the_current_rates(three_rates: Platform) -> None:
     use(three_rates, 1000, 0)
     close(three_rates, SEPTEMBER)
     three_rates.add_tax("acme", "Requests", "5", tax="VAT", scope='{"products": ["Requests"]}')
@@ -160,10 +160,10 @@ def test_a_voided_invoice_is_made_again_at_the_rates_as_they_stand(three_rates: 
     assert taxes(three_rates, SEPTEMBER) == {"Requests": (8000, 400), "No VAT": (4000, 0)}
 
 
-# --- Where a customer is --------------------------------------------------------------------------------------------
+# --- A customer's place ---------------------------------------------------------------------------------------------
 
 
-def test_a_customer_who_moves_is_taxed_where_it_is_in_each_month(platform: Platform) -> None:
+def test_a_customer_that_moves_is_taxed_in_its_place_of_each_month(platform: Platform) -> None:
     platform.add_tax("acme", "USt", "19", tax="VAT", locations=["DE"])
     platform.add_tax(
         "acme", "Reverse charge", "0", tax="VAT", locations=["FR"], customers=["business"],
@@ -180,7 +180,7 @@ def test_a_customer_who_moves_is_taxed_where_it_is_in_each_month(platform: Platf
     assert taxes(platform, OCTOBER) == {"Reverse charge": (2900, 0)}
 
 
-# --- What can't change ----------------------------------------------------------------------------------------------
+# --- Unchangeable rates ---------------------------------------------------------------------------------------------
 
 CHANGES = (
     "scope = '{}'", "scope = '{\"kinds\": [\"usage\"]}'", "tax = 'GST'", "category = 'standard'", "percent = 7",
@@ -188,8 +188,8 @@ CHANGES = (
 )  # fmt: skip
 
 
-def test_a_rate_that_a_final_invoice_was_made_with_does_not_change(three_rates: Platform) -> None:
-    """Also where nothing was taxed at it: that is why nothing was."""
+def test_a_rate_that_a_final_invoice_used_does_not_change(three_rates: Platform) -> None:
+    """This includes a rate without a taxed item: it is the reason why none was taxed."""
     use(three_rates, 1000, 0)
     close(three_rates, SEPTEMBER)
     for change in CHANGES:
@@ -218,12 +218,12 @@ def test_a_rate_that_a_final_invoice_was_made_with_does_not_change(three_rates: 
         {"tax": ""},
     ],
 )
-def test_a_rate_that_makes_no_sense_is_not_written(platform: Platform, row: dict[str, Any]) -> None:
+def test_an_invalid_rate_is_refused(platform: Platform, row: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError):
         platform.add_tax("acme", "VAT", row.pop("percent", "20"), **row)
 
 
-def test_a_rate_whose_scope_can_not_be_read_fails_its_organization_and_nobody_else(platform: Platform) -> None:
+def test_a_rate_with_an_unreadable_scope_fails_only_its_organization(platform: Platform) -> None:
     platform.add_organization("globex")
     platform.add_tax("acme", "VAT", "20", tax="VAT", scope='{"product": ["Books"]}')
     billed = platform.close()
@@ -236,7 +236,7 @@ def test_a_rate_whose_scope_can_not_be_read_fails_its_organization_and_nobody_el
 
 def test_one_off_items_are_taxed_by_their_product(platform: Platform) -> None:
     """200.00 of consulting at 20 %, a book of 50.00 at 10 %, 50.00 off both in proportion. With 250.00 more of requests
-    only 5.00 are off the book; what it is called since does not matter."""
+    only 5.00 are off the book; its later name does not matter."""
     platform.insert("coupons", code="fifty", description="50 off", amount=50, currency="USD")
     platform.redeem("acme", "fifty", SEPTEMBER, SEPTEMBER)
     platform.add_tax("acme", "VAT", "20", tax="VAT")
@@ -269,7 +269,7 @@ LOW = {"key": "low", "tax": "VAT", "percent": "10", "first_month": "2026-01", "p
 GERMAN = {"key": "de", "tax": "VAT", "percent": "19", "first_month": "2026-01", "locations": ["DE"]}
 
 
-def test_a_book_s_rates_hold_for_those_without_rates_of_their_own(platform: Platform) -> None:
+def test_a_books_rates_apply_to_organizations_without_their_own_rates(platform: Platform) -> None:
     """acme has the book's 20 %, globex is in Germany, initech has a rate of its own, and labs another book."""
     load_taxes(platform, STANDARD, GERMAN, LOW | {"name": "Low VAT", "category": "reduced"})
     for name in ("globex", "initech", "labs"):
@@ -286,13 +286,13 @@ def test_a_book_s_rates_hold_for_those_without_rates_of_their_own(platform: Plat
     assert {row["organization_id"]: row["percent"] for row in found} == {"acme": 20, "globex": 19, "initech": 7}
 
 
-def test_a_later_version_of_a_book_s_rate_follows_the_earlier_one_and_a_used_one_does_not_change(
+def test_a_later_version_of_a_books_rate_follows_the_earlier_one_and_a_used_one_does_not_change(
     platform: Platform,
 ) -> None:
     load_taxes(platform, STANDARD, {**STANDARD, "percent": "21", "first_month": "2026-10"})
     platform.add_subscription("acme", "support", at("2026-09-01"))
     close(platform, SEPTEMBER)
-    load_taxes(platform, STANDARD)  # what is there already stays, and so does the version of October
+    load_taxes(platform, STANDARD)  # existing rates stay, and so does the version of October
     with pytest.raises(
         IntegrityError, match="tax VAT was used by the final invoice number 1 of acme for 2026-09: percent"
     ):
@@ -303,7 +303,7 @@ def test_a_later_version_of_a_book_s_rate_follows_the_earlier_one_and_a_used_one
     assert taxes(platform, OCTOBER) == {"VAT": (2900, 609)}
 
 
-def test_a_book_s_rate_that_ended_is_no_rate(platform: Platform) -> None:
+def test_a_books_rate_does_not_apply_after_its_end(platform: Platform) -> None:
     load_taxes(platform, {**STANDARD, "last_month": "2026-09"})
     platform.add_subscription("acme", "support", at("2026-09-01"))
     close(platform, SEPTEMBER)

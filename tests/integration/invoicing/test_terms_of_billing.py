@@ -1,6 +1,6 @@
-"""What was agreed with an organization holds on its invoices: coupons, commitments, credits, taxes, who pays for whom.
+"""An organization's agreed terms apply to its invoices: coupons, commitments, credits, taxes and payers.
 
-What the database refuses, what it keeps, and how months follow one another; how an amount comes about is told by the
+Tests of the database's constraints, of kept records and of consecutive months; the calculation of amounts is in the
 tests of each step.
 """
 
@@ -46,7 +46,7 @@ def refused(because: str) -> Any:
 
 
 def correct(platform: Platform, month: Any = SEPTEMBER) -> Decimal:
-    """Book what is different now in the month's invoices; the sum of it."""
+    """Book the current differences of the month's invoices; return their sum."""
     actor = Actor("ann", CLOSED + timedelta(days=100))
     done = correct_month(
         platform.database, month, platform.organizations(), platform.usage_table, actor, guard=OFF, with_terms=True
@@ -68,7 +68,7 @@ def spend(platform: Platform, amount: str, month: Any = SEPTEMBER, organization:
 # --- Coupons -------------------------------------------------------------------------------------------------------
 
 
-def test_a_coupon_is_redeemed_as_often_as_it_may_be_and_no_more(platform: Platform) -> None:
+def test_a_coupon_is_redeemed_up_to_its_limit(platform: Platform) -> None:
     platform.insert("coupons", code="ten", description="10 % off", percent=10, most_redemptions=2)
     for name in ("globex", "initech"):
         platform.add_organization(name)
@@ -77,14 +77,14 @@ def test_a_coupon_is_redeemed_as_often_as_it_may_be_and_no_more(platform: Platfo
         platform.redeem("acme", "ten")
 
 
-def test_a_coupon_is_redeemed_until_just_before_its_time_is_over(platform: Platform) -> None:
+def test_a_coupon_is_redeemed_until_just_before_its_end(platform: Platform) -> None:
     platform.insert("coupons", code="ten", description="10 % off", percent=10, redeem_by=at("2026-09-21"))
     platform.redeem("acme", "ten", redeemed_at=at("2026-09-20T23:59:59"))
     with refused("coupon ten could be redeemed until 2026-09-21"):
         platform.redeem("acme", "ten", OCTOBER, redeemed_at=at("2026-09-21"))
 
 
-def test_an_amount_is_taken_off_in_its_own_currency_only(platform: Platform) -> None:
+def test_an_amount_off_applies_in_its_own_currency_only(platform: Platform) -> None:
     platform.insert("coupons", code="five", description="5 euros off", amount=5, currency="EUR")
     with refused("coupon five is in EUR, the organization acme is billed in another currency"):
         platform.redeem("acme", "five")
@@ -95,8 +95,8 @@ def test_a_coupon_that_does_not_exist_is_not_redeemed(platform: Platform) -> Non
         platform.redeem("acme", "nothing")
 
 
-def test_a_coupon_holds_for_its_months_from_the_first_on(platform: Platform) -> None:
-    """10 % of 20.00 in September and October; no longer in November, whatever end was asked for."""
+def test_a_coupon_applies_to_its_number_of_months(platform: Platform) -> None:
+    """10 % of 20.00 in September and October; no longer in November, with any requested end."""
     platform.insert("coupons", code="ten", description="10 % off", percent=10, months=2)
     platform.redeem("acme", "ten", last=DECEMBER)
     for month in MONTHS:
@@ -106,7 +106,7 @@ def test_a_coupon_holds_for_its_months_from_the_first_on(platform: Platform) -> 
     assert platform.query("select last_month from discounts") == [{"last_month": date(2026, 10, 1)}]
 
 
-def test_a_coupon_without_months_holds_until_its_redemption_ends(platform: Platform) -> None:
+def test_a_coupon_without_a_number_of_months_applies_until_its_redemption_ends(platform: Platform) -> None:
     platform.insert("coupons", code="ten", description="10 % off", percent=10)
     platform.redeem("acme", "ten", OCTOBER, OCTOBER)
     for month in MONTHS:
@@ -115,7 +115,7 @@ def test_a_coupon_without_months_holds_until_its_redemption_ends(platform: Platf
     assert platform.totals() == [2000, 1800, 2000]
 
 
-def test_coupons_are_taken_off_by_rank_and_then_as_redeemed(platform: Platform) -> None:
+def test_coupons_apply_by_rank_and_then_in_order_of_redemption(platform: Platform) -> None:
     """100 - 5 = 95, less 10 % = 85.50, less 20 % = 68.40."""
     platform.insert("coupons", code="ten", description="10 % off", percent=10, rank=1)
     platform.insert("coupons", code="twenty", description="20 % off", percent=20, rank=1)
@@ -148,9 +148,7 @@ def test_coupons_are_taken_off_by_rank_and_then_as_redeemed(platform: Platform) 
         "[]",
     ],
 )
-def test_a_scope_that_can_not_be_read_can_not_be_written_as_no_month_could_be_billed_with_it(
-    platform: Platform, scope: str
-) -> None:
+def test_an_unreadable_scope_is_refused(platform: Platform, scope: str) -> None:
     with refused("violates check constraint"):
         platform.insert("coupons", code="ten", description="10 % off", percent=10, scope=scope)
     with refused("violates check constraint"):
@@ -167,7 +165,7 @@ def test_a_scope_that_can_not_be_read_can_not_be_written_as_no_month_could_be_bi
         '{"meter": "machine_seconds", "match": {"region": ["ams", "fra"], "preset": "shared-cpu-1x"}}',
     ],
 )
-def test_a_scope_that_can_be_written_can_be_billed(platform: Platform, scope: str) -> None:
+def test_every_accepted_scope_can_be_billed(platform: Platform, scope: str) -> None:
     platform.insert("coupons", code="ten", description="10 % off", percent=10, scope=scope)
     platform.redeem("acme", "ten")
     platform.commit("acme", "minimum", "10", scope=scope)
@@ -176,7 +174,7 @@ def test_a_scope_that_can_be_written_can_be_billed(platform: Platform, scope: st
 
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "-1", "0.0000000000001"])
-def test_an_amount_that_is_none_can_not_be_agreed_on(platform: Platform, amount: str) -> None:
+def test_an_invalid_amount_is_refused(platform: Platform, amount: str) -> None:
     with refused("violates check constraint"):
         platform.commit("acme", "minimum", amount)
     with refused("violates check constraint"):
@@ -190,8 +188,8 @@ def test_an_amount_that_is_none_can_not_be_agreed_on(platform: Platform, amount:
 # --- Commitments ---------------------------------------------------------------------------------------------------
 
 
-def test_what_is_missing_to_a_minimum_over_three_months_is_charged_in_the_last_of_them(platform: Platform) -> None:
-    """100 for three months: 20 + 30 + 10 were spent, 40 are missing in November. Then it begins anew."""
+def test_the_shortfall_of_a_minimum_over_three_months_is_charged_in_the_last_of_them(platform: Platform) -> None:
+    """100 for three months: 20 + 30 + 10 were spent, 40 are missing in November. Then it starts again."""
     platform.commit("acme", "minimum", "100", months=3)
     for month, amount in zip((*MONTHS, DECEMBER), ("20", "30", "10", "15"), strict=True):
         spend(platform, amount, month)
@@ -230,7 +228,7 @@ def test_a_void_invoice_counts_towards_no_minimum(platform: Platform) -> None:
     assert platform.amounts("minimum", OCTOBER) == [70]
 
 
-def test_a_maximum_holds_for_each_month(platform: Platform) -> None:
+def test_a_maximum_applies_to_each_month(platform: Platform) -> None:
     platform.commit("acme", "maximum", "25")
     for month, amount in zip(MONTHS, ("20", "30", "40"), strict=True):
         spend(platform, amount, month)
@@ -244,9 +242,9 @@ def test_a_commitment_in_another_currency_is_refused(platform: Platform) -> None
 
 
 def test_late_usage_of_a_committed_month_is_paid_once_by_the_minimum_or_as_usage(platform: Platform) -> None:
-    """100 for two months; 20 + 30 were billed, and 50 topped up. 10.00 of September came in after that: 100 stays it.
+    """100 for two months; 20 + 30 were billed, and 50 topped up. 10.00 of September landed later: the total stays 100.
 
-    Correcting September charges the 10.00 and gives back as much of what October topped up.
+    Correcting September charges the 10.00 and returns 10.00 of October's top-up.
     """
     platform.commit("acme", "minimum", "100", months=2)
     for month, amount in ((SEPTEMBER, "20"), (OCTOBER, "30")):
@@ -278,7 +276,7 @@ def test_a_credit_is_drawn_when_its_invoice_is_final_and_not_before(platform: Pl
     assert platform.totals() == [0]
 
 
-def test_an_open_month_leaves_the_credit_that_the_open_month_before_it_will_draw(platform: Platform) -> None:
+def test_an_open_month_leaves_the_credit_that_the_previous_open_month_will_draw(platform: Platform) -> None:
     """50 of credit: 30 for September, so 20 are left for October's 30."""
     platform.grant("acme", "prepaid", "50")
     for month in (SEPTEMBER, OCTOBER):
@@ -300,7 +298,7 @@ def test_a_later_month_that_is_final_first_leaves_the_rest_to_the_earlier_one(pl
     assert [*platform.amounts("credit"), *platform.amounts("credit", OCTOBER)] == [-20, -30]
 
 
-def test_a_void_invoice_gives_its_credit_back(platform: Platform) -> None:
+def test_a_void_invoice_returns_its_credit(platform: Platform) -> None:
     platform.grant("acme", "prepaid", "50")
     spend(platform, "20")
     platform.close()
@@ -325,7 +323,7 @@ def test_no_user_can_overdraw_a_credit(platform: Platform) -> None:
     for month in (SEPTEMBER, OCTOBER):
         spend(platform, "30", month)
         platform.compute(month)
-    # Somebody makes October's draw what it was before September's was known.
+    # An update sets October's draw to its amount from before September's.
     platform.execute(
         "update invoice_items set amount = -30, amount_cents = -3000"
         " from invoices as i where i.id = invoice_id and i.month = '2026-10-01' and kind = 'credit'"
@@ -351,7 +349,7 @@ def test_no_user_can_overdraw_a_credit(platform: Platform) -> None:
         ("delete from credit_grants", "violates foreign key constraint"),
     ],
 )
-def test_what_was_granted_and_drawn_can_not_be_changed(platform: Platform, statement: str, because: str) -> None:
+def test_a_grant_and_a_draw_can_not_be_changed(platform: Platform, statement: str, because: str) -> None:
     platform.grant("acme", "prepaid", "50")
     with refused(because):
         platform.execute(statement)
@@ -392,7 +390,7 @@ def test_a_tax_is_shown_per_rate_with_its_base(platform: Platform) -> None:
 
 
 def test_a_contained_tax_is_noted_and_charges_nothing(platform: Platform) -> None:
-    """119.00 hold 19.00."""
+    """119.00 include 19.00."""
     platform.add_tax("acme", "USt", "19", is_inclusive=True)
     spend(platform, "119")
     platform.close()
@@ -402,7 +400,7 @@ def test_a_contained_tax_is_noted_and_charges_nothing(platform: Platform) -> Non
     assert (platform.totals(), platform.amounts("tax")) == ([11_900], [])
 
 
-def test_a_tax_holds_in_its_months(platform: Platform) -> None:
+def test_a_tax_applies_to_its_months(platform: Platform) -> None:
     platform.add_tax("acme", "VAT", "20", last_month=SEPTEMBER.first_day)
     platform.add_tax("acme", "VAT from October", "10", first_month=OCTOBER.first_day)
     for month in (SEPTEMBER, OCTOBER):
@@ -461,7 +459,7 @@ def test_currencies_without_decimals_are_rounded_to_their_own_minor_unit(
         ("OMR", "-10.004", [-10_004, -500, 4, -10_500]),
         ("TND", "9.999", [9_999, 500, 1, 10_500]),
         ("JOD", "0.005", [5, 0, 5, 10]),
-        ("KWD", "10.000", [10_000, 500, 10_500]),  # nothing to round
+        ("KWD", "10.000", [10_000, 500, 10_500]),  # no rounding
     ],
 )
 def test_a_total_of_three_decimals_is_rounded_for_stripe_and_its_tax_is_not(
@@ -481,8 +479,8 @@ def test_a_total_of_three_decimals_is_rounded_for_stripe_and_its_tax_is_not(
 # --- Fees in advance, over several months --------------------------------------------------------------------------
 
 
-def test_a_fee_in_advance_is_charged_once_for_each_month_and_given_back_when_it_ends(platform: Platform) -> None:
-    """29.00 for September and October; November ahead of it; cancelled on the 16th: half of November is given back."""
+def test_a_fee_in_advance_is_charged_once_for_each_month_and_returned_when_it_ends(platform: Platform) -> None:
+    """29.00 for September and October, November in advance; cancelled on the 16th: half of November is returned."""
     platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
     platform.close()
     assert platform.amounts("subscription") == [29, 29]
@@ -495,9 +493,7 @@ def test_a_fee_in_advance_is_charged_once_for_each_month_and_given_back_when_it_
     assert platform.totals() == [5800, 2900, -1450, 0]
 
 
-def test_a_fee_charged_ahead_is_given_back_when_its_plan_ends_with_the_month_and_so_does_its_price(
-    platform: Platform,
-) -> None:
+def test_a_fee_charged_in_advance_is_returned_when_its_plan_and_price_end_with_the_month(platform: Platform) -> None:
     """29.00 for September and October, charged in September. From October on there is no support any more."""
     platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
     platform.close()
@@ -510,7 +506,7 @@ def test_a_fee_charged_ahead_is_given_back_when_its_plan_ends_with_the_month_and
     assert [correct(platform, month) for month in MONTHS] == [0, 0, 0]
 
 
-def test_months_that_are_finalized_in_another_order_charge_a_fee_in_advance_once(platform: Platform) -> None:
+def test_months_finalized_in_another_order_charge_a_fee_in_advance_once(platform: Platform) -> None:
     platform.add_subscription("acme", "support", at("2026-09-01"), billed="in_advance")
     platform.compute()
     platform.close(NOVEMBER)
@@ -539,7 +535,7 @@ def test_a_reissued_invoice_charges_the_next_month_ahead_once(platform: Platform
 
 
 def test_a_late_cancellation_refunds_the_discounted_fee_once(platform: Platform) -> None:
-    """29.00 in advance at 10 % off; ended on 17 October, told in November, when October is final.
+    """29.00 in advance at 10 % off; ended on 17 October, recorded in November, when October is final.
 
     October: 16 of 31 days are owed, 29 x 15/31 = 14.03 less 10 % go back: 12.63. September stays right.
     """
@@ -554,7 +550,7 @@ def test_a_late_cancellation_refunds_the_discounted_fee_once(platform: Platform)
     assert round(correct(platform, OCTOBER), 2) == Decimal("-12.63")
     assert correct(platform, OCTOBER) == 0
     platform.compute(NOVEMBER)
-    # November, charged ahead and never run, is given back at 10 % off as well: -26.10.
+    # November, charged in advance and never provided, is returned at 10 % off as well: -26.10.
     assert platform.totals()[-1] == -3873
 
 
@@ -562,7 +558,7 @@ def test_a_late_cancellation_refunds_the_discounted_fee_once(platform: Platform)
 
 
 def late_usage(platform: Platform) -> None:
-    """3.00 of September are billed; 1.00 more came in since."""
+    """3.00 of September are billed; 1.00 more landed since."""
     write_jsonl(platform.landing_dir, [event("e1", "30")])
     platform.close()
     day = date(2026, 10, 6)
@@ -621,7 +617,7 @@ def found_by(platform: Platform, check: str) -> list[Any]:
     return list(platform.database.rows(check, month=SEPTEMBER.first_day, groups=platform.organizations()))
 
 
-def test_linked_organizations_are_on_one_invoice_each_with_its_own_items(group: Platform) -> None:
+def test_linked_organizations_share_an_invoice_with_their_own_items(group: Platform) -> None:
     group.add_one_off("labs", "setup", "5.00", at("2026-09-10"))
     group.add_subscription("shop", "support", at("2026-09-01"))
     billed = group.close()
@@ -663,7 +659,7 @@ def test_an_organization_that_is_linked_has_no_invoice_and_no_month_waits_for_it
     assert months_to_close(group.database, at("2026-10-04")) == []
 
 
-def test_the_open_invoice_that_it_had_before_goes(platform: Platform) -> None:
+def test_the_open_invoice_of_an_organization_is_removed_when_it_is_linked(platform: Platform) -> None:
     platform.add_organization("labs")
     platform.use(event("e1", "20", subject="labs"))
     platform.bill()
@@ -673,7 +669,7 @@ def test_the_open_invoice_that_it_had_before_goes(platform: Platform) -> None:
     assert (platform.totals("labs"), platform.totals("acme")) == ([], [200])
 
 
-def test_what_kept_it_from_being_billed_on_its_own_is_over_once_its_payer_is_billed(platform: Platform) -> None:
+def test_a_linked_organizations_earlier_failure_ends_once_its_payer_is_billed(platform: Platform) -> None:
     platform.add_organization("labs", created_at="2026-09-01")
     platform.add_subscription("labs", "unknown", at("2026-09-01"))
     platform.roll_up()
@@ -685,7 +681,7 @@ def test_what_kept_it_from_being_billed_on_its_own_is_over_once_its_payer_is_bil
     assert SEPTEMBER not in months_to_close(platform.database, at("2026-10-04"))
 
 
-def test_when_the_link_ends_it_pays_for_itself_again(group: Platform) -> None:
+def test_an_organization_pays_for_itself_again_after_its_link_ends(group: Platform) -> None:
     group.execute("update organization_links set last_month = '2026-09-01' where organization_id = 'labs'")
     group.close()
     spend(group, "7", OCTOBER, "labs")
@@ -693,7 +689,7 @@ def test_when_the_link_ends_it_pays_for_itself_again(group: Platform) -> None:
     assert (group.totals("acme"), group.totals("labs"), group.totals("shop")) == ([600, 0], [700], [])
 
 
-def test_usage_of_one_that_is_missing_fails_the_payers_invoice_and_says_whose(group: Platform) -> None:
+def test_missing_usage_of_a_linked_organization_fails_the_payers_invoice_and_names_it(group: Platform) -> None:
     group.land(*LANDING_DAYS, now=CLOSED)
     group.roll_up(now=CLOSED)
     group.execute("update usage_snapshots set is_current = false where organization_id = 'labs'")
@@ -703,14 +699,14 @@ def test_usage_of_one_that_is_missing_fails_the_payers_invoice_and_says_whose(gr
     assert group.query("select status from invoices") == []
 
 
-def test_a_price_that_one_of_them_lacks_fails_the_payers_invoice(group: Platform) -> None:
+def test_a_missing_price_of_a_linked_organization_fails_the_payers_invoice(group: Platform) -> None:
     group.add_subscription("labs", "unknown", at("2026-09-01"))
     group.roll_up()
     (failure,) = group.bill().failures
     assert (failure.organization_id, failure.error.code) == ("acme", "unpriced_subscription")
 
 
-def test_only_the_payers_billing_group_bills_them(group: Platform) -> None:
+def test_only_the_payers_billing_group_bills_linked_organizations(group: Platform) -> None:
     group.roll_up()
     assert bill(group.database, SEPTEMBER, ["labs", "shop"], TERMS, NOW).invoices == []
     assert len(bill(group.database, SEPTEMBER, ["acme"], TERMS, NOW).invoices) == 1
@@ -730,7 +726,7 @@ def test_late_usage_of_a_linked_organization_is_found_and_adjusted_on_the_payers
     assert tuple(item.values()) == ("labs", 1)
 
 
-def test_a_payer_has_a_hundred_organizations_at_most(platform: Platform) -> None:
+def test_a_payer_has_at_most_a_hundred_organizations(platform: Platform) -> None:
     platform.execute(
         "insert into organizations (id, name, currency, billing_group, created_at)"
         " select 'labs-' || n, 'Labs', 'USD', 'labs', '2026-01-01' from generate_series(1, 101) as n"
@@ -749,7 +745,7 @@ def test_a_payer_has_a_hundred_organizations_at_most(platform: Platform) -> None
 @pytest.mark.parametrize(
     ("organization", "payer"), [("globex", "labs"), ("acme", "globex"), ("labs", "globex"), ("labs", "acme")]
 )
-def test_nobody_has_two_payers_at_a_time_or_one_that_is_linked_itself(
+def test_an_organization_has_one_payer_at_a_time_which_is_not_linked_itself(
     platform: Platform, organization: str, payer: str
 ) -> None:
     for name in ("labs", "globex"):
@@ -770,7 +766,7 @@ def test_links_may_follow_one_another(platform: Platform) -> None:
     assert (platform.totals("acme"), platform.totals("globex")) == ([500, 0], [0, 500])
 
 
-def test_nobody_pays_for_itself_or_in_another_currency(platform: Platform) -> None:
+def test_a_payer_is_another_organization_with_the_same_currency(platform: Platform) -> None:
     platform.add_organization("tokyo", "JPY")
     with refused("violates check constraint"):
         platform.link("acme", "acme")
@@ -779,9 +775,7 @@ def test_nobody_pays_for_itself_or_in_another_currency(platform: Platform) -> No
 
 
 @pytest.mark.parametrize("linked", [("labs", "acme"), ("acme", "labs")])
-def test_a_month_that_has_a_final_invoice_of_one_of_them_is_not_linked_any_more(
-    platform: Platform, linked: tuple[str, str]
-) -> None:
+def test_a_month_with_a_final_invoice_can_not_be_linked(platform: Platform, linked: tuple[str, str]) -> None:
     platform.close()
     platform.add_organization("labs")
     with refused("acme has a final invoice of 2026-09-01 already"):
@@ -789,7 +783,7 @@ def test_a_month_that_has_a_final_invoice_of_one_of_them_is_not_linked_any_more(
     platform.link(*linked, OCTOBER)
 
 
-def test_a_payer_pays_from_the_month_on_in_which_it_was_created(platform: Platform) -> None:
+def test_a_link_starts_no_earlier_than_the_month_in_which_its_payer_was_created(platform: Platform) -> None:
     platform.add_organization("holding", created_at="2026-10-05")
     with refused("holding did not exist yet in 2026-09-01"):
         platform.link("acme", "holding")
@@ -804,7 +798,7 @@ def test_a_payer_pays_from_the_month_on_in_which_it_was_created(platform: Platfo
         "update organization_links set payer_id = 'shop' where organization_id = 'labs'",
     ],
 )
-def test_what_a_payer_was_billed_for_is_not_billed_to_the_linked_one_as_well(group: Platform, statement: str) -> None:
+def test_usage_billed_to_a_payer_is_not_billed_to_the_linked_organization(group: Platform, statement: str) -> None:
     group.close()
     with refused("is on the final invoice of acme for 2026-09-01|can only be ended"):
         group.execute(statement)
@@ -821,7 +815,7 @@ def test_a_link_ends_with_the_last_month_that_was_billed_or_later(group: Platfor
         group.execute("update organization_links set last_month = '2026-12-01' where organization_id = 'labs'")
 
 
-# --- Numbers, and who changed what ---------------------------------------------------------------------------------
+# --- Numbers and audit records -------------------------------------------------------------------------------------
 
 
 def numbers(platform: Platform, organization: str = "acme") -> list[tuple[Any, ...]]:
@@ -855,7 +849,7 @@ def test_invoices_are_numbered_without_gaps_as_they_become_final(platform: Platf
     ]
 
 
-def test_a_number_can_neither_be_given_early_nor_changed(platform: Platform) -> None:
+def test_a_number_can_neither_be_assigned_early_nor_changed(platform: Platform) -> None:
     platform.compute()
     with refused("numbered_when_final"):
         platform.execute("update invoices set number = 1")
@@ -864,7 +858,7 @@ def test_a_number_can_neither_be_given_early_nor_changed(platform: Platform) -> 
         platform.execute("update invoices set number = 7")
 
 
-def test_who_changed_an_invoice_when_and_why_is_kept(platform: Platform) -> None:
+def test_each_change_of_an_invoice_is_recorded_with_its_actor_time_and_reason(platform: Platform) -> None:
     platform.roll_up()
     platform.bill()
     assert platform.query("select * from invoice_changes") == []
@@ -883,7 +877,7 @@ def test_who_changed_an_invoice_when_and_why_is_kept(platform: Platform) -> None
             platform.execute(statement)
 
 
-def test_the_state_of_an_invoice_is_one_word(platform: Platform) -> None:
+def test_an_invoice_has_one_status(platform: Platform) -> None:
     def stage() -> str:
         (row,) = platform.query("select stage from invoice_life")
         return str(row["stage"])
@@ -909,7 +903,7 @@ def test_the_state_of_an_invoice_is_one_word(platform: Platform) -> None:
     assert stage() == "uncollectible"
 
 
-def test_two_commitments_and_a_credit_keep_their_ids_apart(platform: Platform) -> None:
+def test_two_commitments_and_a_credit_have_different_item_ids(platform: Platform) -> None:
     platform.commit("acme", "minimum", "10")
     platform.commit("acme", "maximum", "50")
     platform.grant("acme", "prepaid", "4")
@@ -924,7 +918,7 @@ def test_two_commitments_and_a_credit_keep_their_ids_apart(platform: Platform) -
     assert platform.totals() == [600]
 
 
-# --- What is given back is what was paid ---------------------------------------------------------------------------
+# --- A refund equals the payment -----------------------------------------------------------------------------------
 
 AUGUST = SEPTEMBER.plus(-1)
 
@@ -960,8 +954,8 @@ def test_half_an_unused_month_refunds_half_of_its_fee(
     assert [correct(platform, month) for month in (AUGUST, SEPTEMBER)] == [0, 0]
 
 
-def test_a_coupon_that_begins_in_the_month_of_the_cancellation_returns_no_less(platform: Platform) -> None:
-    """29.00 were paid; 50 % off from September on changes nothing of the 14.50 that are given back."""
+def test_a_coupon_that_begins_in_the_month_of_the_cancellation_does_not_reduce_the_refund(platform: Platform) -> None:
+    """29.00 were paid; 50 % off from September on does not change the 14.50 that are returned."""
     support_in_advance(platform)
     platform.insert("coupons", code="half", description="half", percent=50)
     platform.redeem("acme", "half", SEPTEMBER)

@@ -1,4 +1,4 @@
-"""What a final invoice used is ended and followed by another, never edited: else nobody could work it out again."""
+"""Terms that a final invoice used are ended and replaced, never edited: otherwise it could not be recalculated."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ TABLES = ("subscriptions", "coupons", "discounts", "commitments", "credit_grants
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_terms_of_a_final_invoice_keep_the_fields_that_its_amount_depends_on(agreed: Platform, change: str) -> None:
+def test_terms_of_a_final_invoice_keep_the_fields_that_determine_its_amount(agreed: Platform, change: str) -> None:
     agreed.close()
     with refused(CHANGES[change]) as error:
         agreed.execute(f"update {change}")
@@ -67,7 +67,7 @@ def test_terms_of_a_final_invoice_keep_the_fields_that_its_amount_depends_on(agr
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_no_final_invoice_used_yet_may_change(agreed: Platform, change: str) -> None:
+def test_terms_without_a_final_invoice_may_change(agreed: Platform, change: str) -> None:
     agreed.compute()
     agreed.execute(f"update {change}")
 
@@ -94,7 +94,7 @@ def test_terms_of_a_final_invoice_can_not_be_deleted_and_the_refusal_gives_the_a
         "subscriptions set billed = 'in_advance'",
     ],
 )
-def test_what_a_final_invoice_used_can_still_be_ended(agreed: Platform, change: str) -> None:
+def test_terms_of_a_final_invoice_can_still_be_ended(agreed: Platform, change: str) -> None:
     agreed.close()
     agreed.execute(f"update {change}")
     assert agreed.close(OCTOBER).failures == []
@@ -109,9 +109,7 @@ def test_what_a_final_invoice_used_can_still_be_ended(agreed: Platform, change: 
         ("tax_rates set last_month = '2026-09-01'", "tax VAT"),
     ],
 )
-def test_it_does_not_end_before_the_last_month_that_was_billed_with_it(
-    agreed: Platform, change: str, name: str
-) -> None:
+def test_terms_do_not_end_before_the_last_month_billed_with_them(agreed: Platform, change: str, name: str) -> None:
     for month in (SEPTEMBER, OCTOBER):
         agreed.close(month)
     told = f"{name} is on the final invoice number 2 of acme for 2026-10: it can not end before that month"
@@ -135,7 +133,7 @@ def test_a_coupon_is_superseded_by_another_from_the_next_month_on(platform: Plat
     assert platform.totals() == [2610, 2320, 2320]
 
 
-def test_a_coupon_that_took_nothing_off_may_still_be_put_right(platform: Platform) -> None:
+def test_a_coupon_that_reduced_no_invoice_may_still_be_corrected(platform: Platform) -> None:
     platform.insert("coupons", code="ten", description="10 % off", percent=10)
     platform.redeem("acme", "ten")
     platform.close()

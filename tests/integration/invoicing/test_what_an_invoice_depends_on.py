@@ -1,4 +1,4 @@
-"""Every column has a decision in docs/what_an_invoice_depends_on.md: how a closed month is calculated again with it.
+"""Every column has a decision in docs/what_an_invoice_depends_on.md on recalculating a closed month with it.
 
 A new column fails this until it has one.
 """
@@ -16,7 +16,7 @@ DECISIONS = {"dated", "fixed", "noted", "kept", "no input"}
 
 
 def decided() -> dict[str, str]:
-    """Column (`table.column`) -> decision. A column that is listed twice fails."""
+    """Return column (`table.column`) -> decision; fail if a column is listed twice."""
     rows = re.findall(r"^\| (`[^|]*`) \| ([^|]*) \| ([^|]*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     found = [(name, decision) for columns, decision, _ in rows for name in re.findall(r"`(\w+\.\w+)`", columns)]
     assert [name for name, times in Counter(name for name, _ in found).items() if times > 1] == []
@@ -43,8 +43,8 @@ def test_every_column_has_a_decision_about_closed_months(platform: Platform) -> 
     assert set(decided().values()) == DECISIONS
 
 
-def test_a_dated_column_belongs_to_a_table_that_says_when_it_holds(platform: Platform) -> None:
-    """Its own months or moments, or a history that a trigger writes."""
+def test_a_dated_column_belongs_to_a_table_with_months_moments_or_a_history(platform: Platform) -> None:
+    """A trigger writes the history."""
     names = {name.split(".")[0] for name, decision in decided().items() if decision == "dated"}
     times = re.compile(r"(first|last)_month|(started|ended|granted|expires)_at|effective_(from|until)")
     found = platform.query("select table_name, column_name from information_schema.columns")

@@ -1,4 +1,4 @@
-"""What can't be billed is refused when it is written: in every column of every table, whatever the column means."""
+"""The database refuses values that can't be billed, in every column of every table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from fly_billing.postgres.database import BillingDatabase
 from tests.support.builders import Platform, at, id_of
 
-# In a row of their own: times before the first request of an endpoint. Nothing is billed from them.
+# Exceptions: times before the first request of an endpoint. They are not used in billing.
 LEFT_OUT = {"stripe_pace", "alembic_version"}
 SENSELESS = {
     "numeric": ["'NaN'", "'Infinity'", "'-Infinity'", "1e30", "-1e30"],
@@ -33,7 +33,7 @@ def columns_of(database: BillingDatabase, kinds: list[str]) -> list[tuple[str, s
 
 
 def is_refused(database: BillingDatabase, table: str, column: str, value: str) -> bool:
-    """Whether the column's own rules refuse the value, tried in an empty copy of the table with just those rules."""
+    """Return True if the column's rules refuse the value, tried in an empty copy of the table with only those rules."""
     with database.engine.connect() as connection:
         connection.execute(text(f"create temp table tried (like {table} including constraints)"))
         others = connection.execute(
@@ -53,8 +53,10 @@ def is_refused(database: BillingDatabase, table: str, column: str, value: str) -
         return False
 
 
-def test_no_column_takes_a_number_or_a_time_that_nobody_can_calculate_with(billing_database: BillingDatabase) -> None:
-    """A new column fails this until its table's migration says what it may hold."""
+def test_every_column_refuses_numbers_and_times_that_can_not_be_calculated_with(
+    billing_database: BillingDatabase,
+) -> None:
+    """A new column fails this until its table's migration restricts its values."""
     columns = columns_of(billing_database, list(SENSELESS))
     assert len(columns) > 80
     taken = [
@@ -67,7 +69,7 @@ def test_no_column_takes_a_number_or_a_time_that_nobody_can_calculate_with(billi
 
 
 @pytest.mark.parametrize("cents", ["1000000000000000", "-1000000000000000", "9223372036854775807"])
-def test_no_total_is_larger_than_anybody_can_owe(billing_database: BillingDatabase, cents: str) -> None:
+def test_every_total_has_an_upper_bound(billing_database: BillingDatabase, cents: str) -> None:
     columns = [column for column in columns_of(billing_database, ["bigint"]) if column[1].endswith("_cents")]
     assert len(columns) >= 9
     taken = [column[:2] for column in columns if not is_refused(billing_database, column[0], column[1], cents)]
@@ -123,20 +125,20 @@ def test_no_total_is_larger_than_anybody_can_owe(billing_database: BillingDataba
         ("one_off_items", "amount", "1e17"),
     ],
 )
-def test_what_has_no_sense_in_its_column_is_refused(
+def test_a_value_without_meaning_in_its_column_is_refused(
     billing_database: BillingDatabase, table: str, column: str, value: str
 ) -> None:
     assert is_refused(billing_database, table, column, value)
 
 
-def test_what_is_billed_every_day_is_taken(platform: Platform) -> None:
+def test_ordinary_values_are_accepted(platform: Platform) -> None:
     platform.add_one_off("acme", "the largest\nin two lines", "999999999999.99", at("2026-09-10"))
     platform.add_subscription("acme", "support/gold", at("2026-09-10"), quantity=1_000_000)
     platform.execute("update organizations set name = :name", name="Łódź [/b] =1+1 \u202e")
 
 
 def test_an_older_invalid_row_is_kept_and_no_new_one_is_accepted(platform: Platform) -> None:
-    """A migration may add a constraint as not valid, so that a row that breaks it stays and no other one comes."""
+    """A migration may add a constraint as not valid, so an existing row that breaks it stays, and new ones fail."""
     platform.execute("alter table one_off_items drop constraint amount_is_finite")
     platform.add_one_off("acme", "broken", "NaN", at("2026-09-10"))
     platform.execute("alter table one_off_items add constraint amount_is_finite check (abs(amount) < 1e12) not valid")
@@ -147,10 +149,8 @@ def test_an_older_invalid_row_is_kept_and_no_new_one_is_accepted(platform: Platf
     ]
 
 
-def test_each_row_of_every_table_has_its_month_and_period(
-    billing_database: BillingDatabase,
-) -> None:
-    """A row without its month would be missing from every question about a month, and nobody would notice."""
+def test_each_row_of_every_table_has_its_month_and_period(billing_database: BillingDatabase) -> None:
+    """A row without its month would be missing from every query of a month, unnoticed."""
     with billing_database.transaction() as connection:
         found = connection.execute(
             text(

@@ -1,4 +1,4 @@
-"""What is wrong with a database is said in one line: which one, what is wrong, what to do; never the password."""
+"""A database error is one line: the database, the problem and the fix, never the password."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMAND = Path(sys.executable).with_name("fly-billing")
 
 @dataclass(frozen=True)
 class Databases:
-    """Two databases of the test's own: `billing` migrated, `dagster` empty. URLs as a person would write them."""
+    """Two databases for one test: `billing` migrated, `dagster` empty. URLs as a person would write them."""
 
     server: PostgresServer
     billing: str
@@ -88,7 +88,7 @@ def test_a_wrong_password_is_refused_in_one_line_without_showing_it(databases: D
     assert "hunter2" not in found.stderr
 
 
-def test_a_server_that_is_not_there_is_named(databases: Databases, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_named(databases: Databases, tmp_path: Path) -> None:
     found = run(tmp_path, "migrate", "postgresql://me:hunter2@127.0.0.1:1/billing", databases.dagster)
     refused_in_one_line(found, "DATABASE_URL (127.0.0.1:1/billing) is not running there")
     assert "hunter2" not in found.stderr
@@ -125,7 +125,7 @@ def test_an_option_whose_value_the_client_refuses_is_named(databases: Databases,
         ("postgresql://me:hunter2%00@127.0.0.1/billing", "is not a database URL"),
     ],
 )
-def test_what_is_no_database_url_is_named_and_not_shown(url: str, said: str) -> None:
+def test_an_invalid_database_url_is_named_and_not_shown(url: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said) as raised:
         BillingDatabase(url)
     assert "DATABASE_URL" in str(raised.value)
@@ -157,7 +157,9 @@ def test_dagsters_database_is_not_migrated_as_the_billing_one(databases: Databas
 
 
 @pytest.mark.parametrize("command", ["bill 2026-10", "totals"])
-def test_a_database_without_tables_says_what_to_run(command: str, databases: Databases, tmp_path: Path) -> None:
+def test_the_error_of_a_database_without_tables_gives_the_command_to_run(
+    command: str, databases: Databases, tmp_path: Path
+) -> None:
     create_database(databases.server, "errors_empty")
     try:
         url = databases.server.url("errors_empty", "postgresql")
@@ -179,7 +181,7 @@ def test_a_database_from_before_the_first_release_says_that_a_new_one_is_needed(
 
 
 @pytest.mark.parametrize("command", ["bill 2026-10", "migrate"])
-def test_a_database_ahead_of_the_code_is_left_alone(command: str, databases: Databases, tmp_path: Path) -> None:
+def test_a_database_newer_than_the_code_is_not_changed(command: str, databases: Databases, tmp_path: Path) -> None:
     databases.execute(databases.billing, "update alembic_version set version_num = '9999'")
     found = run(tmp_path, command, databases.billing, databases.dagster)
     refused_in_one_line(
@@ -187,13 +189,13 @@ def test_a_database_ahead_of_the_code_is_left_alone(command: str, databases: Dat
     )
 
 
-def test_a_run_and_a_sensor_refuse_a_database_ahead_of_the_code_too(databases: Databases) -> None:
+def test_a_run_and_a_sensor_refuse_a_database_newer_than_the_code_too(databases: Databases) -> None:
     databases.execute(databases.billing, "update alembic_version set version_num = '9999'")
     with pytest.raises(DatabaseProblem, match="is at migration 9999"):
         BillingPostgres(url=databases.billing).database()
 
 
-def test_a_read_only_server_is_named_when_something_is_to_be_written(databases: Databases) -> None:
+def test_a_write_to_a_read_only_server_names_it(databases: Databases) -> None:
     databases.execute(databases.billing, "alter database errors_billing set default_transaction_read_only = on")
     database = BillingDatabase(databases.billing)
     assert database.rows("months_to_sync") == []
@@ -233,15 +235,15 @@ def test_too_few_connections_are_refused_before_anything_starts(databases: Datab
     )
 
 
-def test_connections_that_others_have_taken_are_named(databases: Databases) -> None:
-    """A limit only binds those who are no superuser."""
+def test_a_database_without_a_free_connection_is_named(databases: Databases) -> None:
+    """A limit does not apply to superusers."""
     database = named_user(databases, "errors_crowded", connection_limit=1)
     with database.engine.connect(), pytest.raises(DatabaseProblem, match="has no connection left"):
         database.rows("months_to_sync")
     database.engine.dispose()
 
 
-def test_what_a_user_may_not_do_is_named(databases: Databases) -> None:
+def test_a_missing_right_of_the_user_is_named(databases: Databases) -> None:
     database = named_user(databases, "errors_stranger", connection_limit=-1)
     with pytest.raises(DatabaseProblem, match=r"this user may not do that \(permission denied for table"):
         database.rows("months_to_sync")
@@ -270,7 +272,7 @@ def test_dagsters_own_database_is_named_when_it_can_not_be_reached(tmp_path: Pat
 def test_every_process_that_opens_dagsters_storage_refuses_it_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, databases: Databases
 ) -> None:
-    """The UI and the daemon do not come through the command line."""
+    """The UI and the daemon don't start through our command line."""
     (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.billing)
     with pytest.raises(ActionableError, match="must name two different databases"):

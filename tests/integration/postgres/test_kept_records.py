@@ -1,4 +1,4 @@
-"""Which records stay as they were written: each table is tried with DELETE, TRUNCATE and an UPDATE of each column.
+"""Records that never change: each table is tried with DELETE, TRUNCATE and an UPDATE of each column.
 
 Also with triggers off for a replica, as a restore or a careless session has it. A new table needs a decision here.
 """
@@ -34,7 +34,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "spend_alerts": set(),
     "stripe_attempts": set(),
     "stripe_events": {"alerted_at", "recovery_told_at"},
-    # Another generation: what somebody took back in Stripe is sent again.
+    # Another generation: an invoice that was voided or deleted in Stripe is sent again.
     "stripe_invoices": {"run_id", "updated_at", "alerted_code", "generation"},
     "stripe_reconciliations": set(),
     "stripe_repairs": set(),
@@ -44,7 +44,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "usage_files": set(),
     "usage_tables": {"acknowledged", "lost_after"},
 }
-# What a final invoice is made of: the same, once it is final.
+# The parts of a final invoice: unchanged once it is final.
 FROZEN: dict[str, set[str]] = {
     "coupons": {"months", "redeem_by", "most_redemptions"},
     "commitments": {"last_month"},
@@ -68,12 +68,12 @@ FROZEN: dict[str, set[str]] = {
 }
 # Replaced as a whole only: a part of it would be wrong.
 WHOLE: dict[str, set[str]] = {"carried_levels": set()}
-# What holds now, or what can be made again. Not emptied by accident either.
+# Current state, or data that can be rebuilt. Not emptied by accident either.
 CURRENT = {
     "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots", "meters", "one_off_items",
     "organizations", "rollup_failures", "spend_thresholds", "stripe_events_polled", "tax_customers",
 }  # fmt: skip
-# When the next requests to Stripe are due: unlogged, and starts anew after a crash.
+# Times of the next requests to Stripe: unlogged, and empty after a crash.
 EMPTIED = {"stripe_pace"}
 KEPT = APPEND_ONLY | FROZEN | WHOLE
 
@@ -143,7 +143,7 @@ JOURNALS = """
 
 @pytest.fixture(autouse=True)
 def whoever_asks(postgres: PostgresServer) -> None:
-    """The owner of the tables may switch ordinary triggers off here, which otherwise only a superuser may."""
+    """Let the tables' owner switch off ordinary triggers, which otherwise only a superuser may."""
     with connect(postgres.port, postgres.superuser_password) as connection:
         connection.execute(f"grant set on parameter session_replication_role to {OWNER}")
 
@@ -203,7 +203,7 @@ def tables_of(platform: Platform) -> dict[str, dict[str, str]]:
 
 
 def refusal(platform: Platform, statement: str, role: str) -> str | None:
-    """What the database says when it refuses to run this statement; what it does is rolled back in any case."""
+    """Return the database's message if it refuses this statement, which is rolled back in any case."""
     with platform.database.engine.connect() as connection:
         connection.execute(text(f"set session_replication_role = {role}"))
         try:
@@ -224,7 +224,7 @@ def test_every_table_has_a_decision_about_its_rows(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("role", ["origin", "replica"])
-def test_what_was_written_down_can_be_neither_deleted_nor_changed_nor_emptied(booked: Platform, role: str) -> None:
+def test_a_kept_record_can_not_be_deleted_changed_or_truncated(booked: Platform, role: str) -> None:
     tables = tables_of(booked)
     empty = [table for table in KEPT if not booked.query(f"select from {table} limit 1")]
     assert empty == []
@@ -241,7 +241,7 @@ def test_what_was_written_down_can_be_neither_deleted_nor_changed_nor_emptied(bo
 
 
 @pytest.mark.parametrize("role", ["origin", "replica"])
-def test_what_holds_now_is_not_emptied_either(platform: Platform, role: str) -> None:
+def test_current_state_can_not_be_truncated_either(platform: Platform, role: str) -> None:
     allowed = [table for table in sorted(CURRENT) if refusal(platform, f"truncate {table} cascade", role) is None]
     assert allowed == []
     assert refusal(platform, "truncate stripe_pace", role) is None
@@ -255,8 +255,8 @@ def test_every_refusal_holds_in_every_session(platform: Platform) -> None:
     assert ordinary == []
 
 
-def test_landing_a_day_again_replaces_what_it_brought_and_nothing_else_does(booked: Platform) -> None:
-    """The day lands anew with 5 requests in one file; by hand its file can't be taken out, in no transaction."""
+def test_only_landing_a_day_again_replaces_its_records(booked: Platform) -> None:
+    """The day lands again with 5 requests in one file; no manual transaction can remove its file."""
     refused(booked, "usage_files of 2026-09-15", "delete from usage_files where landing_day = '2026-09-15'")
     refused(booked, "rejected_usage of 2026-09-15", "delete from rejected_usage where line = 2")
     write_jsonl(booked.landing_dir, [event("e1", "3"), event("e4", "2")])
@@ -267,7 +267,7 @@ def test_landing_a_day_again_replaces_what_it_brought_and_nothing_else_does(book
     assert booked.rejected() == []
 
 
-def test_carried_levels_are_forgotten_as_a_whole_month_and_never_in_part(booked: Platform) -> None:
+def test_carried_levels_are_deleted_only_as_a_whole_month(booked: Platform) -> None:
     refused(booked, "carried into 2026-10 are kept as a whole", "delete from carried_levels where series = 'vol_1'")
     added = (
         "insert into carried_levels (month, organization_id, meter, dimensions, series, level)"
@@ -278,7 +278,7 @@ def test_carried_levels_are_forgotten_as_a_whole_month_and_never_in_part(booked:
     assert booked.query("select from carried_levels") == []
 
 
-def test_the_answer_to_a_request_is_written_down_once(booked: Platform) -> None:
+def test_the_response_to_a_request_is_recorded_once(booked: Platform) -> None:
     booked.execute(
         "insert into stripe_attempts (invoice_id, step, generation, idempotency_key, request_hash, sent_at)"
         " select invoice_id, 'finalize', 0, 'key 2', 'hash', now() from stripe_invoices"
@@ -288,7 +288,7 @@ def test_the_answer_to_a_request_is_written_down_once(booked: Platform) -> None:
     refused(booked, "stripe_attempts is kept as it was written", answer.format("not_applied"))
 
 
-def test_an_event_that_waits_is_settled_once(booked: Platform) -> None:
+def test_a_waiting_event_is_settled_once(booked: Platform) -> None:
     booked.execute(
         "insert into stripe_events"
         " (id, type, created_at, received_at, source, object_id, invoice_id, livemode, outcome, reason)"
@@ -339,7 +339,7 @@ def test_an_organization_has_no_second_open_invoice_of_a_month(platform: Platfor
     refused(platform, "one_invoice_per_organization_and_month", OPEN, **again)
 
 
-def test_another_invoice_follows_a_void_one_and_the_void_one_never_returns(platform: Platform) -> None:
+def test_a_void_invoice_is_followed_by_another_and_never_becomes_valid_again(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.close()
     platform.execute("update invoices set status = 'void'")

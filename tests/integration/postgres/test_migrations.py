@@ -20,7 +20,7 @@ STALE = "is not what the migrations make: run `make schema`"
 
 @pytest.fixture
 def empty(postgres: PostgresServer) -> Iterator[Callable[[], str]]:
-    """Make empty databases of the test's own; returns the name of each."""
+    """Return a function that makes an empty database and returns its name."""
     made: list[str] = []
 
     def make() -> str:
@@ -46,14 +46,14 @@ def test_the_schema_file_equals_the_migrated_schema(postgres: PostgresServer) ->
     )
 
 
-def test_the_diagram_shows_the_tables_and_keys_that_there_are(postgres: PostgresServer) -> None:
+def test_the_diagram_shows_the_tables_and_keys_of_the_schema(postgres: PostgresServer) -> None:
     assert schema_files.DIAGRAM.read_text(encoding="utf-8") == schema_files.diagram(postgres, "billing_template"), (
         f"{schema_files.DIAGRAM} {STALE}"
     )
 
 
 def test_landed_migrations_have_not_changed() -> None:
-    """A database that had one already would keep what it made then, and still be called up to date."""
+    """A database that already has one would keep its result, and still count as up to date."""
     there, frozen = schema_files.migration_files(), schema_files.frozen_files()
     changed = sorted(path for path, digest in frozen.items() if there.get(path) != digest)
     assert changed == [], "it has landed: undo the change, and write the next migration (`make migration NAME=...`)"

@@ -92,7 +92,7 @@ def tables_of(database: BillingDatabase) -> set[str]:
         "alter database postgres set search_path = nowhere",
     ],
 )
-def test_the_pipelines_role_can_not(roles: Roles, statement: str) -> None:
+def test_the_pipelines_role_lacks_rights_that_it_does_not_need(roles: Roles, statement: str) -> None:
     with pytest.raises(DBAPIError, match=r"permission denied|must be owner of"):
         roles.do(roles.pipeline, statement)
 
@@ -157,7 +157,7 @@ def test_the_rights_are_exactly_those_that_statements_and_triggers_need(billing_
 
 
 def written_by_code() -> dict[str, set[str]]:
-    """Find what each statement of the pipeline, and each trigger, writes: table -> verbs."""
+    """Find the tables that statements of the pipeline and triggers write: table -> verbs."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     left_out = ("stripe_sandbox", "sql_spark", "connecting", "embedded_postgres", "rights")
     paths = [path for path in CODE.rglob("*") if path.suffix in (".sql", ".py") and "migrations" not in path.parts]
@@ -186,10 +186,12 @@ def written_by_code() -> dict[str, set[str]]:
 
 
 def test_a_migrated_database_is_not_migrated_by_the_pipelines_role(roles: Roles) -> None:
-    migrate(roles.pipeline)  # nothing to do: the commands that migrate first work with this role too
+    migrate(roles.pipeline)  # already up to date: the commands that migrate first work with this role too
 
 
-def test_a_user_who_may_not_migrate_reads_who_may(postgres: PostgresServer) -> None:
+def test_the_error_of_a_user_without_the_right_to_migrate_names_the_command_and_setting(
+    postgres: PostgresServer,
+) -> None:
     create_database(postgres, "rights_empty")
     pipeline = BillingDatabase(postgres.url("rights_empty", role=PIPELINE))
     with pytest.raises(DatabaseProblem, match=r"run `fly-billing migrate`.*FLY_BILLING_MIGRATION_DATABASE_URL"):
@@ -199,7 +201,7 @@ def test_a_user_who_may_not_migrate_reads_who_may(postgres: PostgresServer) -> N
 
 
 def test_a_database_made_by_the_superuser_goes_to_its_owner_with_all_its_records(postgres: PostgresServer) -> None:
-    """As a data folder has it that was made before there were roles."""
+    """A data folder from before the roles has such a database."""
     create_database(postgres, "rights_old", owner=USER)
     old = BillingDatabase(postgres.url("rights_old", role=USER))
     migrate(old)

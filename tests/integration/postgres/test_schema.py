@@ -51,7 +51,7 @@ def refused(platform: Platform, statement: str, because: str, **parameters: obje
         platform.execute(statement, **parameters)
 
 
-# --- What is finalized stays as it is ------------------------------------------------------------------------------
+# --- Finalized records don't change --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_items_of_a_finalized_invoice_can_not_be_changed(platform: Platform, sta
     refused(platform, statement, "is finalized: its items can not be changed")
 
 
-def test_nothing_can_be_put_on_a_finalized_invoice(unfinished: Platform) -> None:
+def test_no_item_can_be_added_to_a_finalized_invoice(unfinished: Platform) -> None:
     because = "is finalized: its items can not be changed"
     (final,) = unfinished.query("select id from invoices where status = 'finalized'")
     late = {"id": id_of("late"), "invoice": final["id"], "one_off": add_fee(unfinished, "late")}
@@ -201,7 +201,7 @@ def test_an_invoice_whose_items_do_not_add_up_can_not_be_finalized(unfinished: P
     refused(unfinished, FINALIZE, "its items add up to", id=OCTOBER_ID)
 
 
-def test_an_invoice_can_not_be_born_finalized(platform: Platform) -> None:
+def test_an_invoice_can_not_be_inserted_as_finalized(platform: Platform) -> None:
     refused(
         platform,
         "insert into invoices (id, organization_id, month, status, currency, amount, total_cents, computed_at,"
@@ -221,7 +221,7 @@ def test_a_finalized_invoice_has_a_day_on_which_it_is_due(unfinished: Platform) 
     )
 
 
-# --- Once is once --------------------------------------------------------------------------------------------------
+# --- Unique records ------------------------------------------------------------------------------------------------
 
 
 def test_an_organization_has_one_invoice_per_month_and_revision(unfinished: Platform) -> None:
@@ -300,6 +300,6 @@ def test_a_month_of_an_organization_has_one_current_snapshot(platform: Platform)
     )
 
 
-def test_a_price_can_not_cost_less_than_nothing_or_be_for_nothing(platform: Platform) -> None:
+def test_a_price_with_an_invalid_amount_unit_or_tiers_is_refused(platform: Platform) -> None:
     for change in ("unit_amount = -1", "per = 0", "free_allowance = -1", "unit_amount = null", "tiers = '[]'"):
         refused(platform, f"update prices set {change} where key = 'support'", "violates check constraint")  # noqa: S608

@@ -1,4 +1,4 @@
-"""A session on the billing database is bounded: it names what it waits for, gives up, and never shares its locks."""
+"""A session on the billing database names the lock that it waits for, times out, and never shares its locks."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_pooler_that_swaps_connections_is_refused_before_anything_is_read(url:
     assert left == (0,)
 
 
-def test_a_run_that_waits_for_a_row_says_for_whom_and_gives_up(
+def test_a_run_that_waits_for_a_row_names_the_blocking_session_and_times_out(
     url: str, billing_database: BillingDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     add = "insert into organizations (id, name, billing_group, created_at) values ('acme', 'Acme', 'acme', now())"
@@ -115,7 +115,7 @@ def test_a_run_that_waits_for_a_row_says_for_whom_and_gives_up(
     assert "in a transaction since" in caplog.text
 
 
-def test_a_run_that_waits_for_another_run_gives_up_with_the_same_words(
+def test_a_run_that_waits_for_another_run_times_out_with_the_same_message(
     url: str, billing_database: BillingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with billing_database.transaction() as other, bounded(url, monkeypatch, lock=5) as database:
@@ -128,7 +128,7 @@ def test_a_run_that_waits_for_another_run_gives_up_with_the_same_words(
             lock_until_commit(connection, "invoices")
 
 
-def test_a_statement_that_takes_too_long_is_ended(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_over_its_time_limit_is_cancelled(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         bounded(url, monkeypatch, statement=1) as database,
         database.engine.connect() as connection,
@@ -137,7 +137,7 @@ def test_a_statement_that_takes_too_long_is_ended(url: str, monkeypatch: pytest.
         connection.exec_driver_sql("select pg_sleep(60)")
 
 
-def test_a_transaction_that_does_nothing_gives_its_locks_back(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_transaction_releases_its_locks(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with bounded(url, monkeypatch, idle_transaction=1) as database, database.engine.connect() as other:
         lock_until_commit(other, "invoices")
         with psycopg.connect(url.replace("+psycopg", "")) as connection:  # waits until the server ends the other one
@@ -169,7 +169,7 @@ def with_defaults(postgres: PostgresServer, database: BillingDatabase, **default
         {"default_transaction_isolation": "serializable"},
     ],
 )
-def test_the_defaults_of_a_server_change_nothing_that_is_read_or_written(
+def test_the_servers_defaults_do_not_change_results(
     postgres: PostgresServer, billing_database: BillingDatabase, defaults: dict[str, str]
 ) -> None:
     with with_defaults(postgres, billing_database, **defaults) as database, database.transaction() as connection:
@@ -185,7 +185,7 @@ def test_the_defaults_of_a_server_change_nothing_that_is_read_or_written(
 def test_a_read_under_a_lock_sees_the_commits_of_its_previous_owner(
     postgres: PostgresServer, billing_database: BillingDatabase
 ) -> None:
-    """A stricter default would show what was before the wait: two at once would both find the month unbilled."""
+    """A stricter default would read the state from before the wait: two runs would both find the month unbilled."""
     stricter = {"default_transaction_isolation": "repeatable read"}
     with (
         with_defaults(postgres, billing_database, **stricter) as database,
@@ -207,10 +207,10 @@ def test_migrations_may_take_longer_than_any_statement(url: str, monkeypatch: py
         assert connection.exec_driver_sql("show statement_timeout").scalar_one() == "0"
 
 
-def test_a_server_behind_a_proxy_that_went_silent_is_given_up(
+def test_a_session_behind_a_silent_proxy_times_out(
     url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy goes on acknowledging bytes: TCP notices nothing."""
+    """The proxy keeps acknowledging bytes, so TCP notices nothing."""
     with (
         forwarding("127.0.0.1", postgres.port) as proxy,
         bounded(through(url, proxy.port), monkeypatch) as database,
@@ -252,13 +252,13 @@ def test_a_slow_statement_on_a_living_server_is_waited_for(url: str, monkeypatch
         watch = watch_of(connection)
         watch.clock = Hurried(10 * watch.silence, lambda: someone.execute("select pg_advisory_unlock(7)"), step=3)
         assert connection.exec_driver_sql("select 7 from pg_advisory_xact_lock(7)").scalar_one() == 7
-    assert watch.blocker  # the server was asked, and said what it waits for
+    assert watch.blocker  # the server answered with the lock that it waits for
 
 
-def test_a_session_that_the_server_no_longer_has_is_given_up(
+def test_a_wait_for_a_session_that_the_server_no_longer_has_ends(
     url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The news that it ended never came through."""
+    """The message that it ended never arrived."""
     with (
         forwarding("127.0.0.1", postgres.port) as proxy,
         bounded(through(url, proxy.port), monkeypatch) as database,

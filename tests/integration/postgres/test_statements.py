@@ -36,7 +36,7 @@ from fly_billing.usage.readers.staged_rows import LINES, PLACE, PLACED
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
 
 OCTOBER = BillingMonth(2026, 10)
-# Postgres looks at what these name only when they run. The first three make temporary tables that others read.
+# Postgres resolves the names in these only when they run. The first three make temporary tables that others read.
 RUN = (
     "make_computed", "make_loaded_prices", "create_rolled_up_tables", "clear_computed", "drop_parts_of_computed",
     "remove_time_limit"
@@ -138,7 +138,7 @@ COMPARING: tuple[Step, ...] = (
     ("compare_usage_versions", {"organizations": ["acme"]}),
 )
 PIPELINES = {"landing": LANDING, "rolling up": ROLLING_UP, "explaining": EXPLAINING, "comparing": COMPARING}
-# What statements write to as well: tables, where the others are views of what the code has in memory or in files.
+# Tables that statements also write to; the others are views of data in memory or in files.
 WRITTEN = {"staged", "carried_levels"}
 PARQUET = pa.schema(
     [(name, pa.string()) for name in ("id", "source", "type", "subject", "quantity", "data")]
@@ -163,7 +163,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.mark.parametrize("steps", PIPELINES.values(), ids=PIPELINES.keys())
-def test_duckdb_finds_all_that_its_statements_name(
+def test_duckdb_finds_every_name_in_its_statements(
     steps: tuple[Step, ...], duck: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -180,7 +180,7 @@ def test_duckdb_finds_all_that_its_statements_name(
 
 
 def prepare(connection: psycopg.Connection[Any], name: str) -> str:
-    """Have Postgres parse a statement and find its tables, columns, functions and types; return what it objects to."""
+    """Have Postgres parse a statement and find its tables, columns, functions and types; return its errors."""
     statement = str(text(sql(name)).compile(dialect=NUMBERED))
     with connection.transaction(force_rollback=True):
         result = connection.pgconn.prepare(b"", statement.encode())
@@ -191,7 +191,7 @@ def first_word(name: str) -> str:
     return re.sub(r"--.*", "", sql(name)).split()[0].lower()
 
 
-def test_postgres_finds_all_that_its_statements_name(postgres: PostgresServer) -> None:
+def test_postgres_finds_every_name_in_its_statements(postgres: PostgresServer) -> None:
     wrong = {}
     with psycopg.connect(postgres.url("billing_template", "postgresql")) as connection:
         connection.execute(sql(RUN_FIRST).encode())

@@ -80,7 +80,7 @@ def test_a_negotiated_price_cuts_the_usage_of_its_organization_only(platform: Pl
     assert cuts == [{"name": "acme", "rollups": 2}, {"name": "labs", "rollups": 1}]
 
 
-def test_every_mistake_of_the_files_is_named_at_once_with_file_line_and_key(tmp_path: Path) -> None:
+def test_all_mistakes_of_the_files_are_named_together_with_file_line_and_key(tmp_path: Path) -> None:
     folder = tmp_path / "fly"
     folder.mkdir()
     (folder / "a.yaml").write_text(
@@ -110,7 +110,9 @@ def test_every_mistake_of_the_files_is_named_at_once_with_file_line_and_key(tmp_
     assert fifth == f"{folder}/b.yaml: negotiated must be a list of entries with fields"
 
 
-def test_what_the_billing_database_does_not_know_is_named_at_once_and_nothing_is_loaded(platform: Platform) -> None:
+def test_all_names_unknown_to_the_billing_database_are_listed_together_and_nothing_is_loaded(
+    platform: Platform,
+) -> None:
     with pytest.raises(ValueError) as refused:
         load(
             platform,
@@ -130,7 +132,7 @@ def test_what_the_billing_database_does_not_know_is_named_at_once_and_nothing_is
     assert platform.query("select * from negotiated_prices") == []
 
 
-def test_two_groups_with_a_price_for_one_key_at_a_time_are_refused_when_they_are_loaded(platform: Platform) -> None:
+def test_two_groups_with_prices_for_the_same_key_and_time_are_refused_when_loaded(platform: Platform) -> None:
     text = (
         "negotiated:\n"
         "  - {key: requests, group: early, percent_off: 5, effective_from: 2026-09-01}\n"
@@ -246,7 +248,7 @@ def test_a_month_is_billed_explained_stated_and_exported_by_negotiated_prices(
     assert sum(Decimal(row["BilledCost"]) for row in rows) == Decimal("23.75")
 
 
-def test_billing_a_month_again_unchanged_books_nothing(platform: Platform) -> None:
+def test_rebilling_an_unchanged_month_books_nothing(platform: Platform) -> None:
     a_month_with_three_negotiated_prices(platform)
     platform.roll_up(now=at("2026-10-10"))
     with platform.database.transaction() as connection:
@@ -254,7 +256,7 @@ def test_billing_a_month_again_unchanged_books_nothing(platform: Platform) -> No
     assert (found.failures, found.needed) == ([], [])
 
 
-def test_a_price_negotiated_for_a_closed_month_is_asked_about_for_its_organization_only(platform: Platform) -> None:
+def test_a_price_negotiated_for_a_closed_month_needs_a_decision_for_its_organization_only(platform: Platform) -> None:
     """September is final: 20 requests of acme and of labs at 0.10. Then acme gets 25 % off since 1 September."""
     platform.add_organization("labs")
     land(platform, ("acme", "2026-09-20", "20"), ("labs", "2026-09-20", "20"))
@@ -273,7 +275,7 @@ def test_a_price_negotiated_for_a_closed_month_is_asked_about_for_its_organizati
     assert difference.causes == (PRICE_VERSION,)
 
 
-def test_a_group_s_price_for_a_closed_month_is_asked_about_for_each_member_and_so_is_a_late_membership(
+def test_a_groups_price_or_late_membership_for_a_closed_month_needs_a_decision_for_each_member(
     platform: Platform,
 ) -> None:
     for name in ("labs", "shop"):
@@ -296,7 +298,7 @@ def test_a_group_s_price_for_a_closed_month_is_asked_about_for_each_member_and_s
     ]
 
 
-def test_late_usage_of_a_closed_month_is_corrected_at_the_price_that_was_negotiated_for_it(platform: Platform) -> None:
+def test_late_usage_of_a_closed_month_is_corrected_at_the_price_negotiated_for_it(platform: Platform) -> None:
     """25 % off until October, and 50 % since: 10 more requests of September cost 0.75."""
     load(
         platform,
@@ -331,7 +333,7 @@ def test_negotiated_prices_are_listed_and_a_bad_record_fails_only_its_organizati
 
 @pytest.fixture
 def command(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs `fly-billing` on the platform."""
+    """Run `fly-billing` on the platform."""
     url = platform.database.engine.url.render_as_string(hide_password=False)
     for name in ("DATABASE_URL", "DAGSTER_DATABASE_URL"):
         monkeypatch.setenv(name, url)
@@ -339,7 +341,7 @@ def command(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return lambda *arguments: CliRunner().invoke(app, [*map(str, arguments)])
 
 
-def test_a_folder_is_loaded_and_who_has_which_price_is_shown(
+def test_the_commands_load_a_folder_and_show_each_organizations_prices(
     platform: Platform, tmp_path: Path, command: Callable[..., Result]
 ) -> None:
     platform.add_organization("labs")
@@ -417,7 +419,7 @@ def test_a_late_price_for_the_middle_of_a_closed_month_splits_and_corrects_only_
     assert again.needed == []
 
 
-def test_a_payer_s_invoice_has_each_organization_at_its_own_prices(platform: Platform) -> None:
+def test_a_payers_invoice_has_each_organization_at_its_own_prices(platform: Platform) -> None:
     """labs is paid for by acme: 10 requests of acme at the list's 0.10, 10 of labs at its own 0.04."""
     platform.add_organization("labs")
     platform.link("labs", "acme")
@@ -427,11 +429,11 @@ def test_a_payer_s_invoice_has_each_organization_at_its_own_prices(platform: Pla
     assert sorted(platform.amounts("usage")) == [Decimal("0.40"), Decimal(1)]
 
 
-def test_an_organization_that_changed_its_price_book_keeps_its_prices_over_the_old_book(
+def test_an_organization_that_changed_its_price_book_keeps_the_prices_negotiated_over_the_old_book(
     platform: Platform,
 ) -> None:
     """acme leaves `fly` for a book in which a request costs 1.00, from October on; late usage of September is cut and
-    priced by what it negotiated over `fly`: 10 at 0.10 and 10 + 10 at 0.07."""
+    priced at its negotiated prices over `fly`: 10 at 0.10 and 10 + 10 at 0.07."""
     load(platform, ACME)
     dear = replace(REQUESTS, book="dear", model=PerUnit(Decimal(1)))
     with platform.database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""A price book is stored whole and read back as it was; what was loaded before stays as it is."""
+"""A price book is stored completely and read back unchanged; loaded prices never change."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -68,7 +68,7 @@ def test_loading_a_book_again_changes_nothing(platform: Platform) -> None:
     assert after == before
 
 
-def test_what_a_used_price_charges_can_not_be_changed_in_any_field(platform: Platform) -> None:
+def test_no_field_of_a_used_price_can_be_changed(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.close()
     for changes in ({"minimum": Decimal(5)}, {"at_zero": "item"}, {"model": Flat(Decimal(1))}):
@@ -89,7 +89,7 @@ def test_what_a_used_price_charges_can_not_be_changed_in_any_field(platform: Pla
         "effective_until = effective_from",
     ],
 )
-def test_the_database_refuses_a_price_that_no_model_could_read(platform: Platform, change: str) -> None:
+def test_the_database_refuses_a_price_that_no_model_can_read(platform: Platform, change: str) -> None:
     with pytest.raises(DBAPIError, match=r"violates (check|not-null) constraint"):
         platform.execute(f"update prices set {change} where key = 'support'")  # noqa: S608
 

@@ -20,7 +20,7 @@ from tests.support.builders import MACHINES, OCTOBER, SEPTEMBER, Platform, at, e
 
 BLOCKS = read_price_book_files(SHIPPED / "fly").reservations
 YEAR = find_block(BLOCKS, "reservation/performance/20")
-# What a Machine that runs 30 days costs: 20.00 for performance-1x in ams and fra, 2.00 for shared-cpu-1x in ams.
+# The cost of a Machine that runs 30 days: 20.00 for performance-1x in ams and fra, 2.00 for shared-cpu-1x in ams.
 PRICES = [
     replace(
         MACHINES,
@@ -50,7 +50,7 @@ def year(region: str = "ams", first: BillingMonth = SEPTEMBER, **changes: Any) -
 
 
 def run(platform: Platform, month: BillingMonth, preset: str, region: str, days: int = 30) -> None:
-    """A Machine of acme's that ran so many days of the month."""
+    """Run a Machine of acme's for this number of days of the month."""
     used = event(
         f"{preset} {region} {month}",
         str(days * 86_400),
@@ -62,7 +62,7 @@ def run(platform: Platform, month: BillingMonth, preset: str, region: str, days:
     write_jsonl(platform.landing_dir, [used], month.first_day + timedelta(days=10), f"{preset} {region}")
 
 
-def test_it_is_charged_once_and_pays_for_its_class_in_its_region_only(platform: Platform) -> None:
+def test_a_reservation_is_charged_once_and_pays_for_its_class_in_its_region_only(platform: Platform) -> None:
     """144.00 once. Of 20.00 in ams, 20.00 in fra and 2.00 of shared Machines in ams, the first is paid each month."""
     assert reserve(platform.database, year())
     for month in (SEPTEMBER, OCTOBER):
@@ -91,7 +91,7 @@ def test_twelve_months_of_full_use_cost_144_instead_of_240(platform: Platform) -
     assert platform.totals()[-1] == 2_000
 
 
-def test_what_a_month_leaves_is_lost(platform: Platform) -> None:
+def test_the_unused_part_of_a_month_is_lost(platform: Platform) -> None:
     """10 days in September use 6.67; October has its own 20.00, for 30 + 15 days of 30.00."""
     reserve(platform.database, year())
     run(platform, SEPTEMBER, "performance-1x", "ams", days=10)
@@ -101,7 +101,7 @@ def test_what_a_month_leaves_is_lost(platform: Platform) -> None:
     assert platform.totals() == [14_400, 1_000]
 
 
-def test_two_of_the_same_are_two_numbers(platform: Platform) -> None:
+def test_two_equal_reservations_have_two_numbers(platform: Platform) -> None:
     """45 days of 20.00 are 30.00: 20.00 by the first, 10.00 by the second."""
     assert reserve(platform.database, year())
     assert reserve(platform.database, year(number=2))
@@ -111,7 +111,7 @@ def test_two_of_the_same_are_two_numbers(platform: Platform) -> None:
     assert platform.totals() == [28_800]
 
 
-def test_the_same_bought_again_is_written_once(platform: Platform) -> None:
+def test_buying_the_same_reservation_again_records_it_once(platform: Platform) -> None:
     assert [reserve(platform.database, year()) for _ in range(3)] == [True, False, False]
     platform.close()
     assert not reserve(platform.database, year())
@@ -120,7 +120,7 @@ def test_the_same_bought_again_is_written_once(platform: Platform) -> None:
     assert [*one_offs.values(), *credits_.values()] == [1, 144, 12, 240]
 
 
-def test_a_month_of_one_is_not_bought_again_by_mistake_a_month_later(platform: Platform) -> None:
+def test_a_reserved_month_is_not_bought_again_by_mistake_a_month_later(platform: Platform) -> None:
     reserve(platform.database, year())
     for first in (SEPTEMBER.plus(-11), OCTOBER, SEPTEMBER.plus(11)):
         with pytest.raises(ReservationRefused, match=r"from 2026-09 to 2027-08: to buy another one, add --number 2"):
@@ -130,7 +130,7 @@ def test_a_month_of_one_is_not_bought_again_by_mistake_a_month_later(platform: P
 
 
 def test_a_reservation_pays_before_prepaid_credit_and_prepaid_credit_pays_its_price(platform: Platform) -> None:
-    """15 days of 20.00 are paid by it; the 50.00 go towards the 144.00."""
+    """The reservation pays 15 days of 20.00; the 50.00 go towards the 144.00."""
     platform.grant("acme", "prepaid", "50")
     reserve(platform.database, year(first=OCTOBER))
     run(platform, OCTOBER, "performance-1x", "ams", days=15)
@@ -139,7 +139,7 @@ def test_a_reservation_pays_before_prepaid_credit_and_prepaid_credit_pays_its_pr
     assert drawn == {year().description: -10, "prepaid": -50}
 
 
-def test_an_unknown_block_is_answered_with_those_there_are() -> None:
+def test_the_command_answers_an_unknown_block_with_the_list_of_blocks() -> None:
     with pytest.raises(ReservationRefused, match="no reservation 'gold'; on offer are reservation/performance/20, "):
         find_block(BLOCKS, "gold")
 
@@ -162,13 +162,13 @@ def test_an_unknown_block_is_refused_with_the_list_of_blocks(
     assert platform.query("select id from credit_grants union all select id from one_off_items") == []
 
 
-def test_a_region_has_to_have_a_price_of_that_class(platform: Platform) -> None:
+def test_a_region_without_a_price_of_the_class_is_refused(platform: Platform) -> None:
     shared = find_block(BLOCKS, "reservation/shared/5")
     with pytest.raises(ReservationRefused, match="has no price for region 'fra' in 2026-09: choose ams"):
         reserve(platform.database, replace(year("fra"), block=shared))
 
 
-def test_the_buyer_of_a_linked_organization_reads_whose_credits_pay(platform: Platform) -> None:
+def test_buying_for_a_linked_organization_names_the_organization_whose_credits_pay(platform: Platform) -> None:
     platform.add_organization("holding")
     platform.link("acme", "holding", NOVEMBER)
     with pytest.raises(ReservationRefused, match=r"on the invoice of holding .*: reserve the block for holding"):
@@ -176,15 +176,15 @@ def test_the_buyer_of_a_linked_organization_reads_whose_credits_pay(platform: Pl
     assert reserve(platform.database, replace(year(), organization_id="holding"))
 
 
-def test_a_month_that_is_final_is_not_reserved(platform: Platform) -> None:
+def test_a_final_month_can_not_be_reserved(platform: Platform) -> None:
     platform.close()
     with pytest.raises(ReservationRefused, match="the invoice of acme for 2026-09 is final"):
         reserve(platform.database, year())
     assert reserve(platform.database, year(first=OCTOBER))
 
 
-def test_every_block_on_offer_can_be_bought_where_flys_catalogue_has_its_machines() -> None:
-    """40 % off each, and bound to any of the 35 regions."""
+def test_every_block_can_be_bought_in_every_region_where_flys_catalogue_has_its_machines() -> None:
+    """40 % off each, in any of the 35 regions."""
     prices = read_price_book_files(SHIPPED / "fly").prices
 
     def offered(block: ReservationBlock) -> tuple[int, Decimal]:
