@@ -103,6 +103,14 @@ $$;
 
 COMMENT ON FUNCTION public.final_invoices_that_used(term_table text, term jsonb) IS 'Returns the final invoices, void ones included, whose amounts a row of one of the tables of terms affected.';
 
+CREATE FUNCTION public.finance_as_of() RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(cast(nullif(current_setting('fly_billing.as_of', true), '') as timestamptz), now())
+$$;
+
+COMMENT ON FUNCTION public.finance_as_of() IS 'The moment that the views of finance show: the setting fly_billing.as_of of the transaction, or else now.';
+
 CREATE FUNCTION public.follow_invoice_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -472,6 +480,20 @@ begin
     select coalesce(max(number), 0) + 1 into new.number from invoices where organization_id = new.organization_id;
     return new;
 end $$;
+
+CREATE FUNCTION public.receivable_age(days_overdue integer) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select case
+        when days_overdue <= 0 then 'current'
+        when days_overdue <= 30 then '1-30'
+        when days_overdue <= 60 then '31-60'
+        when days_overdue <= 90 then '61-90'
+        else 'over 90'
+    end
+$$;
+
+COMMENT ON FUNCTION public.receivable_age(days_overdue integer) IS 'Returns the age group of an amount that is overdue by this many days.';
 
 CREATE FUNCTION public.refuse_amount_change() RETURNS trigger
     LANGUAGE plpgsql
@@ -1478,78 +1500,34 @@ CREATE TABLE public.discounts (
 
 COMMENT ON TABLE public.discounts IS 'Coupons that an organization redeemed, with the months that they apply to (last_month included).';
 
-CREATE VIEW public.held_corrections AS
- SELECT newest.id,
-    newest.invoice_id,
-    newest.organization_id,
-    newest.month,
-    newest.currency,
-    newest.decision,
-    newest.gives_back,
-    newest.charges,
-    newest.causes,
-    newest.reason,
-    newest.approval_id,
-    newest.decided_at,
-    newest.decided_by
-   FROM (( SELECT DISTINCT ON (correction_decisions.invoice_id) correction_decisions.id,
-            correction_decisions.invoice_id,
-            correction_decisions.organization_id,
-            correction_decisions.month,
-            correction_decisions.currency,
-            correction_decisions.decision,
-            correction_decisions.gives_back,
-            correction_decisions.charges,
-            correction_decisions.causes,
-            correction_decisions.reason,
-            correction_decisions.approval_id,
-            correction_decisions.decided_at,
-            correction_decisions.decided_by
-           FROM public.correction_decisions
-          ORDER BY correction_decisions.invoice_id, correction_decisions.id DESC) newest
-     JOIN public.invoices i ON (((i.id = newest.invoice_id) AND (i.status <> 'void'::text))))
-  WHERE (newest.decision = 'held'::text);
+CREATE VIEW public.finance_credit_movements AS
+SELECT
+    NULL::date AS month,
+    NULL::character(3) AS currency,
+    NULL::text AS organization_id,
+    NULL::uuid AS credit_id,
+    NULL::text AS description,
+    NULL::text AS pays,
+    NULL::text AS movement,
+    NULL::numeric AS amount;
 
-COMMENT ON VIEW public.held_corrections IS 'The corrections that wait for a person''s approval, one row per invoice.';
+COMMENT ON VIEW public.finance_credit_movements IS 'One row per credit and month in which it was granted, used or expired. Exact amounts in the currency''s major unit.';
 
-CREATE TABLE public.invoice_changes (
-    id bigint NOT NULL,
-    invoice_id uuid NOT NULL,
-    from_status text,
-    to_status text NOT NULL,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL,
-    changed_by text NOT NULL,
-    why text,
-    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
-);
+COMMENT ON COLUMN public.finance_credit_movements.month IS 'granted: the month of granted_at; used: the month of the invoice; expired: the last month in which it could be used.';
 
-COMMENT ON TABLE public.invoice_changes IS 'Every change of an invoice''s status: who, when and why, from the settings fly_billing.who and fly_billing.why of the transaction.';
+COMMENT ON COLUMN public.finance_credit_movements.currency IS 'ISO 4217.';
 
-ALTER TABLE public.invoice_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.invoice_changes_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+COMMENT ON COLUMN public.finance_credit_movements.organization_id IS 'The organization that has the credit.';
 
-CREATE TABLE public.invoice_commitments (
-    invoice_id uuid NOT NULL,
-    commitment_id uuid NOT NULL,
-    counted numeric NOT NULL,
-    CONSTRAINT counted_is_finite CHECK ((abs(counted) < '1000000000000'::numeric))
-);
+COMMENT ON COLUMN public.finance_credit_movements.credit_id IS 'credit_grants.id.';
 
-COMMENT ON TABLE public.invoice_commitments IS 'The amount of an invoice and its adjustments that counts towards a commitment of several months.';
+COMMENT ON COLUMN public.finance_credit_movements.description IS 'The credit''s name on invoices.';
 
-CREATE TABLE public.invoice_item_rollups (
-    invoice_id uuid NOT NULL,
-    rollup_id uuid NOT NULL,
-    item_id uuid NOT NULL
-);
+COMMENT ON COLUMN public.finance_credit_movements.pays IS 'net: before tax; gross: after tax.';
 
-COMMENT ON TABLE public.invoice_item_rollups IS 'Links an item to the usage that it billed. The key allows each usage once per invoice.';
+COMMENT ON COLUMN public.finance_credit_movements.movement IS 'granted, used or expired.';
+
+COMMENT ON COLUMN public.finance_credit_movements.amount IS 'Positive; used: less what was given back or returned, so it can be negative.';
 
 CREATE TABLE public.invoice_items (
     id uuid NOT NULL,
@@ -1623,6 +1601,288 @@ COMMENT ON COLUMN public.invoice_items.is_void IS 'True if the invoice is void, 
 
 COMMENT ON COLUMN public.invoice_items.interval_start IS 'Of a fee: the start of the whole interval that contains the period; the month in which the interval ends settles it.';
 
+CREATE VIEW public.finance_credits AS
+ WITH moved AS (
+         SELECT credit_entries.grant_id,
+            sum(credit_entries.amount) AS balance,
+            (- sum(credit_entries.amount) FILTER (WHERE (credit_entries.kind <> 'granted'::text))) AS used
+           FROM public.credit_entries
+          GROUP BY credit_entries.grant_id
+        ), pending AS (
+         SELECT t.credit_grant_id AS grant_id,
+            (- sum(t.amount)) AS pending
+           FROM (public.invoice_items t
+             JOIN public.invoices i ON ((i.id = t.invoice_id)))
+          WHERE ((i.status = 'open'::text) AND (t.credit_grant_id IS NOT NULL))
+          GROUP BY t.credit_grant_id
+        ), balances AS (
+         SELECT g.id,
+            g.organization_id,
+            g.description,
+            g.amount,
+            g.currency,
+            g.priority,
+            g.scope,
+            g.granted_at,
+            g.expires_at,
+            g.pays,
+            COALESCE(m.used, (0)::numeric) AS used,
+            COALESCE(p.pending, (0)::numeric) AS pending,
+            (m.balance - COALESCE(p.pending, (0)::numeric)) AS rest,
+            COALESCE((g.expires_at <= public.finance_as_of()), false) AS is_over
+           FROM ((public.credit_grants g
+             JOIN moved m ON ((m.grant_id = g.id)))
+             LEFT JOIN pending p ON ((p.grant_id = g.id)))
+        )
+ SELECT organization_id,
+    currency,
+    id AS credit_id,
+    description,
+    pays,
+    granted_at,
+    expires_at,
+        CASE
+            WHEN (granted_at > public.finance_as_of()) THEN 'upcoming'::text
+            WHEN (rest <= (0)::numeric) THEN 'used up'::text
+            WHEN is_over THEN 'expired'::text
+            ELSE 'active'::text
+        END AS state,
+    amount AS granted,
+    used,
+    pending,
+        CASE
+            WHEN is_over THEN rest
+            ELSE (0)::numeric
+        END AS expired,
+        CASE
+            WHEN is_over THEN (0)::numeric
+            ELSE rest
+        END AS remaining
+   FROM balances;
+
+COMMENT ON VIEW public.finance_credits IS 'One row per credit: granted = used + pending + expired + remaining. Exact amounts in the currency''s major unit.';
+
+COMMENT ON COLUMN public.finance_credits.organization_id IS 'The organization that has the credit.';
+
+COMMENT ON COLUMN public.finance_credits.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.finance_credits.credit_id IS 'credit_grants.id.';
+
+COMMENT ON COLUMN public.finance_credits.description IS 'The credit''s name on invoices.';
+
+COMMENT ON COLUMN public.finance_credits.pays IS 'net: before tax; gross: after tax.';
+
+COMMENT ON COLUMN public.finance_credits.granted_at IS 'The time from which it can be used.';
+
+COMMENT ON COLUMN public.finance_credits.expires_at IS 'Null: it does not expire.';
+
+COMMENT ON COLUMN public.finance_credits.state IS 'upcoming, active, used up or expired, at finance_as_of().';
+
+COMMENT ON COLUMN public.finance_credits.granted IS 'The amount granted.';
+
+COMMENT ON COLUMN public.finance_credits.used IS 'What final invoices drew, less what was given back or returned.';
+
+COMMENT ON COLUMN public.finance_credits.pending IS 'What open invoices would draw.';
+
+COMMENT ON COLUMN public.finance_credits.expired IS 'What was left when it expired.';
+
+COMMENT ON COLUMN public.finance_credits.remaining IS 'What is left; negative if an invoice that had given credit back became void.';
+
+CREATE VIEW public.finance_history AS
+SELECT
+    NULL::timestamp with time zone AS happened_at,
+    NULL::text AS person,
+    NULL::text AS action,
+    NULL::text AS organization_id,
+    NULL::date AS first_month,
+    NULL::date AS last_month,
+    NULL::uuid AS invoice_id,
+    NULL::bpchar AS currency,
+    NULL::bigint AS amount_cents,
+    NULL::numeric AS amount,
+    NULL::text AS subject,
+    NULL::text AS reason;
+
+COMMENT ON VIEW public.finance_history IS 'Who changed, approved, voided, waived, kept or rebilled what, and why: one row per act.';
+
+COMMENT ON COLUMN public.finance_history.happened_at IS 'When.';
+
+COMMENT ON COLUMN public.finance_history.person IS 'The person or program that did it, as recorded.';
+
+COMMENT ON COLUMN public.finance_history.action IS 'finalized, paid, voided, wrote off, rebilled, credited, approved, held, released, booked, changed, kept or waived.';
+
+COMMENT ON COLUMN public.finance_history.organization_id IS 'The organization that pays the invoice, or whose term or usage it is; null: a whole month or price book.';
+
+COMMENT ON COLUMN public.finance_history.first_month IS 'The first month that it is about.';
+
+COMMENT ON COLUMN public.finance_history.last_month IS 'The last month that it is about; null: no end.';
+
+COMMENT ON COLUMN public.finance_history.invoice_id IS 'invoices.id; null: no single invoice.';
+
+COMMENT ON COLUMN public.finance_history.currency IS 'ISO 4217; null: no amount.';
+
+COMMENT ON COLUMN public.finance_history.amount_cents IS 'The amount in the currency''s minor unit; null: none, or in amount.';
+
+COMMENT ON COLUMN public.finance_history.amount IS 'The exact amount in the currency''s major unit; null: none, or in amount_cents.';
+
+COMMENT ON COLUMN public.finance_history.subject IS 'What it was done to.';
+
+COMMENT ON COLUMN public.finance_history.reason IS 'The reason that was given; null: none.';
+
+CREATE VIEW public.finance_invoice_items AS
+ SELECT i.month,
+    i.currency,
+    i.organization_id AS payer_id,
+    i.id AS invoice_id,
+    t.id AS item_id,
+    t.organization_id,
+    t.kind,
+    t.product,
+    t.meter,
+    t.price_key,
+    t.amount_cents,
+        CASE
+            WHEN (t.kind = 'tax'::text) THEN 'tax'::text
+            WHEN (g.pays = 'gross'::text) THEN 'prepaid'::text
+            ELSE 'revenue'::text
+        END AS part
+   FROM (((public.invoices i
+     JOIN public.invoice_items t ON ((t.invoice_id = i.id)))
+     LEFT JOIN public.adjustments a ON ((a.id = t.adjustment_id)))
+     LEFT JOIN public.credit_grants g ON ((g.id = COALESCE(t.credit_grant_id, a.credit_grant_id))))
+  WHERE (i.status <> ALL (ARRAY['open'::text, 'void'::text]));
+
+COMMENT ON VIEW public.finance_invoice_items IS 'One row per item of each final invoice that is not void, with the part of the total that it belongs to.';
+
+COMMENT ON COLUMN public.finance_invoice_items.month IS 'The first day of the month that the invoice bills.';
+
+COMMENT ON COLUMN public.finance_invoice_items.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.finance_invoice_items.payer_id IS 'The organization that pays the invoice.';
+
+COMMENT ON COLUMN public.finance_invoice_items.invoice_id IS 'invoices.id.';
+
+COMMENT ON COLUMN public.finance_invoice_items.item_id IS 'invoice_items.id.';
+
+COMMENT ON COLUMN public.finance_invoice_items.organization_id IS 'The organization that used or bought it.';
+
+COMMENT ON COLUMN public.finance_invoice_items.kind IS 'invoice_items.kind.';
+
+COMMENT ON COLUMN public.finance_invoice_items.product IS 'The product on the invoice.';
+
+COMMENT ON COLUMN public.finance_invoice_items.meter IS 'The meter of usage; null: not usage.';
+
+COMMENT ON COLUMN public.finance_invoice_items.price_key IS 'The key of the price; null: no price.';
+
+COMMENT ON COLUMN public.finance_invoice_items.amount_cents IS 'The item''s share of the total, in the currency''s minor unit.';
+
+COMMENT ON COLUMN public.finance_invoice_items.part IS 'revenue: before tax; tax: a tax added to the prices; prepaid: paid from credit after tax, or given back to it.';
+
+CREATE TABLE public.invoice_taxes (
+    invoice_id uuid NOT NULL,
+    tax_rate_id uuid NOT NULL,
+    name text NOT NULL,
+    percent numeric NOT NULL,
+    is_inclusive boolean NOT NULL,
+    taxable_cents bigint NOT NULL,
+    tax_cents bigint NOT NULL,
+    category text DEFAULT 'standard'::text NOT NULL,
+    legal_text text,
+    CONSTRAINT percent_is_finite CHECK ((abs(percent) < '100000000000000000000000'::numeric)),
+    CONSTRAINT tax_cents_is_finite CHECK ((abs(tax_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT taxable_cents_is_finite CHECK ((abs(taxable_cents) < '1000000000000000'::bigint))
+);
+
+COMMENT ON TABLE public.invoice_taxes IS 'One row per tax rate of an invoice: the taxable amount and the tax.';
+
+COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'The amount that the tax was calculated on, without the tax.';
+
+CREATE VIEW public.finance_invoices AS
+ SELECT i.month,
+    i.currency,
+    i.organization_id,
+    i.id AS invoice_id,
+    i.number,
+    i.status,
+    i.finalized_at,
+    i.due_on,
+    i.paid_at,
+    (COALESCE(items.revenue, (0)::bigint) - COALESCE(taxes.contained, (0)::bigint)) AS revenue_cents,
+    COALESCE(taxes.tax, (0)::bigint) AS tax_cents,
+    COALESCE(items.prepaid, (0)::bigint) AS prepaid_cents,
+    i.total_cents
+   FROM ((public.invoices i
+     LEFT JOIN LATERAL ( SELECT (sum(t.amount_cents) FILTER (WHERE (t.part = 'revenue'::text)))::bigint AS revenue,
+            (sum(t.amount_cents) FILTER (WHERE (t.part = 'prepaid'::text)))::bigint AS prepaid
+           FROM public.finance_invoice_items t
+          WHERE (t.invoice_id = i.id)) items ON (true))
+     LEFT JOIN LATERAL ( SELECT (sum(x.tax_cents))::bigint AS tax,
+            (sum(x.tax_cents) FILTER (WHERE x.is_inclusive))::bigint AS contained
+           FROM public.invoice_taxes x
+          WHERE (x.invoice_id = i.id)) taxes ON (true))
+  WHERE (i.status <> ALL (ARRAY['open'::text, 'void'::text]));
+
+COMMENT ON VIEW public.finance_invoices IS 'One row per final invoice that is not void: how its total splits into revenue, tax and prepaid credit.';
+
+COMMENT ON COLUMN public.finance_invoices.month IS 'The first day of the month that the invoice bills.';
+
+COMMENT ON COLUMN public.finance_invoices.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.finance_invoices.organization_id IS 'The organization that pays the invoice.';
+
+COMMENT ON COLUMN public.finance_invoices.invoice_id IS 'invoices.id.';
+
+COMMENT ON COLUMN public.finance_invoices.number IS 'The invoice''s number, consecutive per organization.';
+
+COMMENT ON COLUMN public.finance_invoices.status IS 'finalized (not paid), paid or uncollectible (written off).';
+
+COMMENT ON COLUMN public.finance_invoices.finalized_at IS 'When it became final.';
+
+COMMENT ON COLUMN public.finance_invoices.due_on IS 'The day by which it must be paid.';
+
+COMMENT ON COLUMN public.finance_invoices.paid_at IS 'When it was paid; null: not paid.';
+
+COMMENT ON COLUMN public.finance_invoices.revenue_cents IS 'Items before tax, after discounts and credits that pay before tax.';
+
+COMMENT ON COLUMN public.finance_invoices.tax_cents IS 'All taxes, added to the prices and contained in them.';
+
+COMMENT ON COLUMN public.finance_invoices.prepaid_cents IS 'Negative: paid from credit after tax (prepaid money, deposits). Positive: given back to it.';
+
+COMMENT ON COLUMN public.finance_invoices.total_cents IS 'The invoice''s total: revenue_cents + tax_cents + prepaid_cents.';
+
+CREATE VIEW public.finance_months AS
+ SELECT month,
+    currency,
+    count(*) AS invoices,
+    (sum(revenue_cents))::bigint AS revenue_cents,
+    (sum(tax_cents))::bigint AS tax_cents,
+    (sum(prepaid_cents))::bigint AS prepaid_cents,
+    (sum(total_cents))::bigint AS total_cents,
+    (COALESCE(sum(total_cents) FILTER (WHERE (status = 'paid'::text)), (0)::numeric))::bigint AS paid_cents,
+    (COALESCE(sum(total_cents) FILTER (WHERE (status = 'uncollectible'::text)), (0)::numeric))::bigint AS written_off_cents
+   FROM public.finance_invoices f
+  GROUP BY month, currency;
+
+COMMENT ON VIEW public.finance_months IS 'One row per month and currency with final invoices that are not void.';
+
+COMMENT ON COLUMN public.finance_months.month IS 'The first day of the month that the invoice bills.';
+
+COMMENT ON COLUMN public.finance_months.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.finance_months.invoices IS 'The number of invoices.';
+
+COMMENT ON COLUMN public.finance_months.revenue_cents IS 'The sum of finance_invoices.revenue_cents, and of finance_revenue.revenue_cents.';
+
+COMMENT ON COLUMN public.finance_months.tax_cents IS 'The sum of finance_invoices.tax_cents, and of finance_taxes.tax_cents.';
+
+COMMENT ON COLUMN public.finance_months.prepaid_cents IS 'The sum of finance_invoices.prepaid_cents.';
+
+COMMENT ON COLUMN public.finance_months.total_cents IS 'The sum of the totals: revenue_cents + tax_cents + prepaid_cents.';
+
+COMMENT ON COLUMN public.finance_months.paid_cents IS 'The totals of paid invoices.';
+
+COMMENT ON COLUMN public.finance_months.written_off_cents IS 'The totals of uncollectible invoices.';
+
 CREATE TABLE public.stripe_invoices (
     invoice_id uuid NOT NULL,
     state text NOT NULL,
@@ -1664,6 +1924,369 @@ COMMENT ON COLUMN public.stripe_invoices.stripe_due_cents IS 'What Stripe asked 
 
 COMMENT ON COLUMN public.stripe_invoices.stripe_balance_cents IS 'The customer''s balance in Stripe after that: negative for credit, positive for an amount that is carried over.';
 
+CREATE VIEW public.finance_receivables AS
+ WITH in_stripe AS (
+         SELECT i.id,
+            i.organization_id,
+            i.currency,
+            i.month,
+            s.stripe_due_cents AS due_cents,
+            s.stripe_balance_cents AS balance,
+            s.finalized_at
+           FROM (public.invoices i
+             JOIN public.stripe_invoices s ON ((s.invoice_id = i.id)))
+          WHERE ((i.total_cents <> 0) AND (s.stripe_due_cents IS NOT NULL) AND (s.finalized_at IS NOT NULL))
+        ), balances AS (
+         SELECT DISTINCT ON (in_stripe.organization_id, in_stripe.currency) in_stripe.organization_id,
+            in_stripe.currency,
+            in_stripe.balance
+           FROM in_stripe
+          ORDER BY in_stripe.organization_id, in_stripe.currency, in_stripe.finalized_at DESC, in_stripe.month
+        ), waiting AS (
+         SELECT i.id,
+            i.organization_id,
+            i.currency,
+            i.month,
+            sum(i.total_cents) OVER (PARTITION BY i.organization_id, i.currency ORDER BY i.month) AS running
+           FROM public.invoices i
+          WHERE ((i.status = 'finalized'::text) AND (i.total_cents <> 0) AND (NOT (EXISTS ( SELECT
+                   FROM in_stripe s
+                  WHERE (s.id = i.id)))))
+        ), lowest AS (
+         SELECT w.id,
+            LEAST((COALESCE(b.balance, (0)::bigint))::numeric, min((- w.running)) OVER (PARTITION BY w.organization_id, w.currency ORDER BY w.month ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS before_it,
+            LEAST((COALESCE(b.balance, (0)::bigint))::numeric, min((- w.running)) OVER (PARTITION BY w.organization_id, w.currency ORDER BY w.month)) AS with_it
+           FROM (waiting w
+             LEFT JOIN balances b ON (((b.organization_id = w.organization_id) AND (b.currency = w.currency))))
+        ), asked AS (
+         SELECT in_stripe.id,
+            in_stripe.due_cents,
+            true AS is_in_stripe
+           FROM in_stripe
+        UNION ALL
+         SELECT lowest.id,
+            (lowest.before_it - lowest.with_it),
+            false
+           FROM lowest
+        ), overdue AS (
+         SELECT i.organization_id,
+            i.currency,
+            i.id AS invoice_id,
+            i.number,
+            i.month,
+            i.due_on,
+            a.is_in_stripe,
+            i.total_cents,
+            (a.due_cents)::bigint AS due_cents,
+            GREATEST(0, (((public.finance_as_of() AT TIME ZONE 'UTC'::text))::date - i.due_on)) AS days_overdue
+           FROM (asked a
+             JOIN public.invoices i ON ((i.id = a.id)))
+          WHERE ((i.status = 'finalized'::text) AND (a.due_cents <> (0)::numeric))
+        )
+ SELECT organization_id,
+    currency,
+    invoice_id,
+    number,
+    month,
+    due_on,
+    is_in_stripe,
+    total_cents,
+    due_cents,
+    days_overdue,
+    public.receivable_age(days_overdue) AS age
+   FROM overdue;
+
+COMMENT ON VIEW public.finance_receivables IS 'One row per final invoice that is not paid and asks for money: the amount, and how long it is overdue. Written-off invoices are left out. The amounts of an organization add up to what its statement says it owes.';
+
+COMMENT ON COLUMN public.finance_receivables.organization_id IS 'The organization that pays the invoice.';
+
+COMMENT ON COLUMN public.finance_receivables.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.finance_receivables.invoice_id IS 'invoices.id.';
+
+COMMENT ON COLUMN public.finance_receivables.number IS 'The invoice''s number, consecutive per organization.';
+
+COMMENT ON COLUMN public.finance_receivables.month IS 'The first day of the month that the invoice bills.';
+
+COMMENT ON COLUMN public.finance_receivables.due_on IS 'The day by which it must be paid.';
+
+COMMENT ON COLUMN public.finance_receivables.is_in_stripe IS 'True if Stripe finalized it; false: due_cents is what Stripe will ask for.';
+
+COMMENT ON COLUMN public.finance_receivables.total_cents IS 'The invoice''s total.';
+
+COMMENT ON COLUMN public.finance_receivables.due_cents IS 'What Stripe asks for: the total with the customer''s balance there (credit, or amounts carried over).';
+
+COMMENT ON COLUMN public.finance_receivables.days_overdue IS 'Days since due_on, at finance_as_of(); 0: not overdue.';
+
+COMMENT ON COLUMN public.finance_receivables.age IS 'By days_overdue: current, 1-30, 31-60, 61-90, over 90.';
+
+CREATE TABLE public.invoice_item_rollups (
+    invoice_id uuid NOT NULL,
+    rollup_id uuid NOT NULL,
+    item_id uuid NOT NULL
+);
+
+COMMENT ON TABLE public.invoice_item_rollups IS 'Links an item to the usage that it billed. The key allows each usage once per invoice.';
+
+CREATE TABLE public.usage_rollups (
+    id uuid NOT NULL,
+    snapshot_id uuid NOT NULL,
+    meter text NOT NULL,
+    dimensions jsonb NOT NULL,
+    segment_start timestamp with time zone NOT NULL,
+    segment_end timestamp with time zone NOT NULL,
+    quantity numeric NOT NULL,
+    events bigint NOT NULL,
+    daily numeric[],
+    CONSTRAINT daily_is_finite CHECK ((('100000000000000000000000'::numeric > ALL (daily)) AND ('-100000000000000000000000'::numeric < ALL (daily)))),
+    CONSTRAINT dimensions_are_texts CHECK ((NOT jsonb_path_exists(dimensions, 'strict $.*?(@.type() != "string")'::jsonpath, silent => true))),
+    CONSTRAINT dimensions_is_an_object CHECK ((jsonb_typeof(dimensions) = 'object'::text)),
+    CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '100000000000000000000000'::numeric)),
+    CONSTRAINT segment_end_is_a_time CHECK (((segment_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (segment_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT segment_start_is_a_time CHECK (((segment_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (segment_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT usage_rollups_check CHECK ((segment_end > segment_start)),
+    CONSTRAINT usage_rollups_daily_check CHECK (((cardinality(daily) >= 28) AND (cardinality(daily) <= 31))),
+    CONSTRAINT usage_rollups_events_check CHECK ((events >= 0)),
+    CONSTRAINT usage_rollups_quantity_check CHECK ((quantity >= (0)::numeric))
+);
+
+COMMENT ON TABLE public.usage_rollups IS 'The quantity of one meter in a snapshot, per combination of dimensions and per period with one price.';
+
+COMMENT ON COLUMN public.usage_rollups.events IS 'The number of events; 0: no event in the month, but a level continued.';
+
+COMMENT ON COLUMN public.usage_rollups.daily IS 'The share of each UTC day of the month in the quantity, from the 1st on; null: rolled up before this was recorded.';
+
+CREATE VIEW public.finance_revenue AS
+ WITH used AS (
+         SELECT t.month,
+            t.item_id,
+            (r.dimensions ->> 'region'::text) AS region,
+            sum(r.quantity) AS quantity
+           FROM ((public.finance_invoice_items t
+             JOIN public.invoice_item_rollups l ON (((l.invoice_id = t.invoice_id) AND (l.item_id = t.item_id))))
+             JOIN public.usage_rollups r ON ((r.id = l.rollup_id)))
+          WHERE (t.part = 'revenue'::text)
+          GROUP BY t.month, t.item_id, (r.dimensions ->> 'region'::text)
+        ), weights AS (
+         SELECT used.month,
+            used.item_id,
+            used.region,
+            used.quantity,
+            sum(used.quantity) OVER (PARTITION BY used.month, used.item_id) AS total,
+            min(used.quantity) OVER (PARTITION BY used.month, used.item_id) AS "least"
+           FROM used
+        ), shares AS (
+         SELECT t.month,
+            t.currency,
+            t.payer_id,
+            t.invoice_id,
+            t.item_id,
+            t.organization_id,
+            t.kind,
+            t.product,
+            t.meter,
+            t.price_key,
+            t.amount_cents,
+            t.part,
+            w.region,
+            w.total,
+                CASE
+                    WHEN (w.total IS NULL) THEN (abs(t.amount_cents))::numeric
+                    ELSE div(((abs(t.amount_cents))::numeric * w.quantity), w.total)
+                END AS whole,
+            mod(((abs(t.amount_cents))::numeric * w.quantity), w.total) AS remainder
+           FROM (public.finance_invoice_items t
+             LEFT JOIN weights w ON (((w.month = t.month) AND (w.item_id = t.item_id) AND (w.total > (0)::numeric) AND (w."least" >= (0)::numeric) AND (w.quantity > (0)::numeric))))
+          WHERE (t.part = 'revenue'::text)
+        ), ranked AS (
+         SELECT shares.month,
+            shares.currency,
+            shares.payer_id,
+            shares.invoice_id,
+            shares.item_id,
+            shares.organization_id,
+            shares.kind,
+            shares.product,
+            shares.meter,
+            shares.price_key,
+            shares.amount_cents,
+            shares.part,
+            shares.region,
+            shares.total,
+            shares.whole,
+            shares.remainder,
+            ((abs(shares.amount_cents))::numeric - sum(shares.whole) OVER (PARTITION BY shares.month, shares.item_id)) AS left_over,
+            row_number() OVER (PARTITION BY shares.month, shares.item_id ORDER BY shares.remainder DESC NULLS LAST, shares.region) AS rank
+           FROM shares
+        ), parts AS (
+         SELECT ranked.month,
+            ranked.currency,
+            ranked.organization_id,
+            ranked.payer_id,
+            ranked.kind,
+            ranked.product,
+            ranked.meter,
+            ranked.price_key,
+            ranked.region,
+            (sign((ranked.amount_cents)::double precision) * ((ranked.whole + (
+                CASE
+                    WHEN ((ranked.rank)::numeric <= ranked.left_over) THEN 1
+                    ELSE 0
+                END)::numeric))::double precision) AS amount_cents
+           FROM ranked
+        UNION ALL
+         SELECT i.month,
+            i.currency,
+            i.organization_id,
+            i.organization_id,
+            'contained_tax'::text,
+            'Taxes contained in prices'::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            (- x.tax_cents)
+           FROM (public.invoices i
+             JOIN public.invoice_taxes x ON ((x.invoice_id = i.id)))
+          WHERE (x.is_inclusive AND (i.status <> ALL (ARRAY['open'::text, 'void'::text])))
+        )
+ SELECT month,
+    currency,
+    organization_id,
+    payer_id,
+    kind,
+    product,
+    meter,
+    price_key,
+    region,
+    (sum(amount_cents))::bigint AS revenue_cents
+   FROM parts
+  GROUP BY month, currency, organization_id, payer_id, kind, product, meter, price_key, region;
+
+COMMENT ON VIEW public.finance_revenue IS 'Revenue of final invoices that are not void, one row per month, currency, organization, product, price and region. The rows of a month add up to its revenue, to the cent.';
+
+COMMENT ON COLUMN public.finance_revenue.month IS 'The first day of the month that the invoice bills.';
+
+COMMENT ON COLUMN public.finance_revenue.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.finance_revenue.organization_id IS 'The organization that used or bought it.';
+
+COMMENT ON COLUMN public.finance_revenue.payer_id IS 'The organization that pays the invoice.';
+
+COMMENT ON COLUMN public.finance_revenue.kind IS 'invoice_items.kind, or contained_tax: the taxes that the prices of the other rows contain, deducted.';
+
+COMMENT ON COLUMN public.finance_revenue.product IS 'The product on the invoice.';
+
+COMMENT ON COLUMN public.finance_revenue.meter IS 'The meter of usage; null: not usage.';
+
+COMMENT ON COLUMN public.finance_revenue.price_key IS 'The key of the price; null: no price.';
+
+COMMENT ON COLUMN public.finance_revenue.region IS 'The dimension region of the usage; null: no region, or no usage.';
+
+COMMENT ON COLUMN public.finance_revenue.revenue_cents IS 'The amount before tax, in the currency''s minor unit. Negative: discounts, credits, refunds.';
+
+CREATE VIEW public.finance_taxes AS
+ SELECT i.month,
+    i.currency,
+    i.organization_id,
+    x.name,
+    x.percent,
+    x.is_inclusive,
+    x.category,
+    x.legal_text,
+    (sum(x.taxable_cents))::bigint AS taxable_cents,
+    (sum(x.tax_cents))::bigint AS tax_cents
+   FROM (public.invoices i
+     JOIN public.invoice_taxes x ON ((x.invoice_id = i.id)))
+  WHERE (i.status <> ALL (ARRAY['open'::text, 'void'::text]))
+  GROUP BY i.month, i.currency, i.organization_id, x.name, x.percent, x.is_inclusive, x.category, x.legal_text;
+
+COMMENT ON VIEW public.finance_taxes IS 'Taxes of final invoices that are not void, one row per month, currency, organization and tax rate.';
+
+COMMENT ON COLUMN public.finance_taxes.month IS 'The first day of the month that the invoice bills.';
+
+COMMENT ON COLUMN public.finance_taxes.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.finance_taxes.organization_id IS 'The organization that pays the invoice.';
+
+COMMENT ON COLUMN public.finance_taxes.name IS 'The tax''s name on the invoice.';
+
+COMMENT ON COLUMN public.finance_taxes.percent IS 'The rate.';
+
+COMMENT ON COLUMN public.finance_taxes.is_inclusive IS 'True if the prices contain the tax, false if it is added.';
+
+COMMENT ON COLUMN public.finance_taxes.category IS 'standard, or the reason for a special rate.';
+
+COMMENT ON COLUMN public.finance_taxes.legal_text IS 'The text that the law demands on the invoice.';
+
+COMMENT ON COLUMN public.finance_taxes.taxable_cents IS 'The amount that was taxed, without the tax.';
+
+COMMENT ON COLUMN public.finance_taxes.tax_cents IS 'The tax, in the currency''s minor unit.';
+
+CREATE VIEW public.held_corrections AS
+ SELECT newest.id,
+    newest.invoice_id,
+    newest.organization_id,
+    newest.month,
+    newest.currency,
+    newest.decision,
+    newest.gives_back,
+    newest.charges,
+    newest.causes,
+    newest.reason,
+    newest.approval_id,
+    newest.decided_at,
+    newest.decided_by
+   FROM (( SELECT DISTINCT ON (correction_decisions.invoice_id) correction_decisions.id,
+            correction_decisions.invoice_id,
+            correction_decisions.organization_id,
+            correction_decisions.month,
+            correction_decisions.currency,
+            correction_decisions.decision,
+            correction_decisions.gives_back,
+            correction_decisions.charges,
+            correction_decisions.causes,
+            correction_decisions.reason,
+            correction_decisions.approval_id,
+            correction_decisions.decided_at,
+            correction_decisions.decided_by
+           FROM public.correction_decisions
+          ORDER BY correction_decisions.invoice_id, correction_decisions.id DESC) newest
+     JOIN public.invoices i ON (((i.id = newest.invoice_id) AND (i.status <> 'void'::text))))
+  WHERE (newest.decision = 'held'::text);
+
+COMMENT ON VIEW public.held_corrections IS 'The corrections that wait for a person''s approval, one row per invoice.';
+
+CREATE TABLE public.invoice_changes (
+    id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    from_status text,
+    to_status text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    why text,
+    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.invoice_changes IS 'Every change of an invoice''s status: who, when and why, from the settings fly_billing.who and fly_billing.why of the transaction.';
+
+ALTER TABLE public.invoice_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.invoice_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.invoice_commitments (
+    invoice_id uuid NOT NULL,
+    commitment_id uuid NOT NULL,
+    counted numeric NOT NULL,
+    CONSTRAINT counted_is_finite CHECK ((abs(counted) < '1000000000000'::numeric))
+);
+
+COMMENT ON TABLE public.invoice_commitments IS 'The amount of an invoice and its adjustments that counts towards a commitment of several months.';
+
 CREATE VIEW public.invoice_life AS
  SELECT i.id AS invoice_id,
     i.organization_id,
@@ -1693,25 +2316,6 @@ CREATE TABLE public.invoice_tax_rates (
 );
 
 COMMENT ON TABLE public.invoice_tax_rates IS 'The tax rates in force for an invoice, even if they charged nothing. A correction of the invoice is taxed with them.';
-
-CREATE TABLE public.invoice_taxes (
-    invoice_id uuid NOT NULL,
-    tax_rate_id uuid NOT NULL,
-    name text NOT NULL,
-    percent numeric NOT NULL,
-    is_inclusive boolean NOT NULL,
-    taxable_cents bigint NOT NULL,
-    tax_cents bigint NOT NULL,
-    category text DEFAULT 'standard'::text NOT NULL,
-    legal_text text,
-    CONSTRAINT percent_is_finite CHECK ((abs(percent) < '100000000000000000000000'::numeric)),
-    CONSTRAINT tax_cents_is_finite CHECK ((abs(tax_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT taxable_cents_is_finite CHECK ((abs(taxable_cents) < '1000000000000000'::bigint))
-);
-
-COMMENT ON TABLE public.invoice_taxes IS 'One row per tax rate of an invoice: the taxable amount and the tax.';
-
-COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'The amount that the tax was calculated on, without the tax.';
 
 CREATE TABLE public.landed_months (
     landing_day date NOT NULL,
@@ -2484,34 +3088,6 @@ CREATE VIEW public.unresolved_rejections AS
 
 COMMENT ON VIEW public.unresolved_rejections IS 'Rejected rows that nobody fixed or waived. usage_source: the path with # for numbers. usage_day: the day of the usage, or the landing day if the row has no credible time.';
 
-CREATE TABLE public.usage_rollups (
-    id uuid NOT NULL,
-    snapshot_id uuid NOT NULL,
-    meter text NOT NULL,
-    dimensions jsonb NOT NULL,
-    segment_start timestamp with time zone NOT NULL,
-    segment_end timestamp with time zone NOT NULL,
-    quantity numeric NOT NULL,
-    events bigint NOT NULL,
-    daily numeric[],
-    CONSTRAINT daily_is_finite CHECK ((('100000000000000000000000'::numeric > ALL (daily)) AND ('-100000000000000000000000'::numeric < ALL (daily)))),
-    CONSTRAINT dimensions_are_texts CHECK ((NOT jsonb_path_exists(dimensions, 'strict $.*?(@.type() != "string")'::jsonpath, silent => true))),
-    CONSTRAINT dimensions_is_an_object CHECK ((jsonb_typeof(dimensions) = 'object'::text)),
-    CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '100000000000000000000000'::numeric)),
-    CONSTRAINT segment_end_is_a_time CHECK (((segment_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (segment_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT segment_start_is_a_time CHECK (((segment_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (segment_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT usage_rollups_check CHECK ((segment_end > segment_start)),
-    CONSTRAINT usage_rollups_daily_check CHECK (((cardinality(daily) >= 28) AND (cardinality(daily) <= 31))),
-    CONSTRAINT usage_rollups_events_check CHECK ((events >= 0)),
-    CONSTRAINT usage_rollups_quantity_check CHECK ((quantity >= (0)::numeric))
-);
-
-COMMENT ON TABLE public.usage_rollups IS 'The quantity of one meter in a snapshot, per combination of dimensions and per period with one price.';
-
-COMMENT ON COLUMN public.usage_rollups.events IS 'The number of events; 0: no event in the month, but a level continued.';
-
-COMMENT ON COLUMN public.usage_rollups.daily IS 'The share of each UTC day of the month in the quantity, from the 1st on; null: rolled up before this was recorded.';
-
 CREATE TABLE public.usage_snapshots (
     id uuid NOT NULL,
     organization_id text NOT NULL,
@@ -2866,6 +3442,325 @@ CREATE INDEX tax_rates_organization_id_idx ON public.tax_rates USING btree (orga
 CREATE INDEX term_changes_first_month_idx ON public.term_changes USING btree (first_month);
 
 CREATE INDEX term_decisions_invoice_id_idx ON public.term_decisions USING btree (invoice_id);
+
+CREATE OR REPLACE VIEW public.finance_credit_movements AS
+ SELECT public.month_of(c.granted_at) AS month,
+    c.currency,
+    c.organization_id,
+    c.credit_id,
+    c.description,
+    c.pays,
+    'granted'::text AS movement,
+    c.granted AS amount
+   FROM public.finance_credits c
+  WHERE (c.state <> 'upcoming'::text)
+UNION ALL
+ SELECT i.month,
+    g.currency,
+    g.organization_id,
+    g.id AS credit_id,
+    g.description,
+    g.pays,
+    'used'::text AS movement,
+    (- sum(e.amount)) AS amount
+   FROM ((public.credit_entries e
+     JOIN public.credit_grants g ON ((g.id = e.grant_id)))
+     JOIN public.invoices i ON ((i.id = e.invoice_id)))
+  GROUP BY i.month, g.id
+ HAVING (sum(e.amount) <> (0)::numeric)
+UNION ALL
+ SELECT public.month_of((c.expires_at - '00:00:00.000001'::interval)) AS month,
+    c.currency,
+    c.organization_id,
+    c.credit_id,
+    c.description,
+    c.pays,
+    'expired'::text AS movement,
+    c.expired AS amount
+   FROM public.finance_credits c
+  WHERE (c.expired <> (0)::numeric);
+
+CREATE OR REPLACE VIEW public.finance_history AS
+ WITH changed_invoices AS (
+         SELECT c.changed_at AS happened_at,
+            c.changed_by AS person,
+                CASE c.to_status
+                    WHEN 'finalized'::text THEN 'finalized'::text
+                    WHEN 'void'::text THEN 'voided'::text
+                    WHEN 'uncollectible'::text THEN 'wrote off'::text
+                    ELSE c.to_status
+                END AS action,
+            i.organization_id,
+            i.month AS first_month,
+            i.month AS last_month,
+            i.id AS invoice_id,
+            i.currency,
+            i.total_cents AS amount_cents,
+            NULL::numeric AS amount,
+            (('invoice '::text || i.number) ||
+                CASE
+                    WHEN (i.revision > 0) THEN ((' (revision '::text || i.revision) || ')'::text)
+                    ELSE ''::text
+                END) AS subject,
+            c.why AS reason
+           FROM (public.invoice_changes c
+             JOIN public.invoices i ON ((i.id = c.invoice_id)))
+          WHERE (c.to_status <> 'open'::text)
+        ), booked_adjustments AS (
+         SELECT a.made_at,
+            a.made_by,
+            'rebilled'::text AS "?column?",
+            a.payer_id,
+            i.month,
+            i.month,
+            i.id,
+            i.currency,
+            NULL::bigint AS int8,
+            sum(a.amount) AS sum,
+            ((((('invoice '::text || i.number) || ': '::text) || count(*)) ||
+                CASE
+                    WHEN (count(*) = 1) THEN ' adjustment'::text
+                    ELSE ' adjustments'::text
+                END) ||
+                CASE
+                    WHEN (a.credit_note_id IS NULL) THEN ' on the next invoice'::text
+                    ELSE ' as a credit note'::text
+                END) AS "?column?",
+            a.why
+           FROM (public.adjustments a
+             JOIN public.invoices i ON ((i.id = a.invoice_id)))
+          GROUP BY a.made_at, a.made_by, a.payer_id, i.id, a.credit_note_id, a.why
+        ), booked_credit_notes AS (
+         SELECT n.made_at,
+            n.made_by,
+            'credited'::text AS "?column?",
+            i.organization_id,
+            i.month,
+            i.month,
+            i.id,
+            i.currency,
+            n.amount_cents,
+            NULL::numeric AS "numeric",
+            ((('credit note '::text || n.number) || ' of invoice '::text) || i.number) AS "?column?",
+            n.why
+           FROM (public.credit_notes n
+             JOIN public.invoices i ON ((i.id = n.invoice_id)))
+        ), approved_totals AS (
+         SELECT p.approved_at,
+            p.approved_by,
+            'approved'::text AS "?column?",
+            NULL::text AS text,
+            p.month,
+            p.month,
+            NULL::uuid AS uuid,
+            p.currency,
+            p.total_cents,
+            NULL::numeric AS "numeric",
+            'sync of the month''s total'::text AS "?column?",
+            NULL::text AS text
+           FROM public.sync_approvals p
+        ), approved_corrections AS (
+         SELECT p.approved_at,
+            p.approved_by,
+            'approved'::text AS "?column?",
+            p.organization_id,
+            p.month,
+            p.month,
+            NULL::uuid AS uuid,
+            p.currency,
+            NULL::bigint AS int8,
+            (- p.total) AS "?column?",
+            'corrections of final invoices'::text AS "?column?",
+            p.why
+           FROM public.correction_approvals p
+        ), decided_corrections AS (
+         SELECT d.decided_at,
+            d.decided_by,
+            d.decision,
+            d.organization_id,
+            d.month,
+            d.month,
+            d.invoice_id,
+            d.currency,
+            NULL::bigint AS int8,
+            (d.charges - d.gives_back) AS "?column?",
+            ('correction of invoice '::text || i.number) AS "?column?",
+            d.reason
+           FROM (public.correction_decisions d
+             JOIN public.invoices i ON ((i.id = d.invoice_id)))
+        ), changed_terms AS (
+         SELECT c.changed_at,
+            c.changed_by,
+            'changed'::text AS "?column?",
+            c.organization_id,
+            c.first_month,
+            c.last_month,
+            NULL::uuid AS uuid,
+            NULL::text AS text,
+            NULL::bigint AS int8,
+            NULL::numeric AS "numeric",
+            (c.what ||
+                CASE
+                    WHEN (c.book IS NULL) THEN ''::text
+                    ELSE ((' (price book '::text || c.book) || ')'::text)
+                END) AS "?column?",
+            NULL::text AS text
+           FROM public.term_changes c
+        ), kept_terms AS (
+         SELECT d.decided_at,
+            d.decided_by,
+            'kept'::text AS "?column?",
+            i.organization_id,
+            i.month,
+            i.month,
+            i.id,
+            i.currency,
+            i.total_cents,
+            NULL::numeric AS "numeric",
+            (('invoice '::text || i.number) || ' although terms changed'::text) AS "?column?",
+            d.why
+           FROM (public.term_decisions d
+             JOIN public.invoices i ON ((i.id = d.invoice_id)))
+        ), waived_rows AS (
+         SELECT w.waived_at,
+            w.waived_by,
+            r.organization_id,
+            public.month_of(COALESCE(r.happened_at, ((w.landing_day AT TIME ZONE 'UTC'::text))::timestamp with time zone)) AS month,
+            ((((count(*) ||
+                CASE
+                    WHEN (count(*) = 1) THEN ' rejected row of '::text
+                    ELSE ' rejected rows of '::text
+                END) || w.landing_day) || ': '::text) || w.reason) AS subject,
+            w.because
+           FROM (public.rejected_usage_waivers w
+             LEFT JOIN public.rejected_usage r ON (((r.landing_day = w.landing_day) AND (r.path = w.path) AND (r.line = w.line) AND (r.reason = w.reason))))
+          GROUP BY w.waived_at, w.waived_by, r.organization_id, (public.month_of(COALESCE(r.happened_at, ((w.landing_day AT TIME ZONE 'UTC'::text))::timestamp with time zone))), w.landing_day, w.reason, w.because
+        )
+ SELECT changed_invoices.happened_at,
+    changed_invoices.person,
+    changed_invoices.action,
+    changed_invoices.organization_id,
+    changed_invoices.first_month,
+    changed_invoices.last_month,
+    changed_invoices.invoice_id,
+    changed_invoices.currency,
+    changed_invoices.amount_cents,
+    changed_invoices.amount,
+    changed_invoices.subject,
+    changed_invoices.reason
+   FROM changed_invoices
+UNION ALL
+ SELECT booked_adjustments.made_at AS happened_at,
+    booked_adjustments.made_by AS person,
+    booked_adjustments."?column?" AS action,
+    booked_adjustments.payer_id AS organization_id,
+    booked_adjustments.month AS first_month,
+    booked_adjustments.month_1 AS last_month,
+    booked_adjustments.id AS invoice_id,
+    booked_adjustments.currency,
+    booked_adjustments.int8 AS amount_cents,
+    booked_adjustments.sum AS amount,
+    booked_adjustments."?column?_1" AS subject,
+    booked_adjustments.why AS reason
+   FROM booked_adjustments booked_adjustments(made_at, made_by, "?column?", payer_id, month, month_1, id, currency, int8, sum, "?column?_1", why)
+UNION ALL
+ SELECT booked_credit_notes.made_at AS happened_at,
+    booked_credit_notes.made_by AS person,
+    booked_credit_notes."?column?" AS action,
+    booked_credit_notes.organization_id,
+    booked_credit_notes.month AS first_month,
+    booked_credit_notes.month_1 AS last_month,
+    booked_credit_notes.id AS invoice_id,
+    booked_credit_notes.currency,
+    booked_credit_notes.amount_cents,
+    booked_credit_notes."numeric" AS amount,
+    booked_credit_notes."?column?_1" AS subject,
+    booked_credit_notes.why AS reason
+   FROM booked_credit_notes booked_credit_notes(made_at, made_by, "?column?", organization_id, month, month_1, id, currency, amount_cents, "numeric", "?column?_1", why)
+UNION ALL
+ SELECT approved_totals.approved_at AS happened_at,
+    approved_totals.approved_by AS person,
+    approved_totals."?column?" AS action,
+    approved_totals.text AS organization_id,
+    approved_totals.month AS first_month,
+    approved_totals.month_1 AS last_month,
+    approved_totals.uuid AS invoice_id,
+    approved_totals.currency,
+    approved_totals.total_cents AS amount_cents,
+    approved_totals."numeric" AS amount,
+    approved_totals."?column?_1" AS subject,
+    approved_totals.text_1 AS reason
+   FROM approved_totals approved_totals(approved_at, approved_by, "?column?", text, month, month_1, uuid, currency, total_cents, "numeric", "?column?_1", text_1)
+UNION ALL
+ SELECT approved_corrections.approved_at AS happened_at,
+    approved_corrections.approved_by AS person,
+    approved_corrections."?column?" AS action,
+    approved_corrections.organization_id,
+    approved_corrections.month AS first_month,
+    approved_corrections.month_1 AS last_month,
+    approved_corrections.uuid AS invoice_id,
+    approved_corrections.currency,
+    approved_corrections.int8 AS amount_cents,
+    approved_corrections."?column?_1" AS amount,
+    approved_corrections."?column?_2" AS subject,
+    approved_corrections.why AS reason
+   FROM approved_corrections approved_corrections(approved_at, approved_by, "?column?", organization_id, month, month_1, uuid, currency, int8, "?column?_1", "?column?_2", why)
+UNION ALL
+ SELECT decided_corrections.decided_at AS happened_at,
+    decided_corrections.decided_by AS person,
+    decided_corrections.decision AS action,
+    decided_corrections.organization_id,
+    decided_corrections.month AS first_month,
+    decided_corrections.month_1 AS last_month,
+    decided_corrections.invoice_id,
+    decided_corrections.currency,
+    decided_corrections.int8 AS amount_cents,
+    decided_corrections."?column?" AS amount,
+    decided_corrections."?column?_1" AS subject,
+    decided_corrections.reason
+   FROM decided_corrections decided_corrections(decided_at, decided_by, decision, organization_id, month, month_1, invoice_id, currency, int8, "?column?", "?column?_1", reason)
+UNION ALL
+ SELECT changed_terms.changed_at AS happened_at,
+    changed_terms.changed_by AS person,
+    changed_terms."?column?" AS action,
+    changed_terms.organization_id,
+    changed_terms.first_month,
+    changed_terms.last_month,
+    changed_terms.uuid AS invoice_id,
+    changed_terms.text AS currency,
+    changed_terms.int8 AS amount_cents,
+    changed_terms."numeric" AS amount,
+    changed_terms."?column?_1" AS subject,
+    changed_terms.text_1 AS reason
+   FROM changed_terms changed_terms(changed_at, changed_by, "?column?", organization_id, first_month, last_month, uuid, text, int8, "numeric", "?column?_1", text_1)
+UNION ALL
+ SELECT kept_terms.decided_at AS happened_at,
+    kept_terms.decided_by AS person,
+    kept_terms."?column?" AS action,
+    kept_terms.organization_id,
+    kept_terms.month AS first_month,
+    kept_terms.month_1 AS last_month,
+    kept_terms.id AS invoice_id,
+    kept_terms.currency,
+    kept_terms.total_cents AS amount_cents,
+    kept_terms."numeric" AS amount,
+    kept_terms."?column?_1" AS subject,
+    kept_terms.why AS reason
+   FROM kept_terms kept_terms(decided_at, decided_by, "?column?", organization_id, month, month_1, id, currency, total_cents, "numeric", "?column?_1", why)
+UNION ALL
+ SELECT waived_rows.waived_at AS happened_at,
+    waived_rows.waived_by AS person,
+    'waived'::text AS action,
+    waived_rows.organization_id,
+    waived_rows.month AS first_month,
+    waived_rows.month AS last_month,
+    NULL::uuid AS invoice_id,
+    NULL::text AS currency,
+    NULL::bigint AS amount_cents,
+    NULL::numeric AS amount,
+    waived_rows.subject,
+    waived_rows.because AS reason
+   FROM waived_rows;
 
 CREATE TRIGGER fill_one_off_amount BEFORE INSERT ON public.one_off_items FOR EACH ROW EXECUTE FUNCTION public.fill_one_off_amount();
 
@@ -3756,6 +4651,48 @@ GRANT SELECT ON TABLE public.credit_notes TO fly_billing_reader;
 GRANT SELECT,INSERT ON TABLE public.discounts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.discounts TO fly_billing_reader;
 
+GRANT SELECT ON TABLE public.finance_credit_movements TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_credit_movements TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_items TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_items TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_credits TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_credits TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_history TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_history TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_invoice_items TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_invoice_items TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_taxes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_taxes TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_invoices TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_invoices TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_months TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_months TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_invoices TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_invoices TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_receivables TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_receivables TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.invoice_item_rollups TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_item_rollups TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.usage_rollups TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.usage_rollups TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_revenue TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_revenue TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_taxes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_taxes TO fly_billing_reader;
+
 GRANT SELECT ON TABLE public.held_corrections TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.held_corrections TO fly_billing_reader;
 
@@ -3765,15 +4702,6 @@ GRANT SELECT ON TABLE public.invoice_changes TO fly_billing_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_commitments TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_commitments TO fly_billing_reader;
 
-GRANT SELECT,INSERT ON TABLE public.invoice_item_rollups TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.invoice_item_rollups TO fly_billing_reader;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_items TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.invoice_items TO fly_billing_reader;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_invoices TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.stripe_invoices TO fly_billing_reader;
-
 GRANT SELECT ON TABLE public.invoice_life TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_life TO fly_billing_reader;
 
@@ -3782,9 +4710,6 @@ GRANT SELECT ON TABLE public.invoice_snapshots TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_tax_rates TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_tax_rates TO fly_billing_reader;
-
-GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_taxes TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.invoice_taxes TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.landed_months TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.landed_months TO fly_billing_reader;
@@ -3871,9 +4796,6 @@ GRANT SELECT ON TABLE public.usage_files TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.unresolved_rejections TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.unresolved_rejections TO fly_billing_reader;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE public.usage_rollups TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.usage_rollups TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_snapshots TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.usage_snapshots TO fly_billing_reader;
