@@ -114,14 +114,14 @@ def _read_final_invoices(
 
 
 def _correct_all(
-    connection: Connection, invoice: FinalInvoice, draft: InvoiceInProgress, changes: UsageChanges
+    connection: Connection, invoice: FinalInvoice, recalculated: InvoiceInProgress, changes: UsageChanges
 ) -> Correction:
-    """Return the correction to `draft`, with the differences of all causes."""
-    found = differences(invoice.charges, invoice.adjusted, charges_of(draft.items, invoice.month), changes)
-    if found and (invoice.is_paid_by_credit or any(item.kind == "credit" for item in draft.items)):
-        found += find_returned_credits(connection, invoice.invoice_id, draft, invoice.month)
-    taxed = invoice.taxes.taxed(invoice.invoice_id, draft.account, found, invoice.items, draft.items)
-    return Correction(invoice.payer, invoice.invoice_id, invoice.month, found, draft.counted, taxed)
+    """Return the correction to `recalculated`, with the differences of all causes."""
+    found = differences(invoice.charges, invoice.adjusted, charges_of(recalculated.items, invoice.month), changes)
+    if found and (invoice.is_paid_by_credit or any(item.kind == "credit" for item in recalculated.items)):
+        found += find_returned_credits(connection, invoice.invoice_id, recalculated, invoice.month)
+    taxed = invoice.taxes.taxed(invoice.invoice_id, recalculated.inputs, found, invoice.items, recalculated.items)
+    return Correction(invoice.payer, invoice.invoice_id, invoice.month, found, recalculated.counted, taxed)
 
 
 def _correct_usage(
@@ -141,13 +141,13 @@ def _correct_usage(
         then = invoice.recalculated(billed_usage)
     except BillingError:  # a price changed inside a period that the billed usage was aggregated over
         return waiting
-    owed_then, owed_now = (charges_of(draft.items, invoice.month) for draft in (then, now))
+    owed_then, owed_now = (charges_of(recalculated.items, invoice.month) for recalculated in (then, now))
     by_usage, by_terms = differences_by_usage(invoice.charges, invoice.adjusted, owed_then, owed_now, changes)
     if not _come_from_terms(by_terms):
         return whole
     if invoice.is_paid_by_credit or now.counted:  # credits and minimums are not split by cause
         return waiting
-    taxed = invoice.taxes.taxed(invoice.invoice_id, now.account, by_usage, then.items, now.items, is_adjusted=False)
+    taxed = invoice.taxes.taxed(invoice.invoice_id, now.inputs, by_usage, then.items, now.items, is_adjusted=False)
     return replace(whole, differences=by_usage, undecided=by_terms, taxed=taxed)
 
 

@@ -48,17 +48,17 @@ def paid_by_credit(connection: Connection, invoices: Collection[UUID]) -> set[UU
 
 
 def find_returned_credits(
-    connection: Connection, invoice_id: UUID, draft: InvoiceInProgress, month: BillingMonth
+    connection: Connection, invoice_id: UUID, recalculated: InvoiceInProgress, month: BillingMonth
 ) -> list[Difference]:
-    """Return the amounts to return to credits if the final invoice should have been `draft`. Writes nothing."""
+    """Return the amounts to return to credits if the final invoice should equal `recalculated`. Writes nothing."""
     parts = records(connection, _CreditPart, "credit_paid_elsewhere", invoice_id=invoice_id)
     billed = [_item_of(dict(row)) for row in rows(connection, "items_that_credits_paid", invoice_id=invoice_id)]
     used = {part.grant_id for part in parts}
-    used |= {item.credit_grant_id for item in [*billed, *draft.items] if item.credit_grant_id}
+    used |= {item.credit_grant_id for item in [*billed, *recalculated.items] if item.credit_grant_id}
     if not used:
         return []
     grants = [credit_grant_of(**row) for row in rows(connection, "credit_terms", ids=list(used))]
-    return credit_differences(billed, draft, month, _credits_used(grants, parts))
+    return credit_differences(billed, recalculated, month, _credits_used(grants, parts))
 
 
 def _credits_used(grants: list[CreditGrant], parts: list[_CreditPart]) -> CreditsUsed:

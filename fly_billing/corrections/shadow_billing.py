@@ -184,8 +184,8 @@ def _assembled(
     payer: Payer, month: BillingMonth, current: BillingRecords, books: PriceBooks, prepared: Callable[[Member], Member]
 ) -> Invoice | BillingError:
     try:
-        account: InvoiceInputs = inputs_of(payer, month, current, books)
-        return assemble_invoice(replace(account, members=[prepared(member) for member in account.members]))
+        inputs: InvoiceInputs = inputs_of(payer, month, current, books)
+        return assemble_invoice(replace(inputs, members=[prepared(member) for member in inputs.members]))
     except BillingError as error:
         return error
     except VALUE_ERRORS as problem:

@@ -53,7 +53,7 @@ class BilledTaxes:
     def taxed(
         self,
         invoice: UUID,
-        account: InvoiceInputs,
+        inputs: InvoiceInputs,
         found: Sequence[Difference],
         billed: Sequence[InvoiceItem],
         now: Sequence[InvoiceItem],
@@ -66,21 +66,21 @@ class BilledTaxes:
             billed: The items to compare with.
             is_adjusted: Earlier adjustments were billed too. False if `billed` is a calculation, not an invoice.
         """
-        if not account.is_taxed_by_item or not found:
+        if not inputs.is_taxed_by_item or not found:
             return {}
         before, after = self._complete(billed), self._complete(now)
         charged = [difference for difference in found if difference.charge.credit_grant_id is None]
         returned = [difference for difference in found if difference.charge.credit_grant_id is not None]
-        adjusted = self._adjusted(invoice, account) if is_adjusted else {}
+        adjusted = self._adjusted(invoice, inputs) if is_adjusted else {}
         return taxed_differences(
-            charged, splits_of(before, account), adjusted, splits_of(after, account)
-        ) | splits_of_credits(returned, before, adjusted, after, account)
+            charged, splits_of(before, inputs), adjusted, splits_of(after, inputs)
+        ) | splits_of_credits(returned, before, adjusted, after, inputs)
 
     def _complete(self, items: Sequence[InvoiceItem]) -> list[InvoiceItem]:
         return [replace(item, match=self.matches[item.id]) if item.id in self.matches else item for item in items]
 
-    def _adjusted(self, invoice: UUID, account: InvoiceInputs) -> dict[str, Split]:
-        known = (account.taxes, *account.earlier_taxes.values())
+    def _adjusted(self, invoice: UUID, inputs: InvoiceInputs) -> dict[str, Split]:
+        known = (inputs.taxes, *inputs.earlier_taxes.values())
         rates: dict[UUID, TaxRate] = {rate.id: rate for some in known for rate in some}
         splits: dict[str, Split] = defaultdict(dict)
         for adjustment in self.adjusted.get(invoice, ()):

@@ -297,12 +297,12 @@ def _assemble(
     complete: _CompleteUsage | None,
 ) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
     billed, failures = [], []
-    for payer, inputs in payers:
+    for payer, records in payers:
         try:
-            inputs.refuse_unreadable(payer)
+            records.refuse_unreadable(payer)
             for member in payer.members:
                 _refuse_incomplete_usage(member, month, complete)
-            billed.append((payer, assemble_invoice(inputs_of(payer, month, inputs, books))))
+            billed.append((payer, assemble_invoice(inputs_of(payer, month, records, books))))
         except BillingError as error:
             failures.append(Failure(payer.organization_id, error))
         except VALUE_ERRORS as problem:

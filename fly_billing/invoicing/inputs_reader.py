@@ -180,7 +180,7 @@ def read_each(
     """
     done, failed = isolate_failures(connection, payers, read)
     return (
-        [(payer, inputs) for some, inputs in done for payer in some],
+        [(payer, records) for some, records in done for payer in some],
         [(payer.organization_id, unreadable(payer.organization_id, problem)) for payer, problem in failed],
     )
 

@@ -42,10 +42,10 @@ class FeeLedger:
 
     def bill(self, month: BillingMonth, *subscriptions: Subscription, member: Member | None = None) -> list[Decimal]:
         """Finalize the month's invoice; return the total of its fees."""
-        self.invoices[month] = assemble_invoice(self.account(month, *subscriptions, member=member))
+        self.invoices[month] = assemble_invoice(self.inputs(month, *subscriptions, member=member))
         return self.fees(month)
 
-    def account(self, month: BillingMonth, *subscriptions: Subscription, member: Member | None = None) -> InvoiceInputs:
+    def inputs(self, month: BillingMonth, *subscriptions: Subscription, member: Member | None = None) -> InvoiceInputs:
         known = [replace(subscription, charged=self._charged(subscription.id, month)) for subscription in subscriptions]
         others = {charged.month for subscription in known for charged in subscription.charged} | {month.plus(-1)}
         return InvoiceInputs(

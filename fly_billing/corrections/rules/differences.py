@@ -105,19 +105,19 @@ class Difference:
         return EXACT.subtract(self.owed, exact_sum([self.billed, self.adjusted, self.undecided]))
 
 
-def recalculate(account: InvoiceInputs, billed: Iterable[InvoiceItem]) -> InvoiceInProgress:
+def recalculate(inputs: InvoiceInputs, billed: Iterable[InvoiceItem]) -> InvoiceInProgress:
     """Recalculate a final invoice from the current records of its month.
 
     Fees for intervals that end after the month stay as they were billed.
 
     Args:
-        account: The current records.
+        inputs: The current records.
         billed: The invoice's items.
 
     Raises:
         BillingError: As in `assemble_invoice`.
     """
-    return assemble_charges(replace(account, charged_ahead=_charged_ahead(list(billed), account.month)))
+    return assemble_charges(replace(inputs, charged_ahead=_charged_ahead(list(billed), inputs.month)))
 
 
 def _charged_ahead(billed: Sequence[InvoiceItem], month: BillingMonth) -> list[InvoiceItem]:

@@ -104,31 +104,31 @@ def thing_of_credit_key(key: str) -> tuple[str, bool]:
 
 
 def credit_differences(
-    billed: Sequence[InvoiceItem], draft: InvoiceInProgress, month: BillingMonth, used: CreditsUsed
+    billed: Sequence[InvoiceItem], recalculated: InvoiceInProgress, month: BillingMonth, used: CreditsUsed
 ) -> list[Difference]:
     """Return the differences by credit and charge: above zero for a return, below zero for a further payment.
 
     Args:
         billed: The items of the final invoice.
-        draft: The correct invoice after `steps.credits.return_credits`. It is not changed.
+        recalculated: The correct invoice after `steps.credits.return_credits`. It is not changed.
         month: The month of the invoice.
         used: The credits that paid it.
     """
     promotions, deposits = ([grant for grant in used.grants if grant.pays == pays] for pays in ("net", "gross"))
     after_tax = {grant.id for grant in deposits}
     before = _charges_billed(billed, month, after_tax)
-    now = _charges_now(draft, month, before)
+    now = _charges_now(recalculated, month, before)
     things = {thing_key(item): item for item in [*before.items, *now.items]}
     paid = _paid(billed, before, used)
     paid_items = _paid_items(billed)
-    drawn = _draw(paid, paid_items, before, now, promotions, draft.account)
+    drawn = _draw(paid, paid_items, before, now, promotions, recalculated.inputs)
     if after_tax:
-        gross_before = _gross(before, _after_tax(billed, after_tax), draft)
-        gross_now = _gross(now, _after_tax([*_adjustments(billed), *draft.items], after_tax), draft)
-        more = _draw(paid, paid_items, gross_before, gross_now, deposits, draft.account)
-        drawn |= _in_whole_cents(paid, more, draft.account.currency)
+        gross_before = _gross(before, _after_tax(billed, after_tax), recalculated)
+        gross_now = _gross(now, _after_tax([*_adjustments(billed), *recalculated.items], after_tax), recalculated)
+        more = _draw(paid, paid_items, gross_before, gross_now, deposits, recalculated.inputs)
+        drawn |= _in_whole_cents(paid, more, recalculated.inputs.currency)
     names = {grant.id: grant for grant in used.grants}
-    payer = draft.account.organization_id
+    payer = recalculated.inputs.organization_id
     found = [
         _difference(payer, names[grant], things.get(thing), thing, paid.get((grant, thing), ZERO), kept)
         for grant, thing in sorted(paid.keys() | drawn.keys())
@@ -136,31 +136,31 @@ def credit_differences(
     ]
     return [
         difference
-        for difference in [*found, *_fees(payer, billed, draft, month, used)]
+        for difference in [*found, *_fees(payer, billed, recalculated, month, used)]
         if abs(difference.amount) > UNENDING
     ]
 
 
-def _gross(charges: _Charges, after_tax: Sequence[InvoiceItem], draft: InvoiceInProgress) -> _Charges:
+def _gross(charges: _Charges, after_tax: Sequence[InvoiceItem], recalculated: InvoiceInProgress) -> _Charges:
     """Add taxes, rounded as on an invoice, to the unpaid amounts, and add the items charged after tax."""
     items = sorted([*charges.items, *charges.others], key=line_order)
-    account = draft.account
-    taxed = InvoiceInProgress(account, NAMELESS, list(items), {item.id: charges.left[item.id] for item in items})
+    inputs = recalculated.inputs
+    taxed = InvoiceInProgress(inputs, NAMELESS, list(items), {item.id: charges.left[item.id] for item in items})
     for item in items:
         if item.kind == "subscription":
-            taxed.other_rates[item.id] = tuple(account.rates_of_fee(item))
+            taxed.other_rates[item.id] = tuple(inputs.rates_of_fee(item))
         if item.kind == "adjustment":
-            taxed.other_rates[item.id] = tuple(_rates_of_month(item, account))
+            taxed.other_rates[item.id] = tuple(_rates_of_month(item, inputs))
     add_taxes(taxed)
     taxes = taxes_by_item(taxed)
     gross = {item.id: exact_sum([charges.left[item.id], *taxes[item.id].values()]) for item in items}
     return _Charges(charges.items, gross | {item.id: item.amount for item in after_tax}, [*charges.others, *after_tax])
 
 
-def _rates_of_month(adjustment: InvoiceItem, account: InvoiceInputs) -> Sequence[TaxRate]:
+def _rates_of_month(adjustment: InvoiceItem, inputs: InvoiceInputs) -> Sequence[TaxRate]:
     """Return the tax rates of the month that the adjustment corrects, if known, else those of the invoice."""
-    rates = {str(month): taxes for month, taxes in account.earlier_taxes.items()}
-    return rates.get(adjustment.detail["month"], account.taxes)
+    rates = {str(month): taxes for month, taxes in inputs.earlier_taxes.items()}
+    return rates.get(adjustment.detail["month"], inputs.taxes)
 
 
 def _in_whole_cents(paid: Parts, drawn: Parts, currency: str) -> Parts:
@@ -193,13 +193,13 @@ def _charges(own: Iterable[InvoiceItem], others: Iterable[InvoiceItem], left: Ma
     return _Charges(items, {item.id: left[item.id] for item in (*items, *rest)}, rest)
 
 
-def _charges_now(draft: InvoiceInProgress, month: BillingMonth, before: _Charges) -> _Charges:
+def _charges_now(recalculated: InvoiceInProgress, month: BillingMonth, before: _Charges) -> _Charges:
     """Return the charges of the correct invoice before credits, with the adjustments of the final one."""
     adjustments = _adjustments(before.others)
     return _charges(
-        (item for item in draft.items if _is_own(item, month)),
-        [*(item for item in draft.items if is_ahead(item, month)), *adjustments],
-        draft.left | {item.id: before.left[item.id] for item in adjustments},
+        (item for item in recalculated.items if _is_own(item, month)),
+        [*(item for item in recalculated.items if is_ahead(item, month)), *adjustments],
+        recalculated.left | {item.id: before.left[item.id] for item in adjustments},
     )
 
 
@@ -273,7 +273,7 @@ def _draw(
     before: _Charges,
     now: _Charges,
     among: Sequence[CreditGrant],
-    account: InvoiceInputs,
+    inputs: InvoiceInputs,
 ) -> Parts:
     """Return the payments of these credits on the correct invoice.
 
@@ -292,7 +292,7 @@ def _draw(
         beyond_scope = max(ZERO, EXACT.minus(before.left_of(grant.scope)))
         to_pay = min(EXACT.add(now.left_of(grant.scope), beyond_scope), EXACT.add(now.left_in_all(), beyond))
         to_pay = min(EXACT.subtract(to_pay, exact_sum(list(others.values()))), _of_grant(paid, grant.id))
-        own = InvoiceInProgress(account, NAMELESS, now.items, {item: now.left[item] for item in things})
+        own = InvoiceInProgress(inputs, NAMELESS, now.items, {item: now.left[item] for item in things})
         parts = own.fill(grant.scope, max(ZERO, to_pay))
         totals[grant.id] = exact_sum(list(parts.values()))
         for item, part in parts.items():
@@ -300,7 +300,7 @@ def _draw(
             drawn[at] = EXACT.add(drawn[at], part)
         now.take_off({**parts, **others})
         before.take_off({item: part for item, part in payments.items() if item in before.left})
-    if account.is_taxed_by_item and any(grant.pays == "net" for grant in among):  # credits decide taxes
+    if inputs.is_taxed_by_item and any(grant.pays == "net" for grant in among):  # credits decide taxes
         return drawn
     return _unmoved(paid, grants, totals, whole) or drawn
 
@@ -360,17 +360,17 @@ def _as_item(charge: Charge, named: str, paid: Decimal) -> InvoiceItem:
 
 
 def _fees(
-    payer: str, billed: Sequence[InvoiceItem], draft: InvoiceInProgress, month: BillingMonth, used: CreditsUsed
+    payer: str, billed: Sequence[InvoiceItem], recalculated: InvoiceInProgress, month: BillingMonth, used: CreditsUsed
 ) -> Iterator[Difference]:
     """Yield the returns for fees that another invoice charged in advance and this one should have refunded."""
-    items = {item.id: item for item in [*billed, *draft.items]}
+    items = {item.id: item for item in [*billed, *recalculated.items]}
     names = {grant.id: grant for grant in used.grants}
-    was, is_ = _returned_fees(billed, items, month), _returned_fees(draft.items, items, month)
+    was, is_ = _returned_fees(billed, items, month), _returned_fees(recalculated.items, items, month)
     for grant, thing in sorted(is_):
         before = EXACT.add(was.get((grant, thing), ZERO), used.fees_returned.get((grant, thing), ZERO))
         back = EXACT.subtract(is_[grant, thing], before)
         if back > 0:
-            item = next(fee for fee in draft.items if charge_key(fee) == thing)
+            item = next(fee for fee in recalculated.items if charge_key(fee) == thing)
             yield _difference(payer, names[grant], item, thing, back, ZERO, fee=True)
 
 

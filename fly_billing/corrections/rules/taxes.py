@@ -24,7 +24,7 @@ Split = dict[Rates, Decimal]
 PAID = ("usage", "subscription", "one_off", "minimum")
 
 
-def splits_of(items: Iterable[InvoiceItem], account: InvoiceInputs) -> dict[str, Split]:
+def splits_of(items: Iterable[InvoiceItem], inputs: InvoiceInputs) -> dict[str, Split]:
     """Add up the compared items of an invoice by `charge_key` and by their tax rates.
 
     Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
@@ -33,8 +33,8 @@ def splits_of(items: Iterable[InvoiceItem], account: InvoiceInputs) -> dict[str,
     splits: dict[str, Split] = {}
     parts: dict[UUID, Parts] = {}
     for item in every.values():
-        if item.kind in COMPARED and not is_ahead(item, account.month):
-            _add(splits.setdefault(charge_key(item), {}), _parts_of(item, every, account, parts))
+        if item.kind in COMPARED and not is_ahead(item, inputs.month):
+            _add(splits.setdefault(charge_key(item), {}), _parts_of(item, every, inputs, parts))
     return splits
 
 
@@ -43,10 +43,10 @@ def splits_of_credits(
     billed: Iterable[InvoiceItem],
     adjusted: Mapping[str, Parts],
     now: Iterable[InvoiceItem],
-    account: InvoiceInputs,
+    inputs: InvoiceInputs,
 ) -> dict[str, Split]:
     """Return, by key, how the amounts returned to credits are taxed: like the charges that the credits had paid."""
-    sides = [_splits_of_things(items, account) for items in (now, billed)]
+    sides = [_splits_of_things(items, inputs) for items in (now, billed)]
     splits: dict[str, Split] = {}
     for difference in returned:
         thing = difference.detail["thing"]
@@ -60,32 +60,32 @@ def splits_of_credits(
     return splits
 
 
-def _splits_of_things(items: Iterable[InvoiceItem], account: InvoiceInputs) -> dict[str, Split]:
+def _splits_of_things(items: Iterable[InvoiceItem], inputs: InvoiceInputs) -> dict[str, Split]:
     every = {item.id: item for item in items}
     splits: dict[str, Split] = {}
     parts: dict[UUID, Parts] = {}
     for item in every.values():
-        if item.kind in PAID and not is_ahead(item, account.month):
-            _add(splits.setdefault(thing_key(item), {}), _parts_of(item, every, account, parts))
+        if item.kind in PAID and not is_ahead(item, inputs.month):
+            _add(splits.setdefault(thing_key(item), {}), _parts_of(item, every, inputs, parts))
     return splits
 
 
 def _parts_of(
-    item: InvoiceItem, every: Mapping[UUID, InvoiceItem], account: InvoiceInputs, parts: dict[UUID, Parts]
+    item: InvoiceItem, every: Mapping[UUID, InvoiceItem], inputs: InvoiceInputs, parts: dict[UUID, Parts]
 ) -> Parts:
     """Split an item by tax rates, after the items that it refers to. `parts` caches the splits."""
     if item.id in parts:
         return parts[item.id]
     others = [UUID(part["item"]) for name in ("counted", "applied_to") for part in item.detail.get(name, ())]
     for other in others:
-        _parts_of(every[other], every, account, parts)
-    owner = f"{account.organization_id} in {account.month}"
+        _parts_of(every[other], every, inputs, parts)
+    owner = f"{inputs.organization_id} in {inputs.month}"
     if item.kind in ("discount", "maximum"):
         parts[item.id] = _split_reduction(item, parts)
     elif item.kind == "minimum":
-        parts[item.id] = like_what_counted(item, item.amount, rates_of_anything(account.taxes, owner), parts)
+        parts[item.id] = like_what_counted(item, item.amount, rates_of_anything(inputs.taxes, owner), parts)
     else:
-        rates = account.rates_of_fee(item) if item.kind == "subscription" else account.taxes
+        rates = inputs.rates_of_fee(item) if item.kind == "subscription" else inputs.taxes
         parts[item.id] = {rates_of(item, rates, owner): item.amount}
     return parts[item.id]
 

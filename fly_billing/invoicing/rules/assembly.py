@@ -82,53 +82,53 @@ def invoice_number(organization_id: str, number: int) -> str:
     return f"{organization_id.upper()}-{number:04d}"
 
 
-def assemble_invoice(account: InvoiceInputs) -> Invoice:
+def assemble_invoice(inputs: InvoiceInputs) -> Invoice:
     """Assemble the invoice. The same inputs always make the same invoice, with the same ids.
 
     Raises:
         BillingError: `unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `unpriced_subscription`,
             `currency_mismatch`, `mixed_taxes`, `amount_too_large`, or another code of a step.
     """
-    draft = InvoiceInProgress(account, invoice_id(account.organization_id, account.month, account.revision))
+    invoice = InvoiceInProgress(inputs, invoice_id(inputs.organization_id, inputs.month, inputs.revision))
     for step in STEPS:
-        step(draft)
-    items = _rounded(sorted(draft.items, key=line_order), account.currency)
+        step(invoice)
+    items = _rounded(sorted(invoice.items, key=line_order), inputs.currency)
     amount = exact_sum([item.amount for item in items])
-    _refuse_too_much(account, items, amount)
+    _refuse_too_much(inputs, items, amount)
     return Invoice(
-        id=draft.id,
-        organization_id=account.organization_id,
-        month=account.month,
-        revision=account.revision,
-        currency=account.currency,
+        id=invoice.id,
+        organization_id=inputs.organization_id,
+        month=inputs.month,
+        revision=inputs.revision,
+        currency=inputs.currency,
         amount=amount,
-        total_cents=to_cents(amount, account.currency),
+        total_cents=to_cents(amount, inputs.currency),
         items=tuple(items),
-        taxes=tuple(draft.taxes),
-        tax_rates=tuple(rate.id for rate in account.taxes),
-        counted=tuple(sorted(draft.counted.items())),
+        taxes=tuple(invoice.taxes),
+        tax_rates=tuple(rate.id for rate in inputs.taxes),
+        counted=tuple(sorted(invoice.counted.items())),
     )
 
 
-def assemble_charges(account: InvoiceInputs) -> InvoiceInProgress:
+def assemble_charges(inputs: InvoiceInputs) -> InvoiceInProgress:
     """Assemble the charges only: no adjustments, drawn credits or taxes. Refunds of fees to credits are included.
 
     Raises BillingError, as `assemble_invoice` does.
     """
-    draft = InvoiceInProgress(account, invoice_id(account.organization_id, account.month, account.revision))
+    invoice = InvoiceInProgress(inputs, invoice_id(inputs.organization_id, inputs.month, inputs.revision))
     for step in (*CHARGING_STEPS, return_credits, return_after_tax):
-        step(draft)
-    return draft
+        step(invoice)
+    return invoice
 
 
-def _refuse_too_much(account: InvoiceInputs, items: list[InvoiceItem], amount: Decimal) -> None:
+def _refuse_too_much(inputs: InvoiceInputs, items: list[InvoiceItem], amount: Decimal) -> None:
     """Refuse an amount that must be an error, and that neither our records nor Stripe's can store."""
     amounts = [(_named(item), item.amount) for item in items]
     for what, found in [*amounts, ("the total", amount)]:
         if not abs(found) < MOST_MONEY:
             raise not_computable(
                 "amount_too_large",
-                f"{what} of {account.organization_id} {account.month} is {found:.6e} {account.currency}, which is not"
+                f"{what} of {inputs.organization_id} {inputs.month} is {found:.6e} {inputs.currency}, which is not"
                 f" below {MOST_MONEY:,}: check its quantity and price, then bill the month again",
             )
 

@@ -55,7 +55,7 @@ class InvoiceInProgress:
         taxed: By item: the amount taxed at each set of rates. Empty until taxes are added.
     """
 
-    account: InvoiceInputs
+    inputs: InvoiceInputs
     id: UUID
     items: list[InvoiceItem] = field(default_factory=list)
     left: dict[UUID, Decimal] = field(default_factory=dict)
@@ -68,8 +68,8 @@ class InvoiceInProgress:
 
     def item_id(self, name: str, organization_id: str | None = None) -> UUID:
         """Return the id of the item with this name. It is always the same for this invoice, name and organization."""
-        whose = organization_id or self.account.organization_id
-        return uuid5(self.id, name if whose == self.account.organization_id else f"{whose}|{name}")
+        whose = organization_id or self.inputs.organization_id
+        return uuid5(self.id, name if whose == self.inputs.organization_id else f"{whose}|{name}")
 
     def charge(self, item: InvoiceItem, rates: Sequence[TaxRate] | None = None) -> None:
         """Add an item to pay (below zero: to give back), taxed at `rates` or, without them, at the month's rates."""
@@ -124,7 +124,7 @@ class InvoiceInProgress:
         If items have different tax rates, each is reduced in proportion to its unpaid amount, and so is the base of
         every rate.
         """
-        if self.account.is_taxed_by_item:
+        if self.inputs.is_taxed_by_item:
             return _in_proportion(amount, {item.id: self.left[item.id] for item in self.covered(scope)})
         rest = amount
         parts: dict[UUID, Decimal] = {}

@@ -25,7 +25,7 @@ from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead
 from fly_billing.pricing.rules.prices import PriceBook
 from tests.support.builders import OCTOBER, SEPTEMBER, at, id_of
-from tests.unit.invoicing.steps.drafts import item
+from tests.unit.invoicing.steps.invoices_in_progress import item
 
 A, B = id_of("A"), id_of("B")
 TRAFFIC = "acme|usage|egress"
@@ -449,7 +449,7 @@ def test_a_fee_in_advance_and_the_discount_of_a_returned_fee_stay_as_billed() ->
     ahead, returned = fee("1", "30", **interval), fee("1", "-5", **interval, id=id_of("returned"))
     part = {"item": str(returned.id), "amount": "-0.5"}
     discount = item("Coupon", "0.50", "discount", discount_id=id_of("coupon"), detail={"applied_to": [part]})
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([]))])
-    draft = recalculate(account, [ahead, returned, discount, traffic("1", "1")])
-    assert draft.items == [ahead, returned, discount]
-    assert draft.left == {ahead.id: Decimal(30), returned.id: Decimal("-4.5")}
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([]))])
+    invoice = recalculate(inputs, [ahead, returned, discount, traffic("1", "1")])
+    assert invoice.items == [ahead, returned, discount]
+    assert invoice.left == {ahead.id: Decimal(30), returned.id: Decimal("-4.5")}

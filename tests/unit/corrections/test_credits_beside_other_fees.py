@@ -32,7 +32,7 @@ from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import REQUESTS, SEPTEMBER, at, fee_charged, id_of, price
-from tests.unit.invoicing.steps.drafts import credit, minimum, tax
+from tests.unit.invoicing.steps.invoices_in_progress import credit, minimum, tax
 
 AUGUST = SEPTEMBER.plus(-1)
 USAGE, FEES, REQUESTED = Scope(kinds=("usage",)), Scope(kinds=("subscription",)), Scope(products=("Requests",))

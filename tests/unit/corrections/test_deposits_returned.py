@@ -31,7 +31,7 @@ from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import REQUESTS, SEPTEMBER, at, fee_charged, id_of, price
-from tests.unit.invoicing.steps.drafts import credit, tax
+from tests.unit.invoicing.steps.invoices_in_progress import credit, tax
 from tests.unit.invoicing.test_taxes_returned import BOOK, RATES, by_rate, correct, member, members, october, terms
 
 AUGUST = SEPTEMBER.plus(-1)
@@ -74,9 +74,9 @@ def returned(charged: Invoice, now: InvoiceInputs, grants: list[CreditGrant]) ->
 def test_amounts_that_deposits_paid_return_to_them_with_their_tax_and_not_in_money(
     taxes: list[TaxRate], whole: Member, agreed: dict[str, Any], deposits: list[CreditGrant]
 ) -> None:
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, credits=deposits, **agreed)
-    charged = assemble_invoice(account)
-    nothing = replace(account, members=[Member("acme", BOOK)], discounts=(), commitments=())
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, credits=deposits, **agreed)
+    charged = assemble_invoice(inputs)
+    nothing = replace(inputs, members=[Member("acme", BOOK)], discounts=(), commitments=())
     adjustments = returned(charged, nothing, deposits)
     in_october = october(adjustments, taxes)
     back: dict[str, Decimal] = {}
@@ -208,11 +208,11 @@ def test_a_late_cancellation_returns_a_fee_in_advance_to_the_credit_that_paid_it
         charged, members=month_of("100", [], plans=[replace(LEAVER, ended_at=at(ended) if ended else None)]).members
     )
     stored = list(assemble_invoice(charged).items)
-    draft = recalculate(now, stored)
-    fee = [item for item in draft.items if item.kind == "subscription" and item.amount < 0]
+    invoice = recalculate(now, stored)
+    fee = [item for item in invoice.items if item.kind == "subscription" and item.amount < 0]
     thing = charge_key(fee[0]) if fee else ""
     used = CreditsUsed([promotion], fees_returned={(promotion.id, thing): Decimal(before)})
-    found = credit_differences(stored, draft, SEPTEMBER, used)
+    found = credit_differences(stored, invoice, SEPTEMBER, used)
     assert [difference.amount for difference in found] == ([Decimal(back)] if back else [])
     for difference in found:
         assert difference.charge.key == credit_key("acme", promotion.id, thing, fee=True)

@@ -17,7 +17,7 @@ from fly_billing.statements.rules.explanation import Explanation, explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 from tests.support.builders import PRICES, SEPTEMBER, at, id_of, price
 from tests.support.calculator import printed, redo
-from tests.unit.invoicing.steps.drafts import percent_off
+from tests.unit.invoicing.steps.invoices_in_progress import percent_off
 
 FREE_FIRST = price("requests", "0.10", "requests", unit="request", free_allowance=Decimal(10))
 

@@ -23,7 +23,7 @@ from fly_billing.pricing.rules.scope import Scope
 from tests.support.builders import OCTOBER, SEPTEMBER, id_of
 from tests.unit.corrections.test_credits_beside_other_fees import AUGUST, BY_KIND, VAT, as_stored, month_of
 from tests.unit.corrections.test_returned_credits import corrected, invoice, usage
-from tests.unit.invoicing.steps.drafts import credit, draft_of, item, tax
+from tests.unit.invoicing.steps.invoices_in_progress import credit, invoice_of, item, tax
 from tests.unit.invoicing.test_taxes_returned import RATES, member, taking
 
 MACHINES = Scope(products=("Machines",))
@@ -155,31 +155,31 @@ def test_a_promotion_pays_items_with_different_taxes_in_proportion_again() -> No
     """60 paid 30 of web and 30 of requests. Web is 70: of 120 it pays 35 of web and 25 of requests."""
     by, taxes = [credit("60")], RATES["reduced"]
     requests = usage("requests", "50", "Requests")
-    billed = draft_of(usage("web", "50"), requests, credits=by, taxes=taxes)
+    billed = invoice_of(usage("web", "50"), requests, credits=by, taxes=taxes)
     billed.take_off(paying("prepaid", web="30", requests="30"), of(web="30", requests="30"))
-    now = draft_of(usage("web", "70"), requests, taxes=taxes)
+    now = invoice_of(usage("web", "70"), requests, taxes=taxes)
     found = credit_differences(billed.items, now, SEPTEMBER, CreditsUsed(by))
     assert moved(found) == amounts({"prepaid requests": "5", "prepaid web": "-5"})
 
 
 def test_a_deposit_keeps_its_items_for_any_taxes_on_them() -> None:
     """Requests 100 + 7 %, then egress 50 + 20 %, by a deposit of 110. More egress moves nothing of it."""
-    account = InvoiceInputs(
+    inputs = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member(Decimal(1000), Decimal(2600), 0)], taxes=RATES["reduced"],
         credits=[credit("110", "deposit", pays="gross")],
     )  # fmt: skip
-    stored = as_stored(assemble_invoice(account).items)
+    stored = as_stored(assemble_invoice(inputs).items)
     for requests, egress in ((1000, 3000), (1500, 2600), (1500, 3000)):
-        now = recalculate(replace(account, members=[member(Decimal(requests), Decimal(egress), 0)]), stored)
-        assert credit_differences(stored, now, SEPTEMBER, CreditsUsed(account.credits)) == []
+        now = recalculate(replace(inputs, members=[member(Decimal(requests), Decimal(egress), 0)]), stored)
+        assert credit_differences(stored, now, SEPTEMBER, CreditsUsed(inputs.credits)) == []
 
 
 def test_a_deposit_is_returned_whole_cents_and_its_first_item_bears_the_fraction() -> None:
     """1.00 + 10.003 were 11.00. 5.006 are 5.01: all of web is returned, and of worker 10.00 - 5.01."""
     by = [credit("100", "deposit", pays="gross")]
-    billed = draft_of(usage("web", "1"), usage("worker", "10.003"), credits=by)
+    billed = invoice_of(usage("web", "1"), usage("worker", "10.003"), credits=by)
     settle_after_tax(billed)
-    now = draft_of(usage("web", "0"), usage("worker", "5.006"))
+    now = invoice_of(usage("web", "0"), usage("worker", "5.006"))
     found = credit_differences(billed.items, now, SEPTEMBER, CreditsUsed(by))
     assert moved(found) == amounts({"deposit web": "1", "deposit worker": "4.99"})
 
@@ -258,11 +258,11 @@ def test_an_amount_drawn_from_a_deposit_for_august_lowers_its_payment_of_septemb
 
 
 def below_zero(*items: InvoiceItem, taken: Sequence[InvoiceItem] = ()) -> InvoiceInProgress:
-    draft = draft_of(*items)
+    invoice = invoice_of(*items)
     for item_taking in taken:
         parts = {UUID(part["item"]): Decimal(part["amount"]) for part in item_taking.detail["applied_to"]}
-        draft.take_off(item_taking, parts)
-    return draft
+        invoice.take_off(item_taking, parts)
+    return invoice
 
 
 @pytest.mark.parametrize("kind", ["discount", "maximum"])

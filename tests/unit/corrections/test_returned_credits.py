@@ -22,7 +22,7 @@ from fly_billing.invoicing.rules.steps.credits import draw_credits
 from fly_billing.invoicing.rules.steps.discounts import take_discounts
 from fly_billing.pricing.rules.scope import Scope
 from tests.support.builders import OCTOBER, SEPTEMBER, at, id_of
-from tests.unit.invoicing.steps.drafts import credit, draft_of, item, percent_off
+from tests.unit.invoicing.steps.invoices_in_progress import credit, invoice_of, item, percent_off
 
 
 def usage(name: str, amount: str | Decimal, product: str = "Machines") -> InvoiceItem:
@@ -31,9 +31,9 @@ def usage(name: str, amount: str | Decimal, product: str = "Machines") -> Invoic
 
 def invoice(*items: InvoiceItem, by: Sequence[CreditGrant]) -> list[InvoiceItem]:
     """Return the items of a final invoice that these credits paid."""
-    draft = draft_of(*items, credits=by)
-    draw_credits(draft)
-    return draft.items
+    invoice = invoice_of(*items, credits=by)
+    draw_credits(invoice)
+    return invoice.items
 
 
 def corrected(
@@ -42,7 +42,7 @@ def corrected(
     by: Sequence[CreditGrant],
     **used: Mapping[tuple[UUID, str], Decimal],
 ) -> list[Difference]:
-    return credit_differences(billed, draft_of(*now), SEPTEMBER, CreditsUsed(by, **used))
+    return credit_differences(billed, invoice_of(*now), SEPTEMBER, CreditsUsed(by, **used))
 
 
 def back(found: Sequence[Difference]) -> dict[str, Decimal]:
@@ -166,10 +166,10 @@ def test_a_credits_payment_of_an_earlier_months_adjustment_is_not_returned_with_
 def test_a_discount_is_taken_off_before_the_credit_paid() -> None:
     """100 at half price: the credit paid 50. 40 at half price are 20: 30 return to it."""
     by = [credit("100")]
-    billed = draft_of(usage("web", "100"), credits=by, discounts=[percent_off("50")])
-    now = draft_of(usage("web", "40"), discounts=[percent_off("50")])
-    for draft in (billed, now):
-        take_discounts(draft)
+    billed = invoice_of(usage("web", "100"), credits=by, discounts=[percent_off("50")])
+    now = invoice_of(usage("web", "40"), discounts=[percent_off("50")])
+    for invoice in (billed, now):
+        take_discounts(invoice)
     draw_credits(billed)
     assert back(credit_differences(billed.items, now, SEPTEMBER, CreditsUsed(by))) == {"prepaid": Decimal(30)}
 

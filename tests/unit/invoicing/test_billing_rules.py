@@ -24,7 +24,7 @@ from fly_billing.pricing.rules.negotiated_prices import NegotiatedPrice
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from tests.support.builders import REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
-from tests.unit.invoicing.steps.drafts import amount_off, applied, credit, maximum, minimum, percent_off
+from tests.unit.invoicing.steps.invoices_in_progress import amount_off, applied, credit, maximum, minimum, percent_off
 from tests.unit.pricing.test_negotiated_prices import agreed, book_of, of_group
 from tests.unit.pricing.test_negotiated_prices import member as in_group
 

@@ -1,4 +1,4 @@
-"""A draft knows what is left to pay of each item, and shares amounts out over them."""
+"""An invoice in progress knows what is left to pay of each item, and shares amounts out over them."""
 
 from decimal import Decimal
 from uuid import uuid5
@@ -8,65 +8,65 @@ import pytest
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import id_of
-from tests.unit.invoicing.steps.drafts import draft_of, item
+from tests.unit.invoicing.steps.invoices_in_progress import invoice_of, item
 
 SUPPORT = Scope(products=("Support",))
 
 
 def test_an_items_unpaid_amount_is_its_amount_less_reductions() -> None:
-    draft = draft_of(item("web", "10"), item("worker", "5"))
-    draft.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3), id_of("worker"): Decimal(1)})
-    assert draft.left == {id_of("web"): Decimal(7), id_of("worker"): Decimal(4)}
-    assert (draft.left_of(Scope()), draft.left_in_all()) == (Decimal(11), Decimal(11))
-    assert [line.description for line in draft.items] == ["web", "worker", "coupon"]
+    invoice = invoice_of(item("web", "10"), item("worker", "5"))
+    invoice.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3), id_of("worker"): Decimal(1)})
+    assert invoice.left == {id_of("web"): Decimal(7), id_of("worker"): Decimal(4)}
+    assert (invoice.left_of(Scope()), invoice.left_in_all()) == (Decimal(11), Decimal(11))
+    assert [line.description for line in invoice.items] == ["web", "worker", "coupon"]
 
 
 def test_an_item_that_takes_off_something_else_than_its_parts_is_refused() -> None:
-    draft = draft_of(item("web", "10"))
+    invoice = invoice_of(item("web", "10"))
     with pytest.raises(ValueError, match="takes off -4, but its parts have another sum"):
-        draft.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3)})
-    assert draft.left == {id_of("web"): Decimal(10)}
-    assert len(draft.items) == 1
+        invoice.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3)})
+    assert invoice.left == {id_of("web"): Decimal(10)}
+    assert len(invoice.items) == 1
 
 
 def test_an_amount_is_shared_out_as_far_as_there_is_something_to_pay() -> None:
-    draft = draft_of(item("web", "10"), item("sorry", "-2", "one_off"), item("worker", "5"))
-    assert draft.parts_of(Scope(), Decimal(12)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(2)}
-    assert draft.parts_of(Scope(), Decimal(50)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(3)}
+    invoice = invoice_of(item("web", "10"), item("sorry", "-2", "one_off"), item("worker", "5"))
+    assert invoice.parts_of(Scope(), Decimal(12)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(2)}
+    assert invoice.parts_of(Scope(), Decimal(50)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(3)}
 
 
 def test_a_refund_of_a_product_lowers_its_unpaid_amount() -> None:
     """10 - 7 for support; the 20 for Machines do not make it more."""
-    draft = draft_of(
+    invoice = invoice_of(
         item("support", "10", product="Support"), item("cancelled", "-7", product="Support"), item("web", "20")
     )
-    assert draft.parts_of(SUPPORT, Decimal(5)) == {id_of("support"): Decimal(3)}
-    assert draft.fill(SUPPORT, Decimal(5)) == {id_of("support"): Decimal(5)}
+    assert invoice.parts_of(SUPPORT, Decimal(5)) == {id_of("support"): Decimal(3)}
+    assert invoice.fill(SUPPORT, Decimal(5)) == {id_of("support"): Decimal(5)}
 
 
 def test_there_is_nothing_to_share_out_where_more_is_given_back_than_charged() -> None:
-    draft = draft_of(item("support", "10", product="Support"), item("sorry", "-12", "one_off"))
-    assert draft.parts_of(SUPPORT, Decimal(5)) == {}
+    invoice = invoice_of(item("support", "10", product="Support"), item("sorry", "-12", "one_off"))
+    assert invoice.parts_of(SUPPORT, Decimal(5)) == {}
 
 
 def test_where_books_have_a_tax_rate_of_their_own_an_amount_off_reduces_each_item_in_proportion() -> None:
     """1.00 off 3 x 0.60 and a free item: a third of it off each of the three. The last of them takes the odd digit."""
-    draft = draft_of(
+    invoice = invoice_of(
         *(item(name, "0.60") for name in ("web", "worker", "zone")), item("free", "0"),
         taxes=[TaxRate(id_of("VAT"), "VAT", Decimal(10), tax="VAT", scope=Scope(products=("Books",)))],
     )  # fmt: skip
     third = Decimal("0.33333333333333333333")
-    assert draft.fill(Scope(), Decimal(1)) == {
+    assert invoice.fill(Scope(), Decimal(1)) == {
         id_of("web"): third,
         id_of("worker"): third,
         id_of("zone"): Decimal("0.33333333333333333334"),
     }
     whole = {id_of(name): Decimal("0.60") for name in ("web", "worker", "zone")}
-    assert draft.fill(Scope(), Decimal("1.80")) == draft.fill(Scope(), Decimal(2)) == whole
+    assert invoice.fill(Scope(), Decimal("1.80")) == invoice.fill(Scope(), Decimal(2)) == whole
 
 
 def test_an_item_has_one_identity_on_an_invoice_for_each_organization() -> None:
     """For good: an id that changes would make another item of it when the month is billed again."""
-    draft = draft_of()
-    assert draft.item_id("price|1") == draft.item_id("price|1", "acme") == uuid5(draft.id, "price|1")
-    assert draft.item_id("price|1", "acme-labs") == uuid5(draft.id, "acme-labs|price|1")
+    invoice = invoice_of()
+    assert invoice.item_id("price|1") == invoice.item_id("price|1", "acme") == uuid5(invoice.id, "price|1")
+    assert invoice.item_id("price|1", "acme-labs") == uuid5(invoice.id, "acme-labs|price|1")

@@ -15,7 +15,7 @@ from fly_billing.invoicing.rules.inputs import Adjustment, InvoiceInputs, Member
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.pricing.rules.prices import PriceBook
 from tests.support.builders import OCTOBER, SEPTEMBER, SUPPORT, at, id_of, price
-from tests.unit.invoicing.steps.drafts import credit, minimum, percent_off, tax
+from tests.unit.invoicing.steps.invoices_in_progress import credit, minimum, percent_off, tax
 
 AMS_EGRESS = price("egress", "0.02", "egress_gb", unit="GB", match={"region": ("ams",)})
 BOOK = PriceBook([AMS_EGRESS, SUPPORT])
@@ -201,9 +201,12 @@ def test_what_was_charged_leaves_out_adjustments_credits_and_taxes() -> None:
     """It has the identities of the invoice's revision: a final invoice is compared with it."""
     member = Member("acme", BOOK, [rollup("traffic", "100")], adjustments=[late()])
     terms: dict[str, Any] = {"discounts": [percent_off("10")], "credits": [credit("5")], "taxes": [tax("VAT", "10")]}
-    draft = assemble_charges(InvoiceInputs("acme", "USD", SEPTEMBER, [member], revision=2, **terms))
-    assert [(item.kind, item.amount) for item in draft.items] == [("usage", Decimal(2)), ("discount", Decimal("-0.2"))]
-    assert draft.id == invoice_id("acme", SEPTEMBER, 2)
+    invoice = assemble_charges(InvoiceInputs("acme", "USD", SEPTEMBER, [member], revision=2, **terms))
+    assert [(item.kind, item.amount) for item in invoice.items] == [
+        ("usage", Decimal(2)),
+        ("discount", Decimal("-0.2")),
+    ]
+    assert invoice.id == invoice_id("acme", SEPTEMBER, 2)
 
 
 def test_an_invoice_s_number_counts_those_of_its_organization() -> None:

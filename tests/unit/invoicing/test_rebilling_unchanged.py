@@ -1,4 +1,4 @@
-"""A month that is billed and billed again, with nothing changed, has nothing to correct: whatever the account is.
+"""A month that is billed and billed again, with nothing changed, has nothing to correct: whatever its inputs are.
 
 The month is September 2026. An invoice goes through the database in between: only what it keeps is known later.
 """
@@ -225,7 +225,7 @@ def commitments(draw: st.DrawFn, number: int) -> Commitment:
 
 
 @st.composite
-def accounts(draw: st.DrawFn) -> InvoiceInputs:
+def invoice_inputs(draw: st.DrawFn) -> InvoiceInputs:
     """A payer with up to two linked organizations, and terms of every kind."""
     names = ["acme", "labs", "shop"][: draw(st.integers(1, 3))]
     is_inclusive = draw(st.booleans())
@@ -256,19 +256,19 @@ def stored(items: Iterable[InvoiceItem]) -> list[InvoiceItem]:
     return [replace(item, **NOT_STORED, detail=json.loads(json.dumps(item.detail))) for item in items]
 
 
-def rebilled(account: InvoiceInputs, billed: Iterable[InvoiceItem]) -> list[Difference]:
+def rebilled(inputs: InvoiceInputs, billed: Iterable[InvoiceItem]) -> list[Difference]:
     items = list(billed)
-    now = recalculate(account, items)
+    now = recalculate(inputs, items)
     return differences(charges_of(items, SEPTEMBER), {}, charges_of(now.items, SEPTEMBER), {})
 
 
-@given(accounts())
-def test_any_account_billed_and_billed_again_has_nothing_to_correct(account: InvoiceInputs) -> None:
-    invoice = assemble_invoice(account)
-    assert [(difference.charge.key, difference.amount) for difference in rebilled(account, stored(invoice.items))] == []
+@given(invoice_inputs())
+def test_any_invoice_billed_and_billed_again_has_nothing_to_correct(inputs: InvoiceInputs) -> None:
+    invoice = assemble_invoice(inputs)
+    assert [(difference.charge.key, difference.amount) for difference in rebilled(inputs, stored(invoice.items))] == []
 
 
-# --- By hand: an account of each kind in which the order of the items decides ----------------------------------------
+# --- By hand: inputs of each kind in which the order of the items decides ----------------------------------------
 
 ANALYTICS, BACKUPS = price("analytics", "30"), price("backups", "20")
 AHEAD = price("ahead", "10")  # its name comes first on an invoice
@@ -280,7 +280,7 @@ def plan(key: str, billed: str = "in_arrears", ended_at: datetime | None = None,
     return Subscription(id_of(key), key, FROM_AUGUST, ended_at, billed=billed, **charged)
 
 
-def account(*plans: Subscription, **terms: Any) -> InvoiceInputs:
+def inputs(*plans: Subscription, **terms: Any) -> InvoiceInputs:
     rollup = UsageRollup(id_of("use"), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(100))
     return InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook(BOOK), [rollup], plans)], **terms)
 
@@ -299,7 +299,7 @@ LABS = Member("labs", PriceBook(BOOK), [], [plan("backups")])
 BY_HAND = {
     # October's 10 of `ahead` are filled first, as fees are listed: the 29 leave 11 of `backups`; half of that is off.
     "an amount off and a percentage of a fee": (
-        account(
+        inputs(
             IN_ADVANCE,
             plan("backups"),
             discounts=[
@@ -311,7 +311,7 @@ BY_HAND = {
     ),
     # 40 at most of usage and fees: 20 too much is taken from usage and `ahead`; at least 25 of `backups` tops up 5.
     "a maximum over all and a minimum of a fee": (
-        account(
+        inputs(
             IN_ADVANCE,
             plan("backups"),
             plan("analytics"),
@@ -323,7 +323,7 @@ BY_HAND = {
         "55.00",  # 70 - 20 from usage (10) and ahead (10): 50 left of the two, and 5 up to the 55
     ),
     "a fee given back before its month, with its discount": (
-        account(
+        inputs(
             plan(
                 "ahead",
                 "in_advance",
@@ -340,7 +340,7 @@ BY_HAND = {
         "0.00",  # usage 10, half off; 10 for October given back, less the 5 that were off
     ),
     "an amount off and usage in two regions of a percentage": (
-        account(
+        inputs(
             IN_ADVANCE,
             plan("analytics", ended_at=MIDDLE),
             discounts=[
@@ -352,17 +352,17 @@ BY_HAND = {
     ),
     "a linked organization whose fee stands between the payer's": (
         replace(
-            account(
+            inputs(
                 IN_ADVANCE,
                 plan("analytics"),
                 discounts=[off("AMOUNT", amount=Decimal(15)), off("T", of("backups"), 1, percent=Decimal(50))],
             ),
-            members=[account(IN_ADVANCE, plan("analytics")).members[0], LABS],
+            members=[inputs(IN_ADVANCE, plan("analytics")).members[0], LABS],
         ),
         "45.00",  # 10 + 10 + 30 + 20 = 70; 15 off usage and ahead; half of the 20 of labs
     ),
     "one of two fees given back in the middle of the month, and an amount off": (
-        account(
+        inputs(
             plan("backups", "in_advance", MIDDLE, charged=(fee_charged("20"),)),
             plan("analytics"),
             discounts=[off("AMOUNT", amount=Decimal(35)), off("TENTH", of("analytics"), 1, percent=Decimal(10))],

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fly_billing.pricing.rules.scope import CHARGES, KINDS, Scope
-from tests.unit.invoicing.steps.drafts import item
+from tests.unit.invoicing.steps.invoices_in_progress import item
 
 AMS, IAD, BOTH = ({"region": regions} for regions in (("ams",), ("iad",), ("ams", "iad")))
 

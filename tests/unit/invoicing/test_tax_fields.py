@@ -15,7 +15,7 @@ from fly_billing.pricing.price_books import PriceBookFiles, read_price_book_file
 from fly_billing.pricing.rules.tax_books import FIELDS, BookTaxRate
 from fly_billing.pricing.rules.tax_rates import NOT_KNOWN, TaxCustomer, rates_for, scope_from_data
 from tests.support.builders import METERS, OCTOBER, SEPTEMBER, price
-from tests.unit.invoicing.steps.drafts import draft_of, item
+from tests.unit.invoicing.steps.invoices_in_progress import invoice_of, item
 
 PLAIN: dict[str, Any] = {"key": "it", "tax": "VAT", "percent": "20", "first_month": "2026-09"}
 BESIDE = {"key": "beside", "tax": "VAT", "name": "Beside", "percent": "5", "first_month": "2026-01", "kinds": "one_off"}
@@ -60,12 +60,12 @@ def outcomes(data: Mapping[str, Any]) -> list[Any]:
 
 
 def outcome(rates: list[Any]) -> Any:
-    draft = draft_of(*ITEMS, taxes=rates)
+    invoice = invoice_of(*ITEMS, taxes=rates)
     try:
-        add_taxes(draft)
+        add_taxes(invoice)
     except BillingError as error:
         return error.code
-    return [(tax.name, tax.taxable_cents, tax.tax_cents, tax.category, tax.legal_text) for tax in draft.taxes]
+    return [(tax.name, tax.taxable_cents, tax.tax_cents, tax.category, tax.legal_text) for tax in invoice.taxes]
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS - {"key"}))

@@ -23,7 +23,7 @@ from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import EGRESS, MACHINES, OCTOBER, REQUESTS, SEPTEMBER, SUPPORT, at, id_of
-from tests.unit.invoicing.steps.drafts import amount_off, credit, item, maximum, minimum, percent_off
+from tests.unit.invoicing.steps.invoices_in_progress import amount_off, credit, item, maximum, minimum, percent_off
 
 LOW, NONE = Scope(products=("Requests",)), Scope(kinds=("subscription",))
 EXEMPT: dict[str, Any] = {"category": "exempt", "legal_text": "Art. 135"}
@@ -79,14 +79,14 @@ def correct(
 ) -> tuple[list[Adjustment], dict[str, Split]]:
     """Correct the invoice to `now`, as `corrections.correction_run` does, without a database."""
     stored = [replace(line, match={}) for line in billed.items]
-    draft = recalculate(now, stored)
-    before, after = charges_of(stored, SEPTEMBER), charges_of(draft.items, SEPTEMBER)
+    invoice = recalculate(now, stored)
+    before, after = charges_of(stored, SEPTEMBER), charges_of(invoice.items, SEPTEMBER)
     booked = {
         key: replace(before.get(key) or after[key], amount=exact_sum(list(split.values())))
         for key, split in adjusted.items()
     }
     found = differences(before, booked, after, {})
-    taxed = taxed_differences(found, splits_of(stored, now), adjusted, splits_of(draft.items, now))
+    taxed = taxed_differences(found, splits_of(stored, now), adjusted, splits_of(invoice.items, now))
     adjustments = [
         Adjustment(
             id_of(difference.charge.key), SEPTEMBER, difference.charge.product, "late", difference.amount, "USD",
@@ -120,9 +120,9 @@ def by_rate(*invoices: Invoice) -> dict[str, tuple[int, int]]:
 def test_a_month_that_is_corrected_to_nothing_returns_the_base_and_the_tax_of_every_rate(
     taxes: list[TaxRate], is_taxed_in_october: bool, whole: Member, agreed: dict[str, Any]
 ) -> None:
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
-    charged = assemble_invoice(account)
-    nothing = replace(account, members=[Member("acme", BOOK)], discounts=(), commitments=())
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
+    charged = assemble_invoice(inputs)
+    nothing = replace(inputs, members=[Member("acme", BOOK)], discounts=(), commitments=())
     adjustments, _ = correct(charged, {}, nothing)
     returned = october(adjustments, taxes if is_taxed_in_october else [])
     assert charged.total_cents + returned.total_cents == 0
@@ -149,9 +149,9 @@ def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_
     taxes: list[TaxRate], whole: Member, part: Member, agreed: dict[str, Any]
 ) -> None:
     """Exactly, before anything is rounded: what was charged and what is adjusted add up to what is owed, by rates."""
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
-    charged = assemble_invoice(account)
-    right = replace(account, members=[part])
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
+    charged = assemble_invoice(inputs)
+    right = replace(inputs, members=[part])
     first, taxed = correct(charged, {}, right)
     again, _ = correct(charged, taxed, right)
     assert again == []
@@ -170,13 +170,13 @@ def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_
 def test_a_coupon_that_moves_between_rates_is_booked_with_its_cause() -> None:
     """100.00 of requests at 7 %, 50.00 of egress at 20 %, 30.00 off: 80.00 and 40.00. Without the egress 70.00: 10.00
     of the coupon move to the requests."""
-    account = InvoiceInputs(
+    inputs = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member(Decimal(1000), Decimal(2600), 0)], taxes=RATES["reduced"],
         discounts=[amount_off("30")],
     )  # fmt: skip
-    charged = assemble_invoice(account)
+    charged = assemble_invoice(inputs)
     assert by_rate(charged) == {"Low": (8000, 560), "VAT": (4000, 800)}
-    (adjustment,), _ = correct(charged, {}, replace(account, members=[member(Decimal(1000), Decimal(0), 0)]))
+    (adjustment,), _ = correct(charged, {}, replace(inputs, members=[member(Decimal(1000), Decimal(0), 0)]))
     assert adjustment.amount == -50
     assert {rates[0].name: part for rates, part in adjustment.taxed} == {"VAT": -40, "Low": -10}
     assert by_rate(charged, october([adjustment], RATES["reduced"])) == {"Low": (7000, 490)}
@@ -190,11 +190,9 @@ CHEAP = rate("Low", "7", scope=Scope(products=("Books",)))
 BOOKS: dict[str, Any] = {"product": "Books", "price_key": "books"}
 
 
-def split(
-    *items: InvoiceItem, taxes: Sequence[TaxRate] = (VAT, CHEAP), **account: Any
-) -> dict[str, dict[str, Decimal]]:
+def split(*items: InvoiceItem, taxes: Sequence[TaxRate] = (VAT, CHEAP), **inputs: Any) -> dict[str, dict[str, Decimal]]:
     """How much of each thing that is compared is taxed at which rate, by the rate's name."""
-    month = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=taxes, **account)
+    month = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=taxes, **inputs)
     return {
         key: {"+".join(rate.name for rate in rates): amount for rates, amount in parts.items()}
         for key, parts in splits_of(items, month).items()
@@ -295,7 +293,7 @@ def test_a_return_to_a_credit_is_split_like_its_payment(side: str) -> None:
     counted = [{"item": str(id_of(name)), "amount": amount} for name, amount in (("web", "100"), ("book", "50"))]
     least = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
     items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS), least]
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     thing = key_of("minimum", "least")
     found = splits_of_credits(
         [given_back(thing, "12"), given_back("acme|usage|books", "3")]
@@ -304,7 +302,7 @@ def test_a_return_to_a_credit_is_split_like_its_payment(side: str) -> None:
         items if side == "billed" else [],
         {thing: {(VAT,): Decimal(-20), (CHEAP,): Decimal(-10)}} if side == "adjusted" else {},
         items if side == "now" else [],
-        account,
+        inputs,
     )
     assert found[f"acme|credit|{thing}"] == {(VAT,): 8, (CHEAP,): 4}
     assert found.get("acme|credit|acme|usage|books", {(CHEAP,): 3}) == {(CHEAP,): 3}
@@ -313,18 +311,18 @@ def test_a_return_to_a_credit_is_split_like_its_payment(side: str) -> None:
 def test_what_goes_back_of_a_fee_is_not_split_like_the_one_for_next_month() -> None:
     """Since October the club is no book any more."""
     ahead = replace(fee("club", "20", OCTOBER), id=id_of("ahead"), product="Clubs")
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     thing = key_of("subscription", "club")
-    found = splits_of_credits([given_back(thing, "3")], [fee("club", "20"), ahead], {}, [], account)
+    found = splits_of_credits([given_back(thing, "3")], [fee("club", "20"), ahead], {}, [], inputs)
     assert found == {f"acme|credit|{thing}": {(CHEAP,): 3}}
 
 
 def test_what_goes_back_to_a_deposit_is_money_and_taxed_at_no_rate() -> None:
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     deposit, promotion = given_back("acme|usage|web", "5"), given_back("acme|usage|books", "3")
     deposit = replace(deposit, detail={**deposit.detail, "pays": "gross"})
     items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS)]
-    assert splits_of_credits([deposit, promotion], items, {}, [], account) == {
+    assert splits_of_credits([deposit, promotion], items, {}, [], inputs) == {
         "acme|credit|acme|usage|web": {},
         "acme|credit|acme|usage|books": {(CHEAP,): 3},
     }

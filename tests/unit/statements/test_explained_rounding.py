@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import exact_sum, share_out_cents, to_cents
 from fly_billing.statements.rules.rounding import Rounding, explain_rounding
-from tests.unit.invoicing.steps.drafts import item
+from tests.unit.invoicing.steps.invoices_in_progress import item
 
 
 def items_of(*amounts: str | Decimal) -> list[InvoiceItem]:

@@ -30,7 +30,7 @@ from fly_billing.statements.rules.rounding import explain_rounding
 from fly_billing.statements.rules.sums import Line
 from tests.support.builders import EGRESS, MACHINES, PRICES, REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of, price
 from tests.support.calculator import printed, redo
-from tests.unit.invoicing.steps.drafts import amount_off, credit, maximum, minimum, percent_off, tax
+from tests.unit.invoicing.steps.invoices_in_progress import amount_off, credit, maximum, minimum, percent_off, tax
 from tests.unit.price_strategies import QUANTITIES
 from tests.unit.price_strategies import prices as any_prices
 
@@ -61,7 +61,7 @@ def one_off(amount: str | Decimal, name: str = "setup", currency: str = "USD") -
 def invoice_of(
     *rollups: UsageRollup, prices: tuple[Price, ...] = PRICES, currency: str = "USD", **parts: Any
 ) -> Invoice:
-    """Acme's September: its usage, and what it has besides by the names of Member's and Account's fields."""
+    """Acme's September: its usage, and what it has besides by the names of Member's and InvoiceInputs' fields."""
     own = {name: parts.pop(name) for name in ("subscriptions", "one_offs", "adjustments") if name in parts}
     return assemble_invoice(
         InvoiceInputs("acme", currency, SEPTEMBER, [Member("acme", PriceBook(prices), rollups, **own)], **parts)

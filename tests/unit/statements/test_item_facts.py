@@ -11,7 +11,7 @@ from fly_billing.pricing.rules.negotiated_prices import NegotiatedPrice
 from fly_billing.pricing.rules.transformed_quantity import TransformedQuantity
 from fly_billing.statements.rules.item_facts import charged_by, facts_of_item
 from tests.support.builders import EGRESS, REQUESTS, at, price
-from tests.unit.invoicing.steps.drafts import item
+from tests.unit.invoicing.steps.invoices_in_progress import item
 
 QUARTERLY = price("plan", "910", interval="quarter")
 

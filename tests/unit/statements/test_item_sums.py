@@ -15,7 +15,7 @@ from fly_billing.pricing.rules.transformed_quantity import TransformedQuantity
 from fly_billing.statements.rules.item_sums import amount_sums, sums_of_item
 from fly_billing.statements.rules.sums import Line, Sum
 from tests.support.builders import REQUESTS, SEPTEMBER, at, id_of, price
-from tests.unit.invoicing.steps.drafts import item
+from tests.unit.invoicing.steps.invoices_in_progress import item
 
 USED = UsageRollup(id_of("usage"), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(250))
 

@@ -36,25 +36,25 @@ from fly_billing.pricing.rules.tax_rates import Rates
 ZERO = Decimal(0)
 
 
-def settle_after_tax(draft: InvoiceInProgress) -> None:
+def settle_after_tax(invoice: InvoiceInProgress) -> None:
     """Refund credits that had paid after tax for fees given back, then draw these credits.
 
     The items are those of `credits`. The detail of a drawn one also has `taxes_of`: its part of the taxes, by taxed
     item. Corrections of earlier months that go back to these credits are charged here, untaxed.
     """
-    for member in draft.account.members:
+    for member in invoice.inputs.members:
         for adjustment in member.adjustments:
             if adjustment.is_after_tax:
-                charge_adjustment(draft, adjustment, member.organization_id)
-    return_after_tax(draft)
-    grants = [grant for grant in sorted(draft.account.credits, key=drawing_order) if grant.pays == "gross"]
-    grants = [grant for grant in grants if is_drawn_in(grant, draft.account.month)]
+                charge_adjustment(invoice, adjustment, member.organization_id)
+    return_after_tax(invoice)
+    grants = [grant for grant in sorted(invoice.inputs.credits, key=drawing_order) if grant.pays == "gross"]
+    grants = [grant for grant in grants if is_drawn_in(grant, invoice.inputs.month)]
     if not grants:
         return
-    returned, taxes = returned_on(draft), taxes_by_item(draft)
+    returned, taxes = returned_on(invoice), taxes_by_item(invoice)
     for grant in grants:
         available = EXACT.add(grant.available, returned.get(grant.id, ZERO))
-        _draw(draft, replace(grant, available=available), taxes)
+        _draw(invoice, replace(grant, available=available), taxes)
 
 
 def with_tax(amount: Decimal, rates: Rates) -> Decimal:
@@ -67,11 +67,11 @@ def whole_cents(amount: Decimal, currency: str) -> Decimal:
     return from_cents(to_cents(amount, currency), currency)
 
 
-def taxes_by_item(draft: InvoiceInProgress) -> dict[UUID, dict[UUID, Decimal]]:
+def taxes_by_item(invoice: InvoiceInProgress) -> dict[UUID, dict[UUID, Decimal]]:
     """Split the added taxes over the taxed items: item -> tax item -> exact part."""
-    parts = draft.taxed
-    by_item: dict[UUID, dict[UUID, Decimal]] = {item.id: {} for item in draft.items}
-    for tax in [item for item in draft.items if item.kind == "tax"]:
+    parts = invoice.taxed
+    by_item: dict[UUID, dict[UUID, Decimal]] = {item.id: {} for item in invoice.items}
+    for tax in [item for item in invoice.items if item.kind == "tax"]:
         bases = {
             item: exact_sum([amount for rates, amount in split.items() if _has(rates, tax)])
             for item, split in parts.items()
@@ -109,13 +109,13 @@ class _Paid:
         return part
 
 
-def _draw(draft: InvoiceInProgress, grant: CreditGrant, taxes: Mapping[UUID, dict[UUID, Decimal]]) -> None:
-    covered = list(draft.covered(grant.scope))
-    gross = exact_sum([part for item in covered for part in (draft.left[item.id], *taxes[item.id].values())])
-    to_pay = _payable(min(gross, draft.left_in_all()), draft.left_in_all(), draft.account.currency)
+def _draw(invoice: InvoiceInProgress, grant: CreditGrant, taxes: Mapping[UUID, dict[UUID, Decimal]]) -> None:
+    covered = list(invoice.covered(grant.scope))
+    gross = exact_sum([part for item in covered for part in (invoice.left[item.id], *taxes[item.id].values())])
+    to_pay = _payable(min(gross, invoice.left_in_all()), invoice.left_in_all(), invoice.inputs.currency)
     paid = _Paid(min(grant.available, to_pay), {}, {})
     for item in covered:
-        paid.pay(item.id, draft.left[item.id])
+        paid.pay(item.id, invoice.left[item.id])
         for tax, left in taxes[item.id].items():
             part = paid.pay(tax, left)
             taxes[item.id][tax] = EXACT.subtract(left, part)
@@ -123,14 +123,14 @@ def _draw(draft: InvoiceInProgress, grant: CreditGrant, taxes: Mapping[UUID, dic
                 paid.taxes_of[item.id] = EXACT.add(paid.taxes_of.get(item.id, ZERO), part)
     if not paid.parts:
         return
-    check_currency(draft, grant)
+    check_currency(invoice, grant)
     if paid.rest > 0:  # less than a cent: the total is rounded up by it
         last = next(reversed(paid.parts))
         paid.parts[last] = EXACT.add(paid.parts[last], paid.rest)
         if not any(item.id == last for item in covered):  # a tax, which is given back with an item that it taxes
             whose = next(reversed(paid.taxes_of))
             paid.taxes_of[whose] = EXACT.add(paid.taxes_of[whose], paid.rest)
-    _add(draft, grant, paid)
+    _add(invoice, grant, paid)
 
 
 def _payable(amount: Decimal, left: Decimal, currency: str) -> Decimal:
@@ -142,10 +142,10 @@ def _payable(amount: Decimal, left: Decimal, currency: str) -> Decimal:
     return rounded if is_even else amount
 
 
-def _add(draft: InvoiceInProgress, grant: CreditGrant, paid: _Paid) -> None:
+def _add(invoice: InvoiceInProgress, grant: CreditGrant, paid: _Paid) -> None:
     drawn = exact_sum(list(paid.parts.values()))
     item = term_item(
-        draft,
+        invoice,
         "credit",
         grant.id,
         "Credits",
@@ -156,34 +156,34 @@ def _add(draft: InvoiceInProgress, grant: CreditGrant, paid: _Paid) -> None:
             "available": plain(grant.available),
             "drawn": plain(drawn),
             "left": plain(EXACT.subtract(grant.available, drawn)),
-            "applied_to": listed(draft, paid.parts),
-            "taxes_of": listed(draft, paid.taxes_of),
+            "applied_to": listed(invoice, paid.parts),
+            "taxes_of": listed(invoice, paid.taxes_of),
         },
     )
-    draft.take_off(replace(item, credit_grant_id=grant.id), paid.parts)
+    invoice.take_off(replace(item, credit_grant_id=grant.id), paid.parts)
 
 
-def return_after_tax(draft: InvoiceInProgress) -> None:
+def return_after_tax(invoice: InvoiceInProgress) -> None:
     """Add an item above zero for each credit that had paid after tax for a fee given back."""
-    found = given_back(draft)
+    found = given_back(invoice)
     if not any(_paid_by(charged) for _, charged in found):
         return
-    rates = draft.taxed or taxed_parts(draft)
+    rates = invoice.taxed or taxed_parts(invoice)
     for fee, charged in found:
         (at,) = rates[fee.id]
-        _return(draft, fee, charged, at)
+        _return(invoice, fee, charged, at)
 
 
 def _paid_by(charged: FeeCharged) -> list[CreditPaid]:
     return [credit for credit in charged.credits if credit.pays == "gross"]
 
 
-def _return(draft: InvoiceInProgress, fee: InvoiceItem, charged: FeeCharged, rates: Rates) -> None:
+def _return(invoice: InvoiceInProgress, fee: InvoiceItem, charged: FeeCharged, rates: Rates) -> None:
     before_tax = exact_sum([charged.discounted, *(credit.amount for credit in charged.credits if credit.pays == "net")])
     # Paid with money or by credits after tax. The tax of a refund is rounded like that of a charge.
     paid, returned = (
-        whole_cents(with_tax(amount, rates), draft.account.currency)
-        for amount in (EXACT.subtract(charged.amount, before_tax), EXACT.minus(draft.left[fee.id]))
+        whole_cents(with_tax(amount, rates), invoice.inputs.currency)
+        for amount in (EXACT.subtract(charged.amount, before_tax), EXACT.minus(invoice.left[fee.id]))
     )
     still_owed = max(ZERO, EXACT.subtract(paid, returned))
     for credit in _paid_by(charged):
@@ -191,4 +191,4 @@ def _return(draft: InvoiceInProgress, fee: InvoiceItem, charged: FeeCharged, rat
         still_owed = EXACT.subtract(still_owed, kept)
         back = EXACT.subtract(credit.amount, kept)
         if back > 0:
-            draft.charge(returned_item(draft, fee, credit, back))
+            invoice.charge(returned_item(invoice, fee, credit, back))

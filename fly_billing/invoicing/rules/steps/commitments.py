@@ -35,22 +35,22 @@ from fly_billing.money import EXACT, exact_sum, plain
 PRODUCT = "Commitments"
 
 
-def apply_commitments(draft: InvoiceInProgress) -> None:
+def apply_commitments(invoice: InvoiceInProgress) -> None:
     """Add an item below zero for each exceeded maximum, and an item for the shortfall of each minimum that is due.
 
     The `detail` of both has `base`, the unpaid amount of the items that count. A maximum also has `maximum` and
     `applied_to` (the amount taken off, by item); a minimum has `minimum`, `counted_before` (in earlier months) and
-    `counted` (the items). `draft.counted` records the amount that counts towards each minimum, due or not.
+    `counted` (the items). `invoice.counted` records the amount that counts towards each minimum, due or not.
     """
-    for commitment in sorted(draft.account.commitments, key=_order):
+    for commitment in sorted(invoice.inputs.commitments, key=_order):
         same_currency(
-            commitment.currency, draft.account.currency, f"commitment {commitment.description!r}",
-            f"end it (commitments.last_month), and agree on one in {draft.account.currency}",
+            commitment.currency, invoice.inputs.currency, f"commitment {commitment.description!r}",
+            f"end it (commitments.last_month), and agree on one in {invoice.inputs.currency}",
         )  # fmt: skip
         if commitment.kind == "maximum":
-            _cut_down(draft, commitment)
+            _cut_down(invoice, commitment)
         else:
-            _top_up(draft, commitment)
+            _top_up(invoice, commitment)
 
 
 def _order(commitment: Commitment) -> tuple[bool, Decimal, bool, str]:
@@ -58,8 +58,8 @@ def _order(commitment: Commitment) -> tuple[bool, Decimal, bool, str]:
     return counts_minimums, commitment.bound, commitment.kind == "maximum", str(commitment.id)
 
 
-def _counted(draft: InvoiceInProgress, commitment: Commitment) -> list[InvoiceItem]:
-    return [item for item in draft.covered(commitment.scope) if item.kind != "one_off" or item.amount >= 0]
+def _counted(invoice: InvoiceInProgress, commitment: Commitment) -> list[InvoiceItem]:
+    return [item for item in invoice.covered(commitment.scope) if item.kind != "one_off" or item.amount >= 0]
 
 
 def _prorated(commitment: Commitment) -> dict[str, str]:
@@ -70,34 +70,34 @@ def _prorated(commitment: Commitment) -> dict[str, str]:
     return {"agreed": plain(commitment.amount), "ran_seconds": ran, "whole_seconds": whole}
 
 
-def _cut_down(draft: InvoiceInProgress, commitment: Commitment) -> None:
-    base = exact_sum([draft.left[item.id] for item in _counted(draft, commitment)])
+def _cut_down(invoice: InvoiceInProgress, commitment: Commitment) -> None:
+    base = exact_sum([invoice.left[item.id] for item in _counted(invoice, commitment)])
     if base <= commitment.bound:
         return
     above = EXACT.subtract(base, commitment.bound)
-    parts = draft.fill(commitment.scope, above)
+    parts = invoice.fill(commitment.scope, above)
     item = term_item(
-        draft,
+        invoice,
         "maximum",
         commitment.id,
         PRODUCT,
         commitment.description,
         EXACT.minus(above),
-        {"maximum": plain(commitment.bound), "base": plain(base), "applied_to": listed(draft, parts)}
+        {"maximum": plain(commitment.bound), "base": plain(base), "applied_to": listed(invoice, parts)}
         | _prorated(commitment),
     )
-    draft.take_off(replace(item, commitment_id=commitment.id), parts)
+    invoice.take_off(replace(item, commitment_id=commitment.id), parts)
 
 
-def _top_up(draft: InvoiceInProgress, commitment: Commitment) -> None:
-    counted = {item.id: draft.left[item.id] for item in _counted(draft, commitment)}
+def _top_up(invoice: InvoiceInProgress, commitment: Commitment) -> None:
+    counted = {item.id: invoice.left[item.id] for item in _counted(invoice, commitment)}
     base = exact_sum(list(counted.values()))
-    draft.counted[commitment.id] = base
+    invoice.counted[commitment.id] = base
     missing = EXACT.subtract(commitment.bound, EXACT.add(commitment.counted_before, base))
     if not commitment.is_due or missing <= 0:
         return
     item = term_item(
-        draft,
+        invoice,
         "minimum",
         commitment.id,
         PRODUCT,
@@ -107,8 +107,8 @@ def _top_up(draft: InvoiceInProgress, commitment: Commitment) -> None:
             "minimum": plain(commitment.bound),
             "counted_before": plain(commitment.counted_before),
             "base": plain(base),
-            "counted": listed(draft, counted),
+            "counted": listed(invoice, counted),
         }
         | _prorated(commitment),
     )
-    draft.charge(replace(item, commitment_id=commitment.id))
+    invoice.charge(replace(item, commitment_id=commitment.id))

@@ -36,61 +36,61 @@ from fly_billing.periods import BillingMonth
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def draw_credits(draft: InvoiceInProgress) -> None:
+def draw_credits(invoice: InvoiceInProgress) -> None:
     """Add an item below zero for each credit that pays for something.
 
     Its `detail` has the amounts that were `available` before, are `drawn` now and are `left` afterwards, and
     `applied_to`: the amount paid, by item.
     """
-    returned = returned_on(draft)
-    for credit in sorted(draft.account.credits, key=drawing_order):
-        if credit.pays == "net" and is_drawn_in(credit, draft.account.month):
+    returned = returned_on(invoice)
+    for credit in sorted(invoice.inputs.credits, key=drawing_order):
+        if credit.pays == "net" and is_drawn_in(credit, invoice.inputs.month):
             available = EXACT.add(credit.available, returned.get(credit.id, Decimal(0)))
-            parts = draft.parts_of(credit.scope, available)
+            parts = invoice.parts_of(credit.scope, available)
             if parts:
-                check_currency(draft, credit)
-                _draw(draft, replace(credit, available=available), parts)
+                check_currency(invoice, credit)
+                _draw(invoice, replace(credit, available=available), parts)
 
 
-def check_currency(draft: InvoiceInProgress, credit: CreditGrant) -> None:
+def check_currency(invoice: InvoiceInProgress, credit: CreditGrant) -> None:
     """Raise BillingError `currency_mismatch` if the credit and the invoice differ in currency."""
-    currency = draft.account.currency
+    currency = invoice.inputs.currency
     remedy = f"let it expire (credit_grants.expires_at), and grant what is left of it in {currency}"
     same_currency(credit.currency, currency, f"credit {credit.description!r}", remedy)
 
 
-def return_credits(draft: InvoiceInProgress) -> None:
+def return_credits(invoice: InvoiceInProgress) -> None:
     """Add an item above zero for each credit that had paid for a fee given back: the refund to the credit.
 
     Its `detail` has `paid` (the part of the fee that the credit had paid), `returned`, and `applied_to`, below zero.
     """
-    for item, charged in given_back(draft):
-        _return(draft, item, charged)
+    for item, charged in given_back(invoice):
+        _return(invoice, item, charged)
 
 
-def given_back(draft: InvoiceInProgress) -> list[tuple[InvoiceItem, FeeCharged]]:
+def given_back(invoice: InvoiceInProgress) -> list[tuple[InvoiceItem, FeeCharged]]:
     """List the fees that this invoice itself gives back, each with its earlier charges."""
-    account = draft.account
-    fees = [fee for fee in draft.items if fee.kind == "subscription" and fee.amount < 0]
-    if account.charged_ahead is not None:
-        fees = [fee for fee in fees if not is_ahead(fee, account.month)]
-    return [(fee, charged) for fee in fees if (charged := account.fee_charged(fee))]
+    inputs = invoice.inputs
+    fees = [fee for fee in invoice.items if fee.kind == "subscription" and fee.amount < 0]
+    if inputs.charged_ahead is not None:
+        fees = [fee for fee in fees if not is_ahead(fee, inputs.month)]
+    return [(fee, charged) for fee in fees if (charged := inputs.fee_charged(fee))]
 
 
-def _return(draft: InvoiceInProgress, item: InvoiceItem, charged: FeeCharged) -> None:
+def _return(invoice: InvoiceInProgress, item: InvoiceItem, charged: FeeCharged) -> None:
     paid = EXACT.subtract(charged.amount, charged.discounted)
-    still_owed = max(Decimal(0), EXACT.add(paid, draft.left[item.id]))
+    still_owed = max(Decimal(0), EXACT.add(paid, invoice.left[item.id]))
     for credit in [credit for credit in charged.credits if credit.pays == "net"]:
         kept = min(credit.amount, still_owed)
         still_owed = EXACT.subtract(still_owed, kept)
-        back = min(EXACT.subtract(credit.amount, kept), EXACT.minus(draft.left[item.id]))
+        back = min(EXACT.subtract(credit.amount, kept), EXACT.minus(invoice.left[item.id]))
         if back > 0:
-            draft.take_off(returned_item(draft, item, credit, back), {item.id: EXACT.minus(back)})
+            invoice.take_off(returned_item(invoice, item, credit, back), {item.id: EXACT.minus(back)})
 
 
-def returned_item(draft: InvoiceInProgress, item: InvoiceItem, credit: CreditPaid, back: Decimal) -> InvoiceItem:
+def returned_item(invoice: InvoiceInProgress, item: InvoiceItem, credit: CreditPaid, back: Decimal) -> InvoiceItem:
     made = term_item(
-        draft,
+        invoice,
         "credit",
         credit.grant_id,
         "Credits",
@@ -99,16 +99,16 @@ def returned_item(draft: InvoiceInProgress, item: InvoiceItem, credit: CreditPai
         {
             "paid": plain(credit.amount),
             "returned": plain(back),
-            "applied_to": listed(draft, {item.id: EXACT.minus(back)}),
+            "applied_to": listed(invoice, {item.id: EXACT.minus(back)}),
         },
     )
-    return replace(made, id=draft.item_id(f"credit|{credit.grant_id}|{item.id}"), credit_grant_id=credit.grant_id)
+    return replace(made, id=invoice.item_id(f"credit|{credit.grant_id}|{item.id}"), credit_grant_id=credit.grant_id)
 
 
-def returned_on(draft: InvoiceInProgress) -> dict[UUID, Decimal]:
+def returned_on(invoice: InvoiceInProgress) -> dict[UUID, Decimal]:
     """Return the sum of each credit's items on this invoice: the refunds, as long as none is drawn."""
     returned: dict[UUID, Decimal] = {}
-    for item in draft.items:
+    for item in invoice.items:
         if item.credit_grant_id is not None:
             before = returned.get(item.credit_grant_id, Decimal(0))
             returned[item.credit_grant_id] = EXACT.add(before, item.amount)
@@ -123,10 +123,10 @@ def is_drawn_in(credit: CreditGrant, month: BillingMonth) -> bool:
     return credit.granted_at < month.end and (credit.expires_at is None or month.start < credit.expires_at)
 
 
-def _draw(draft: InvoiceInProgress, credit: CreditGrant, parts: dict[UUID, Decimal]) -> None:
+def _draw(invoice: InvoiceInProgress, credit: CreditGrant, parts: dict[UUID, Decimal]) -> None:
     drawn = exact_sum(list(parts.values()))
     item = term_item(
-        draft,
+        invoice,
         "credit",
         credit.id,
         "Credits",
@@ -136,7 +136,7 @@ def _draw(draft: InvoiceInProgress, credit: CreditGrant, parts: dict[UUID, Decim
             "available": plain(credit.available),
             "drawn": plain(drawn),
             "left": plain(EXACT.subtract(credit.available, drawn)),
-            "applied_to": listed(draft, parts),
+            "applied_to": listed(invoice, parts),
         },
     )
-    draft.take_off(replace(item, credit_grant_id=credit.id), parts)
+    invoice.take_off(replace(item, credit_grant_id=credit.id), parts)

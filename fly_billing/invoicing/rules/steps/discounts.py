@@ -25,48 +25,48 @@ from fly_billing.invoicing.rules.steps.term_items import listed, term_item
 from fly_billing.money import EXACT, exact_sum, plain
 
 
-def take_discounts(draft: InvoiceInProgress) -> None:
+def take_discounts(invoice: InvoiceInProgress) -> None:
     """Add an item below zero for each discount that takes something off. Raises BillingError `currency_mismatch`.
 
     Its `detail` has `code`, the promised `percent` or `amount`, `base` (the unpaid amount of the covered items) and
     `applied_to` (the amount taken off, by item).
     """
-    for discount in sorted(draft.account.discounts, key=lambda discount: discount.order):
+    for discount in sorted(invoice.inputs.discounts, key=lambda discount: discount.order):
         same_currency(
-            discount.currency, draft.account.currency, f"coupon {discount.code!r}",
-            f"end it (discounts.last_month), and redeem a coupon in {draft.account.currency}",
+            discount.currency, invoice.inputs.currency, f"coupon {discount.code!r}",
+            f"end it (discounts.last_month), and redeem a coupon in {invoice.inputs.currency}",
         )  # fmt: skip
-        parts = _parts(draft, discount)
+        parts = _parts(invoice, discount)
         if parts:
-            _take(draft, discount, parts)
+            _take(invoice, discount, parts)
 
 
-def _parts(draft: InvoiceInProgress, discount: Discount) -> dict[UUID, Decimal]:
+def _parts(invoice: InvoiceInProgress, discount: Discount) -> dict[UUID, Decimal]:
     if discount.amount is not None:
-        return draft.parts_of(discount.scope, discount.amount)
+        return invoice.parts_of(discount.scope, discount.amount)
     assert discount.percent is not None  # `Discount` has exactly one of the two
-    parts = {item.id: _percent_of(draft.left[item.id], discount.percent) for item in _reduced(draft, discount)}
+    parts = {item.id: _percent_of(invoice.left[item.id], discount.percent) for item in _reduced(invoice, discount)}
     return {item: part for item, part in parts.items() if part}
 
 
-def _reduced(draft: InvoiceInProgress, discount: Discount) -> list[InvoiceItem]:
+def _reduced(invoice: InvoiceInProgress, discount: Discount) -> list[InvoiceItem]:
     """List the items that a percentage reduces."""
-    return [item for item in draft.covered(discount.scope) if item.amount > 0]
+    return [item for item in invoice.covered(discount.scope) if item.amount > 0]
 
 
 def _percent_of(amount: Decimal, percent: Decimal) -> Decimal:
     return EXACT.multiply(amount, percent).scaleb(-2, context=EXACT)
 
 
-def _take(draft: InvoiceInProgress, discount: Discount, parts: dict[UUID, Decimal]) -> None:
+def _take(invoice: InvoiceInProgress, discount: Discount, parts: dict[UUID, Decimal]) -> None:
     base = (
-        draft.left_of(discount.scope)
+        invoice.left_of(discount.scope)
         if discount.percent is None
-        else exact_sum([draft.left[item.id] for item in _reduced(draft, discount)])
+        else exact_sum([invoice.left[item.id] for item in _reduced(invoice, discount)])
     )
     promised = {"percent": discount.percent, "amount": discount.amount}
     item = term_item(
-        draft,
+        invoice,
         "discount",
         discount.id,
         "Discounts",
@@ -76,7 +76,7 @@ def _take(draft: InvoiceInProgress, discount: Discount, parts: dict[UUID, Decima
             "code": discount.code,
             **{name: plain(value) for name, value in promised.items() if value is not None},
             "base": plain(base),
-            "applied_to": listed(draft, parts),
+            "applied_to": listed(invoice, parts),
         },
     )
-    draft.take_off(replace(item, discount_id=discount.id), parts)
+    invoice.take_off(replace(item, discount_id=discount.id), parts)

@@ -12,14 +12,14 @@ from fly_billing.invoicing.rules.steps.currencies import same_currency
 from fly_billing.pricing.rules.models.step import PriceStep
 
 
-def charge_one_offs(draft: InvoiceInProgress) -> None:
+def charge_one_offs(invoice: InvoiceInProgress) -> None:
     """Add an item for each one-off item. Raises BillingError `currency_mismatch`."""
-    for member in draft.account.members:
+    for member in invoice.inputs.members:
         for one_off in member.one_offs:
-            same_currency(one_off.currency, draft.account.currency, f"one-off item {one_off.id}")
-            draft.charge(
+            same_currency(one_off.currency, invoice.inputs.currency, f"one-off item {one_off.id}")
+            invoice.charge(
                 InvoiceItem(
-                    id=draft.item_id(f"one_off|{one_off.id}", member.organization_id),
+                    id=invoice.item_id(f"one_off|{one_off.id}", member.organization_id),
                     kind="one_off",
                     organization_id=member.organization_id,
                     product=one_off.product,
@@ -41,33 +41,33 @@ def _steps(one_off: OneOffItem) -> dict[str, Any]:
     return {"steps": [PriceStep("all", quantity, one_off.unit_amount, Decimal(1), one_off.amount, quantity).as_data()]}
 
 
-def charge_adjustments(draft: InvoiceInProgress) -> None:
+def charge_adjustments(invoice: InvoiceInProgress) -> None:
     """Charge corrections of earlier months to the payer of those months, on those months' terms.
 
     Refunds to credits that pay after tax are charged in `after_tax`. Raises as `charge_adjustment`.
     """
-    for member in draft.account.members:
+    for member in invoice.inputs.members:
         for adjustment in member.adjustments:
             if not adjustment.is_after_tax:
-                charge_adjustment(draft, adjustment, member.organization_id)
+                charge_adjustment(invoice, adjustment, member.organization_id)
 
 
-def charge_adjustment(draft: InvoiceInProgress, adjustment: Adjustment, payer_id: str) -> None:
+def charge_adjustment(invoice: InvoiceInProgress, adjustment: Adjustment, payer_id: str) -> None:
     """Charge one adjustment. If its organization is no longer on the invoice, the payer's line names it.
 
     Raises BillingError `currency_mismatch`.
     """
     same_currency(
         adjustment.currency,
-        draft.account.currency,
+        invoice.inputs.currency,
         f"adjustment {adjustment.id}",
         f"bill this month in {adjustment.currency}",
     )
     about = adjustment.about or payer_id
-    is_here = about in {member.organization_id for member in draft.account.members}
+    is_here = about in {member.organization_id for member in invoice.inputs.members}
     organization_id = about if is_here else payer_id
     item = InvoiceItem(
-        id=draft.item_id(f"adjustment|{adjustment.id}", organization_id),
+        id=invoice.item_id(f"adjustment|{adjustment.id}", organization_id),
         kind="adjustment",
         organization_id=organization_id,
         product=adjustment.product,
@@ -78,6 +78,6 @@ def charge_adjustment(draft: InvoiceInProgress, adjustment: Adjustment, payer_id
         adjustment_id=adjustment.id,
         detail={"month": str(adjustment.month), "causes": list(adjustment.causes)},
     )
-    draft.charge(item, adjustment.taxes)
+    invoice.charge(item, adjustment.taxes)
     if adjustment.taxed:
-        draft.tax_parts[item.id] = adjustment.taxed
+        invoice.tax_parts[item.id] = adjustment.taxed

@@ -20,21 +20,21 @@ from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT, exact_sum, from_cents, plain, to_cents
 
 
-def round_to_chargeable(draft: InvoiceInProgress) -> None:
+def round_to_chargeable(invoice: InvoiceInProgress) -> None:
     """Add an item if Stripe can't charge the total. Its `detail` has `base`, the exact sum, and `step`."""
-    currency = draft.account.currency
+    currency = invoice.inputs.currency
     step = chargeable_step(currency)
-    base = exact_sum([item.amount for item in draft.items])
+    base = exact_sum([item.amount for item in invoice.items])
     if to_cents(base, currency) % step == 0:
         return
     size = from_cents(step, currency)
     steps = EXACT.multiply(base, Decimal(1) / size).to_integral_value(ROUND_HALF_UP)
     amount = EXACT.subtract(EXACT.multiply(steps, size), base)
-    draft.items.append(
+    invoice.items.append(
         InvoiceItem(
-            id=draft.item_id("rounding"),
+            id=invoice.item_id("rounding"),
             kind="rounding",
-            organization_id=draft.account.organization_id,
+            organization_id=invoice.inputs.organization_id,
             product="Rounding",
             description=f"Rounding to a chargeable total, in steps of {plain(size)} {currency}",
             quantity=Decimal(1),

@@ -41,70 +41,70 @@ from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.rating import rate
 
 
-def charge_subscriptions(draft: InvoiceInProgress) -> None:
+def charge_subscriptions(invoice: InvoiceInProgress) -> None:
     """Add an item for each fee and interval that is due, and for the refunds of their discounts.
 
     Raises:
         BillingError: `unpriced_subscription`, `currency_mismatch`, `mixed_intervals`, `interval_changed`,
             `fee_in_another_currency`.
     """
-    for member in draft.account.members:
+    for member in invoice.inputs.members:
         for subscription in member.subscriptions:
-            for item in _items(draft, member, subscription):
-                _charge(draft, item)
-                if (charged := draft.account.fee_charged(item)) and item.amount < 0:
-                    _take_back_discounts(draft, item, charged)
-    for item in draft.account.charged_ahead or ():
+            for item in _items(invoice, member, subscription):
+                _charge(invoice, item)
+                if (charged := invoice.inputs.fee_charged(item)) and item.amount < 0:
+                    _take_back_discounts(invoice, item, charged)
+    for item in invoice.inputs.charged_ahead or ():
         if item.kind == "discount":
-            draft.take_off(item, _parts_given_back(item))
+            invoice.take_off(item, _parts_given_back(item))
         else:
-            _charge(draft, item)
+            _charge(invoice, item)
 
 
-def _charge(draft: InvoiceInProgress, item: InvoiceItem) -> None:
-    draft.charge(item, draft.account.rates_of_fee(item) if item.amount < 0 else None)
+def _charge(invoice: InvoiceInProgress, item: InvoiceItem) -> None:
+    invoice.charge(item, invoice.inputs.rates_of_fee(item) if item.amount < 0 else None)
 
 
 def _parts_given_back(item: InvoiceItem) -> dict[UUID, Decimal]:
     return {UUID(part["item"]): Decimal(part["amount"]) for part in item.detail["applied_to"]}
 
 
-def _take_back_discounts(draft: InvoiceInProgress, item: InvoiceItem, charged: FeeCharged) -> None:
+def _take_back_discounts(invoice: InvoiceInProgress, item: InvoiceItem, charged: FeeCharged) -> None:
     """Add an item above zero for each discount of a fee given back, in proportion to the part given back."""
     for discount in charged.discounts:
         step = PriceStep.of("discount when charged", discount.amount, EXACT.minus(item.amount), charged.amount)
         part = {item.id: EXACT.minus(step.amount)}
         returned = InvoiceItem(
-            id=draft.item_id(f"discount|{discount.discount_id}|{item.id}"),
+            id=invoice.item_id(f"discount|{discount.discount_id}|{item.id}"),
             kind="discount",
-            organization_id=draft.account.organization_id,
+            organization_id=invoice.inputs.organization_id,
             product="Discounts",
             description=f"{discount.description}, on the fee given back",
             quantity=Decimal(1),
             unit="item",
             amount=step.amount,
             discount_id=discount.discount_id,
-            detail={"code": discount.code, "steps": [step.as_data()], "applied_to": listed(draft, part)},
+            detail={"code": discount.code, "steps": [step.as_data()], "applied_to": listed(invoice, part)},
         )
-        draft.take_off(returned, part)
+        invoice.take_off(returned, part)
 
 
-def _items(draft: InvoiceInProgress, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:
-    month = draft.account.month
+def _items(invoice: InvoiceInProgress, member: Member, subscription: Subscription) -> Iterator[InvoiceItem]:
+    month = invoice.inputs.month
     interval = member.prices.interval_of(subscription.price_key)
     anchor = CALENDAR if subscription.anchor == "calendar" else subscription.anchored_at or subscription.paid_from
     for period in fee_periods(interval, anchor, month.start, month.next().end):
-        is_kept = draft.account.charged_ahead is not None and not period.is_over_by(month)
+        is_kept = invoice.inputs.charged_ahead is not None and not period.is_over_by(month)
         if is_kept or not _is_due(subscription, period, month):
             continue
-        if _is_paid_in_another_currency(subscription, period, draft.account.currency):
+        if _is_paid_in_another_currency(subscription, period, invoice.inputs.currency):
             continue
-        charged = subscription.charged_for(period.start, period.end, draft.account.currency)
+        charged = subscription.charged_for(period.start, period.end, invoice.inputs.currency)
         share = share_of_interval(subscription, period, interval)
         if share == NOTHING and charged is None:
             continue
         _refuse_other_intervals(subscription, period)
-        item = _item(draft, member, subscription, period, share, charged)
+        item = _item(invoice, member, subscription, period, share, charged)
         # Skip the empty item of a fee that needs no correction.
         if item.amount or charged is None:
             yield item
@@ -150,25 +150,25 @@ def _is_due(subscription: Subscription, period: FeePeriod, month: BillingMonth) 
 
 
 def _item(
-    draft: InvoiceInProgress,
+    invoice: InvoiceInProgress,
     member: Member,
     subscription: Subscription,
     period: FeePeriod,
     share: IntervalShare,
     charged: FeeCharged | None,
 ) -> InvoiceItem:
-    month = draft.account.month
+    month = invoice.inputs.month
     moment = max(period.start, subscription.paid_from)
     # A price may have ended after it was charged: a refund still needs it.
     find = member.prices.last_for_key if share == NOTHING else member.prices.for_key
     price = find(subscription.price_key, moment)
-    same_currency(price.currency, draft.account.currency, f"price {price.key!r}")
+    same_currency(price.currency, invoice.inputs.currency, f"price {price.key!r}")
     steps = _steps(price, subscription, share, charged)
     is_settled = period.is_over_by(month)
     name = f"subscription|{subscription.id}" + ("" if is_settled else f"|{BillingMonth.containing(period.start)}")
     start, end = _part(subscription, period)
     return InvoiceItem(
-        id=draft.item_id(name, member.organization_id),
+        id=invoice.item_id(name, member.organization_id),
         kind="subscription",
         organization_id=member.organization_id,
         product=price.product,

@@ -38,47 +38,47 @@ from fly_billing.pricing.rules.tax_rates import Rates, TaxRate, rates_of, rates_
 Parts = Mapping[Rates, Decimal]
 
 
-def add_taxes(draft: InvoiceInProgress) -> None:
-    """Record each rate's tax in `draft.taxes`, and add an item for each exclusive tax.
+def add_taxes(invoice: InvoiceInProgress) -> None:
+    """Record each rate's tax in `invoice.taxes`, and add an item for each exclusive tax.
 
     The item's `detail` has `percent` and `base` (the taxed amount); `category` and `legal_text` unless the rate is a
     standard rate; and, if items have different rates, `taxed` (the taxed amount, by item).
     Raises BillingError (`mixed_taxes`, `ambiguous_tax`).
     """
-    account = draft.account
-    if not (account.taxes or draft.other_rates or draft.tax_parts):
+    inputs = invoice.inputs
+    if not (inputs.taxes or invoice.other_rates or invoice.tax_parts):
         return
-    parts = draft.taxed = taxed_parts(draft)
-    bases = _bases(draft, parts)
-    draft.taxes.extend(_added(bases, account.currency))
-    for tax in draft.taxes:
-        draft.charge(_item(draft, tax, parts if _is_by_item(draft) else {}))
-    draft.taxes.extend(_contained(bases, account.currency))
+    parts = invoice.taxed = taxed_parts(invoice)
+    bases = _bases(invoice, parts)
+    invoice.taxes.extend(_added(bases, inputs.currency))
+    for tax in invoice.taxes:
+        invoice.charge(_item(invoice, tax, parts if _is_by_item(invoice) else {}))
+    invoice.taxes.extend(_contained(bases, inputs.currency))
 
 
-def _is_by_item(draft: InvoiceInProgress) -> bool:
-    return draft.account.is_taxed_by_item or bool(draft.tax_parts)
+def _is_by_item(invoice: InvoiceInProgress) -> bool:
+    return invoice.inputs.is_taxed_by_item or bool(invoice.tax_parts)
 
 
-def taxed_parts(draft: InvoiceInProgress) -> dict[UUID, Parts]:
+def taxed_parts(invoice: InvoiceInProgress) -> dict[UUID, Parts]:
     """Return the unpaid amount of each item, by tax rates. Raises BillingError as `add_taxes`."""
-    account = draft.account
-    whose = f"{account.organization_id} in {account.month}"
-    own = rates_of_anything(account.taxes, whose)
+    inputs = invoice.inputs
+    whose = f"{inputs.organization_id} in {inputs.month}"
+    own = rates_of_anything(inputs.taxes, whose)
     parts: dict[UUID, Parts] = {}
-    items = {item.id: item for item in draft.items}
-    for item_id, left in draft.left.items():
+    items = {item.id: item for item in invoice.items}
+    for item_id, left in invoice.left.items():
         item = items[item_id]
-        if item_id in draft.tax_parts:
-            parts[item_id] = _less(draft.tax_parts[item_id], left)
-        elif item_id in draft.other_rates:
-            parts[item_id] = {_of(item, draft.other_rates[item_id], whose): left}
-        elif not account.is_taxed_by_item:
+        if item_id in invoice.tax_parts:
+            parts[item_id] = _less(invoice.tax_parts[item_id], left)
+        elif item_id in invoice.other_rates:
+            parts[item_id] = {_of(item, invoice.other_rates[item_id], whose): left}
+        elif not inputs.is_taxed_by_item:
             parts[item_id] = {own: left}
         elif item.kind == "minimum":
             parts[item_id] = like_what_counted(item, left, own, parts)
         else:
-            parts[item_id] = {_of(item, account.taxes, whose): left}
+            parts[item_id] = {_of(item, inputs.taxes, whose): left}
     return parts
 
 
@@ -124,15 +124,15 @@ def shares(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     return parts
 
 
-def _bases(draft: InvoiceInProgress, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
+def _bases(invoice: InvoiceInProgress, parts: Mapping[UUID, Parts]) -> dict[Rates, Decimal]:
     """Sum the unpaid amounts by their tax rates; in whole cents if items have different rates."""
-    currency = draft.account.currency
+    currency = invoice.inputs.currency
     amounts: dict[Rates, list[Decimal]] = defaultdict(list)
     for split in parts.values():
         for rates, amount in split.items():
             amounts[rates].append(amount)
     bases = {rates: exact_sum(some) for rates, some in amounts.items()}
-    if not _is_by_item(draft):
+    if not _is_by_item(invoice):
         return bases
     together = sorted(bases, key=lambda rates: [str(rate.id) for rate in rates])
     cents = _cents_of([bases[rates] for rates in together], currency)
@@ -187,21 +187,21 @@ def _tax(rate: TaxRate, taxable_cents: int, tax_cents: int) -> InvoiceTax:
     )
 
 
-def _item(draft: InvoiceInProgress, tax: InvoiceTax, parts: Mapping[UUID, Parts]) -> InvoiceItem:
-    currency = draft.account.currency
+def _item(invoice: InvoiceInProgress, tax: InvoiceTax, parts: Mapping[UUID, Parts]) -> InvoiceItem:
+    currency = invoice.inputs.currency
     detail = {"percent": plain(tax.percent), "base": plain(from_cents(tax.taxable_cents, currency))}
     if tax.category != "standard":
         detail["category"] = tax.category
     if tax.legal_text:
         detail["legal_text"] = tax.legal_text
     item = term_item(
-        draft,
+        invoice,
         "tax",
         tax.rate_id,
         "Taxes",
         f"{tax.name} {plain(tax.percent)} %" + (f": {tax.legal_text}" if tax.legal_text else ""),
         from_cents(tax.tax_cents, currency),
-        detail | ({"taxed": listed(draft, _taxed_at(tax.rate_id, parts))} if parts else {}),
+        detail | ({"taxed": listed(invoice, _taxed_at(tax.rate_id, parts))} if parts else {}),
     )
     return replace(item, tax_rate_id=tax.rate_id)
 

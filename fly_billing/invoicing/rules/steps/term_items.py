@@ -13,7 +13,7 @@ from fly_billing.money import plain
 
 
 def term_item(
-    draft: InvoiceInProgress,
+    invoice: InvoiceInProgress,
     kind: str,
     term_id: UUID,
     product: str,
@@ -23,9 +23,9 @@ def term_item(
 ) -> InvoiceItem:
     """Make the one item that a term can have on an invoice. It belongs to the payer, even for items of others."""
     return InvoiceItem(
-        id=draft.item_id(f"{kind}|{term_id}"),
+        id=invoice.item_id(f"{kind}|{term_id}"),
         kind=kind,
-        organization_id=draft.account.organization_id,
+        organization_id=invoice.inputs.organization_id,
         product=product,
         description=description,
         quantity=Decimal(1),
@@ -35,9 +35,9 @@ def term_item(
     )
 
 
-def listed(draft: InvoiceInProgress, parts: Mapping[UUID, Decimal]) -> list[dict[str, str]]:
+def listed(invoice: InvoiceInProgress, parts: Mapping[UUID, Decimal]) -> list[dict[str, str]]:
     """List the items of a term, each with its part: JSON-ready, with amounts as text so that they stay exact."""
-    items = {item.id: item for item in draft.items}
+    items = {item.id: item for item in invoice.items}
     return [
         {
             "item": str(item_id),

@@ -33,24 +33,24 @@ from fly_billing.pricing.rules.rating import Rated, rate_month
 WHOLE = Fraction(1)
 
 
-def charge_usage(draft: InvoiceInProgress) -> None:
+def charge_usage(invoice: InvoiceInProgress) -> None:
     """Add an item per organization and price version, rated by `rating.rate_month`.
 
     Raises BillingError (`unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `currency_mismatch`).
     """
-    for member in draft.account.members:
-        for versions in _by_price(member, draft.account.month, draft.account.currency):
+    for member in invoice.inputs.members:
+        for versions in _by_price(member, invoice.inputs.month, invoice.inputs.currency):
             parts = [(price, exact_sum([rollup.quantity for rollup in rollups])) for price, rollups in versions]
-            rated = _rated(parts, member, draft.account.month)
+            rated = _rated(parts, member, invoice.inputs.month)
             at_list: Sequence[Rated | None] = [None] * len(parts)
             if any(price.negotiated for price, _ in parts):
                 listed = [(price.list_price, quantity) for price, quantity in parts]
-                at_list = _rated(listed, member, draft.account.month)
+                at_list = _rated(listed, member, invoice.inputs.month)
             seen: set[UUID] = set()
             for (price, rollups), result, list_result in zip(versions, rated, at_list, strict=True):
                 again = f"|{rollups[0].segment_start.isoformat()}" if price.id in seen else ""
                 seen.add(price.id)
-                draft.charge(_item(draft, member, price, rollups, result, list_result, again))
+                invoice.charge(_item(invoice, member, price, rollups, result, list_result, again))
 
 
 def _rated(parts: Sequence[tuple[Price, Decimal]], member: Member, month: BillingMonth) -> list[Rated]:
@@ -121,7 +121,7 @@ def _plan_months(subscription: Subscription, month: BillingMonth) -> Fraction:
 
 
 def _item(
-    draft: InvoiceInProgress,
+    invoice: InvoiceInProgress,
     member: Member,
     price: Price,
     rollups: Sequence[UsageRollup],
@@ -132,7 +132,7 @@ def _item(
     """Make the item of one price version.
 
     Args:
-        draft: The invoice.
+        invoice: The invoice that the item is for.
         member: The organization that used it.
         price: The price version.
         rollups: The usage that it prices.
@@ -141,7 +141,7 @@ def _item(
         again: Distinguishes the ids of a version's parts, if it applies more than once in the month.
     """
     return InvoiceItem(
-        id=draft.item_id(f"price|{price.id}{again}", member.organization_id),
+        id=invoice.item_id(f"price|{price.id}{again}", member.organization_id),
         kind="usage",
         organization_id=member.organization_id,
         product=price.product,

@@ -17,7 +17,7 @@ from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import SEPTEMBER, at, fee_charged, id_of, price
-from tests.unit.invoicing.steps.drafts import amounts, applied, credit, draft_of, item, only, tax
+from tests.unit.invoicing.steps.invoices_in_progress import amounts, applied, credit, invoice_of, item, only, tax
 
 SALES_TAX = tax("sales tax", "8.25")
 
@@ -29,69 +29,69 @@ def deposit(available: str, name: str = "deposit", **changes: Any) -> CreditGran
 def settled(
     *items: InvoiceItem, by: list[CreditGrant], taxes: list[TaxRate] | None = None, **terms: Any
 ) -> InvoiceInProgress:
-    draft = draft_of(*items, credits=by, taxes=[SALES_TAX] if taxes is None else taxes, **terms)
+    invoice = invoice_of(*items, credits=by, taxes=[SALES_TAX] if taxes is None else taxes, **terms)
     for step in (draw_credits, add_taxes, settle_after_tax):
-        step(draft)
-    return draft
+        step(invoice)
+    return invoice
 
 
 def test_a_deposit_is_taken_off_after_the_tax() -> None:
     """70.00 + 5.78 - 5.00 = 70.78. A promotion of 5.00 lowers the tax: 65.00 + 5.36 = 70.36."""
-    draft = settled(item("web", "70"), by=[deposit("5")])
-    assert (amounts(draft, "tax"), draft.left_in_all()) == ([Decimal("5.78")], Decimal("70.78"))
-    assert [invoice_tax.taxable_cents for invoice_tax in draft.taxes] == [7000]
+    invoice = settled(item("web", "70"), by=[deposit("5")])
+    assert (amounts(invoice, "tax"), invoice.left_in_all()) == ([Decimal("5.78")], Decimal("70.78"))
+    assert [invoice_tax.taxable_cents for invoice_tax in invoice.taxes] == [7000]
     assert settled(item("web", "70"), by=[credit("5")]).left_in_all() == Decimal("70.36")
 
 
 def test_a_deposit_pays_the_tax_as_well() -> None:
     """70.00 + 5.78 of 100.00 leave 24.22; the parts say what it paid, and whose the tax is."""
-    draft = settled(item("web", "70"), by=[deposit("100")])
-    detail = only(draft, "credit").detail
+    invoice = settled(item("web", "70"), by=[deposit("100")])
+    detail = only(invoice, "credit").detail
     assert (detail["drawn"], detail["left"], detail["pays"]) == ("75.78", "24.22", "after tax")
-    assert applied(only(draft, "credit")) == {"web": "70", "sales tax 8.25 %": "5.78"}
+    assert applied(only(invoice, "credit")) == {"web": "70", "sales tax 8.25 %": "5.78"}
     assert [(part["description"], part["amount"]) for part in detail["taxes_of"]] == [("web", "5.78")]
-    assert draft.left_in_all() == 0
+    assert invoice.left_in_all() == 0
     assert amounts(settled(item("web", "0.70"), by=[deposit("0.50")]), "credit") == [Decimal("-0.50")]
 
 
 def test_a_correction_whose_parts_cancel_out_at_a_rate_bears_none_of_its_tax() -> None:
     """At VAT, half a cent less half a cent. Rounded with the two parts of 0.4 cents, one cent of it is taxed: 0.00."""
     city, low, high = tax("City", "2"), tax("low", "10"), tax("high", "20")
-    draft = draft_of(taxes=[])
-    draft.charge(item("late", "0.008", "adjustment"), [SALES_TAX])
-    draft.tax_parts[id_of("late")] = (
+    invoice = invoice_of(taxes=[])
+    invoice.charge(item("late", "0.008", "adjustment"), [SALES_TAX])
+    invoice.tax_parts[id_of("late")] = (
         ((SALES_TAX, city), Decimal("0.005")),
         ((SALES_TAX,), Decimal("-0.005")),
         ((low,), Decimal("0.004")),
         ((high,), Decimal("0.004")),
     )
-    add_taxes(draft)
+    add_taxes(invoice)
     assert ("sales tax", 1, 0) in [
-        (invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes
+        (invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes
     ]
-    vat = next(line for line in draft.items if line.tax_rate_id == SALES_TAX.id)
-    assert vat.id not in taxes_by_item(draft)[id_of("late")]
+    vat = next(line for line in invoice.items if line.tax_rate_id == SALES_TAX.id)
+    assert vat.id not in taxes_by_item(invoice)[id_of("late")]
 
 
 def test_promotions_pay_first_whatever_the_priority() -> None:
     """50.00 of the 70.00 are left and 4.13 of tax: 54.13 are the deposit's."""
-    draft = settled(item("web", "70"), by=[deposit("100", priority=-9), credit("20", "promotion", priority=9)])
-    assert amounts(draft, "credit") == [Decimal(-20), Decimal("-54.13")]
+    invoice = settled(item("web", "70"), by=[deposit("100", priority=-9), credit("20", "promotion", priority=9)])
+    assert amounts(invoice, "credit") == [Decimal(-20), Decimal("-54.13")]
 
 
 def test_an_inclusive_tax_does_not_change() -> None:
     """119.00 with 19.00 of tax in it, less 19.00: 100.00, and still 19.00 of tax."""
-    draft = settled(item("web", "119"), by=[deposit("19")], taxes=[tax("VAT", "19", is_inclusive=True)])
-    assert draft.left_in_all() == 100
-    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(10000, 1900)]
+    invoice = settled(item("web", "119"), by=[deposit("19")], taxes=[tax("VAT", "19", is_inclusive=True)])
+    assert invoice.left_in_all() == 100
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(10000, 1900)]
 
 
 def test_a_bound_deposit_pays_its_items_and_the_tax_on_them() -> None:
     """50.00 + 4.13 of the tax of 8.25 on 100.00, in whole cents."""
     scope = Scope(products=("Volumes",))
-    draft = settled(item("disk", "50", product="Volumes"), item("web", "50"), by=[deposit("100", scope=scope)])
-    assert amounts(draft, "credit") == [Decimal("-54.13")]
-    assert draft.left_in_all() == Decimal("54.12")
+    invoice = settled(item("disk", "50", product="Volumes"), item("web", "50"), by=[deposit("100", scope=scope)])
+    assert amounts(invoice, "credit") == [Decimal("-54.13")]
+    assert invoice.left_in_all() == Decimal("54.12")
 
 
 @pytest.mark.parametrize(
@@ -99,21 +99,21 @@ def test_a_bound_deposit_pays_its_items_and_the_tax_on_them() -> None:
 )
 def test_it_pays_whole_cents_as_money_does(charged: str, drawn: str) -> None:
     """Of exactly half a cent no more than that: a whole one would be a cent too much."""
-    draft = settled(item("web", charged), by=[deposit("100")], taxes=[])
-    assert sum(amounts(draft, "credit")) == -Decimal(drawn)
-    assert to_cents(draft.left_in_all(), "USD") == 0
+    invoice = settled(item("web", charged), by=[deposit("100")], taxes=[])
+    assert sum(amounts(invoice, "credit")) == -Decimal(drawn)
+    assert to_cents(invoice.left_in_all(), "USD") == 0
 
 
 def test_the_next_deposit_pays_the_rest_of_the_first() -> None:
-    draft = settled(item("web", "70"), by=[deposit("72", "first"), deposit("9", "second", priority=1)])
-    assert amounts(draft, "credit") == [Decimal(-72), Decimal("-3.78")]
+    invoice = settled(item("web", "70"), by=[deposit("72", "first"), deposit("9", "second", priority=1)])
+    assert amounts(invoice, "credit") == [Decimal(-72), Decimal("-3.78")]
 
 
 def test_what_is_given_back_elsewhere_needs_no_deposit() -> None:
     """70.00 less 10.00, + 4.95."""
-    draft = settled(item("web", "70"), item("sorry", "-10", "one_off"), by=[deposit("100")])
-    assert amounts(draft, "credit") == [Decimal("-64.95")]
-    assert draft.left_in_all() == 0
+    invoice = settled(item("web", "70"), item("sorry", "-10", "one_off"), by=[deposit("100")])
+    assert amounts(invoice, "credit") == [Decimal("-64.95")]
+    assert invoice.left_in_all() == 0
     assert amounts(settled(item("web", "7"), item("sorry", "-10", "one_off"), by=[deposit("9")]), "credit") == []
 
 
@@ -124,12 +124,12 @@ def test_one_that_has_expired_pays_no_more() -> None:
 def test_two_rates_are_paid_each_with_its_item() -> None:
     """30.00 + 10 %, of 40.00: 33.00, and 7.00 of the second item. 63.00 are left of 103.00."""
     low, high = tax("low", "10"), tax("high", "20")
-    draft = draft_of(item("a", "30"), item("b", "50"), credits=[deposit("40")], taxes=[low])
-    draft.other_rates = {draft.items[1].id: (high,)}
+    invoice = invoice_of(item("a", "30"), item("b", "50"), credits=[deposit("40")], taxes=[low])
+    invoice.other_rates = {invoice.items[1].id: (high,)}
     for step in (draw_credits, add_taxes, settle_after_tax):
-        step(draft)
-    assert applied(only(draft, "credit")) == {"a": "30", "low 10 %": "3", "b": "7"}
-    assert draft.left_in_all() == 53
+        step(invoice)
+    assert applied(only(invoice, "credit")) == {"a": "30", "low 10 %": "3", "b": "7"}
+    assert invoice.left_in_all() == 53
 
 
 def test_a_credit_pays_net_or_gross_and_nothing_else() -> None:

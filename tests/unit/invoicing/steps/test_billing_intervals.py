@@ -31,7 +31,7 @@ from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 from tests.support.builders import REQUESTS, at, fee_charged, id_of, price
 from tests.support.fee_ledger import FeeLedger
-from tests.unit.invoicing.steps.drafts import amount_off, credit, minimum, percent_off
+from tests.unit.invoicing.steps.invoices_in_progress import amount_off, credit, minimum, percent_off
 
 QUARTER = price("quarter", "910", interval="quarter")
 HALF_YEAR = price("half-year", "1810", interval="half-year")
@@ -532,8 +532,8 @@ def test_a_minimum_counts_a_quarter_s_fee_in_the_month_that_charges_it() -> None
     ledger = FeeLedger(PRICES)
     plan = in_advance("quarter", "2026-04-01")
     for name in ("2026-03", "2026-04"):
-        account = replace(ledger.account(month(name), plan), commitments=[minimum("100")])
-        ledger.invoices[month(name)] = assemble_invoice(account)
+        inputs = replace(ledger.inputs(month(name), plan), commitments=[minimum("100")])
+        ledger.invoices[month(name)] = assemble_invoice(inputs)
     assert [invoice.total_cents for invoice in ledger.invoices.values()] == [91000, 10000]
 
 
@@ -555,7 +555,7 @@ def to_correct(ledger: FeeLedger, name: str, *subscriptions: Subscription) -> li
     """What would be corrected of this final invoice, with the subscriptions as they are known now."""
     period = month(name)
     billed_items = ledger.invoices[period].items
-    now = recalculate(ledger.account(period, *subscriptions), billed_items)
+    now = recalculate(ledger.inputs(period, *subscriptions), billed_items)
     return [
         difference.amount
         for difference in differences(charges_of(billed_items, period), {}, charges_of(now.items, period), {})

@@ -11,10 +11,10 @@ from fly_billing.invoicing.rules.steps.commitments import apply_commitments
 from fly_billing.invoicing.rules.steps.discounts import take_discounts
 from fly_billing.pricing.rules.scope import CHARGES, Scope
 from tests.support.builders import id_of
-from tests.unit.invoicing.steps.drafts import (
+from tests.unit.invoicing.steps.invoices_in_progress import (
     amounts,
     applied,
-    draft_of,
+    invoice_of,
     item,
     left,
     maximum,
@@ -28,18 +28,18 @@ WITH_MINIMUMS = Scope(kinds=(*CHARGES, "minimum"))
 
 
 def committed(*items: InvoiceItem, to: list[Commitment]) -> InvoiceInProgress:
-    draft = draft_of(*items, commitments=to)
-    apply_commitments(draft)
-    return draft
+    invoice = invoice_of(*items, commitments=to)
+    apply_commitments(invoice)
+    return invoice
 
 
 # --- Minimums ------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_missing_to_a_minimum_is_charged() -> None:
-    draft = committed(item("web", "45"), item("data", "15", product="Volumes"), to=[minimum("100", "100 a month")])
-    assert draft.items[-1] == InvoiceItem(
-        id=draft.item_id(f"minimum|{id_of('100 a month')}"),
+    invoice = committed(item("web", "45"), item("data", "15", product="Volumes"), to=[minimum("100", "100 a month")])
+    assert invoice.items[-1] == InvoiceItem(
+        id=invoice.item_id(f"minimum|{id_of('100 a month')}"),
         kind="minimum",
         organization_id="acme",
         product="Commitments",
@@ -58,7 +58,7 @@ def test_what_is_missing_to_a_minimum_is_charged() -> None:
             ],
         },
     )
-    assert draft.left_in_all() == 100
+    assert invoice.left_in_all() == 100
 
 
 @pytest.mark.parametrize("used", ["100", "100.01"])
@@ -68,11 +68,11 @@ def test_a_minimum_that_is_reached_charges_nothing(used: str) -> None:
 
 def test_what_is_bought_once_counts_towards_a_minimum_even_if_it_is_free() -> None:
     """A cable for 0.50 and a free one count, goodwill of 1.00 does not: 9.50 up to the 10.00."""
-    draft = committed(
+    invoice = committed(
         item("cable", "0.50", "one_off"), item("free cable", "0", "one_off"), item("sorry", "-1", "one_off"),
         to=[minimum("10")],
     )  # fmt: skip
-    charged = only(draft, "minimum")
+    charged = only(invoice, "minimum")
     assert charged.amount == Decimal("9.50")
     assert [(part["description"], part["amount"]) for part in charged.detail["counted"]] == [
         ("cable", "0.5"),
@@ -85,63 +85,63 @@ def test_a_cent_that_is_missing_to_a_minimum_is_charged() -> None:
 
 
 def test_an_organization_that_used_nothing_owes_its_minimum() -> None:
-    draft = committed(to=[minimum("100")])
-    assert only(draft, "minimum").amount == 100
-    assert only(draft, "minimum").detail["counted"] == []
+    invoice = committed(to=[minimum("100")])
+    assert only(invoice, "minimum").amount == 100
+    assert only(invoice, "minimum").detail["counted"] == []
 
 
 def test_a_minimum_counts_amounts_after_discounts() -> None:
     """60 dollars at 10 % off are 54: 46 are missing to 100."""
-    draft = draft_of(item("web", "60"), discounts=[percent_off("10")], commitments=[minimum("100")])
-    take_discounts(draft)
-    apply_commitments(draft)
-    assert only(draft, "minimum").amount == 46
+    invoice = invoice_of(item("web", "60"), discounts=[percent_off("10")], commitments=[minimum("100")])
+    take_discounts(invoice)
+    apply_commitments(invoice)
+    assert only(invoice, "minimum").amount == 46
 
 
 def test_goodwill_under_a_minimum_is_felt_by_the_customer() -> None:
     """60 and 40 up to the 100, less the 10 that were given."""
-    draft = committed(item("web", "60"), item("sorry", "-10", "one_off"), to=[minimum("100")])
-    assert only(draft, "minimum").amount == 40
-    assert draft.counted == {id_of("at least"): Decimal(60)}
-    assert draft.left_in_all() == 90
+    invoice = committed(item("web", "60"), item("sorry", "-10", "one_off"), to=[minimum("100")])
+    assert only(invoice, "minimum").amount == 40
+    assert invoice.counted == {id_of("at least"): Decimal(60)}
+    assert invoice.left_in_all() == 90
 
 
 def test_a_fee_that_is_given_back_counts_below_zero_as_it_counted_when_it_was_charged() -> None:
     """70 - 29 are 41: 59 are missing. In the month that charged the 29, they were 29 of its minimum."""
-    draft = committed(item("web", "70"), item("plan", "-29", "subscription"), to=[minimum("100")])
-    assert only(draft, "minimum").amount == 59
-    assert draft.left_in_all() == 100
+    invoice = committed(item("web", "70"), item("plan", "-29", "subscription"), to=[minimum("100")])
+    assert only(invoice, "minimum").amount == 59
+    assert invoice.left_in_all() == 100
 
 
 def test_goodwill_does_not_count_towards_a_minimum_of_several_months_either() -> None:
-    draft = committed(item("web", "60"), item("sorry", "-10", "one_off"), to=[minimum("300", is_due=False)])
-    assert draft.counted == {id_of("at least"): Decimal(60)}
+    invoice = committed(item("web", "60"), item("sorry", "-10", "one_off"), to=[minimum("300", is_due=False)])
+    assert invoice.counted == {id_of("at least"): Decimal(60)}
 
 
 def test_what_is_bought_once_counts_towards_a_minimum() -> None:
-    draft = committed(item("web", "60"), item("setup", "30", "one_off"), to=[minimum("100")])
-    assert only(draft, "minimum").amount == 10
+    invoice = committed(item("web", "60"), item("setup", "30", "one_off"), to=[minimum("100")])
+    assert only(invoice, "minimum").amount == 10
 
 
 def test_a_minimum_counts_only_items_of_its_scope() -> None:
-    draft = committed(
+    invoice = committed(
         item("web", "60"), item("data", "500", product="Volumes"), to=[minimum("100", scope=ONLY_MACHINES)]
     )
-    assert only(draft, "minimum").amount == 40
+    assert only(invoice, "minimum").amount == 40
 
 
 def test_a_minimum_over_three_months_charges_the_shortfall_in_the_last_month() -> None:
     """250 came together before, 30 now: 20 are missing to 300."""
-    draft = committed(item("web", "30"), to=[minimum("300", counted_before=Decimal(250))])
-    assert only(draft, "minimum").amount == 20
-    assert only(draft, "minimum").detail["counted_before"] == "250"
-    assert draft.counted == {id_of("at least"): Decimal(30)}
+    invoice = committed(item("web", "30"), to=[minimum("300", counted_before=Decimal(250))])
+    assert only(invoice, "minimum").amount == 20
+    assert only(invoice, "minimum").detail["counted_before"] == "250"
+    assert invoice.counted == {id_of("at least"): Decimal(30)}
 
 
 def test_a_minimum_that_is_not_due_yet_counts_and_charges_nothing() -> None:
-    draft = committed(item("web", "30"), to=[minimum("300", is_due=False)])
-    assert amounts(draft, "minimum") == []
-    assert draft.counted == {id_of("at least"): Decimal(30)}
+    invoice = committed(item("web", "30"), to=[minimum("300", is_due=False)])
+    assert amounts(invoice, "minimum") == []
+    assert invoice.counted == {id_of("at least"): Decimal(30)}
 
 
 def test_a_minimum_that_the_earlier_months_reached_charges_nothing() -> None:
@@ -152,8 +152,8 @@ def test_a_minimum_that_the_earlier_months_reached_charges_nothing() -> None:
 def test_two_minimums_do_not_count_each_others_shortfall(is_reversed: bool) -> None:
     """60 dollars: 40 are missing to 100 for Machines, 140 to 200 in all."""
     both = [minimum("100", "machines", scope=ONLY_MACHINES), minimum("200", "all")]
-    draft = committed(item("web", "60"), to=both[::-1] if is_reversed else both)
-    assert amounts(draft, "minimum") == [Decimal(40), Decimal(140)]
+    invoice = committed(item("web", "60"), to=both[::-1] if is_reversed else both)
+    assert amounts(invoice, "minimum") == [Decimal(40), Decimal(140)]
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
@@ -163,8 +163,8 @@ def test_a_minimum_that_counts_others_comes_after_them(
 ) -> None:
     """60 dollars: 40 are missing to 100 for Machines. So 100 count in all: 100 are missing to 200, and none to 80."""
     both = [minimum(machines, "machines", scope=ONLY_MACHINES), minimum(in_all, "all", scope=WITH_MINIMUMS)]
-    draft = committed(item("web", "60"), to=both[::-1] if is_reversed else both)
-    assert amounts(draft, "minimum") == charged
+    invoice = committed(item("web", "60"), to=both[::-1] if is_reversed else both)
+    assert amounts(invoice, "minimum") == charged
 
 
 def test_of_two_equal_minimums_it_is_always_the_same_that_is_charged_first() -> None:
@@ -179,9 +179,9 @@ def test_of_two_equal_minimums_it_is_always_the_same_that_is_charged_first() -> 
 
 
 def test_what_is_above_a_maximum_is_taken_off() -> None:
-    draft = committed(item("web", "15"), item("worker", "105"), to=[maximum("100", "at most 100")])
-    assert draft.items[-1] == InvoiceItem(
-        id=draft.item_id(f"maximum|{id_of('at most 100')}"),
+    invoice = committed(item("web", "15"), item("worker", "105"), to=[maximum("100", "at most 100")])
+    assert invoice.items[-1] == InvoiceItem(
+        id=invoice.item_id(f"maximum|{id_of('at most 100')}"),
         kind="maximum",
         organization_id="acme",
         product="Commitments",
@@ -199,7 +199,7 @@ def test_what_is_above_a_maximum_is_taken_off() -> None:
             ],
         },
     )
-    assert left(draft) == {"web": Decimal(0), "worker": Decimal(100)}
+    assert left(invoice) == {"web": Decimal(0), "worker": Decimal(100)}
 
 
 @pytest.mark.parametrize("used", ["99.99", "100"])
@@ -208,32 +208,32 @@ def test_a_maximum_that_is_not_passed_takes_nothing(used: str) -> None:
 
 
 def test_a_maximum_of_zero_gives_everything_off() -> None:
-    draft = committed(item("web", "7"), item("free", "0"), to=[maximum("0")])
-    assert only(draft, "maximum").amount == -7
+    invoice = committed(item("web", "7"), item("free", "0"), to=[maximum("0")])
+    assert only(invoice, "maximum").amount == -7
 
 
 def test_a_maximum_applies_to_its_scope_although_much_is_refunded_elsewhere() -> None:
     """Machines cost 50 at most, and 80 are given back for something else: 30 are in the customer's favour."""
-    draft = committed(
+    invoice = committed(
         item("web", "100"), item("sorry", "-80", "one_off", product="One-off"), to=[maximum("50", scope=ONLY_MACHINES)]
     )
-    assert only(draft, "maximum").amount == -50
-    assert draft.left_in_all() == -30
+    assert only(invoice, "maximum").amount == -50
+    assert invoice.left_in_all() == -30
 
 
 def test_goodwill_is_not_kept_by_a_maximum() -> None:
     """50 of the 100 are above 50; the 10 that were given come off the rest."""
-    draft = committed(item("web", "100"), item("web, put right", "-10", "one_off"), to=[maximum("50")])
-    assert only(draft, "maximum").amount == -50
-    assert applied(only(draft, "maximum")) == {"web": "50"}
-    assert draft.left_in_all() == 40
+    invoice = committed(item("web", "100"), item("web, put right", "-10", "one_off"), to=[maximum("50")])
+    assert only(invoice, "maximum").amount == -50
+    assert applied(only(invoice, "maximum")) == {"web": "50"}
+    assert invoice.left_in_all() == 40
 
 
 def test_a_fee_that_is_given_back_is_off_before_the_maximum() -> None:
     """100 - 29 are 71: 21 are above 50."""
-    draft = committed(item("web", "100"), item("plan", "-29", "subscription"), to=[maximum("50")])
-    assert only(draft, "maximum").amount == -21
-    assert draft.left_in_all() == 50
+    invoice = committed(item("web", "100"), item("plan", "-29", "subscription"), to=[maximum("50")])
+    assert only(invoice, "maximum").amount == -21
+    assert invoice.left_in_all() == 50
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
@@ -241,9 +241,9 @@ def test_the_maximum_of_a_part_comes_before_that_of_the_whole(is_reversed: bool)
     """Machines 100 -> 50; with 40 for volumes that is 90 -> 80. The other way round the customer would pay less."""
     both = [maximum("50", "machines", scope=ONLY_MACHINES), maximum("80", "all")]
     items = item("data", "40", product="Volumes"), item("web", "100")
-    draft = committed(*items, to=both[::-1] if is_reversed else both)
-    assert amounts(draft, "maximum") == [Decimal(-50), Decimal(-10)]
-    assert draft.left_in_all() == 80
+    invoice = committed(*items, to=both[::-1] if is_reversed else both)
+    assert amounts(invoice, "maximum") == [Decimal(-50), Decimal(-10)]
+    assert invoice.left_in_all() == 80
 
 
 # --- Both ----------------------------------------------------------------------------------------------------------
@@ -254,9 +254,9 @@ def test_a_part_that_costs_at_most_so_much_counts_only_that_towards_the_minimum_
     """Machines 100 -> 50; with 30 for volumes that is 80: 40 are missing to the 120 that were agreed to."""
     both = [maximum("50", scope=ONLY_MACHINES), minimum("120")]
     items = item("web", "100"), item("data", "30", product="Volumes")
-    draft = committed(*items, to=both[::-1] if is_reversed else both)
-    assert (only(draft, "maximum").amount, only(draft, "minimum").amount) == (Decimal(-50), Decimal(40))
-    assert draft.left_in_all() == 120
+    invoice = committed(*items, to=both[::-1] if is_reversed else both)
+    assert (only(invoice, "maximum").amount, only(invoice, "minimum").amount) == (Decimal(-50), Decimal(40))
+    assert invoice.left_in_all() == 120
 
 
 @pytest.mark.parametrize("in_all", ["80", "100"])
@@ -267,9 +267,9 @@ def test_what_the_maximum_of_the_whole_takes_off_a_part_is_not_charged_again_by_
     """100 of Machines are more than the 80 that were agreed to. All together is 150, and capped."""
     both = [minimum("80", scope=ONLY_MACHINES), maximum(in_all)]
     items = item("web", "100"), item("data", "50", product="Volumes")
-    draft = committed(*items, to=both[::-1] if is_reversed else both)
-    assert amounts(draft, "minimum") == []
-    assert draft.left_in_all() == Decimal(in_all)
+    invoice = committed(*items, to=both[::-1] if is_reversed else both)
+    assert amounts(invoice, "minimum") == []
+    assert invoice.left_in_all() == Decimal(in_all)
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
@@ -277,8 +277,8 @@ def test_a_maximum_that_counts_minimums_holds_for_what_they_charge(is_reversed: 
     """Machines 10 -> 80 and 60 for volumes are 140: 60 are above 80, though 70 of usage alone would not be."""
     both = [minimum("80", scope=ONLY_MACHINES), maximum("80", scope=WITH_MINIMUMS)]
     items = item("web", "10"), item("data", "60", product="Volumes")
-    draft = committed(*items, to=both[::-1] if is_reversed else both)
-    assert (only(draft, "minimum").amount, only(draft, "maximum").amount) == (Decimal(70), Decimal(-60))
+    invoice = committed(*items, to=both[::-1] if is_reversed else both)
+    assert (only(invoice, "minimum").amount, only(invoice, "maximum").amount) == (Decimal(70), Decimal(-60))
 
 
 def test_where_a_maximum_and_a_minimum_contradict_each_other_the_larger_holds() -> None:

@@ -11,20 +11,20 @@ from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.credits import draw_credits
 from fly_billing.pricing.rules.scope import Scope
 from tests.support.builders import at, id_of
-from tests.unit.invoicing.steps.drafts import amounts, applied, credit, draft_of, item, left, only
+from tests.unit.invoicing.steps.invoices_in_progress import amounts, applied, credit, invoice_of, item, left, only
 
 
 def credited(*items: InvoiceItem, by: list[CreditGrant]) -> InvoiceInProgress:
-    draft = draft_of(*items, credits=by)
-    draw_credits(draft)
-    return draft
+    invoice = invoice_of(*items, credits=by)
+    draw_credits(invoice)
+    return invoice
 
 
 def test_a_credit_that_runs_out_in_the_middle_of_the_invoice_pays_a_part_of_one_item() -> None:
     """35 dollars pay for 20 and for 15 of the 30; 15 of that and all of the 10 are left."""
-    draft = credited(item("web", "20"), item("worker", "30"), item("zone", "10"), by=[credit("35", "prepaid in May")])
-    assert draft.items[-1] == InvoiceItem(
-        id=draft.item_id(f"credit|{id_of('prepaid in May')}"),
+    invoice = credited(item("web", "20"), item("worker", "30"), item("zone", "10"), by=[credit("35", "prepaid in May")])
+    assert invoice.items[-1] == InvoiceItem(
+        id=invoice.item_id(f"credit|{id_of('prepaid in May')}"),
         kind="credit",
         organization_id="acme",
         product="Credits",
@@ -43,28 +43,28 @@ def test_a_credit_that_runs_out_in_the_middle_of_the_invoice_pays_a_part_of_one_
             ],
         },
     )
-    assert left(draft) == {"web": Decimal(0), "worker": Decimal(15), "zone": Decimal(10)}
+    assert left(invoice) == {"web": Decimal(0), "worker": Decimal(15), "zone": Decimal(10)}
 
 
 def test_the_next_credit_pays_the_rest_of_the_one_before() -> None:
-    draft = credited(item("web", "20"), item("worker", "30"), by=[credit("35", "a"), credit("100", "b", priority=1)])
-    assert [applied(line) for line in draft.items[2:]] == [{"web": "20", "worker": "15"}, {"worker": "15"}]
-    assert draft.items[-1].detail["left"] == "85"
+    invoice = credited(item("web", "20"), item("worker", "30"), by=[credit("35", "a"), credit("100", "b", priority=1)])
+    assert [applied(line) for line in invoice.items[2:]] == [{"web": "20", "worker": "15"}, {"worker": "15"}]
+    assert invoice.items[-1].detail["left"] == "85"
 
 
 def test_a_credit_larger_than_the_invoice_keeps_the_rest_for_later() -> None:
     """Exact to the last digit: 12.345678 of 20 leave 7.654322."""
-    draft = credited(item("web", "12.345678"), by=[credit("20")])
-    detail = only(draft, "credit").detail
+    invoice = credited(item("web", "12.345678"), by=[credit("20")])
+    detail = only(invoice, "credit").detail
     assert (detail["available"], detail["drawn"], detail["left"]) == ("20", "12.345678", "7.654322")
-    assert draft.left_in_all() == 0
+    assert invoice.left_in_all() == 0
 
 
 def test_what_is_given_back_elsewhere_needs_no_credit() -> None:
     """10 - 8 dollars are to be paid: of the credit 2 are drawn, and the invoice's total is 0, not below."""
-    draft = credited(item("web", "10"), item("sorry", "-8", "one_off"), by=[credit("50")])
-    assert only(draft, "credit").amount == -2
-    assert draft.left_in_all() == 0
+    invoice = credited(item("web", "10"), item("sorry", "-8", "one_off"), by=[credit("50")])
+    assert only(invoice, "credit").amount == -2
+    assert invoice.left_in_all() == 0
 
 
 def test_an_invoice_in_the_customers_favour_draws_no_credit() -> None:
@@ -99,9 +99,9 @@ def test_a_credit_is_drawn_before_another(
 ) -> None:
     """6 of the 10 dollars come from the first, 4 from the second: whatever they are called, however they are given."""
     both = [credit("6", names[0], **first), credit("6", names[1], **second)]
-    draft = credited(item("web", "10"), by=both[::-1] if is_reversed else both)
-    assert [line.description for line in draft.items[1:]] == list(names)
-    assert amounts(draft, "credit") == [Decimal(-6), Decimal(-4)]
+    invoice = credited(item("web", "10"), by=both[::-1] if is_reversed else both)
+    assert [line.description for line in invoice.items[1:]] == list(names)
+    assert amounts(invoice, "credit") == [Decimal(-6), Decimal(-4)]
 
 
 def test_of_two_equal_credits_it_is_always_the_same_that_is_drawn_first() -> None:
@@ -127,8 +127,8 @@ def test_of_two_equal_credits_it_is_always_the_same_that_is_drawn_first() -> Non
 def test_a_credit_pays_for_a_month_that_begins_before_it_expires_and_ends_after_it_was_granted(
     times: dict[str, Any], pays: bool
 ) -> None:
-    draft = credited(item("web", "10"), by=[credit("6", **times)])
-    assert amounts(draft, "credit") == ([Decimal(-6)] if pays else [])
+    invoice = credited(item("web", "10"), by=[credit("6", **times)])
+    assert amounts(invoice, "credit") == ([Decimal(-6)] if pays else [])
 
 
 # --- For what ------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_reservation_of_one_cpu_class_in_one_region_leaves_other_regions_and_c
     reserved = Scope(
         kinds=("usage",), meter="machine_seconds", match=ams | {"preset": ("performance-1x", "performance-2x")}
     )
-    draft = credited(
+    invoice = credited(
         item("1x in iad", "40", meter="machine_seconds", match={"region": ("iad",), "preset": ("performance-1x",)}),
         item("shared in ams", "9", meter="machine_seconds", match=ams | {"preset": ("shared-cpu-1x",)}),
         item("1x in ams", "8", meter="machine_seconds", match=ams | {"preset": ("performance-1x",)}),
@@ -148,8 +148,8 @@ def test_a_reservation_of_one_cpu_class_in_one_region_leaves_other_regions_and_c
         item("egress of ams", "3", meter="egress_gb", match=ams),
         by=[credit("20", "reservation", scope=reserved)],
     )
-    assert applied(only(draft, "credit")) == {"1x in ams": "8", "2x in ams": "12"}
-    assert draft.left_in_all() == 55
+    assert applied(only(invoice, "credit")) == {"1x in ams": "8", "2x in ams": "12"}
+    assert invoice.left_in_all() == 55
 
 
 def test_a_scoped_credit_pays_before_an_unscoped_one_by_priority() -> None:
@@ -172,6 +172,6 @@ def test_a_credit_never_pays_a_tax() -> None:
 
 def test_linked_organizations_share_the_payers_credit() -> None:
     """The line is the payer's, and says whose items it paid."""
-    draft = credited(item("web", "4"), item("lab", "8", organization_id="acme-labs"), by=[credit("10")])
-    assert applied(only(draft, "credit")) == {"lab": "8", "web": "2"}
-    assert only(draft, "credit").organization_id == "acme"
+    invoice = credited(item("web", "4"), item("lab", "8", organization_id="acme-labs"), by=[credit("10")])
+    assert applied(only(invoice, "credit")) == {"lab": "8", "web": "2"}
+    assert only(invoice, "credit").organization_id == "acme"

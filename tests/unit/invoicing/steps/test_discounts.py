@@ -8,22 +8,31 @@ from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.discounts import take_discounts
 from fly_billing.pricing.rules.scope import Scope
 from tests.support.builders import id_of
-from tests.unit.invoicing.steps.drafts import amount_off, amounts, applied, draft_of, item, left, only, percent_off
+from tests.unit.invoicing.steps.invoices_in_progress import (
+    amount_off,
+    amounts,
+    applied,
+    invoice_of,
+    item,
+    left,
+    only,
+    percent_off,
+)
 
 
 def discounted(*items: InvoiceItem, by: list[Discount]) -> InvoiceInProgress:
-    draft = draft_of(*items, discounts=by)
-    take_discounts(draft)
-    return draft
+    invoice = invoice_of(*items, discounts=by)
+    take_discounts(invoice)
+    return invoice
 
 
 def test_ten_percent_off_is_an_item_that_lists_the_amount_per_reduced_item() -> None:
     """10 % of 30.00 + 5.45 is 3.545: exact, as only the invoice's total is rounded."""
-    draft = discounted(
+    invoice = discounted(
         item("web", "30.00"), item("volume", "5.45", product="Volumes"), by=[percent_off("10", "WELCOME")]
     )
-    assert draft.items[-1] == InvoiceItem(
-        id=draft.item_id(f"discount|{id_of('WELCOME')}"),
+    assert invoice.items[-1] == InvoiceItem(
+        id=invoice.item_id(f"discount|{id_of('WELCOME')}"),
         kind="discount",
         organization_id="acme",
         product="Discounts",
@@ -42,21 +51,21 @@ def test_ten_percent_off_is_an_item_that_lists_the_amount_per_reduced_item() -> 
             ],
         },
     )
-    assert left(draft) == {"web": Decimal(27), "volume": Decimal("4.905")}
+    assert left(invoice) == {"web": Decimal(27), "volume": Decimal("4.905")}
 
 
 def test_ten_percent_and_then_five_dollars_off_a_hundred_leave_85_dollars() -> None:
-    draft = discounted(item("web", "100"), by=[amount_off("5", order=2), percent_off("10", order=1)])
-    assert amounts(draft, "discount") == [Decimal(-10), Decimal(-5)]
-    assert draft.left_in_all() == 85
+    invoice = discounted(item("web", "100"), by=[amount_off("5", order=2), percent_off("10", order=1)])
+    assert amounts(invoice, "discount") == [Decimal(-10), Decimal(-5)]
+    assert invoice.left_in_all() == 85
 
 
 def test_five_dollars_and_then_ten_percent_off_a_hundred_leave_85_dollars_50() -> None:
     """The percentage is of the 95 dollars that are left."""
-    draft = discounted(item("web", "100"), by=[percent_off("10", order=2), amount_off("5", order=1)])
-    assert amounts(draft, "discount") == [Decimal(-5), Decimal("-9.5")]
-    assert draft.left_in_all() == Decimal("85.50")
-    assert [line.detail["base"] for line in draft.items[1:]] == ["100", "95"]
+    invoice = discounted(item("web", "100"), by=[percent_off("10", order=2), amount_off("5", order=1)])
+    assert amounts(invoice, "discount") == [Decimal(-5), Decimal("-9.5")]
+    assert invoice.left_in_all() == Decimal("85.50")
+    assert [line.detail["base"] for line in invoice.items[1:]] == ["100", "95"]
 
 
 def test_discounts_of_the_same_order_come_as_they_were_granted() -> None:
@@ -67,81 +76,81 @@ def test_discounts_of_the_same_order_come_as_they_were_granted() -> None:
 
 def test_a_percentage_leaves_a_credit_that_was_promised_in_full_alone() -> None:
     """10 % of 100 is 10; the goodwill of 5 stays 5: 85 are left."""
-    draft = discounted(item("web", "100"), item("goodwill", "-5", kind="one_off"), by=[percent_off("10")])
-    assert amounts(draft, "discount") == [Decimal(-10)]
-    assert draft.items[-1].detail["base"] == "100"
-    assert draft.left_in_all() == 85
+    invoice = discounted(item("web", "100"), item("goodwill", "-5", kind="one_off"), by=[percent_off("10")])
+    assert amounts(invoice, "discount") == [Decimal(-10)]
+    assert invoice.items[-1].detail["base"] == "100"
+    assert invoice.left_in_all() == 85
 
 
 def test_a_percentage_off_does_not_reduce_refunds() -> None:
     """What was paid for the fee is known from the invoice that charged it (`test_subscriptions`)."""
-    draft = discounted(item("web", "100"), item("support", "-20", "subscription"), by=[percent_off("10")])
-    assert left(draft) == {"web": Decimal(90), "support": Decimal(-20)}
-    assert applied(only(draft, "discount")) == {"web": "10"}
+    invoice = discounted(item("web", "100"), item("support", "-20", "subscription"), by=[percent_off("10")])
+    assert left(invoice) == {"web": Decimal(90), "support": Decimal(-20)}
+    assert applied(only(invoice, "discount")) == {"web": "10"}
 
 
 def test_a_month_that_only_gives_back_uses_no_discount() -> None:
-    draft = discounted(item("support", "-20", "subscription"), by=[percent_off("25"), amount_off("5")])
-    assert amounts(draft, "discount") == []
+    invoice = discounted(item("support", "-20", "subscription"), by=[percent_off("25"), amount_off("5")])
+    assert amounts(invoice, "discount") == []
 
 
 def test_an_amount_fills_the_item_first_that_the_invoice_lists_first() -> None:
     """Charged in another order than an invoice lists them in: usage before fees, then by product and text."""
-    draft = discounted(
+    invoice = discounted(
         item("support", "5", "subscription"), item("worker", "4"), item("web", "3"), by=[amount_off("5")]
     )
-    assert left(draft) == {"web": Decimal(0), "worker": Decimal(2), "support": Decimal(5)}
-    assert only(draft, "discount").detail["amount"] == "5"
-    assert applied(only(draft, "discount")) == {"web": "3", "worker": "2"}
+    assert left(invoice) == {"web": Decimal(0), "worker": Decimal(2), "support": Decimal(5)}
+    assert only(invoice, "discount").detail["amount"] == "5"
+    assert applied(only(invoice, "discount")) == {"web": "3", "worker": "2"}
 
 
 def test_an_amount_larger_than_the_invoice_takes_it_to_zero_and_no_further() -> None:
-    draft = discounted(item("web", "3"), item("worker", "4"), by=[amount_off("50")])
-    assert only(draft, "discount").amount == -7
-    assert draft.left_in_all() == 0
+    invoice = discounted(item("web", "3"), item("worker", "4"), by=[amount_off("50")])
+    assert only(invoice, "discount").amount == -7
+    assert invoice.left_in_all() == 0
 
 
 def test_an_amount_off_is_at_most_the_invoices_total_after_refunds() -> None:
     """8 of the 10 dollars are given back anyway: of the 5 dollars off, 2 are used."""
-    draft = discounted(item("web", "10"), item("sorry", "-8", "one_off"), by=[amount_off("5")])
-    assert only(draft, "discount").amount == -2
-    assert only(draft, "discount").detail["base"] == "2"
-    assert draft.left_in_all() == 0
+    invoice = discounted(item("web", "10"), item("sorry", "-8", "one_off"), by=[amount_off("5")])
+    assert only(invoice, "discount").amount == -2
+    assert only(invoice, "discount").detail["base"] == "2"
+    assert invoice.left_in_all() == 0
 
 
 def test_an_amount_off_a_product_is_at_most_the_products_total() -> None:
     """10 - 7 dollars of support are left, whatever else is on the invoice."""
-    draft = discounted(
+    invoice = discounted(
         item("support", "10", "subscription", product="Support"),
         item("support cancelled", "-7", "subscription", product="Support"),
         item("web", "20"),
         by=[amount_off("5", scope=Scope(products=("Support",)))],
     )
-    assert only(draft, "discount").amount == -3
-    assert draft.left_in_all() == 20
+    assert only(invoice, "discount").amount == -3
+    assert invoice.left_in_all() == 20
 
 
 def test_a_coupon_for_volumes_leaves_machines_alone() -> None:
-    draft = discounted(
+    invoice = discounted(
         item("web", "10"),
         item("data", "4", product="Volumes"),
         by=[percent_off("50", scope=Scope(products=("Volumes",)))],
     )
-    assert left(draft) == {"web": Decimal(10), "data": Decimal(2)}
-    assert only(draft, "discount").detail["base"] == "4"
+    assert left(invoice) == {"web": Decimal(10), "data": Decimal(2)}
+    assert only(invoice, "discount").detail["base"] == "4"
 
 
 def test_a_coupon_for_usage_leaves_recurring_fees_alone() -> None:
-    draft = discounted(
+    invoice = discounted(
         item("web", "10"), item("support", "29", "subscription"), by=[percent_off("10", scope=Scope(kinds=("usage",)))]
     )
-    assert left(draft) == {"web": Decimal(9), "support": Decimal(29)}
+    assert left(invoice) == {"web": Decimal(9), "support": Decimal(29)}
 
 
 def test_a_hundred_percent_off_leaves_nothing_and_nothing_for_the_next() -> None:
-    draft = discounted(item("web", "12.345"), item("worker", "0.01"), by=[percent_off("100"), amount_off("5")])
-    assert only(draft, "discount").amount == Decimal("-12.355")
-    assert set(left(draft).values()) == {Decimal(0)}
+    invoice = discounted(item("web", "12.345"), item("worker", "0.01"), by=[percent_off("100"), amount_off("5")])
+    assert only(invoice, "discount").amount == Decimal("-12.355")
+    assert set(left(invoice).values()) == {Decimal(0)}
 
 
 def test_a_discount_that_takes_nothing_is_not_on_the_invoice() -> None:
@@ -151,16 +160,16 @@ def test_a_discount_that_takes_nothing_is_not_on_the_invoice() -> None:
 
 
 def test_a_payers_discount_reduces_items_of_all_its_organizations() -> None:
-    draft = discounted(item("their web", "10", organization_id="acme-labs"), by=[percent_off("10")])
-    assert only(draft, "discount").organization_id == "acme"
+    invoice = discounted(item("their web", "10", organization_id="acme-labs"), by=[percent_off("10")])
+    assert only(invoice, "discount").organization_id == "acme"
 
 
 def test_a_percentage_of_an_amount_of_31_digits_is_exact() -> None:
-    draft = draft_of(item("web", "1234567890123456789.012345678901"), discounts=[percent_off("10")])
-    take_discounts(draft)
-    assert amounts(draft, "discount") == [Decimal("-123456789012345678.9012345678901")]
+    invoice = invoice_of(item("web", "1234567890123456789.012345678901"), discounts=[percent_off("10")])
+    take_discounts(invoice)
+    assert amounts(invoice, "discount") == [Decimal("-123456789012345678.9012345678901")]
 
 
 def test_a_third_of_a_hair_is_taken_off_exactly() -> None:
-    draft = discounted(item("web", "0.00000000000000000003"), by=[percent_off("33.333333333333")])
-    assert only(draft, "discount").amount == Decimal("-0.0000000000000000000099999999999999")
+    invoice = discounted(item("web", "0.00000000000000000003"), by=[percent_off("33.333333333333")])
+    assert only(invoice, "discount").amount == Decimal("-0.0000000000000000000099999999999999")

@@ -25,7 +25,7 @@ from fly_billing.invoicing.rules.steps.discounts import take_discounts
 from fly_billing.pricing.rules.negotiated_prices import Negotiated, NegotiatedPrice, holdings_of
 from fly_billing.pricing.rules.prices import PriceBook
 from tests.support.builders import EGRESS, REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of
-from tests.unit.invoicing.steps.drafts import amount_off, credit, draft_of, item, maximum, minimum, tax
+from tests.unit.invoicing.steps.invoices_in_progress import amount_off, credit, invoice_of, item, maximum, minimum, tax
 
 AUGUST = SEPTEMBER.plus(-1)
 PRORATED = ("agreed", "ran_seconds", "whole_seconds")
@@ -52,9 +52,9 @@ PRORATED = ("agreed", "ran_seconds", "whole_seconds")
     ],
 )  # fmt: skip
 def test_terms_in_another_currency_are_refused_with_the_next_step(terms: dict[str, Any], step: Any, said: str) -> None:
-    draft = draft_of(item("web", "10"), **terms)
+    invoice = invoice_of(item("web", "10"), **terms)
     with pytest.raises(BillingError) as refused:
-        step(draft)
+        step(invoice)
     assert str(refused.value) == f"currency_mismatch: {said}"
 
 
@@ -62,10 +62,10 @@ def test_terms_in_another_currency_are_refused_with_the_next_step(terms: dict[st
 def test_a_deposit_in_another_currency_is_refused_as_a_promotion_is(pays: str) -> None:
     grant = credit("5", "welcome", currency="EUR", pays=pays)
     support = Subscription(id_of("s"), "support", at("2026-01-01"), None)
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([SUPPORT]), (), [support])])
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([SUPPORT]), (), [support])])
     with pytest.raises(BillingError, match="credit 'welcome' is in EUR, but the organization is billed in USD"):
-        assemble_invoice(replace(account, credits=[grant]))
-    assert assemble_invoice(replace(account, credits=[replace(grant, currency="USD")])).total_cents == 2400
+        assemble_invoice(replace(inputs, credits=[grant]))
+    assert assemble_invoice(replace(inputs, credits=[replace(grant, currency="USD")])).total_cents == 2400
 
 
 def test_an_amount_with_a_product_and_a_linked_organization_s_item_name_their_source() -> None:
@@ -227,9 +227,9 @@ def test_a_prorated_commitment_documents_the_agreed_amount_and_its_seconds(
 ) -> None:
     terms: dict[str, Any] = {"ran_seconds": ran, "whole_seconds": whole}
     for commitment, amount in ((minimum("300", **terms), "0"), (maximum("300", **terms), "400")):
-        draft = draft_of(item("web", amount), commitments=[commitment])
-        apply_commitments(draft)
-        lines = [line for line in draft.items if line.kind == commitment.kind]
+        invoice = invoice_of(item("web", amount), commitments=[commitment])
+        apply_commitments(invoice)
+        lines = [line for line in invoice.items if line.kind == commitment.kind]
         assert len(lines) == (0 if commitment.kind == "minimum" and ran == -1 else 1)  # nothing is owed for no time
         for line in lines:
             assert {name: line.detail[name] for name in line.detail if name in PRORATED} == documented

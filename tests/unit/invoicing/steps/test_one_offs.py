@@ -11,7 +11,7 @@ from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 from fly_billing.stripe_sync.rules.requests import line_description
 from tests.support.builders import SEPTEMBER, id_of
-from tests.unit.invoicing.steps.drafts import amount_off, percent_off, tax
+from tests.unit.invoicing.steps.invoices_in_progress import amount_off, percent_off, tax
 
 
 def bought(quantity: str, unit_amount: str, unit: str = "seat") -> OneOffItem:

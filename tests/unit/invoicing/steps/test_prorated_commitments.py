@@ -7,7 +7,7 @@ import pytest
 
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments
 from fly_billing.money import to_cents
-from tests.unit.invoicing.steps.drafts import amounts, draft_of, item, maximum, minimum, only
+from tests.unit.invoicing.steps.invoices_in_progress import amounts, invoice_of, item, maximum, minimum, only
 
 DAY = 86_400
 
@@ -27,24 +27,24 @@ DAY = 86_400
 )
 def test_a_minimum_is_owed_for_the_time_that_it_ran(agreed: str, days: int, of: int, used: str, missing: int) -> None:
     commitment = replace(minimum(agreed), ran_seconds=Decimal(days * DAY), whole_seconds=Decimal(of * DAY))
-    draft = draft_of(item("web", used), commitments=[commitment])
-    apply_commitments(draft)
-    assert to_cents(sum(amounts(draft, "minimum"), Decimal(0)), "USD") == missing
+    invoice = invoice_of(item("web", used), commitments=[commitment])
+    apply_commitments(invoice)
+    assert to_cents(sum(amounts(invoice, "minimum"), Decimal(0)), "USD") == missing
 
 
 def test_a_maximum_is_in_proportion_too() -> None:
     """90.00 for half a month are 45.00 at most: 15.00 of 60.00 are taken off."""
     commitment = replace(maximum("90"), ran_seconds=Decimal(15 * DAY), whole_seconds=Decimal(30 * DAY))
-    draft = draft_of(item("web", "60"), commitments=[commitment])
-    apply_commitments(draft)
-    assert amounts(draft, "maximum") == [Decimal(-15)]
-    detail = only(draft, "maximum").detail
+    invoice = invoice_of(item("web", "60"), commitments=[commitment])
+    apply_commitments(invoice)
+    assert amounts(invoice, "maximum") == [Decimal(-15)]
+    detail = only(invoice, "maximum").detail
     assert (detail["maximum"], detail["agreed"]) == ("45", "90")
 
 
 def test_two_commitments_are_ordered_by_their_amounts() -> None:
     """At least 120.00 for a quarter of the month are 30.00, below the 40.00 at most: 10.00 become 30.00."""
     least = replace(minimum("120"), ran_seconds=Decimal(1), whole_seconds=Decimal(4))
-    draft = draft_of(item("web", "10"), commitments=[maximum("40"), least])
-    apply_commitments(draft)
-    assert (amounts(draft, "minimum"), amounts(draft, "maximum")) == ([Decimal(20)], [])
+    invoice = invoice_of(item("web", "10"), commitments=[maximum("40"), least])
+    apply_commitments(invoice)
+    assert (amounts(invoice, "minimum"), amounts(invoice, "maximum")) == ([Decimal(20)], [])

@@ -16,15 +16,15 @@ from fly_billing.invoicing.rules.steps.taxes import add_taxes
 from fly_billing.money import exact_sum, share_out_cents, to_cents
 from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
-from tests.unit.invoicing.steps.drafts import draft_of, item, tax
+from tests.unit.invoicing.steps.invoices_in_progress import invoice_of, item, tax
 
 THREE_DECIMALS = ["BHD", "JOD", "KWD", "OMR", "TND"]
 
 
 def rounded(currency: str, *amounts: str) -> list[Decimal]:
-    draft = draft_of(*(item(f"n{n}", amount) for n, amount in enumerate(amounts)), currency=currency)
-    round_to_chargeable(draft)
-    return [line.amount for line in draft.items[len(amounts) :]]
+    invoice = invoice_of(*(item(f"n{n}", amount) for n, amount in enumerate(amounts)), currency=currency)
+    round_to_chargeable(invoice)
+    return [line.amount for line in invoice.items[len(amounts) :]]
 
 
 @pytest.mark.parametrize(
@@ -64,35 +64,35 @@ def test_every_total_can_be_charged_and_refunds_net_to_zero(
     totals = []
     for sign in (1, -1):
         items = [item(f"n{n}", str(sign * amount)) for n, amount in enumerate(amounts)]
-        draft = draft_of(*items, currency=currency, taxes=[tax("VAT", percent)])
-        add_taxes(draft)
-        before = exact_sum([line.amount for line in draft.items])
-        round_to_chargeable(draft)
-        exact = [line.amount for line in draft.items]
+        invoice = invoice_of(*items, currency=currency, taxes=[tax("VAT", percent)])
+        add_taxes(invoice)
+        before = exact_sum([line.amount for line in invoice.items])
+        round_to_chargeable(invoice)
+        exact = [line.amount for line in invoice.items]
         totals.append(to_cents(exact_sum(exact), currency))
         assert charging_problem(totals[-1], currency) is None
         assert abs(exact_sum(exact) - before) <= Decimal("0.005")
-        shared = dict(zip((line.kind for line in draft.items), share_out_cents(exact, currency), strict=True))
-        if draft.taxes:
-            assert shared["tax"] == draft.taxes[0].tax_cents
+        shared = dict(zip((line.kind for line in invoice.items), share_out_cents(exact, currency), strict=True))
+        if invoice.taxes:
+            assert shared["tax"] == invoice.taxes[0].tax_cents
     assert sum(totals) == 0
 
 
 def test_the_rounding_is_an_item_of_the_payer_s() -> None:
-    draft = draft_of(item("web", "10.234"), currency="KWD")
-    round_to_chargeable(draft)
-    assert draft.items[1] == InvoiceItem(
-        id=draft.item_id("rounding"), kind="rounding", organization_id="acme", product="Rounding",
+    invoice = invoice_of(item("web", "10.234"), currency="KWD")
+    round_to_chargeable(invoice)
+    assert invoice.items[1] == InvoiceItem(
+        id=invoice.item_id("rounding"), kind="rounding", organization_id="acme", product="Rounding",
         description="Rounding to a chargeable total, in steps of 0.01 KWD", quantity=Decimal(1), unit="item",
         amount=Decimal("-0.004"), detail={"base": "10.234", "step": "0.01"},
     )  # fmt: skip
 
 
 def test_the_rounding_is_explained_as_a_sum() -> None:
-    draft = draft_of(item("web", "10.234"), currency="KWD")
-    round_to_chargeable(draft)
-    cents = share_out_cents([line.amount for line in draft.items], "KWD")
-    items = [line.billed_at(share) for line, share in zip(draft.items, cents, strict=True)]
+    invoice = invoice_of(item("web", "10.234"), currency="KWD")
+    round_to_chargeable(invoice)
+    cents = share_out_cents([line.amount for line in invoice.items], "KWD")
+    items = [line.billed_at(share) for line, share in zip(invoice.items, cents, strict=True)]
     explained = explain_item(items[1], explain_rounding(items, "KWD")[items[1].id], "KWD")
     assert explained.problems == ()
     assert [(line.label, line.amount) for line in explained.sums[0].lines] == [

@@ -24,7 +24,7 @@ from fly_billing.pricing.rules.fields import has_more_decimals
 from fly_billing.pricing.rules.scope import CHARGES, Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import at, id_of
-from tests.unit.invoicing.steps.drafts import amounts, credit, draft_of, item, percent_off
+from tests.unit.invoicing.steps.invoices_in_progress import amounts, credit, invoice_of, item, percent_off
 
 Step = Callable[[InvoiceInProgress], None]
 STEPS: tuple[Step, ...] = (take_discounts, apply_commitments, draw_credits, add_taxes)
@@ -108,9 +108,9 @@ TAXES = _rates(st.booleans())
 
 
 @st.composite
-def drafts(draw: st.DrawFn) -> InvoiceInProgress:
+def invoices(draw: st.DrawFn) -> InvoiceInProgress:
     """What was charged, and terms of every kind."""
-    return draft_of(
+    return invoice_of(
         *draw(ITEMS),
         currency=draw(CURRENCIES),
         discounts=draw(DISCOUNTS),
@@ -120,84 +120,84 @@ def drafts(draw: st.DrawFn) -> InvoiceInProgress:
     )
 
 
-def after(draft: InvoiceInProgress, *steps: Step) -> InvoiceInProgress:
-    """A copy of the draft, with these steps taken."""
-    copy = draft_of(*draft.items)
-    copy.account = draft.account
+def after(invoice: InvoiceInProgress, *steps: Step) -> InvoiceInProgress:
+    """A copy of the invoice, with these steps taken."""
+    copy = invoice_of(*invoice.items)
+    copy.inputs = invoice.inputs
     for step in steps:
         step(copy)
     return copy
 
 
-@given(drafts(), _numbered(_items(("adjustment",)), "adjustment"))
+@given(invoices(), _numbered(_items(("adjustment",)), "adjustment"))
 def test_after_every_step_the_items_add_up_to_the_unpaid_amount(
-    draft: InvoiceInProgress, adjustments: list[InvoiceItem]
+    invoice: InvoiceInProgress, adjustments: list[InvoiceItem]
 ) -> None:
     for step in STEPS:
         if step is draw_credits:
             for adjustment in adjustments:
-                draft.charge(adjustment)
-        step(draft)
-        assert exact_sum([line.amount for line in draft.items]) == draft.left_in_all()
+                invoice.charge(adjustment)
+        step(invoice)
+        assert exact_sum([line.amount for line in invoice.items]) == invoice.left_in_all()
 
 
-@given(drafts())
-def test_nothing_is_taken_off_an_item_that_is_not_left_of_it(draft: InvoiceInProgress) -> None:
+@given(invoices())
+def test_nothing_is_taken_off_an_item_that_is_not_left_of_it(invoice: InvoiceInProgress) -> None:
     """What is to be paid never turns into something given back, nor the other way round, and neither grows."""
     for step in STEPS:
-        before = dict(draft.left)
-        step(draft)
+        before = dict(invoice.left)
+        step(invoice)
         for line, amount in before.items():
             lower, upper = sorted([Decimal(0), amount])
-            assert lower <= draft.left[line] <= upper
+            assert lower <= invoice.left[line] <= upper
 
 
-@given(drafts())
-def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(draft: InvoiceInProgress) -> None:
-    discounts = [discount for discount in draft.account.discounts if discount.amount is not None]
-    draft.account = replace(draft.account, discounts=discounts)
+@given(invoices())
+def test_no_credit_and_no_amount_off_takes_an_invoice_below_zero(invoice: InvoiceInProgress) -> None:
+    discounts = [discount for discount in invoice.inputs.discounts if discount.amount is not None]
+    invoice.inputs = replace(invoice.inputs, discounts=discounts)
     for step in (take_discounts, draw_credits):
-        before = draft.left_in_all()
-        step(draft)
-        assert min(before, Decimal(0)) <= draft.left_in_all() <= before
+        before = invoice.left_in_all()
+        step(invoice)
+        assert min(before, Decimal(0)) <= invoice.left_in_all() <= before
 
 
-@given(drafts())
-def test_the_parts_of_an_item_equal_the_amounts_it_took_off(draft: InvoiceInProgress) -> None:
+@given(invoices())
+def test_the_parts_of_an_item_equal_the_amounts_it_took_off(invoice: InvoiceInProgress) -> None:
     for step in STEPS[:3]:
-        step(draft)
-    for line in draft.items:
+        step(invoice)
+    for line in invoice.items:
         if line.kind in ("discount", "maximum", "credit"):
             taken = exact_sum([Decimal(part["amount"]) for part in line.detail["applied_to"]])
             assert taken == EXACT.minus(line.amount)
             assert len({part["item"] for part in line.detail["applied_to"]}) == len(line.detail["applied_to"]) > 0
 
 
-@given(drafts())
-def test_a_step_taken_for_the_same_account_makes_the_same_items(draft: InvoiceInProgress) -> None:
-    assert after(draft, *STEPS).items == after(draft, *STEPS).items
-    ids = [line.id for line in after(draft, *STEPS).items]
+@given(invoices())
+def test_a_step_taken_for_the_same_account_makes_the_same_items(invoice: InvoiceInProgress) -> None:
+    assert after(invoice, *STEPS).items == after(invoice, *STEPS).items
+    ids = [line.id for line in after(invoice, *STEPS).items]
     assert len(set(ids)) == len(ids)
 
 
-@given(drafts(), st.randoms(use_true_random=False))
+@given(invoices(), st.randoms(use_true_random=False))
 def test_in_which_order_commitments_credits_and_taxes_are_given_changes_nothing(
-    draft: InvoiceInProgress, chance: Any
+    invoice: InvoiceInProgress, chance: Any
 ) -> None:
-    account = draft.account
+    inputs = invoice.inputs
     shuffled = {
-        name: chance.sample(getattr(account, name), len(getattr(account, name)))
+        name: chance.sample(getattr(inputs, name), len(getattr(inputs, name)))
         for name in ("commitments", "credits", "taxes")
     }
-    given_so, given_otherwise = after(draft, *STEPS), after(_with(draft, **shuffled), *STEPS)
+    given_so, given_otherwise = after(invoice, *STEPS), after(_with(invoice, **shuffled), *STEPS)
     assert {line.id: line for line in given_so.items} == {line.id: line for line in given_otherwise.items}
     assert {tax.rate_id: tax for tax in given_so.taxes} == {tax.rate_id: tax for tax in given_otherwise.taxes}
     assert given_so.counted == given_otherwise.counted
 
 
-def _with(draft: InvoiceInProgress, **terms: Any) -> InvoiceInProgress:
-    changed = after(draft)
-    changed.account = replace(draft.account, **terms)
+def _with(invoice: InvoiceInProgress, **terms: Any) -> InvoiceInProgress:
+    changed = after(invoice)
+    changed.inputs = replace(invoice.inputs, **terms)
     return changed
 
 
@@ -209,7 +209,7 @@ def test_two_percentages_take_the_same_in_either_order(
     items: list[InvoiceItem], first: Decimal, second: Decimal
 ) -> None:
     both = [percent_off(first, "ONE"), percent_off(second, "OTHER")]
-    straight, reverse = draft_of(*items, discounts=both), draft_of(*items, discounts=both[::-1])
+    straight, reverse = invoice_of(*items, discounts=both), invoice_of(*items, discounts=both[::-1])
     take_discounts(straight)
     take_discounts(reverse)
     assert straight.left == reverse.left
@@ -217,16 +217,16 @@ def test_two_percentages_take_the_same_in_either_order(
 
 @given(ITEMS)
 def test_a_hundred_percent_off_leaves_only_refunds(items: list[InvoiceItem]) -> None:
-    draft = draft_of(*items, discounts=[percent_off("100")])
-    take_discounts(draft)
-    assert draft.left == {item.id: min(item.amount, Decimal(0)) for item in items}
+    invoice = invoice_of(*items, discounts=[percent_off("100")])
+    take_discounts(invoice)
+    assert invoice.left == {item.id: min(item.amount, Decimal(0)) for item in items}
 
 
-@given(drafts())
-def test_an_amount_off_takes_no_more_than_was_promised(draft: InvoiceInProgress) -> None:
-    promised = {discount.id: discount.amount for discount in draft.account.discounts if discount.amount is not None}
-    take_discounts(draft)
-    for line in draft.items:
+@given(invoices())
+def test_an_amount_off_takes_no_more_than_was_promised(invoice: InvoiceInProgress) -> None:
+    promised = {discount.id: discount.amount for discount in invoice.inputs.discounts if discount.amount is not None}
+    take_discounts(invoice)
+    for line in invoice.items:
         if line.discount_id in promised:
             assert 0 < EXACT.minus(line.amount) <= promised[line.discount_id]
 
@@ -234,22 +234,22 @@ def test_an_amount_off_takes_no_more_than_was_promised(draft: InvoiceInProgress)
 # --- Commitments ---------------------------------------------------------------------------------------------------
 
 
-@given(drafts())
-def test_every_maximum_holds(draft: InvoiceInProgress) -> None:
-    apply_commitments(draft)
-    for commitment in draft.account.commitments:
+@given(invoices())
+def test_every_maximum_holds(invoice: InvoiceInProgress) -> None:
+    apply_commitments(invoice)
+    for commitment in invoice.inputs.commitments:
         if commitment.kind == "maximum" and "minimum" not in commitment.scope.kinds:
-            assert draft.left_of(commitment.scope) <= commitment.amount
+            assert invoice.left_of(commitment.scope) <= commitment.amount
 
 
-@given(drafts())
-def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: InvoiceInProgress) -> None:
-    apply_commitments(draft)
-    charged = {line.commitment_id: line.amount for line in draft.items if line.kind == "minimum"}
-    for commitment in draft.account.commitments:
+@given(invoices())
+def test_every_minimum_that_is_due_is_reached_and_charged_no_further(invoice: InvoiceInProgress) -> None:
+    apply_commitments(invoice)
+    charged = {line.commitment_id: line.amount for line in invoice.items if line.kind == "minimum"}
+    for commitment in invoice.inputs.commitments:
         if commitment.kind == "minimum":
             topped_up = charged.get(commitment.id, Decimal(0))
-            in_all = exact_sum([commitment.counted_before, draft.counted[commitment.id], topped_up])
+            in_all = exact_sum([commitment.counted_before, invoice.counted[commitment.id], topped_up])
             assert in_all >= commitment.amount or not commitment.is_due
             assert in_all == commitment.amount or not topped_up
             assert topped_up > 0 or commitment.id not in charged
@@ -258,11 +258,11 @@ def test_every_minimum_that_is_due_is_reached_and_charged_no_further(draft: Invo
 # --- Credits -------------------------------------------------------------------------------------------------------
 
 
-@given(drafts())
-def test_a_credit_is_never_overdrawn(draft: InvoiceInProgress) -> None:
-    draw_credits(draft)
-    available = {grant.id: grant.available for grant in draft.account.credits}
-    for line in draft.items:
+@given(invoices())
+def test_a_credit_is_never_overdrawn(invoice: InvoiceInProgress) -> None:
+    draw_credits(invoice)
+    available = {grant.id: grant.available for grant in invoice.inputs.credits}
+    for line in invoice.items:
         if line.credit_grant_id is not None:
             drawn, rest = EXACT.minus(line.amount), Decimal(line.detail["left"])
             assert 0 < drawn <= available[line.credit_grant_id]
@@ -274,8 +274,8 @@ def test_a_credit_is_never_overdrawn(draft: InvoiceInProgress) -> None:
 def test_a_credit_in_two_parts_pays_the_same_as_in_one(
     items: list[InvoiceItem], first: Decimal, second: Decimal, scope: Scope
 ) -> None:
-    whole = draft_of(*items, credits=[credit(EXACT.add(first, second), scope=scope)])
-    parts = draft_of(*items, credits=[credit(first, "one", scope=scope), credit(second, "other", scope=scope)])
+    whole = invoice_of(*items, credits=[credit(EXACT.add(first, second), scope=scope)])
+    parts = invoice_of(*items, credits=[credit(first, "one", scope=scope), credit(second, "other", scope=scope)])
     draw_credits(whole)
     draw_credits(parts)
     assert exact_sum(amounts(whole, "credit")) == exact_sum(amounts(parts, "credit"))
@@ -289,24 +289,24 @@ def test_a_credit_in_two_parts_pays_the_same_as_in_one(
 def test_contained_taxes_and_the_net_amount_add_up_to_the_subtotal(
     items: list[InvoiceItem], currency: str, rates: list[TaxRate]
 ) -> None:
-    draft = draft_of(*items, currency=currency, taxes=rates)
-    subtotal = to_cents(draft.left_in_all(), currency)
-    add_taxes(draft)
-    assert len(draft.taxes) == (len(rates) if subtotal else 0)
-    for tax in draft.taxes:
+    invoice = invoice_of(*items, currency=currency, taxes=rates)
+    subtotal = to_cents(invoice.left_in_all(), currency)
+    add_taxes(invoice)
+    assert len(invoice.taxes) == (len(rates) if subtotal else 0)
+    for tax in invoice.taxes:
         assert tax.taxable_cents * subtotal >= 0
-        assert tax.taxable_cents + sum(second.tax_cents for second in draft.taxes) == subtotal
+        assert tax.taxable_cents + sum(second.tax_cents for second in invoice.taxes) == subtotal
         # Half a cent for its own rounding, and 33 % of half a cent for each that the net amount bears.
         assert 2 * abs(100 * tax.tax_cents - tax.taxable_cents * tax.percent) <= 100 + 33 * len(rates)
-    assert draft.items == items
+    assert invoice.items == items
 
 
 @given(ITEMS, CURRENCIES, _rates(st.booleans()))
 def test_everything_that_was_charged_and_given_back_nets_to_zero_with_its_taxes(
     items: list[InvoiceItem], currency: str, rates: list[TaxRate]
 ) -> None:
-    charged = draft_of(*items, currency=currency, taxes=rates)
-    returned = draft_of(*(replace(line, amount=-line.amount) for line in items), currency=currency, taxes=rates)
+    charged = invoice_of(*items, currency=currency, taxes=rates)
+    returned = invoice_of(*(replace(line, amount=-line.amount) for line in items), currency=currency, taxes=rates)
     add_taxes(charged)
     add_taxes(returned)
     assert charged.left_in_all() == -returned.left_in_all()
@@ -317,12 +317,12 @@ def test_everything_that_was_charged_and_given_back_nets_to_zero_with_its_taxes(
 def test_added_taxes_are_whole_minor_units_on_top_of_the_subtotal(
     items: list[InvoiceItem], currency: str, rates: list[TaxRate]
 ) -> None:
-    draft = draft_of(*items, currency=currency, taxes=rates)
-    subtotal = to_cents(draft.left_in_all(), currency)
-    add_taxes(draft)
-    taxes = amounts(draft, "tax")
-    assert len(taxes) == len(draft.taxes) == (len(rates) if subtotal else 0)
+    invoice = invoice_of(*items, currency=currency, taxes=rates)
+    subtotal = to_cents(invoice.left_in_all(), currency)
+    add_taxes(invoice)
+    taxes = amounts(invoice, "tax")
+    assert len(taxes) == len(invoice.taxes) == (len(rates) if subtotal else 0)
     assert not any(has_more_decimals(amount, minor_digits(currency)) for amount in taxes)
-    assert to_cents(draft.left_in_all(), currency) == subtotal + sum(tax.tax_cents for tax in draft.taxes)
-    for tax in draft.taxes:
+    assert to_cents(invoice.left_in_all(), currency) == subtotal + sum(tax.tax_cents for tax in invoice.taxes)
+    for tax in invoice.taxes:
         assert abs(100 * tax.tax_cents - subtotal * tax.percent) <= 50

@@ -42,7 +42,7 @@ from fly_billing.pricing.rules.tax_rates import TaxRate
 from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 from tests.support.builders import OCTOBER, SEPTEMBER, at, fee_charged, id_of, price
-from tests.unit.invoicing.steps import drafts
+from tests.unit.invoicing.steps import invoices_in_progress
 
 AUGUST = SEPTEMBER.plus(-1)
 NOVEMBER = OCTOBER.next()
@@ -67,18 +67,18 @@ def in_advance(started: str, ended: str | None = None, key: str = "plan", **term
 
 
 def item_of(name: str, amount: str, kind: str = "subscription") -> InvoiceItem:
-    return drafts.item(name, amount, kind)
+    return invoices_in_progress.item(name, amount, kind)
 
 
 def charged(
-    *subscriptions: Subscription, month: BillingMonth = SEPTEMBER, currency: str = "USD", **account: Any
+    *subscriptions: Subscription, month: BillingMonth = SEPTEMBER, currency: str = "USD", **inputs: Any
 ) -> list[InvoiceItem]:
     """The items that the step makes of these subscriptions."""
     member = Member("acme", PriceBook(PRICES), subscriptions=subscriptions)
-    draft = InvoiceInProgress(InvoiceInputs("acme", currency, month, [member], **account), id_of(f"invoice {month}"))
-    charge_subscriptions(draft)
-    assert exact_sum(list(draft.left.values())) == exact_sum([item.amount for item in draft.items])
-    return draft.items
+    invoice = InvoiceInProgress(InvoiceInputs("acme", currency, month, [member], **inputs), id_of(f"invoice {month}"))
+    charge_subscriptions(invoice)
+    assert exact_sum(list(invoice.left.values())) == exact_sum([item.amount for item in invoice.items])
+    return invoice.items
 
 
 def amounts(*subscriptions: Subscription, month: BillingMonth = SEPTEMBER) -> list[Decimal]:
@@ -389,9 +389,9 @@ def test_an_allowance_is_granted_for_the_part_of_the_month_that_its_plan_ran(
 ) -> None:
     rollup = UsageRollup(id_of("rollup"), "requests", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(400))
     member = Member("acme", PriceBook(PRICES), [rollup], plan)
-    draft = InvoiceInProgress(InvoiceInputs("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
-    charge_usage(draft)
-    assert [item.amount for item in draft.items] == [Decimal(amount)]
+    invoice = InvoiceInProgress(InvoiceInputs("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
+    charge_usage(invoice)
+    assert [item.amount for item in invoice.items] == [Decimal(amount)]
 
 
 def test_the_price_of_a_fee_is_that_at_the_beginning_of_its_part_of_the_month() -> None:
@@ -399,9 +399,9 @@ def test_the_price_of_a_fee_is_that_at_the_beginning_of_its_part_of_the_month() 
     dearer = replace(PLAN, effective_from=at("2026-09-10"), model=PerUnit(Decimal(60)))
     book = PriceBook([replace(PLAN, effective_until=at("2026-09-10")), dearer])
     member = Member("acme", book, subscriptions=[subscription("2026-01-01"), subscription("2026-09-16")])
-    draft = InvoiceInProgress(InvoiceInputs("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
-    charge_subscriptions(draft)
-    assert [item.amount for item in draft.items] == [30, 30]
+    invoice = InvoiceInProgress(InvoiceInputs("acme", "USD", SEPTEMBER, [member]), id_of("invoice"))
+    charge_subscriptions(invoice)
+    assert [item.amount for item in invoice.items] == [30, 30]
 
 
 # --- Taxes of what is given back -----------------------------------------------------------------------------------
@@ -412,10 +412,10 @@ def test_a_fee_given_back_is_taxed_at_the_rate_that_it_was_charged_at() -> None:
     august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
     gone = in_advance("2026-09-01", "2026-09-01", charged=(fee_charged("29"),))
     member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
-    account = InvoiceInputs(
+    inputs = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
     )
-    invoice = assemble_invoice(account)
+    invoice = assemble_invoice(inputs)
     assert [(tax.name, tax.taxable_cents, tax.tax_cents) for tax in invoice.taxes] == [("a", -2900, -464)]
     assert invoice.total_cents == -3364
 
@@ -425,10 +425,10 @@ def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
     august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
     more = in_advance("2026-09-01", "2026-10-01", charged=(fee_charged("30"),), quantity=Decimal("1.5"))
     member = Member("acme", PriceBook(PRICES), subscriptions=[more])
-    account = InvoiceInputs(
+    inputs = InvoiceInputs(
         "acme", "USD", SEPTEMBER, [member], taxes=[september], earlier_taxes={SEPTEMBER.plus(-1): [august]}
     )
-    assert [(tax.name, tax.taxable_cents, tax.tax_cents) for tax in assemble_invoice(account).taxes] == [
+    assert [(tax.name, tax.taxable_cents, tax.tax_cents) for tax in assemble_invoice(inputs).taxes] == [
         ("s", 1500, 285)
     ]
 
@@ -527,25 +527,25 @@ def test_recalculating_keeps_the_discount_that_was_taken_back_with_a_fee_charged
         item_of("half, on the fee given back", "5", "discount"),
         detail={"applied_to": [{"item": str(fee.id), "amount": "-5"}]},
     )
-    draft = InvoiceInProgress(
+    invoice = InvoiceInProgress(
         InvoiceInputs("acme", "USD", SEPTEMBER, [], charged_ahead=[fee, taken_back]), id_of("invoice")
     )
-    charge_subscriptions(draft)
-    assert draft.items == [fee, taken_back]
-    assert draft.left == {fee.id: Decimal(-5)}
+    charge_subscriptions(invoice)
+    assert invoice.items == [fee, taken_back]
+    assert invoice.left == {fee.id: Decimal(-5)}
 
 
 def test_only_a_fee_given_back_has_other_tax_rates_than_the_month() -> None:
     """19 % until August, 20 % in September. A free fee and one of 0.50 are charges of September."""
     old, new = (TaxRate(id_of(f"VAT {percent}"), "VAT", Decimal(percent)) for percent in ("19", "20"))
     fees = [item_of("cheap", "0.50"), item_of("free", "0"), item_of("back", "-0.50")]
-    draft = InvoiceInProgress(
+    invoice = InvoiceInProgress(
         InvoiceInputs("acme", "USD", SEPTEMBER, [], taxes=[new], earlier_taxes={AUGUST: [old]}, charged_ahead=fees),
         id_of("invoice"),
     )
-    charge_subscriptions(draft)
-    assert draft.items == fees
-    assert draft.other_rates == {id_of("back"): (old,)}
+    charge_subscriptions(invoice)
+    assert invoice.items == fees
+    assert invoice.other_rates == {id_of("back"): (old,)}
 
 
 @pytest.mark.parametrize(("amount", "is_given_back"), [("-0.50", True), ("0", False), ("0.50", False)])
@@ -556,15 +556,15 @@ def test_only_a_fee_below_zero_is_given_back(amount: str, is_given_back: bool) -
     fee = replace(
         item_of("fee", amount), subscription_id=plan.id, interval_start=OCTOBER.start, interval_end=OCTOBER.end
     )
-    draft = InvoiceInProgress(
+    invoice = InvoiceInProgress(
         InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([]), subscriptions=[plan])]), id_of("invoice")
     )
-    draft.charge(fee)
-    draft.charge(item_of("sorry", "-2", "one_off"))
-    assert fees_given_back(draft) == ([(fee, paid)] if is_given_back else [])
+    invoice.charge(fee)
+    invoice.charge(item_of("sorry", "-2", "one_off"))
+    assert fees_given_back(invoice) == ([(fee, paid)] if is_given_back else [])
     # Recalculating September leaves October's fee to October.
-    draft.account = replace(draft.account, charged_ahead=[])
-    assert fees_given_back(draft) == []
+    invoice.inputs = replace(invoice.inputs, charged_ahead=[])
+    assert fees_given_back(invoice) == []
 
 
 def test_the_credit_that_had_paid_a_fee_gets_back_less_than_a_dollar_too() -> None:

@@ -10,7 +10,7 @@ from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.taxes import add_taxes
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import id_of
-from tests.unit.invoicing.steps.drafts import amounts, draft_of, item, only, tax
+from tests.unit.invoicing.steps.invoices_in_progress import amounts, invoice_of, item, only, tax
 
 VAT = tax("VAT", "19")
 GST, QST = tax("GST", "5"), tax("QST", "9.975")
@@ -18,9 +18,9 @@ GERMAN = tax("USt", "19", is_inclusive=True)
 
 
 def taxed(*items: InvoiceItem, by: list[TaxRate], currency: str = "USD") -> InvoiceInProgress:
-    draft = draft_of(*items, currency=currency, taxes=by)
-    add_taxes(draft)
-    return draft
+    invoice = invoice_of(*items, currency=currency, taxes=by)
+    add_taxes(invoice)
+    return invoice
 
 
 def tax_cents(amount: str, rate: TaxRate, currency: str = "USD") -> int:
@@ -33,9 +33,9 @@ def tax_cents(amount: str, rate: TaxRate, currency: str = "USD") -> int:
 
 def test_vat_of_19_percent_on_35_dollars_45_is_6_dollars_74() -> None:
     """3,545 cents x 0.19 = 673.55 cents."""
-    draft = taxed(item("web", "30"), item("volume", "5.45"), by=[VAT])
-    assert draft.items[-1] == InvoiceItem(
-        id=draft.item_id(f"tax|{VAT.id}"),
+    invoice = taxed(item("web", "30"), item("volume", "5.45"), by=[VAT])
+    assert invoice.items[-1] == InvoiceItem(
+        id=invoice.item_id(f"tax|{VAT.id}"),
         kind="tax",
         organization_id="acme",
         product="Taxes",
@@ -46,16 +46,16 @@ def test_vat_of_19_percent_on_35_dollars_45_is_6_dollars_74() -> None:
         tax_rate_id=VAT.id,
         detail={"percent": "19", "base": "35.45"},
     )
-    assert draft.taxes == [InvoiceTax(VAT.id, "VAT", Decimal(19), False, taxable_cents=3545, tax_cents=674)]
-    assert draft.left_in_all() == Decimal("42.19")
+    assert invoice.taxes == [InvoiceTax(VAT.id, "VAT", Decimal(19), False, taxable_cents=3545, tax_cents=674)]
+    assert invoice.left_in_all() == Decimal("42.19")
 
 
 def test_gst_and_qst_are_both_on_the_same_amount() -> None:
     """Revenu Québec: QST is 9.975 % of the price without GST. 100.00 + 5.00 + 9.975, rounded 9.98."""
-    draft = taxed(item("web", "100"), by=[GST, QST])
-    assert amounts(draft, "tax") == [Decimal("5.00"), Decimal("9.98")]
-    assert [invoice_tax.taxable_cents for invoice_tax in draft.taxes] == [10000, 10000]
-    assert draft.left_in_all() == Decimal("114.98")
+    invoice = taxed(item("web", "100"), by=[GST, QST])
+    assert amounts(invoice, "tax") == [Decimal("5.00"), Decimal("9.98")]
+    assert [invoice_tax.taxable_cents for invoice_tax in invoice.taxes] == [10000, 10000]
+    assert invoice.left_in_all() == Decimal("114.98")
 
 
 def test_half_a_cent_of_tax_is_rounded_up() -> None:
@@ -76,56 +76,58 @@ def test_the_tax_is_on_the_rounded_subtotal_that_the_customer_sees(amount: str, 
 
 def test_a_tax_is_rounded_once_for_the_invoice_and_not_for_each_item() -> None:
     """100 items of 2 cents are $2.00: 38 cents. Each by itself would round to nothing."""
-    draft = taxed(*(item(f"function {n}", "0.02") for n in range(100)), by=[VAT])
-    assert only(draft, "tax").amount == Decimal("0.38")
+    invoice = taxed(*(item(f"function {n}", "0.02") for n in range(100)), by=[VAT])
+    assert only(invoice, "tax").amount == Decimal("0.38")
 
 
 def test_what_discounts_and_credits_took_off_is_not_taxed() -> None:
-    draft = draft_of(item("web", "100"), taxes=[VAT])
-    draft.take_off(item("prepaid", "-40", "credit"), {id_of("web"): Decimal(40)})
-    add_taxes(draft)
-    assert only(draft, "tax").amount == Decimal("11.40")
+    invoice = invoice_of(item("web", "100"), taxes=[VAT])
+    invoice.take_off(item("prepaid", "-40", "credit"), {id_of("web"): Decimal(40)})
+    add_taxes(invoice)
+    assert only(invoice, "tax").amount == Decimal("11.40")
 
 
 def test_a_rate_of_zero_is_shown() -> None:
     """Reverse charge: the invoice has to say so."""
-    draft = taxed(item("web", "10"), by=[tax("Reverse charge", "0")])
-    assert (only(draft, "tax").description, only(draft, "tax").amount) == ("Reverse charge 0 %", Decimal(0))
-    assert [invoice_tax.tax_cents for invoice_tax in draft.taxes] == [0]
+    invoice = taxed(item("web", "10"), by=[tax("Reverse charge", "0")])
+    assert (only(invoice, "tax").description, only(invoice, "tax").amount) == ("Reverse charge 0 %", Decimal(0))
+    assert [invoice_tax.tax_cents for invoice_tax in invoice.taxes] == [0]
 
 
 def test_10_percent_of_1234_yen_are_123_yen() -> None:
-    draft = taxed(item("web", "1234"), by=[tax("JCT", "10")], currency="JPY")
-    assert only(draft, "tax").amount == 123
-    assert only(draft, "tax").detail == {"percent": "10", "base": "1234"}
+    invoice = taxed(item("web", "1234"), by=[tax("JCT", "10")], currency="JPY")
+    assert only(invoice, "tax").amount == 123
+    assert only(invoice, "tax").detail == {"percent": "10", "base": "1234"}
 
 
 def test_5_percent_of_1_dinar_234_are_62_fils() -> None:
     """61.7 fils; a dinar has 1,000."""
-    draft = taxed(item("web", "1.234"), by=[tax("VAT", "5")], currency="KWD")
-    assert only(draft, "tax").amount == Decimal("0.062")
+    invoice = taxed(item("web", "1.234"), by=[tax("VAT", "5")], currency="KWD")
+    assert only(invoice, "tax").amount == Decimal("0.062")
 
 
 # --- Contained in the prices ---------------------------------------------------------------------------------------
 
 
 def test_119_euros_contain_19_euros_of_german_vat() -> None:
-    draft = taxed(item("web", "119"), by=[GERMAN], currency="EUR")
-    assert draft.taxes == [InvoiceTax(GERMAN.id, "USt", Decimal(19), True, taxable_cents=10000, tax_cents=1900)]
-    assert draft.left_in_all() == 119
+    invoice = taxed(item("web", "119"), by=[GERMAN], currency="EUR")
+    assert invoice.taxes == [InvoiceTax(GERMAN.id, "USt", Decimal(19), True, taxable_cents=10000, tax_cents=1900)]
+    assert invoice.left_in_all() == 119
 
 
 def test_an_inclusive_tax_is_no_item_because_it_is_in_the_amounts() -> None:
     """35.45 x 19 / 119 = 5.6600...; 29.79 without it."""
-    draft = taxed(item("web", "35.45"), by=[GERMAN], currency="EUR")
-    assert len(draft.items) == 1
-    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(2979, 566)]
+    invoice = taxed(item("web", "35.45"), by=[GERMAN], currency="EUR")
+    assert len(invoice.items) == 1
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(2979, 566)]
 
 
 def test_the_net_amount_bears_the_odd_cent_of_contained_taxes() -> None:
     """1.00 at twice 2.5 %: 2.38 cents each are 2, and 96 are left; 95.24 by itself would be 95, and a cent missing."""
-    draft = taxed(item("web", "1"), by=[tax("State", "2.5", is_inclusive=True), tax("City", "2.5", is_inclusive=True)])
-    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(96, 2), (96, 2)]
+    invoice = taxed(
+        item("web", "1"), by=[tax("State", "2.5", is_inclusive=True), tax("City", "2.5", is_inclusive=True)]
+    )
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(96, 2), (96, 2)]
 
 
 # --- Given back ----------------------------------------------------------------------------------------------------
@@ -142,8 +144,8 @@ def test_a_charge_and_its_refund_net_to_zero_tax_included(amount: str, rate: Tax
 
 
 def test_a_fee_of_29_dollars_given_back_returns_5_dollars_51_of_vat() -> None:
-    draft = taxed(item("support", "-29.00"), by=[VAT])
-    assert (only(draft, "tax").amount, draft.left_in_all()) == (Decimal("-5.51"), Decimal("-34.51"))
+    invoice = taxed(item("support", "-29.00"), by=[VAT])
+    assert (only(invoice, "tax").amount, invoice.left_in_all()) == (Decimal("-5.51"), Decimal("-34.51"))
 
 
 def test_half_a_cent_of_tax_is_rounded_away_from_zero_on_both_sides() -> None:
@@ -152,14 +154,14 @@ def test_half_a_cent_of_tax_is_rounded_away_from_zero_on_both_sides() -> None:
 
 
 def test_a_refund_of_119_euros_lowers_the_recorded_german_vat_by_19() -> None:
-    draft = taxed(item("web", "-119"), by=[GERMAN], currency="EUR")
-    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(-10000, -1900)]
+    invoice = taxed(item("web", "-119"), by=[GERMAN], currency="EUR")
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(-10000, -1900)]
 
 
 def test_a_partly_negative_month_is_taxed_on_the_remaining_amount() -> None:
     """100 - 29 = 71.00 at 19 %: 13.49."""
-    draft = taxed(item("web", "100"), item("support", "-29"), by=[VAT])
-    assert only(draft, "tax").amount == Decimal("13.49")
+    invoice = taxed(item("web", "100"), item("support", "-29"), by=[VAT])
+    assert only(invoice, "tax").amount == Decimal("13.49")
 
 
 # --- At other rates than the month's -------------------------------------------------------------------------------
@@ -169,51 +171,51 @@ OLD_VAT = tax("VAT until June", "16")
 
 def with_correction(usage: str, correction: str, *, by: list[TaxRate], then: list[TaxRate]) -> InvoiceInProgress:
     """Usage of this month at the rates `by`, and the correction of a month at the rates `then`."""
-    draft = draft_of(item("web", usage), taxes=by)
-    draft.charge(item("late", correction, "adjustment"), then)
-    add_taxes(draft)
-    return draft
+    invoice = invoice_of(item("web", usage), taxes=by)
+    invoice.charge(item("late", correction, "adjustment"), then)
+    add_taxes(invoice)
+    return invoice
 
 
 def test_a_correction_returns_the_tax_of_the_month_that_it_corrects() -> None:
     """100.00 at 19 % are 19.00; -50.00 at 16 % are -8.00."""
-    draft = with_correction("100", "-50", by=[VAT], then=[OLD_VAT])
-    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [
+    invoice = with_correction("100", "-50", by=[VAT], then=[OLD_VAT])
+    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [
         ("VAT", 10000, 1900),
         ("VAT until June", -5000, -800),
     ]
-    assert draft.left_in_all() == 61
+    assert invoice.left_in_all() == 61
 
 
 def test_a_correction_of_a_month_at_the_same_rate_is_taxed_with_the_rest() -> None:
     """100.00 - 50.00 = 50.00 at 19 %."""
-    draft = with_correction("100", "-50", by=[VAT], then=[VAT])
-    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(5000, 950)]
+    invoice = with_correction("100", "-50", by=[VAT], then=[VAT])
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(5000, 950)]
 
 
 def test_a_correction_of_a_month_without_tax_has_none() -> None:
-    draft = with_correction("100", "-50", by=[VAT], then=[])
-    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(10000, 1900)]
+    invoice = with_correction("100", "-50", by=[VAT], then=[])
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(10000, 1900)]
 
 
 def test_a_correction_is_taxed_where_this_month_is_not() -> None:
-    draft = with_correction("100", "-50", by=[], then=[VAT])
-    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [(-5000, -950)]
+    invoice = with_correction("100", "-50", by=[], then=[VAT])
+    assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(-5000, -950)]
 
 
 def test_a_correction_of_prices_with_tax_lowers_the_tax_beside_prices_without() -> None:
     """Since this month prices are without tax: 100.00 + 19.00. The correction of 119.00 had 19.00 in it."""
-    draft = with_correction("100", "-119", by=[VAT], then=[GERMAN])
-    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [
+    invoice = with_correction("100", "-119", by=[VAT], then=[GERMAN])
+    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [
         ("VAT", 10000, 1900),
         ("USt", -10000, -1900),
     ]
-    assert draft.left_in_all() == 0
+    assert invoice.left_in_all() == 0
 
 
 def test_the_same_contained_rate_on_both_sides_is_one_tax() -> None:
-    draft = with_correction("238", "-119", by=[GERMAN, tax("City", "1", is_inclusive=True)], then=[GERMAN])
-    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes] == [
+    invoice = with_correction("238", "-119", by=[GERMAN, tax("City", "1", is_inclusive=True)], then=[GERMAN])
+    assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [
         ("USt", 19834 - 10000, 3768 - 1900),  # 238 x 19/120 = 37.683 and 238 / 120 = 1.983: 198.34 are left
         ("City", 19834, 198),
     ]
@@ -225,13 +227,13 @@ def test_the_same_contained_rate_on_both_sides_is_one_tax() -> None:
 @pytest.mark.parametrize("amount", ["0", "0.004", "-0.004"])
 @pytest.mark.parametrize("rate", [VAT, GERMAN])
 def test_an_invoice_of_nothing_is_not_taxed(amount: str, rate: TaxRate) -> None:
-    draft = taxed(item("web", amount), by=[rate])
-    assert (len(draft.items), draft.taxes) == (1, [])
+    invoice = taxed(item("web", amount), by=[rate])
+    assert (len(invoice.items), invoice.taxes) == (1, [])
 
 
 def test_an_invoice_without_rates_has_no_taxes() -> None:
-    draft = taxed(item("web", "10"), by=[])
-    assert (len(draft.items), draft.taxes) == (1, [])
+    invoice = taxed(item("web", "10"), by=[])
+    assert (len(invoice.items), invoice.taxes) == (1, [])
 
 
 @pytest.mark.parametrize("amount", ["10", "-10"])

@@ -18,11 +18,11 @@ from fly_billing.invoicing.rules.steps.taxes import add_taxes, shares
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import NOT_KNOWN, TaxCustomer, TaxRate, rates_for
 from tests.support.builders import SEPTEMBER, id_of
-from tests.unit.invoicing.steps.drafts import (
+from tests.unit.invoicing.steps.invoices_in_progress import (
     amount_off,
     amounts,
     credit,
-    draft_of,
+    invoice_of,
     item,
     left,
     maximum,
@@ -48,14 +48,14 @@ BOOKS = {"product": "Books"}
 
 
 def taxed(*items: InvoiceItem, by: list[TaxRate], **terms: Any) -> InvoiceInProgress:
-    draft = draft_of(*items, taxes=by, **terms)
+    invoice = invoice_of(*items, taxes=by, **terms)
     for step in (take_discounts, apply_commitments, draw_credits, add_taxes):
-        step(draft)
-    return draft
+        step(invoice)
+    return invoice
 
 
-def told(draft: InvoiceInProgress) -> list[tuple[str, int, int]]:
-    return [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in draft.taxes]
+def told(invoice: InvoiceInProgress) -> list[tuple[str, int, int]]:
+    return [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes]
 
 
 # --- Which items ----------------------------------------------------------------------------------------------------
@@ -63,9 +63,9 @@ def told(draft: InvoiceInProgress) -> list[tuple[str, int, int]]:
 
 def test_a_reduced_rate_holds_for_its_product_and_the_standard_rate_for_the_rest() -> None:
     """100.00 at 20 % are 20.00; 50.00 at 10 % are 5.00."""
-    draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[VAT, REDUCED])
-    assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500)]
-    assert draft.left_in_all() == 175
+    invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[VAT, REDUCED])
+    assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500)]
+    assert invoice.left_in_all() == 175
 
 
 @pytest.mark.parametrize(
@@ -81,22 +81,22 @@ def test_a_reduced_rate_holds_for_its_product_and_the_standard_rate_for_the_rest
     ],
 )
 def test_a_rate_may_be_for_products_prices_kinds_meters_and_regions(scope: Scope, fields: dict[str, Any]) -> None:
-    draft = taxed(item("web", "100", "subscription"), by=[rate("Reduced VAT", "10", scope=Scope(meter="none")), VAT])
-    assert told(draft) == [("VAT", 10000, 2000)]
+    invoice = taxed(item("web", "100", "subscription"), by=[rate("Reduced VAT", "10", scope=Scope(meter="none")), VAT])
+    assert told(invoice) == [("VAT", 10000, 2000)]
     other = item("other", "100", price_key="other", kind="subscription" if scope.kinds == ("one_off",) else "one_off")
-    draft = taxed(other, item("it", "50", **fields), by=[VAT, rate("Reduced VAT", "10", scope=scope)])
-    assert sorted(told(draft)) == [("Reduced VAT", 5000, 500), ("VAT", 10000, 2000)]
+    invoice = taxed(other, item("it", "50", **fields), by=[VAT, rate("Reduced VAT", "10", scope=scope)])
+    assert sorted(told(invoice)) == [("Reduced VAT", 5000, 500), ("VAT", 10000, 2000)]
 
 
 def test_an_item_that_no_rate_covers_has_no_tax() -> None:
-    draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[REDUCED])
-    assert told(draft) == [("Reduced VAT", 5000, 500)]
+    invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[REDUCED])
+    assert told(invoice) == [("Reduced VAT", 5000, 500)]
 
 
 def test_an_exempt_item_is_shown_with_its_legal_text_and_no_tax() -> None:
-    draft = taxed(item("web", "100"), item("cover", "50", product="Insurance"), by=[VAT, EXEMPT])
-    assert told(draft) == [("VAT", 10000, 2000), ("No VAT", 5000, 0)]
-    shown = draft.items[-1]
+    invoice = taxed(item("web", "100"), item("cover", "50", product="Insurance"), by=[VAT, EXEMPT])
+    assert told(invoice) == [("VAT", 10000, 2000), ("No VAT", 5000, 0)]
+    shown = invoice.items[-1]
     assert (shown.description, shown.amount) == ("No VAT 0 %: Exempt: Art. 135(1)(a) VATD", Decimal(0))
     assert shown.detail == {
         "percent": "0",
@@ -110,8 +110,8 @@ def test_an_exempt_item_is_shown_with_its_legal_text_and_no_tax() -> None:
 def test_two_taxes_on_one_item_are_both_on_its_price_and_the_other_item_has_one() -> None:
     """GST of 5 % on 150.00 is 7.50; a city's 2 % on the 50.00 of Books is 1.00."""
     city = rate("City tax", "2", tax="City", scope=on("Books"))
-    draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[tax("GST", "5"), city])
-    assert told(draft) == [("GST", 15000, 750), ("City tax", 5000, 100)]
+    invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[tax("GST", "5"), city])
+    assert told(invoice) == [("GST", 15000, 750), ("City tax", 5000, 100)]
 
 
 @pytest.mark.parametrize("given", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
@@ -122,14 +122,14 @@ def test_the_narrowest_rate_of_a_tax_holds_in_whichever_order_they_are_given(giv
         rate("of Books", "10", scope=on("Books")),
         rate("of the atlas", "5", scope=Scope(price_keys=("atlas",))),
     ]
-    draft = taxed(
+    invoice = taxed(
         item("setup", "100", "one_off"),
         item("web", "100"),
         item("book", "100", **BOOKS),
         item("atlas", "100", price_key="atlas", **BOOKS),
         by=[rates[n] for n in given],
     )
-    assert sorted(told(draft)) == [
+    assert sorted(told(invoice)) == [
         ("VAT", 10000, 2000),
         ("of Books", 10000, 1000),
         ("of the atlas", 10000, 500),
@@ -138,8 +138,8 @@ def test_the_narrowest_rate_of_a_tax_holds_in_whichever_order_they_are_given(giv
 
 
 def test_a_rate_of_some_items_stands_in_for_a_plain_one_of_the_tax_that_is_called_like_it() -> None:
-    draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[tax("VAT", "19"), REDUCED])
-    assert told(draft) == [("VAT", 10000, 1900), ("Reduced VAT", 5000, 500)]
+    invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[tax("VAT", "19"), REDUCED])
+    assert told(invoice) == [("VAT", 10000, 1900), ("Reduced VAT", 5000, 500)]
 
 
 def test_two_rates_of_one_tax_that_are_equally_narrow_are_an_error_and_not_a_choice() -> None:
@@ -183,8 +183,8 @@ EVERYWHERE = [VAT, REVERSE, GERMAN, QUEBEC, CANADA]
     ],
 )
 def test_a_rate_may_be_for_customers_somewhere_and_of_some_kind(customer: TaxCustomer, holding: list[str]) -> None:
-    draft = taxed(item("web", "100"), by=list(rates_for(customer, EVERYWHERE)))
-    assert [invoice_tax.name for invoice_tax in draft.taxes] == holding
+    invoice = taxed(item("web", "100"), by=list(rates_for(customer, EVERYWHERE)))
+    assert [invoice_tax.name for invoice_tax in invoice.taxes] == holding
 
 
 def test_a_place_whose_name_only_begins_alike_is_another_place() -> None:
@@ -194,10 +194,10 @@ def test_a_place_whose_name_only_begins_alike_is_another_place() -> None:
 def test_reverse_charge_holds_whatever_the_customer_buys() -> None:
     """Also where a reduced rate names the product."""
     rates = list(rates_for(TaxCustomer("FR", "business"), [VAT, REDUCED, REVERSE]))
-    draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=rates)
-    assert told(draft) == [("Reverse charge", 15000, 0)]
-    assert draft.items[-1].description == "Reverse charge 0 %: Art. 196 Directive 2006/112/EC"
-    assert draft.taxes[0].legal_text == "Art. 196 Directive 2006/112/EC"
+    invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=rates)
+    assert told(invoice) == [("Reverse charge", 15000, 0)]
+    assert invoice.items[-1].description == "Reverse charge 0 %: Art. 196 Directive 2006/112/EC"
+    assert invoice.taxes[0].legal_text == "Art. 196 Directive 2006/112/EC"
 
 
 def test_of_two_rates_for_such_customers_the_one_for_the_item_holds_and_an_equal_one_is_an_error() -> None:
@@ -205,8 +205,8 @@ def test_of_two_rates_for_such_customers_the_one_for_the_item_holds_and_an_equal
         rate(name, percent, customers=("school",), scope=scope)
         for name, percent, scope in (("Schools", "5", Scope()), ("School books", "0", on("Books")))
     )
-    draft = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[VAT, plain, books])
-    assert told(draft) == [("Schools", 10000, 500), ("School books", 5000, 0)]
+    invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[VAT, plain, books])
+    assert told(invoice) == [("Schools", 10000, 500), ("School books", 5000, 0)]
     with pytest.raises(BillingError, match=r"several rates of .* apply to .*: Schools 5 %, Colleges 3 %"):
         taxed(item("web", "100"), by=[plain, rate("Colleges", "3", customers=("college", "school"))])
 
@@ -215,8 +215,8 @@ def test_a_rate_that_names_the_item_and_one_that_names_the_place_do_not_decide_b
     with pytest.raises(BillingError, match=r"several rates of .* apply to usage 'book'"):
         taxed(item("book", "50", **BOOKS), by=list(rates_for(TaxCustomer("DE"), [GERMAN, REDUCED])))
     both = rate("Reduced USt", "7", locations=("DE",), scope=on("Books"))
-    draft = taxed(item("book", "50", **BOOKS), by=list(rates_for(TaxCustomer("DE"), [GERMAN, REDUCED, both])))
-    assert told(draft) == [("Reduced USt", 5000, 350)]
+    invoice = taxed(item("book", "50", **BOOKS), by=list(rates_for(TaxCustomer("DE"), [GERMAN, REDUCED, both])))
+    assert told(invoice) == [("Reduced USt", 5000, 350)]
 
 
 # --- What is taken off the whole invoice ----------------------------------------------------------------------------
@@ -226,40 +226,40 @@ ITEMS = (item("web", "100"), item("book", "50", **BOOKS))
 
 def test_a_coupon_is_taken_off_each_rate_s_base_in_proportion() -> None:
     """30.00 off 150.00: 20.00 off 100.00 and 10.00 off 50.00. 80.00 x 20 % + 40.00 x 10 % = 16.00 + 4.00."""
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("30")])
-    assert left(draft)["web"] == 80
-    assert told(draft) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
-    assert draft.left_in_all() == 140
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("30")])
+    assert left(invoice)["web"] == 80
+    assert told(invoice) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
+    assert invoice.left_in_all() == 140
 
 
 def test_a_credit_is_taken_off_each_rate_s_base_in_proportion() -> None:
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], credits=[credit("30")])
-    assert told(draft) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], credits=[credit("30")])
+    assert told(invoice) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
 
 
 def test_a_maximum_is_taken_off_each_rate_s_base_in_proportion() -> None:
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[maximum("120")])
-    assert told(draft) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[maximum("120")])
+    assert told(invoice) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
 
 
 def test_a_percentage_is_taken_off_every_item_and_so_off_every_base() -> None:
     """20 % off: 80.00 and 40.00."""
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[percent_off("20")])
-    assert told(draft) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[percent_off("20")])
+    assert told(invoice) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
 
 
 def test_a_coupon_for_one_product_is_taken_off_its_own_base() -> None:
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("30", scope=on("Books"))])
-    assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 2000, 200)]
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("30", scope=on("Books"))])
+    assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 2000, 200)]
 
 
 def test_a_coupon_that_does_not_divide_leaves_bases_that_add_up_to_the_cent() -> None:
     """10.00 off three items of 10.00: 6.66... each, rounded together to 20.00. 6.67 x 20 %, 6.67 x 10 %, 6.66."""
     items = (item("web", "10"), item("book", "10", **BOOKS), item("cover", "10", product="Insurance"))
-    draft = taxed(*items, by=[VAT, REDUCED, EXEMPT], discounts=[amount_off("10")])
-    assert sum(invoice_tax.taxable_cents for invoice_tax in draft.taxes) == 2000
-    assert sorted(invoice_tax.taxable_cents for invoice_tax in draft.taxes) == [666, 667, 667]
-    assert {invoice_tax.name: invoice_tax.tax_cents for invoice_tax in draft.taxes} == {
+    invoice = taxed(*items, by=[VAT, REDUCED, EXEMPT], discounts=[amount_off("10")])
+    assert sum(invoice_tax.taxable_cents for invoice_tax in invoice.taxes) == 2000
+    assert sorted(invoice_tax.taxable_cents for invoice_tax in invoice.taxes) == [666, 667, 667]
+    assert {invoice_tax.name: invoice_tax.tax_cents for invoice_tax in invoice.taxes} == {
         "VAT": 133,
         "Reduced VAT": 67,
         "No VAT": 0,
@@ -271,8 +271,8 @@ def test_a_coupon_larger_than_the_invoice_leaves_nothing_to_tax() -> None:
 
 
 def test_where_all_is_taxed_alike_a_coupon_fills_the_first_item_first_as_before() -> None:
-    draft = taxed(*ITEMS, by=[VAT], discounts=[amount_off("30")])
-    assert left(draft)["book"] == 20
+    invoice = taxed(*ITEMS, by=[VAT], discounts=[amount_off("30")])
+    assert left(invoice)["book"] == 20
 
 
 # --- What tops up to a minimum --------------------------------------------------------------------------------------
@@ -280,45 +280,45 @@ def test_where_all_is_taxed_alike_a_coupon_fills_the_first_item_first_as_before(
 
 def test_a_true_up_is_taxed_like_the_items_that_count_towards_it() -> None:
     """150.00 used of 300.00: another 150.00, of which 100.00 as web is and 50.00 as books are."""
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("300")])
-    assert told(draft) == [("VAT", 20000, 4000), ("Reduced VAT", 10000, 1000)]
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("300")])
+    assert told(invoice) == [("VAT", 20000, 4000), ("Reduced VAT", 10000, 1000)]
 
 
 def test_a_true_up_is_taxed_like_small_charges_too() -> None:
     """0.60 and 0.40 of 10.00: another 9.00, so 6.00 and 4.00 in all."""
-    draft = taxed(item("web", "0.60"), item("book", "0.40", **BOOKS), by=[VAT, REDUCED], commitments=[minimum("10")])
-    assert sorted(told(draft)) == [("Reduced VAT", 400, 40), ("VAT", 600, 120)]
+    invoice = taxed(item("web", "0.60"), item("book", "0.40", **BOOKS), by=[VAT, REDUCED], commitments=[minimum("10")])
+    assert sorted(told(invoice)) == [("Reduced VAT", 400, 40), ("VAT", 600, 120)]
 
 
 def test_a_true_up_of_one_product_is_taxed_like_it() -> None:
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("80", scope=on("Books"))])
-    assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 8000, 800)]
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("80", scope=on("Books"))])
+    assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 8000, 800)]
 
 
 def test_a_true_up_of_a_month_without_any_charge_is_taxed_at_the_rate_of_every_item() -> None:
-    draft = taxed(by=[VAT, REDUCED], commitments=[minimum("80")])
-    assert told(draft) == [("VAT", 8000, 1600)]
+    invoice = taxed(by=[VAT, REDUCED], commitments=[minimum("80")])
+    assert told(invoice) == [("VAT", 8000, 1600)]
 
 
 def test_a_true_up_of_what_a_coupon_paid_is_taxed_at_the_rate_of_every_item() -> None:
     """Books for 50.00, all of it off: nothing above zero counts towards the 80.00."""
-    draft = taxed(
+    invoice = taxed(
         item("book", "50", **BOOKS), by=[VAT, REDUCED], discounts=[percent_off("100")], commitments=[minimum("80")]
     )
-    assert told(draft) == [("VAT", 8000, 1600)]
+    assert told(invoice) == [("VAT", 8000, 1600)]
 
 
 def test_a_true_up_that_counts_another_one_is_taxed_like_both() -> None:
     """Books: 50.00, topped up to 100.00. All, that included: 200.00, topped up to 400.00: half at each rate."""
     whole = minimum("400", "whole", scope=Scope(kinds=("usage", "subscription", "one_off", "minimum")))
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("100", scope=on("Books")), whole])
-    assert told(draft) == [("VAT", 20000, 4000), ("Reduced VAT", 20000, 2000)]
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("100", scope=on("Books")), whole])
+    assert told(invoice) == [("VAT", 20000, 4000), ("Reduced VAT", 20000, 2000)]
 
 
 def test_a_true_up_where_credits_paid_most_of_it_is_taxed_on_the_rest() -> None:
     """100 + 50 + 150 less a credit of 150.00: half of each is left, and of the true-up 50.00 and 25.00."""
-    draft = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("300")], credits=[credit("150")])
-    assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500)]
+    invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("300")], credits=[credit("150")])
+    assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500)]
 
 
 # --- Below zero, and earlier months ---------------------------------------------------------------------------------
@@ -326,26 +326,26 @@ def test_a_true_up_where_credits_paid_most_of_it_is_taxed_on_the_rest() -> None:
 
 def test_a_refund_at_one_rate_returns_that_rates_tax_on_its_remaining_base() -> None:
     """Books: 50.00 - 80.00 = -30.00 at 10 %: -3.00. Nothing of it is mixed with the 20 % of web."""
-    draft = taxed(*ITEMS, item("returned", "-80", "one_off", **BOOKS), by=[VAT, REDUCED])
-    assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", -3000, -300)]
-    assert draft.left_in_all() == 87
+    invoice = taxed(*ITEMS, item("returned", "-80", "one_off", **BOOKS), by=[VAT, REDUCED])
+    assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", -3000, -300)]
+    assert invoice.left_in_all() == 87
 
 
 def test_a_fee_of_last_month_that_is_given_back_has_last_month_s_rate_for_its_kind_of_item() -> None:
     before = [rate("VAT", "16"), rate("Reduced VAT then", "5", scope=on("Books"))]
-    draft = draft_of(*ITEMS, taxes=[VAT, REDUCED], earlier_taxes={SEPTEMBER.plus(-1): before})
-    draft.charge(item("club", "-20", "subscription", **BOOKS), before)
-    add_taxes(draft)
-    assert told(draft) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500), ("Reduced VAT then", -2000, -100)]
+    invoice = invoice_of(*ITEMS, taxes=[VAT, REDUCED], earlier_taxes={SEPTEMBER.plus(-1): before})
+    invoice.charge(item("club", "-20", "subscription", **BOOKS), before)
+    add_taxes(invoice)
+    assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500), ("Reduced VAT then", -2000, -100)]
 
 
 def corrected(amount: str, *parts: tuple[TaxRate, str], credits: str = "0") -> InvoiceInProgress:
-    draft = draft_of(taxes=[VAT], credits=[credit(credits)] if credits != "0" else [])
-    draft.charge(item("late", amount, "adjustment"), [VAT, REDUCED])
-    draft.tax_parts[id_of("late")] = tuple(((tax_rate,), Decimal(part)) for tax_rate, part in parts)
-    draw_credits(draft)
-    add_taxes(draft)
-    return draft
+    invoice = invoice_of(taxes=[VAT], credits=[credit(credits)] if credits != "0" else [])
+    invoice.charge(item("late", amount, "adjustment"), [VAT, REDUCED])
+    invoice.tax_parts[id_of("late")] = tuple(((tax_rate,), Decimal(part)) for tax_rate, part in parts)
+    draw_credits(invoice)
+    add_taxes(invoice)
+    return invoice
 
 
 def test_a_correction_is_taxed_by_its_parts() -> None:
@@ -359,10 +359,10 @@ def test_a_correction_is_taxed_by_its_parts() -> None:
 
 def test_the_parts_of_a_correction_are_rounded_together_even_if_this_month_has_one_rate() -> None:
     """0.335 at each rate are 0.67: 0.34 and 0.33. The lines of the taxes list the correction."""
-    draft = corrected("0.67", (VAT, "0.335"), (REDUCED, "0.335"))
-    assert sorted(invoice_tax.taxable_cents for invoice_tax in draft.taxes) == [33, 34]
+    invoice = corrected("0.67", (VAT, "0.335"), (REDUCED, "0.335"))
+    assert sorted(invoice_tax.taxable_cents for invoice_tax in invoice.taxes) == [33, 34]
     late = {"item": str(id_of("late")), "product": "Machines", "description": "late", "amount": "0.335"}
-    assert [line.detail["taxed"] for line in draft.items if line.kind == "tax"] == [[late], [late]]
+    assert [line.detail["taxed"] for line in invoice.items if line.kind == "tax"] == [[late], [late]]
 
 
 def test_a_correction_may_have_parts_of_both_signs() -> None:
@@ -379,10 +379,10 @@ def test_what_a_credit_pays_of_a_correction_is_off_its_parts_above_zero() -> Non
 
 
 def test_an_adjustment_without_parts_is_taxed_at_the_rates_of_every_item() -> None:
-    draft = draft_of(taxes=[])
-    draft.charge(item("late", "30", "adjustment"), [VAT, REDUCED])
-    add_taxes(draft)
-    assert told(draft) == [("VAT", 3000, 600)]
+    invoice = invoice_of(taxes=[])
+    invoice.charge(item("late", "30", "adjustment"), [VAT, REDUCED])
+    add_taxes(invoice)
+    assert told(invoice) == [("VAT", 3000, 600)]
 
 
 def test_an_adjustment_says_by_which_rates_it_is_taxed() -> None:
@@ -402,14 +402,14 @@ def test_what_a_credit_pays_of_a_correction_is_off_all_its_parts_above_zero_in_p
 
 
 def test_a_fee_given_back_that_two_rates_of_its_month_could_tax_is_named_with_the_month() -> None:
-    draft = draft_of(taxes=[VAT, REDUCED])
-    draft.charge(item("club", "-20", "subscription", **BOOKS), [REDUCED, rate("Other", "5", scope=on("Books"))])
+    invoice = invoice_of(taxes=[VAT, REDUCED])
+    invoice.charge(item("club", "-20", "subscription", **BOOKS), [REDUCED, rate("Other", "5", scope=on("Books"))])
     with pytest.raises(BillingError, match="subscription 'club' of acme in 2026-09"):
-        add_taxes(draft)
-    draft = draft_of(taxes=[])
-    draft.charge(item("late", "-20", "adjustment"), [VAT, rate("Other", "5")])
+        add_taxes(invoice)
+    invoice = invoice_of(taxes=[])
+    invoice.charge(item("late", "-20", "adjustment"), [VAT, rate("Other", "5")])
     with pytest.raises(BillingError, match="apply to acme in 2026-09: VAT 20 %, Other 5 %"):
-        add_taxes(draft)
+        add_taxes(invoice)
 
 
 # --- Rounding -------------------------------------------------------------------------------------------------------
@@ -434,8 +434,8 @@ def test_bases_below_zero_are_rounded_like_those_above_it_whichever_item_comes_f
 
 def test_two_halves_of_a_cent_are_one_cent_and_not_two() -> None:
     """0.335 and 0.335 are 0.67: one base is 0.34, the other 0.33."""
-    draft = taxed(item("web", "0.335"), item("book", "0.335", **BOOKS), by=[VAT, REDUCED])
-    assert sorted(invoice_tax.taxable_cents for invoice_tax in draft.taxes) == [33, 34]
+    invoice = taxed(item("web", "0.335"), item("book", "0.335", **BOOKS), by=[VAT, REDUCED])
+    assert sorted(invoice_tax.taxable_cents for invoice_tax in invoice.taxes) == [33, 34]
 
 
 def test_yen_have_no_cents_and_dinars_have_a_thousand() -> None:
@@ -477,31 +477,31 @@ def test_an_amount_is_shared_out_by_weight_to_the_last_digit(
 def test_prices_with_their_tax_and_prices_without_may_be_on_one_invoice() -> None:
     """119.00 hold 19.00 of 19 %; on 50.00 come 5.00."""
     gross = rate("USt", "19", is_inclusive=True)
-    draft = taxed(item("web", "119"), item("book", "50", **BOOKS), by=[gross, REDUCED])
-    assert sorted(told(draft)) == [("Reduced VAT", 5000, 500), ("USt", 10000, 1900)]
-    assert amounts(draft, "tax") == [Decimal(5)]
-    assert draft.left_in_all() == 174
+    invoice = taxed(item("web", "119"), item("book", "50", **BOOKS), by=[gross, REDUCED])
+    assert sorted(told(invoice)) == [("Reduced VAT", 5000, 500), ("USt", 10000, 1900)]
+    assert amounts(invoice, "tax") == [Decimal(5)]
+    assert invoice.left_in_all() == 174
 
 
 def test_two_rates_in_the_prices_hold_for_their_own_items() -> None:
     """119.00 hold 19.00; 107.00 hold 7.00."""
     rates = [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=on("Books"))]
-    draft = taxed(item("web", "119"), item("book", "107", **BOOKS), by=rates)
-    assert told(draft) == [("USt", 10000, 1900), ("USt 7", 10000, 700)]
+    invoice = taxed(item("web", "119"), item("book", "107", **BOOKS), by=rates)
+    assert told(invoice) == [("USt", 10000, 1900), ("USt 7", 10000, 700)]
 
 
 def test_a_coupon_over_prices_with_their_taxes_lowers_each() -> None:
     """22.60 off 226.00 is a tenth: 107.10 hold 17.10, 96.30 hold 6.30."""
     rates = [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=on("Books"))]
-    draft = taxed(item("web", "119"), item("book", "107", **BOOKS), by=rates, discounts=[amount_off("22.60")])
-    assert told(draft) == [("USt", 9000, 1710), ("USt 7", 9000, 630)]
+    invoice = taxed(item("web", "119"), item("book", "107", **BOOKS), by=rates, discounts=[amount_off("22.60")])
+    assert told(invoice) == [("USt", 9000, 1710), ("USt 7", 9000, 630)]
 
 
 def test_an_exempt_item_beside_prices_with_their_tax_holds_none() -> None:
     gross = rate("USt", "19", is_inclusive=True)
-    draft = taxed(item("web", "119"), item("cover", "50", product="Insurance"), by=[gross, EXEMPT])
-    assert sorted(told(draft)) == [("No VAT", 5000, 0), ("USt", 10000, 1900)]
-    assert draft.left_in_all() == 169
+    invoice = taxed(item("web", "119"), item("cover", "50", product="Insurance"), by=[gross, EXEMPT])
+    assert sorted(told(invoice)) == [("No VAT", 5000, 0), ("USt", 10000, 1900)]
+    assert invoice.left_in_all() == 169
 
 
 def test_one_item_has_its_taxes_in_its_price_or_not() -> None:

@@ -1,4 +1,4 @@
-"""Drafts to take a step with: items as the steps before left them, the terms, and what a step made of both.
+"""Invoices to take a step with: items as the steps before left them, the terms, and what a step made of both.
 
 Keeps out: what is expected of it. The month is September 2026.
 """
@@ -30,12 +30,12 @@ def item(name: str, amount: str | Decimal, kind: str = "usage", **changes: Any) 
     return InvoiceItem(**plain | changes)
 
 
-def draft_of(*items: InvoiceItem, currency: str = "USD", **terms: Any) -> InvoiceInProgress:
-    """A draft of acme's with these items charged; `terms` are discounts, commitments, credits, taxes."""
-    draft = InvoiceInProgress(InvoiceInputs("acme", currency, SEPTEMBER, members=(), **terms), id_of("invoice"))
+def invoice_of(*items: InvoiceItem, currency: str = "USD", **terms: Any) -> InvoiceInProgress:
+    """An invoice of acme's with these items charged; `terms` are discounts, commitments, credits, taxes."""
+    invoice = InvoiceInProgress(InvoiceInputs("acme", currency, SEPTEMBER, members=(), **terms), id_of("invoice"))
     for line in items:
-        draft.charge(line)
-    return draft
+        invoice.charge(line)
+    return invoice
 
 
 def percent_off(percent: str | Decimal, code: str = "PERCENT", **changes: Any) -> Discount:
@@ -63,18 +63,18 @@ def tax(name: str, percent: str | Decimal, *, is_inclusive: bool = False) -> Tax
     return TaxRate(id_of(name), name, Decimal(percent), is_inclusive)
 
 
-def amounts(draft: InvoiceInProgress, kind: str) -> list[Decimal]:
+def amounts(invoice: InvoiceInProgress, kind: str) -> list[Decimal]:
     """The amounts of the items of this kind, in the order in which they were made."""
-    return [line.amount for line in draft.items if line.kind == kind]
+    return [line.amount for line in invoice.items if line.kind == kind]
 
 
-def left(draft: InvoiceInProgress) -> dict[str, Decimal]:
+def left(invoice: InvoiceInProgress) -> dict[str, Decimal]:
     """What is left to pay of each item, by its description."""
-    return {line.description: draft.left[line.id] for line in draft.items if line.id in draft.left}
+    return {line.description: invoice.left[line.id] for line in invoice.items if line.id in invoice.left}
 
 
-def only(draft: InvoiceInProgress, kind: str) -> InvoiceItem:
-    (found,) = (line for line in draft.items if line.kind == kind)
+def only(invoice: InvoiceInProgress, kind: str) -> InvoiceItem:
+    (found,) = (line for line in invoice.items if line.kind == kind)
     return found
 
 

@@ -22,7 +22,7 @@ from fly_billing.pricing.rules.prices import PriceBook
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
 from tests.support.builders import OCTOBER, REQUESTS, SEPTEMBER, at, fee_charged, id_of, price
-from tests.unit.invoicing.steps.drafts import item
+from tests.unit.invoicing.steps.invoices_in_progress import item
 
 DAYS = (SEPTEMBER.start, SEPTEMBER.end)
 
@@ -190,8 +190,8 @@ def test_an_amount_that_nobody_can_mean_is_refused_by_the_item_and_the_total() -
 def test_a_fee_given_back_has_the_tax_rates_of_the_month_before_and_a_charge_those_of_its_own() -> None:
     """19 % in August, 20 % in September. A free fee is a charge."""
     old, new = (TaxRate(id_of(f"VAT {percent}"), "VAT", Decimal(percent)) for percent in ("19", "20"))
-    account = InvoiceInputs("acme", "USD", SEPTEMBER, [], taxes=[new], earlier_taxes={SEPTEMBER.plus(-1): [old]})
-    assert [account.rates_of_fee(item("fee", amount, "subscription")) for amount in ("0.50", "0", "-0.50")] == [
+    inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [], taxes=[new], earlier_taxes={SEPTEMBER.plus(-1): [old]})
+    assert [inputs.rates_of_fee(item("fee", amount, "subscription")) for amount in ("0.50", "0", "-0.50")] == [
         [new],
         [new],
         [old],
