@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -42,11 +42,17 @@ def exit_with(is_successful: bool) -> None:
     raise typer.Exit(0 if is_successful else 1)
 
 
-Month = Annotated[BillingMonth, typer.Argument(metavar="MONTH", help="YYYY-MM", parser=parse_month)]
-OptionalMonth = Annotated[BillingMonth | None, typer.Argument(metavar="MONTH", help="YYYY-MM", parser=parse_month)]
-BegunMonth = Annotated[BillingMonth, typer.Argument(metavar="MONTH", help="YYYY-MM", parser=parse_begun_month)]
+# Typer's help shows the name of an argument's type. The parser returns a BillingMonth, whatever this type is.
+if TYPE_CHECKING:
+    MonthArgument = BillingMonth
+else:
+    MonthArgument = type("YYYY-MM", (BillingMonth,), {})
+
+Month = Annotated[MonthArgument, typer.Argument(metavar="MONTH", help="The month", parser=parse_month)]
+OptionalMonth = Annotated[MonthArgument | None, typer.Argument(metavar="MONTH", help="The month", parser=parse_month)]
+BegunMonth = Annotated[MonthArgument, typer.Argument(metavar="MONTH", help="The month", parser=parse_begun_month)]
 OptionalBegunMonth = Annotated[
-    BillingMonth | None, typer.Argument(metavar="MONTH", help="YYYY-MM", parser=parse_begun_month)
+    MonthArgument | None, typer.Argument(metavar="MONTH", help="The month", parser=parse_begun_month)
 ]
 Organization = Annotated[str, typer.Argument(metavar="ORG", help="An organization's id")]
 OptionalOrganization = Annotated[str | None, typer.Argument(metavar="ORG", help="Only this organization")]

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import BegunMonth, console, exit_with, parse_month
-from fly_billing.periods import BillingMonth
+from fly_billing.cli.parameters import BegunMonth, MonthArgument, console, exit_with, parse_month
 
 PANEL = "Billing"
 
@@ -24,8 +23,8 @@ def bill(month: BegunMonth) -> None:
 
 @app.command(rich_help_panel=PANEL)
 def backfill(
-    first: Annotated[BillingMonth, typer.Argument(metavar="FROM", help="YYYY-MM", parser=parse_month)],
-    last: Annotated[BillingMonth, typer.Argument(metavar="TO", help="YYYY-MM, included", parser=parse_month)],
+    first: Annotated[MonthArgument, typer.Argument(metavar="FROM", help="The first month", parser=parse_month)],
+    last: Annotated[MonthArgument, typer.Argument(metavar="TO", help="The last month, included", parser=parse_month)],
     again: Annotated[bool, typer.Option("--again", help="Start over, including months that are done")] = False,
 ) -> None:
     """Bill a range of months again for all organizations, one run each.

@@ -35,7 +35,9 @@ def dev(port: Annotated[int, typer.Option(help="Port of the UI")] = 3000) -> Non
 
 @app.command(rich_help_panel=PANEL)
 def seed(
-    today: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day with usage")] = None,
+    today: Annotated[
+        datetime | None, typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="Last day with usage")
+    ] = None,
     months: Annotated[int, typer.Option(min=1, help="Closed months of usage")] = 3,
     organizations: Annotated[int, typer.Option(min=1, help="Organizations besides Fly")] = 40,
     number: Annotated[int, typer.Option("--seed", help="Random seed")] = 1,

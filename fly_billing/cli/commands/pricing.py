@@ -41,7 +41,10 @@ def load_prices(
 @app.command(rich_help_panel=PANEL)
 def prices(
     organization: OptionalOrganization = None,
-    at: Annotated[datetime | None, typer.Option(help="Only prices in force at this time (UTC)")] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(metavar="TIME", help="Only prices in force at this time, in UTC: 2026-10-01 or 2026-10-01T12:00"),
+    ] = None,
     as_json: ExactJson = False,
 ) -> None:
     """List negotiated prices of organizations and groups, with their dates and list prices."""
