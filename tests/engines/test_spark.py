@@ -152,7 +152,7 @@ def totals(seed: int) -> list[Total]:
 
 def totals_of_shared_events(chance: random.Random, organization: str, shared_as: str) -> list[Total]:
     """Make two to four meters that read the same events: each measures most of them, in a quantity of its own."""
-    told = {
+    events_by_id = {
         (usage_event.source, usage_event.id): usage_event
         for usage_event in map(measurement, [chance] * chance.randint(1, 12))
     }
@@ -161,7 +161,7 @@ def totals_of_shared_events(chance: random.Random, organization: str, shared_as:
         how = aggregation(name, chance)
         cuts = sorted({moment(chance) for _ in range(chance.randint(0, 2))} - {FEBRUARY.start})
         here: dict[str, list[Measurement]] = {dimensions: [] for dimensions in DIMENSIONS}
-        for usage_event in told.values():
+        for usage_event in events_by_id.values():
             if chance.random() < 0.8:
                 here[chance.choice(DIMENSIONS)].append(replace(usage_event, quantity=number(chance)))
         for dimensions, events in here.items():

@@ -162,12 +162,12 @@ def _audit(platform: Platform, folder: Path, expected: dict[str, int], outcome: 
         problems.append(f"{on_disk} files on disk, {len(ledger)} in the ledger")
     for path, row in ledger.items():
         counted = (in_table.get((path, False), 0), in_table.get((path, True), 0), rejected[path])
-        told = (row["accepted"], row["duplicate"], row["rejected"])
+        in_ledger = (row["accepted"], row["duplicate"], row["rejected"])
         rows = expected[path] if path in expected else int(row["landed"])
         lost = abs(rows - sum(counted))
         outcome.unaccounted += lost
-        if lost or counted != told:
-            problems.append(f"{path}: {rows} rows written; ledger {told}; table and rejections {counted}")
+        if lost or counted != in_ledger:
+            problems.append(f"{path}: {rows} rows written; ledger {in_ledger}; table and rejections {counted}")
     control = ledger.get("control.jsonl")
     if control is None or control["accepted"] != CONTROL_ROWS:
         problems.append(f"the control file was not accepted whole: {control}")

@@ -48,8 +48,8 @@ def test_rejected_usage_warns_until_it_is_fixed_or_waived(deployment: Deployment
     check = resolved(deployment.land(DAY, DAY))
     assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
     assert "$2.02" in str(check.metadata["first_of_them"].value).replace("\\", "")
-    told = look(deployment, alert_on_rejected_usage, None)
-    assert told == '[["usage.jsonl", "bad_time"]]'
+    cursor = look(deployment, alert_on_rejected_usage, None)
+    assert cursor == '[["usage.jsonl", "bad_time"]]'
 
     check = resolved(deployment.land(NEXT_DAY, NEXT_DAY))  # another day is fine, this one is not
     assert not check.passed
@@ -58,7 +58,7 @@ def test_rejected_usage_warns_until_it_is_fixed_or_waived(deployment: Deployment
     now = datetime(2026, 10, 11, tzinfo=UTC)
     waive(deployment.database, "ann", "a test", now, source="usage.jsonl", reason="bad_time")
     assert resolved(deployment.land(NEXT_DAY, NEXT_DAY)).passed
-    assert look(deployment, alert_on_rejected_usage, told) == "[]"
+    assert look(deployment, alert_on_rejected_usage, cursor) == "[]"
 
     deployment.write_usage(NEXT_DAY, [naive("e2")])
     assert not resolved(deployment.land(NEXT_DAY, NEXT_DAY)).passed  # the waiver does not cover it

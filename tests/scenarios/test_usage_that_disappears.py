@@ -1,4 +1,4 @@
-"""The whole way through Dagster: usage of a final month disappears, nobody gets money, people are told once."""
+"""The whole way through Dagster: usage of a final month disappears, nobody gets money, people are cursor once."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def test_a_final_months_usage_disappears_and_comes_back(deployment: Deployment) 
     assert others == []
     assert adjustments(deployment) is None
 
-    told = look(deployment, alert_on_held_corrections, None)
-    assert look(deployment, alert_on_held_corrections, told) == told
+    cursor = look(deployment, alert_on_held_corrections, None)
+    assert look(deployment, alert_on_held_corrections, cursor) == cursor
     deployment.bill(OCTOBER)
-    assert look(deployment, alert_on_held_corrections, told) == told
-    assert int(told or 0) == 10
+    assert look(deployment, alert_on_held_corrections, cursor) == cursor
+    assert int(cursor or 0) == 10
     assert '"alerted": []' in str(look(deployment, alert_on_failed_check, checked))  # one alert, not two
 
     deployment.bill(NOVEMBER)

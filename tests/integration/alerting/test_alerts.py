@@ -70,9 +70,9 @@ class OnCall:
 
     def hears(self, tell: Callable[[BillingDatabase, Sequence[Channel], Log], int]) -> int:
         """Queue the alerts and post them; return the number of new alerts."""
-        told = tell(self.database, self.channels, self.log.append)
+        count = tell(self.database, self.channels, self.log.append)
         post_waiting(self.database, self.channels)
-        return told
+        return count
 
     def posts_again(self, seconds_later: int = 0) -> PostingReport:
         """Post the waiting alerts, this number of seconds later."""
@@ -323,8 +323,8 @@ def test_two_simultaneous_sensors_alert_once(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
     with ThreadPoolExecutor(4) as pool:
-        told = [pool.submit(on_call.hears, queue_sync_failure_alerts) for _ in range(4)]
-    assert sorted(future.result() for future in told) == [0, 0, 0, 1]
+        alerting = [pool.submit(on_call.hears, queue_sync_failure_alerts) for _ in range(4)]
+    assert sorted(future.result() for future in alerting) == [0, 0, 0, 1]
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 

@@ -112,11 +112,11 @@ def output_of(arguments: list[str]) -> str:
     done = CliRunner().invoke(app, arguments)
     if done.exception is None or isinstance(done.exception, SystemExit):
         return done.output
-    told = subprocess.run(
+    process = subprocess.run(
         [COMMAND, *arguments], capture_output=True, text=True, timeout=600, check=False, encoding="utf-8"
     )
-    assert "Traceback" not in told.stderr, told.stderr
-    return told.stdout + told.stderr
+    assert "Traceback" not in process.stderr, process.stderr
+    return process.stdout + process.stderr
 
 
 def test_no_command_prints_or_writes_control_characters_or_active_content(hostile: Platform, tmp_path: Path) -> None:

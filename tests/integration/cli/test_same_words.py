@@ -34,9 +34,9 @@ def trouble(deployment: Deployment) -> str | None:
     return read_statement(deployment.database, "acme", utc_now()).invoices[0].trouble
 
 
-def what_to_do(told: list[str]) -> str:
+def what_to_do(alerts: list[str]) -> str:
     """Return the instruction of the only alert."""
-    (text,) = told
+    (text,) = alerts
     return text.partition("What to do: ")[2]
 
 
@@ -51,15 +51,15 @@ def test_a_failed_sync_has_the_same_message_everywhere(
     sandbox.control.add_fault("error", "invoices.finalize", status=400, **said)
 
     (shown,) = failures_shown(deployment.sync(JUNE, fails=True))
-    told: list[str] = []
-    queue_sync_failure_alerts(deployment.database, [], told.append)
+    alerts: list[str] = []
+    queue_sync_failure_alerts(deployment.database, [], alerts.append)
 
     (call,) = query(
         deployment.database, "select stripe_request_id as id from stripe_attempts where outcome = 'not_applied'"
     )
     link = f"https://dashboard.stripe.com/test/logs/{call['id']}"
-    assert what_to_do(told) == shown["what to do"] == entry(deployment.database, "acme")["failure_operator_text"]
-    assert what_to_do(told) == (
+    assert what_to_do(alerts) == shown["what to do"] == entry(deployment.database, "acme")["failure_operator_text"]
+    assert what_to_do(alerts) == (
         "Stripe can't tax this customer: correct their address or tax ID in Stripe's dashboard (ask the customer"
         " if you don't know it), then launch the partition again. Stripe said: The location isn't recognized."
         f" (request {call['id']}, {link})"
@@ -77,11 +77,11 @@ def test_an_invoice_that_can_not_be_computed_has_the_same_message_everywhere(
     assert len(close_month(deployment.database, tmp_path, JULY).failures) == 1  # its usage is landed and rolled up
 
     (shown,) = failures_shown(deployment.run("bill_month", deployment.tags(JULY), fails=True))
-    told: list[str] = []
-    queue_invoice_failure_alerts(deployment.database, [], told.append)
+    alerts: list[str] = []
+    queue_invoice_failure_alerts(deployment.database, [], alerts.append)
 
-    assert what_to_do(told) == shown["what to do"]
-    assert what_to_do(told).endswith("is in EUR, but the organization is billed in USD: give it a price in USD")
+    assert what_to_do(alerts) == shown["what to do"]
+    assert what_to_do(alerts).endswith("is in EUR, but the organization is billed in USD: give it a price in USD")
     assert trouble(deployment) == shown["message to the customer"]
     assert shown["message to the customer"] == (
         "We can't calculate this month's invoice yet and are looking into it. You won't be charged until it is correct."

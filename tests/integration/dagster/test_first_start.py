@@ -231,9 +231,9 @@ def test_after_a_kill_at_any_statement_the_next_start_has_all_tables_indexes_and
     names = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     found = subprocess.run(command, capture_output=True, text=True, env=names, check=False, encoding="utf-8")
     assert found.returncode == 0, found.stderr[-3000:]
-    told = json.loads(found.stdout)
-    assert told["killed"] > 50
-    assert (told["wrong"], told["ended"]) == ([], 0)
+    report = json.loads(found.stdout)
+    assert report["killed"] > 50
+    assert (report["wrong"], report["ended"]) == ([], 0)
 
 
 def test_tables_that_are_in_use_keep_their_rows_and_get_what_is_missing(

@@ -70,11 +70,11 @@ def test_a_cancelled_quarter_is_refunded_to_the_credit_and_money_that_paid_it_an
     (credit,) = subscribed.query("select sum(amount) as left from credit_entries")
     assert credit["left"] == 100
     with export_focus(subscribed.database, NOVEMBER, tmp_path / "november.csv").file.open(encoding="utf-8") as file:
-        told = [row for row in csv.DictReader(file) if row["ChargeCategory"] == "Purchase"]
-    assert {(row["ChargePeriodStart"], row["ChargePeriodEnd"]) for row in told} == {
+        purchases = [row for row in csv.DictReader(file) if row["ChargeCategory"] == "Purchase"]
+    assert {(row["ChargePeriodStart"], row["ChargePeriodEnd"]) for row in purchases} == {
         ("2026-10-01T00:00:00Z", "2026-11-10T00:00:00Z")
     }
-    assert [row["ChargeDescription"] for row in told] == [
+    assert [row["ChargeDescription"] for row in purchases] == [
         "quarter as used, 2026-10-01 to 2026-11-10",
         "quarter as used, 2026-10-01 to 2026-11-10: already charged",
     ]

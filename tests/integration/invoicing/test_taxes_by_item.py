@@ -126,8 +126,8 @@ def test_every_reader_shows_each_rate_with_its_base(three_rates: Platform, tmp_p
         StatementTax("VAT", "20", False, 8500, 1700),
     )
     items = three_rates.query("select id from invoice_items")
-    told = [read_explanation(three_rates.database, row["id"]).explanation for row in items]
-    assert [explanation.problems for explanation in told] == [()] * 7
+    explanations = [read_explanation(three_rates.database, row["id"]).explanation for row in items]
+    assert [explanation.problems for explanation in explanations] == [()] * 7
     file = tmp_path / "september.csv"
     export_focus(three_rates.database, SEPTEMBER, file, file_format="csv")
     with file.open(newline="", encoding="utf-8") as text:

@@ -112,8 +112,8 @@ def test_terms_of_a_final_invoice_can_still_be_ended(agreed: Platform, change: s
 def test_terms_do_not_end_before_the_last_month_billed_with_them(agreed: Platform, change: str, name: str) -> None:
     for month in (SEPTEMBER, OCTOBER):
         agreed.close(month)
-    told = f"{name} is on the final invoice number 2 of acme for 2026-10: it can not end before that month"
-    with refused(told):
+    refusal = f"{name} is on the final invoice number 2 of acme for 2026-10: it can not end before that month"
+    with refused(refusal):
         agreed.execute(f"update {change}")
     agreed.execute("update invoices set status = 'void' where month = '2026-10-01'")
     agreed.execute(f"update {change}")

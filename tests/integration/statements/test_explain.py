@@ -1,4 +1,4 @@
-"""An item is explained from its record: its sums, and the events in the version of the usage table that it billed."""
+"""An item is explained from its record: its calculation, and the events in the version of the usage table it billed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def shown(item: ExplainedItem, width: int = 100) -> str:
     return out.getvalue()
 
 
-# --- Which item ----------------------------------------------------------------------------------------------------
+# --- Finding an item --------------------------------------------------------------------------------------------------
 
 
 def test_an_item_is_found_by_the_first_digits_of_its_id_with_or_without_dashes(platform: Platform) -> None:
@@ -87,7 +87,7 @@ def test_an_item_is_found_by_the_first_digits_of_its_id_with_or_without_dashes(p
         assert find_item(platform.database, text) == item.id
 
 
-def test_an_item_of_a_month_is_found_by_its_place_on_the_invoice(platform: Platform) -> None:
+def test_an_item_of_a_month_is_found_by_its_position_on_the_invoice(platform: Platform) -> None:
     platform.add_one_off("acme", "goodwill", "-1.00", at("2026-09-10"))
     used(platform, event("e1", "3"))
     assert [
@@ -128,7 +128,7 @@ def test_a_text_that_names_no_item_is_refused_with_a_hint(platform: Platform, te
         find_item(platform.database, text)
 
 
-def test_a_month_without_items_and_a_place_without_an_item_are_named(platform: Platform) -> None:
+def test_a_month_without_items_and_a_position_without_an_item_are_named(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     with pytest.raises(NoSuchItem, match="'acme' has no items in 2026-10"):
         list_items(platform.database, "acme", OCTOBER)
@@ -136,7 +136,7 @@ def test_a_month_without_items_and_a_place_without_an_item_are_named(platform: P
         find_item_at(platform.database, "acme", SEPTEMBER, 7)
 
 
-# --- The sums ------------------------------------------------------------------------------------------------------
+# --- Calculations ----------------------------------------------------------------------------------------------------
 
 
 def test_every_item_of_an_invoice_is_recalculated_from_its_record(platform: Platform) -> None:
@@ -194,7 +194,7 @@ def test_a_manual_change_of_an_amount_is_reported(platform: Platform) -> None:
     assert "RECALCULATED AMOUNT DIFFERS FROM THE BILLED AMOUNT" in shown(item)
 
 
-def test_the_item_of_an_organization_that_somebody_else_pays_for_is_found_under_both(platform: Platform) -> None:
+def test_a_linked_organizations_item_is_found_under_it_and_its_payer(platform: Platform) -> None:
     platform.add_organization("globex")
     platform.execute(
         "insert into organization_links (organization_id, payer_id, first_month)"
@@ -211,7 +211,7 @@ def test_the_item_of_an_organization_that_somebody_else_pays_for_is_found_under_
         assert [found.id for found in billed.events()] == ["e2"]
 
 
-# --- The usage behind it -------------------------------------------------------------------------------------------
+# --- Usage behind an item --------------------------------------------------------------------------------------------
 
 
 def test_the_events_behind_an_item_are_listed_with_file_line_and_running_sum(platform: Platform) -> None:
@@ -234,7 +234,7 @@ def test_the_events_behind_an_item_are_listed_with_file_line_and_running_sum(pla
     ]
 
 
-def test_only_the_events_of_its_dimensions_and_its_time_are_behind_an_item(platform: Platform) -> None:
+def test_an_item_lists_only_the_events_of_its_dimensions_and_time(platform: Platform) -> None:
     """The price changes on the 16th at midnight: the event at that moment is the later version's."""
     since = at("2026-09-16")
     platform.load(
@@ -258,7 +258,7 @@ def test_only_the_events_of_its_dimensions_and_its_time_are_behind_an_item(platf
     assert found == {"egress as used": ["e1"], "egress since then": ["e2"], "requests as used": ["e3"]}
 
 
-def test_a_final_item_is_explained_by_the_events_of_then_whatever_landed_since(platform: Platform) -> None:
+def test_a_final_item_is_explained_by_the_events_that_it_billed_without_later_ones(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.close()
     before = usage_of(first_item(platform))
@@ -271,7 +271,7 @@ def test_a_final_item_is_explained_by_the_events_of_then_whatever_landed_since(p
         assert [billed_event.id for billed_event in billed.events()] == ["e1"]
 
 
-def test_usage_that_can_no_longer_be_read_is_reported(platform: Platform) -> None:
+def test_unreadable_usage_behind_an_item_is_reported(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     usage = usage_of(first_item(platform))
     for file in platform.usage_table.path.rglob("*.parquet"):
@@ -303,11 +303,11 @@ def test_a_meter_that_counts_events_shows_the_result_of_its_aggregation(platform
     """Three requests of any size: 3 x 0.10."""
     platform.execute("update meters set aggregation = 'count' where key = 'requests'")
     used(platform, event("e1", "5"), event("e2", "0"), event("e3", "7.5"))
-    told = run(platform, "acme", "2026-09", "1", "--events")
-    assert told.returncode == 0, told.stdout
-    assert "3 x 0.1 = 0.3" in told.stdout
-    assert "         so far" not in told.stdout  # no column of sums
-    assert "The meter's aggregation, count, of 3 events is 3 requests, the billed quantity." in told.stdout
+    printed_run = run(platform, "acme", "2026-09", "1", "--events")
+    assert printed_run.returncode == 0, printed_run.stdout
+    assert "3 x 0.1 = 0.3" in printed_run.stdout
+    assert "         so far" not in printed_run.stdout  # no column of sums
+    assert "The meter's aggregation, count, of 3 events is 3 requests, the billed quantity." in printed_run.stdout
 
 
 def test_rounded_events_show_the_measured_and_the_counted_quantity(platform: Platform) -> None:
@@ -341,7 +341,7 @@ def test_a_step_can_not_be_changed_once_the_meter_has_usage(platform: Platform) 
         platform.execute("update meters set event_step = 6, event_round = 'up' where key = 'requests'")
 
 
-# --- How events make up a quantity ---------------------------------------------------------------------------------
+# --- From events to a quantity -------------------------------------------------------------------------------------
 
 GB_HOURS = Aggregation("time_weighted", series="volume", time_unit=3600)
 HOW = (
@@ -353,13 +353,13 @@ HOW = (
 
 
 def metered(platform: Platform, *changed: Price) -> None:
-    """Bill a meter of each aggregation at 0.10 a unit, until other versions of their prices hold."""
+    """Bill a meter of each aggregation at 0.10 a unit, until later versions of their prices apply."""
     prices = [price(meter.key, "0.10", meter.key, unit=meter.unit) for meter in HOW]
     with platform.database.transaction() as connection:
         load_price_book(connection, PriceBookFiles("fly", HOW, [*prices, *changed]))
 
 
-def told(name: str, quantity: str, meter: str, time: str, **dimensions: str) -> dict[str, Any]:
+def event_at(name: str, quantity: str, meter: str, time: str, **dimensions: str) -> dict[str, Any]:
     return event(name, quantity, type=meter, time=f"{time}Z", **dimensions)
 
 
@@ -373,7 +373,7 @@ def close_with(platform: Platform, *usage: dict[str, Any]) -> None:
 
 
 def explained_quantities(platform: Platform) -> list[tuple[Decimal, list[tuple[str, str, Decimal]]]]:
-    """Return the sums behind all items of acme's September: total, and label, working and amount of each line.
+    """Return the calculations of all items of acme's September: total, and label, working and amount of each line.
 
     In the order of their dimensions and times.
     """
@@ -390,15 +390,15 @@ def explained_quantities(platform: Platform) -> list[tuple[Decimal, list[tuple[s
     ]
 
 
-def test_a_peak_names_the_event_that_was_highest_of_its_own_dimensions(platform: Platform) -> None:
+def test_a_peak_names_the_highest_event_of_its_dimensions(platform: Platform) -> None:
     """Of 4, 7 and 7 in ams the first 7; the 9 is another region's, which has its own price."""
     metered(platform, price("peak-fra", "0.10", "peak", unit="connection", match={"region": ("fra",)}))
     close_with(
         platform,
-        told("p1", "4", "peak", "2026-09-03T00:00:00", region="ams"),
-        told("p2", "7", "peak", "2026-09-10T12:30:00", region="ams"),
-        told("p3", "7", "peak", "2026-09-11T00:00:00", region="ams"),
-        told("p4", "9", "peak", "2026-09-12T00:00:00", region="fra"),
+        event_at("p1", "4", "peak", "2026-09-03T00:00:00", region="ams"),
+        event_at("p2", "7", "peak", "2026-09-10T12:30:00", region="ams"),
+        event_at("p3", "7", "peak", "2026-09-11T00:00:00", region="ams"),
+        event_at("p4", "9", "peak", "2026-09-12T00:00:00", region="fra"),
     )
     assert explained_quantities(platform) == [
         (Decimal(7), [("the month's peak so far: proxy p2 on 2026-09-10 12:30:00", "", Decimal(7))]),
@@ -411,8 +411,8 @@ def test_after_a_price_change_on_the_15th_only_the_increase_of_a_peak_is_billed(
     metered(platform, price("peak", "0.20", "peak", unit="connection", effective_from=at("2026-09-15")))
     close_with(
         platform,
-        told("p1", "4", "peak", "2026-09-14T23:59:59", region="ams"),
-        told("p2", "7", "peak", "2026-09-15T00:00:00", region="ams"),
+        event_at("p1", "4", "peak", "2026-09-14T23:59:59", region="ams"),
+        event_at("p2", "7", "peak", "2026-09-15T00:00:00", region="ams"),
     )
     first, second = "proxy p1 on 2026-09-14 23:59:59", "proxy p2 on 2026-09-15"
     assert explained_quantities(platform) == [
@@ -433,11 +433,11 @@ def test_each_user_is_counted_at_the_first_event_and_repeats_are_listed(platform
     metered(platform, price("users", "0.20", "users", unit="user", effective_from=at("2026-09-15")))
     close_with(
         platform,
-        told("u1", "1", "users", "2026-09-03T00:00:00", user="ada"),
-        told("u2", "1", "users", "2026-09-15T00:00:00", user="ada"),
-        told("u3", "1", "users", "2026-09-16T00:00:00", user="bob"),
-        told("u4", "1", "users", "2026-09-17T00:00:00", user="bob"),
-        told("u5", "1", "users", "2026-09-18T00:00:00", user="ada"),
+        event_at("u1", "1", "users", "2026-09-03T00:00:00", user="ada"),
+        event_at("u2", "1", "users", "2026-09-15T00:00:00", user="ada"),
+        event_at("u3", "1", "users", "2026-09-16T00:00:00", user="bob"),
+        event_at("u4", "1", "users", "2026-09-17T00:00:00", user="bob"),
+        event_at("u5", "1", "users", "2026-09-18T00:00:00", user="ada"),
     )
     assert explained_quantities(platform) == [
         (Decimal(1), [("ada: first in proxy u1 on 2026-09-03", "", Decimal(1))]),
@@ -451,14 +451,14 @@ def test_each_user_is_counted_at_the_first_event_and_repeats_are_listed(platform
     ]
 
 
-def test_the_latest_quantity_is_that_of_the_last_event_and_an_earlier_price_bills_nothing(platform: Platform) -> None:
+def test_the_latest_quantity_is_that_of_the_last_event_and_is_billed_at_the_last_price_only(platform: Platform) -> None:
     """Of s10 and s2 at one time s2 is the last: ids are texts."""
     metered(platform, price("seats", "0.20", "seats", unit="seat", effective_from=at("2026-09-15")))
     close_with(
         platform,
-        told("s1", "9", "seats", "2026-09-03T00:00:00"),
-        told("s2", "3", "seats", "2026-09-20T00:00:00"),
-        told("s10", "8", "seats", "2026-09-20T00:00:00"),
+        event_at("s1", "9", "seats", "2026-09-03T00:00:00"),
+        event_at("s2", "3", "seats", "2026-09-20T00:00:00"),
+        event_at("s10", "8", "seats", "2026-09-20T00:00:00"),
     )
     assert explained_quantities(platform) == [
         (Decimal(0), [("the month's last event is later: proxy s2 on 2026-09-20", "", Decimal(0))]),
@@ -471,11 +471,11 @@ def test_a_level_over_time_is_a_table_of_levels_and_seconds(platform: Platform) 
     metered(platform)
     close_with(
         platform,
-        told("h1", "10", "volume", "2026-09-10T04:00:00", region="ams", volume="vol-1"),
-        told("h2", "4", "volume", "2026-09-11T10:00:00", region="ams", volume="vol-1"),
-        told("h3", "0", "volume", "2026-09-11T12:00:00", region="ams", volume="vol-1"),
-        told("h4", "1", "volume", "2026-09-12T00:00:00", region="ams", volume="vol-2"),
-        told("h5", "0", "volume", "2026-09-12T00:00:01", region="ams", volume="vol-2"),
+        event_at("h1", "10", "volume", "2026-09-10T04:00:00", region="ams", volume="vol-1"),
+        event_at("h2", "4", "volume", "2026-09-11T10:00:00", region="ams", volume="vol-1"),
+        event_at("h3", "0", "volume", "2026-09-11T12:00:00", region="ams", volume="vol-1"),
+        event_at("h4", "1", "volume", "2026-09-12T00:00:00", region="ams", volume="vol-2"),
+        event_at("h5", "0", "volume", "2026-09-12T00:00:01", region="ams", volume="vol-2"),
     )
     assert explained_quantities(platform) == [
         (
@@ -507,7 +507,7 @@ def test_a_level_over_time_is_a_table_of_levels_and_seconds(platform: Platform) 
 
 
 def shown_sums(text: str) -> str:
-    """Take the frame off a printed explanation, and what a title says of its rollup; the events follow the frame."""
+    """Return a printed explanation without its frame and the rollups in its titles; the events follow the frame."""
     framed, _, _ = text.partition("\n╰")
     lines = [line[2:-2] for line in framed.splitlines()[1:]]
     start = next(number for number, line in enumerate(lines) if line.startswith("Level over time"))
@@ -517,10 +517,10 @@ def shown_sums(text: str) -> str:
 def test_a_volume_without_an_event_in_the_month_names_the_event_that_made_it(platform: Platform) -> None:
     """10 GB since August, for 14 days at 0.10 and, from the 15th on, 16 days at 0.20: 3,360 and 3,840 GB-hours."""
     metered(platform, price("volume", "0.20", "volume", unit="GB-hour", effective_from=at("2026-09-15")))
-    early = told("h0", "99", "volume", "2026-07-01T00:00:00", region="ams", volume="vol-1")
-    other = told("h2", "5", "volume", "2026-08-01T00:00:00", region="fra", volume="vol-1")
-    gone = told("h3", "0", "volume", "2026-08-02T00:00:00", region="fra", volume="vol-1")
-    made = told("h1", "10", "volume", "2026-08-31T22:00:00", region="ams", volume="vol-1")
+    early = event_at("h0", "99", "volume", "2026-07-01T00:00:00", region="ams", volume="vol-1")
+    other = event_at("h2", "5", "volume", "2026-08-01T00:00:00", region="fra", volume="vol-1")
+    gone = event_at("h3", "0", "volume", "2026-08-02T00:00:00", region="fra", volume="vol-1")
+    made = event_at("h1", "10", "volume", "2026-08-31T22:00:00", region="ams", volume="vol-1")
     close_with(platform, early, other, gone, made)
     origin = "reported by proxy h1 on 2026-08-31 22:00:00 (2026-08-31/usage.jsonl:1)"
     assert explained_quantities(platform) == [
@@ -562,10 +562,10 @@ def test_a_volume_without_an_event_in_the_month_names_the_event_that_made_it(pla
 def test_a_level_on_a_final_invoice_is_explained_by_the_events_that_it_billed(platform: Platform) -> None:
     """Afterwards it turns out that the volume was gone in August: September's final invoice had 10 GB x 720 hours."""
     metered(platform)
-    close_with(platform, told("h1", "10", "volume", "2026-08-30T00:00:00", region="ams", volume="vol-1"))
+    close_with(platform, event_at("h1", "10", "volume", "2026-08-30T00:00:00", region="ams", volume="vol-1"))
     before = explained_quantities(platform)
     assert [total for total, _ in before] == [Decimal(7_200)]
-    late = told("h2", "0", "volume", "2026-08-31T00:00:00", region="ams", volume="vol-1")
+    late = event_at("h2", "0", "volume", "2026-08-31T00:00:00", region="ams", volume="vol-1")
     write_jsonl(platform.landing_dir, [late], date(2026, 8, 31))
     platform.land(date(2026, 8, 31), now=at("2026-10-06"))
     platform.roll_up(now=at("2026-10-06"))
@@ -586,7 +586,7 @@ REGIONAL = tuple(
     Meter(name, name, "unit", Aggregation(name, unique_of="user" if name == "unique" else None), ("region",))
     for name in ("max", "unique", "latest")
 )
-# On the 5th, 10th, 20th and 25th: who, where, and how many.
+# On the 5th, 10th, 20th and 25th: user, region and quantity.
 SEEN = (("05", "ada", "ams", "4"), ("10", "ada", "fra", "7"), ("20", "bob", "ams", "9"), ("25", "bob", "fra", "5"))
 ALL = {"max": "9", "unique": "2", "latest": "5"}
 
@@ -602,13 +602,13 @@ ALL = {"max": "9", "unique": "2", "latest": "5"}
         ([("ams", ("ams",), None), ("fra", ("fra",), None)], {"max": "16", "unique": "4", "latest": "14"}),
         # A new version of the price for all from the 15th on.
         ([("all", None, None), ("all", None, "15")], {"max": "9", "unique": "2", "latest": "5"}),
-        # From the 15th on fra has a price of its own: who was counted is not counted again.
+        # From the 15th on fra has a separate price: users counted before are not counted again.
         ([("all", None, None), ("fra", ("fra",), "15")], {"max": "9", "unique": "2", "latest": "5"}),
         # A price that begins with one region and goes on with both.
         ([("ams", ("ams",), None), ("else", None, None)], {"max": "16", "unique": "4", "latest": "14"}),
     ],
 )
-def test_everything_that_one_price_covers_is_counted_once_and_explained_as_a_sum(
+def test_usage_under_one_price_is_counted_once_and_explained_as_a_sum(
     platform: Platform,
     name: str,
     prices: list[tuple[str, tuple[str, ...] | None, str | None]],
@@ -699,7 +699,7 @@ def test_every_accepted_event_is_in_exactly_one_item(platform: Platform) -> None
     assert not_in_one_item(platform) == []
 
 
-def test_invoices_of_different_versions_of_the_usage_table_are_each_held_against_their_own(platform: Platform) -> None:
+def test_each_invoice_is_compared_with_its_own_version_of_the_usage_table(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.close()
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "4")])
@@ -749,7 +749,7 @@ def test_an_event_that_is_in_no_item_is_found(
     assert sorted(not_in_one_item(platform), key=str) == found
 
 
-def test_a_version_that_can_not_be_read_any_more_is_not_taken_for_checked(platform: Platform) -> None:
+def test_an_unreadable_version_of_the_usage_table_does_not_count_as_checked(platform: Platform) -> None:
     used(platform, event("e1", "3"), event("e2", "4"))
     for file in platform.usage_table.path.rglob("*.parquet"):
         file.unlink()
@@ -759,7 +759,7 @@ def test_a_version_that_can_not_be_read_any_more_is_not_taken_for_checked(platfo
 
 
 def test_an_event_that_two_items_bill_is_found(platform: Platform) -> None:
-    """No key of the database can see it: two rollups that overlap, each in an item of its own."""
+    """No key of the database prevents it: two overlapping rollups, each in its own item."""
     platform.add_organization("globex")
     used(platform, event("e1", "3"), event("e2", "1", type="egress_gb", region="iad"))
     platform.execute(
@@ -774,7 +774,7 @@ def test_an_event_that_two_items_bill_is_found(platform: Platform) -> None:
     assert not_in_one_item(platform) == [("acme", "requests", 1, "in 2 items")]
 
 
-def test_finance_sees_in_dagster_that_an_event_is_in_no_item(deployment: Deployment) -> None:
+def test_a_check_in_dagster_fails_if_an_event_is_in_no_item(deployment: Deployment) -> None:
     deployment.load_prices()
     deployment.add_organization("acme")
     deployment.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", at("2026-10-09"), "2592000")])
@@ -814,17 +814,17 @@ def run(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_command_leads_from_the_month_to_the_item_to_its_events(platform: Platform) -> None:
+def test_the_command_shows_a_months_items_then_an_item_then_its_events(platform: Platform) -> None:
     used(platform, event("e1", "3"), event("e2", "0.5", time="2026-09-15T13:00:00Z"))
     listed = run(platform, "acme", "2026-09")
     assert listed.returncode == 0, listed.stderr
     short_id = re.search(r"^1 +([0-9a-f]{8}) +usage +Requests: requests as used +\$0\.35$", listed.stdout, re.MULTILINE)
     assert short_id
-    told = run(platform, short_id[1], "--events")
-    assert told.returncode == 0, told.stderr
-    assert "3.5 x 0.1 = 0.35" in told.stdout
-    assert "2026-09-15 13:00:00                        0.5                   3.5  proxy e2" in told.stdout
-    assert "2 events add up to 3.5 requests, the billed quantity." in told.stdout
+    printed_run = run(platform, short_id[1], "--events")
+    assert printed_run.returncode == 0, printed_run.stderr
+    assert "3.5 x 0.1 = 0.35" in printed_run.stdout
+    assert "2026-09-15 13:00:00                        0.5                   3.5  proxy e2" in printed_run.stdout
+    assert "2 events add up to 3.5 requests, the billed quantity." in printed_run.stdout
 
 
 def test_the_command_prints_everything_as_json(platform: Platform) -> None:
@@ -844,16 +844,16 @@ def test_the_command_prints_everything_as_json(platform: Platform) -> None:
 def test_the_command_fails_if_a_recalculated_amount_differs_from_the_billed_one(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     platform.execute("update invoice_items set amount = 0.4")
-    told = run(platform, "acme", "2026-09", "1")
-    assert told.returncode == 1
-    assert "Amount: the lines add up to 0.3 USD, not to 0.4" in told.stdout
+    printed_run = run(platform, "acme", "2026-09", "1")
+    assert printed_run.returncode == 1
+    assert "Amount: the lines add up to 0.3 USD, not to 0.4" in printed_run.stdout
 
 
 def test_the_command_names_an_unknown_item_in_one_line(platform: Platform) -> None:
-    told = run(platform, "nobody")
-    assert told.returncode == 2
-    assert "'nobody' is not an item id" in " ".join(told.stderr.split())
-    assert "Traceback" not in told.stderr
+    printed_run = run(platform, "nobody")
+    assert printed_run.returncode == 2
+    assert "'nobody' is not an item id" in " ".join(printed_run.stderr.split())
+    assert "Traceback" not in printed_run.stderr
 
 
 # --- Adjustments ---------------------------------------------------------------------------------------------------
@@ -888,8 +888,8 @@ def test_an_adjustment_is_recalculated_from_the_records_of_both_calculations(pla
     assert explanation.problems == ()
 
 
-def test_an_adjustment_for_a_level_that_changed_in_an_earlier_month_says_so(platform: Platform) -> None:
-    """100 GB from 10 September on; on 20 November somebody reports that they were 200 from 11 September on."""
+def test_an_adjustment_names_a_level_that_changed_in_an_earlier_month_as_its_cause(platform: Platform) -> None:
+    """100 GB from 10 September on; on 20 November a late event reports 200 from 11 September on."""
     meters = (Meter("volumes", "Volumes", "GB-day", Aggregation("time_weighted", series="volume", time_unit=86400)),)
     with platform.database.transaction() as connection:
         load_price_book(connection, PriceBookFiles("fly", meters, (price("volume", "0.01", "volumes", unit="GB-day"),)))

@@ -62,7 +62,7 @@ def test_the_statement_of_an_open_month_shows_the_calculation_of_each_amount(pla
     ]
 
 
-def test_a_statement_lists_all_months_newest_first_with_the_items_of_the_one_asked_for(platform: Platform) -> None:
+def test_a_statement_lists_all_months_newest_first_with_the_items_of_the_requested_one(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     write_jsonl(platform.landing_dir, [event("e2", "5", time="2026-10-02T00:00:00Z")], date(2026, 10, 2))
     platform.close()
@@ -79,7 +79,7 @@ def test_a_statement_lists_all_months_newest_first_with_the_items_of_the_one_ask
     assert (september.as_of, september.due_on) == (CLOSED, date(2026, 10, 18))
 
 
-def test_the_customer_reads_that_an_invoice_can_not_be_calculated_yet(platform: Platform) -> None:
+def test_the_statement_says_that_an_invoice_can_not_be_calculated_yet(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     platform.add_subscription("acme", "unknown", at("2026-09-01"))
@@ -100,7 +100,7 @@ def test_a_month_that_was_never_calculated_is_on_the_statement_with_the_reason(p
     assert statement.headline() == "Acme owes nothing."
 
 
-def test_the_customer_reads_that_an_invoice_has_not_reached_stripe(platform: Platform) -> None:
+def test_the_statement_says_that_an_invoice_has_not_reached_stripe(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     (billed,) = platform.close().invoices
     platform.execute(
@@ -122,7 +122,7 @@ def test_a_final_invoice_that_was_never_synced_is_shown_as_delayed(platform: Pla
     assert (late.trouble or "").startswith("Your invoice is ready and its amount is final")
 
 
-def test_an_invoice_that_is_in_stripe_is_found_there(platform: Platform) -> None:
+def test_the_statement_links_to_an_invoice_in_stripe(platform: Platform) -> None:
     (billed,) = platform.close().invoices
     platform.execute(
         "insert into stripe_invoices"
@@ -153,7 +153,7 @@ def test_a_statement_as_json_is_exact(platform: Platform) -> None:
     assert data["upcoming_cents"] == {"USD": 12345678901239}
 
 
-def test_an_unknown_organization_names_those_that_look_alike(platform: Platform) -> None:
+def test_the_error_of_an_unknown_organization_lists_similar_names(platform: Platform) -> None:
     platform.add_organization("acme-labs")
     platform.add_organization("globex")
     with pytest.raises(NoSuchOrganization, match="no organization 'Acm'; did you mean acme, acme-labs"):
@@ -162,7 +162,7 @@ def test_an_unknown_organization_names_those_that_look_alike(platform: Platform)
         read_statement(platform.database, "zebra", NOW)
 
 
-def test_a_month_in_which_an_organization_has_nothing_is_named(platform: Platform) -> None:
+def test_a_month_without_an_invoice_is_named_in_the_error(platform: Platform) -> None:
     with pytest.raises(ValueError, match="acme has no invoice for 2026-09"):
         read_statement(platform.database, "acme", NOW, SEPTEMBER)
 
@@ -206,7 +206,7 @@ def test_a_statement_breaks_down_spend_by_product_app_region_and_day(platform: P
     assert days(invoice) == {2: 400, 3: 200, 15: 30}
 
 
-def test_fees_are_spread_over_their_days_and_one_off_items_are_on_their_own(platform: Platform) -> None:
+def test_fees_are_spread_over_their_days_and_one_off_items_are_on_their_day(platform: Platform) -> None:
     """$14.50 for the 16th to the 30th, 15 days: 96.67 cents each; $5.00 on the 10th."""
     platform.add_subscription("acme", "support", at("2026-09-16"))
     platform.add_one_off("acme", "setup", "5.00", at("2026-09-10T08:00:00"))
@@ -227,7 +227,7 @@ def test_usage_from_before_days_were_recorded_has_no_day(platform: Platform) -> 
     assert (days(invoice), invoice.spend.by_day.day_not_known_cents) == ({}, 30)
 
 
-def test_a_month_is_compared_with_the_one_before(platform: Platform) -> None:
+def test_a_month_is_compared_with_the_previous_one(platform: Platform) -> None:
     """September: 3 requests, $0.30; October: 5 requests, $0.50, and $5.00 once."""
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     write_jsonl(platform.landing_dir, [event("e2", "5", time="2026-10-02T00:00:00Z")], date(2026, 10, 2))
@@ -247,7 +247,7 @@ def test_a_month_is_compared_with_the_one_before(platform: Platform) -> None:
 
 
 def test_discounts_credits_and_taxes_are_shown_with_the_remaining_credits(platform: Platform) -> None:
-    """$30.00 - 10 % = $27.00 - $20.00 of credit = $7.00; 19 % of it is $1.33; $8.33. Nothing of the other is drawn."""
+    """$30.00 - 10 % = $27.00 - $20.00 of credit = $7.00; 19 % of it is $1.33; $8.33. The other credit is not drawn."""
     platform.execute("insert into coupons (code, description, percent) values ('TEN', '10 % off', 10)")
     platform.execute(
         "insert into discounts (id, organization_id, coupon_code, first_month, redeemed_at)"
@@ -289,7 +289,7 @@ def test_discounts_credits_and_taxes_are_shown_with_the_remaining_credits(platfo
     ]
 
 
-def test_an_adjustment_of_an_earlier_month_says_its_causes(platform: Platform) -> None:
+def test_an_adjustment_of_an_earlier_month_lists_its_causes(platform: Platform) -> None:
     (billed,) = platform.close().invoices
     platform.execute(
         "insert into adjustments"
@@ -312,7 +312,7 @@ def test_an_adjustment_of_an_earlier_month_says_its_causes(platform: Platform) -
     )
 
 
-# Who pays ----------------------------------------------------------------------------------------------------------
+# Payers ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def linked(platform: Platform) -> Platform:
     return platform
 
 
-def test_the_payers_statement_shows_all_lines_by_organization(linked: Platform) -> None:
+def test_the_payers_statement_groups_all_lines_by_organization(linked: Platform) -> None:
     """0.30 + 0.50 + 1.00 - 0.18."""
     invoice = shown(linked, "globex")
     assert invoice.total_cents == 162
@@ -347,7 +347,7 @@ def test_the_payers_statement_shows_all_lines_by_organization(linked: Platform) 
     assert invoice.payer is None
 
 
-def test_an_organization_that_another_one_pays_for_sees_its_own_lines_and_the_payer(linked: Platform) -> None:
+def test_a_linked_organizations_statement_shows_its_own_lines_and_the_payer(linked: Platform) -> None:
     statement = read_statement(linked.database, "acme", NOW)
     (invoice,) = statement.invoices
     assert statement.headline() == "Acme owes nothing."
@@ -358,7 +358,7 @@ def test_an_organization_that_another_one_pays_for_sees_its_own_lines_and_the_pa
     assert (invoice.payer and invoice.payer.id, invoice.taxes) == ("globex", ())
 
 
-def test_the_state_of_the_payers_invoice_in_stripe_is_not_shown_to_others(linked: Platform) -> None:
+def test_the_status_of_the_payers_invoice_in_stripe_is_not_shown_to_others(linked: Platform) -> None:
     (billed,) = linked.close().invoices
     linked.execute(
         "insert into stripe_invoices"
@@ -383,13 +383,13 @@ def test_months_before_a_link_belong_to_the_organization(linked: Platform) -> No
         ("2026-09", 30, False),
         ("2026-08", 200, True),
     ]
-    assert invoices[0].compared is None  # an own invoice is no part of another one's
+    assert invoices[0].compared is None  # its own invoice is not part of the payer's
 
 
-# The usage that is included ----------------------------------------------------------------------------------------
+# Included usage ----------------------------------------------------------------------------------------------------
 
 
-def test_a_statement_says_which_usage_it_includes_and_from_which_files(platform: Platform) -> None:
+def test_a_statement_lists_the_included_usage_with_its_files(platform: Platform) -> None:
     for number, day in enumerate(LANDING_DAYS[:19]):
         name = "machines" if number < 12 else f"proxy-{number}"
         write_jsonl(platform.landing_dir, [event(f"e{number}", "1", time=f"{day}T08:00:00Z")], day, name)
@@ -432,7 +432,7 @@ def test_usage_landed_after_the_invoice_was_calculated_is_not_included(platform:
 
 
 def statements_run(platform: Platform) -> int:
-    """Count the SQL statements that one customer's statement takes."""
+    """Count the SQL statements that one customer's statement needs."""
     asked: list[str] = []
 
     def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
@@ -446,7 +446,7 @@ def statements_run(platform: Platform) -> int:
     return len(asked)
 
 
-def test_a_long_invoice_takes_no_more_database_statements_than_a_short_one(platform: Platform) -> None:
+def test_a_long_invoice_needs_no_more_database_statements_than_a_short_one(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     few = statements_run(platform)

@@ -60,7 +60,7 @@ def test_each_month_of_ten_years_has_a_row_per_currency(platform: Platform) -> N
     assert len(found) == 240
 
 
-def test_an_organizations_months_are_its_own(platform: Platform) -> None:
+def test_the_totals_of_an_organization_leave_out_the_others(platform: Platform) -> None:
     found = totals(platform.database, "acme")
     assert len(found) == 120
     assert sum(row[3] for row in found) == 11_900
@@ -71,7 +71,7 @@ def test_an_organizations_months_are_its_own(platform: Platform) -> None:
 def test_totals_are_read_by_an_index(organization: str | None, platform: Platform) -> None:
     with platform.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text("vacuum analyze invoices"))
-        for way in ("seqscan", "bitmapscan"):  # which a table as small as this one would take
+        for way in ("seqscan", "bitmapscan"):  # which Postgres would choose for a table as small as this one
             connection.execute(text(f"set enable_{way} = off"))
         plan = connection.execute(
             text("explain " + sql("monthly_totals")), {"organization_id": organization, **TEN_YEARS}

@@ -20,7 +20,7 @@ def no_telemetry() -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    """The sandbox process all tests share, stopped by its pid."""
+    """The sandbox process that all tests share, stopped by its pid."""
     with spawn(tmp_path_factory.mktemp("sandbox") / "state.sqlite") as started:
         yield started
 
@@ -67,6 +67,6 @@ def draft(client: stripe.StripeClient) -> Callable[..., stripe.Invoice]:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[SandboxServer]:
-    """A sandbox process of the test's own, to be stopped and killed."""
+    """A separate sandbox process that the test may stop and kill."""
     with spawn(tmp_path / "own.sqlite") as started:
         yield started

@@ -1,4 +1,4 @@
-"""The check against Stripe's schema can fail: what Stripe would refuse, or would never answer, does not pass it."""
+"""The check against Stripe's schema can fail: a request that Stripe refuses, or an impossible response, fails it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVENT = {
 }
 
 
-def test_what_is_as_stripe_says_passes_the_check() -> None:
+def test_valid_requests_and_responses_pass_the_check() -> None:
     assert [problem for exchange in (UPDATED, LISTED, REFUSED) for problem in stripe_schema().problems(exchange)] == []
     assert stripe_schema().problems_of_event(EVENT) == []
 
@@ -92,18 +92,18 @@ def test_a_body_that_is_not_a_form_and_an_answer_that_is_not_json_do_not_pass() 
         ({"name": "x" * 5001}, "$.name: 'xxxx"),
     ],
 )
-def test_an_object_that_stripe_would_not_show_does_not_pass(change: Json, problem: str) -> None:
+def test_an_object_that_stripe_would_not_return_does_not_pass(change: Json, problem: str) -> None:
     (found,) = stripe_schema().problems(replace(UPDATED, answer=json.dumps({**CUSTOMER, **change})))
     assert found.startswith(f"{UPDATED.name}: answer: {problem}")
 
 
-def test_an_object_without_what_stripe_always_shows_does_not_pass() -> None:
+def test_an_object_without_a_required_field_does_not_pass() -> None:
     without = {name: value for name, value in CUSTOMER.items() if name != "livemode"}
     problem = f"{UPDATED.name}: answer: $: 'livemode' is a required property"
     assert stripe_schema().problems(replace(UPDATED, answer=json.dumps(without))) == [problem]
 
 
-def test_null_passes_only_where_stripe_says_so() -> None:
+def test_null_passes_only_where_stripe_allows_it() -> None:
     nulls = {"email": None, "tax_exempt": None, "address": None, "default_source": None}
     assert stripe_schema().problems(replace(UPDATED, answer=json.dumps({**CUSTOMER, **nulls}))) == []
     assert len(stripe_schema().problems(replace(UPDATED, answer=json.dumps({**CUSTOMER, "business_name": None})))) == 1

@@ -1,4 +1,4 @@
-"""The control API and the server process: clock, call log, edits by hand, restarts, the command line."""
+"""The control API and the server process: clock, call log, manual edits, restarts, the command line."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_every_call_is_logged_and_counted(client: stripe.StripeClient, control: 
     assert control.calls() == []
 
 
-def test_a_hand_in_the_dashboard_is_bound_by_no_rule(
+def test_a_manual_edit_through_the_control_api_ignores_stripes_rules(
     client: stripe.StripeClient, control: SandboxControl, draft: Callable[..., stripe.Invoice]
 ) -> None:
     invoice = client.v1.invoices.finalize_invoice(draft(900, 100).id)
@@ -87,7 +87,7 @@ def test_a_seeded_customer_keeps_its_id_and_is_seeded_once(
         control.seed_customer("cus_5678", colour="red")
 
 
-def test_a_reset_leaves_nothing(client: stripe.StripeClient, control: SandboxControl) -> None:
+def test_a_reset_deletes_everything(client: stripe.StripeClient, control: SandboxControl) -> None:
     client.v1.invoices.create(CREATE)
     control.add_fault("stored_500")
     control.settings(latency_seconds=5)
@@ -98,7 +98,7 @@ def test_a_reset_leaves_nothing(client: stripe.StripeClient, control: SandboxCon
     assert abs(control.now() - time.time()) < 500
 
 
-def test_an_audit_can_read_the_file_while_the_server_runs(
+def test_the_store_can_be_read_while_the_server_runs(
     server: SandboxServer, client: stripe.StripeClient, draft: Callable[..., stripe.Invoice]
 ) -> None:
     client.v1.invoices.finalize_invoice(draft(900, 100).id)
@@ -109,7 +109,7 @@ def test_an_audit_can_read_the_file_while_the_server_runs(
     audit.close()
 
 
-def test_state_clock_and_dials_survive_a_restart(
+def test_state_clock_and_settings_survive_a_restart(
     own_server: SandboxServer, connect: Callable[..., stripe.StripeClient]
 ) -> None:
     own_server.control.seed_customer("cus_1234")
@@ -139,7 +139,7 @@ def test_the_command_prints_one_line_and_ends_cleanly_on_a_signal(tmp_path: Path
         assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_a_spawned_sandbox_dies_with_its_parent(tmp_path: Path) -> None:
+def test_a_spawned_sandbox_ends_with_its_parent(tmp_path: Path) -> None:
     program = (
         "import json, os, sys; from fly_billing.stripe_sandbox import spawn\n"
         f"s = spawn({str(tmp_path / 's.sqlite')!r}); print(json.dumps([s.url, s.pid]), flush=True); os._exit(1)"
@@ -169,7 +169,7 @@ def answers(url: str) -> bool:
     return True
 
 
-def test_the_sandbox_is_reached_past_the_proxy_of_the_environment(sandbox: SandboxServer) -> None:
+def test_the_sandbox_is_called_without_the_proxy_of_the_environment(sandbox: SandboxServer) -> None:
     ask = "import sys; from fly_billing.stripe_sandbox import SandboxControl; SandboxControl(sys.argv[1]).health()"
     environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     environment |= dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")

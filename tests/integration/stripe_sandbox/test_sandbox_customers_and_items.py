@@ -80,7 +80,7 @@ def test_an_item_is_unit_amount_times_quantity_as_in_the_seed(client: stripe.Str
     assert client.v1.invoice_items.retrieve(item.id).amount == 35
 
 
-def test_an_item_of_a_draft_can_go_but_not_once_it_is_finalized(client: stripe.StripeClient) -> None:
+def test_an_item_of_a_draft_can_be_deleted_until_it_is_finalized(client: stripe.StripeClient) -> None:
     invoice = client.v1.invoices.create({"customer": "cus_1234"})
     items = [
         client.v1.invoice_items.create({"customer": "cus_1234", "invoice": invoice.id, "amount": amount})
@@ -98,7 +98,7 @@ def test_an_item_of_a_draft_can_go_but_not_once_it_is_finalized(client: stripe.S
             refused()
 
 
-def test_items_are_listed_by_invoice_and_by_whether_they_wait(client: stripe.StripeClient) -> None:
+def test_items_are_listed_by_invoice_and_by_pending(client: stripe.StripeClient) -> None:
     invoice = client.v1.invoices.create({"customer": "cus_1234"})
     on = client.v1.invoice_items.create({"customer": "cus_1234", "invoice": invoice.id, "amount": 1})
     waiting = client.v1.invoice_items.create({"customer": "cus_1234", "amount": 2, "currency": "usd"})

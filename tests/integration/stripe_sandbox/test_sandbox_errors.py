@@ -37,7 +37,7 @@ def test_a_live_or_foreign_key_is_refused_and_never_repeated(
     assert control.calls()[-1]["status"] == 401
 
 
-def test_an_unknown_url_is_a_404_in_stripes_words(control: SandboxControl, server: SandboxServer) -> None:
+def test_an_unknown_url_is_a_404_with_stripes_message(control: SandboxControl, server: SandboxServer) -> None:
     status, body, _ = raw(f"{server.url}/v1/unicorns?x=1", Authorization="Bearer sk_test_1")
     assert status == 404
     assert body["error"]["message"].startswith("Unrecognized request URL (GET: /v1/unicorns).")
@@ -52,7 +52,7 @@ def test_every_answer_names_its_request_and_version(client: stripe.StripeClient)
     assert answer.headers["Stripe-Version"] == stripe.api_version
 
 
-def test_an_error_carries_everything_stripe_puts_there(client: stripe.StripeClient) -> None:
+def test_an_error_has_every_field_of_stripes_errors(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as missing:
         client.v1.invoices.retrieve("in_gone")
     body: Any = missing.value.json_body
@@ -98,7 +98,7 @@ def test_wrong_parameters_are_refused_by_name(
     assert message in str(refused.value)
 
 
-def test_a_wrong_line_is_named_by_its_place(client: stripe.StripeClient) -> None:
+def test_a_wrong_line_is_named_by_its_position(client: stripe.StripeClient) -> None:
     invoice = client.v1.invoices.create({"customer": "cus_1234"})
     lines: Any = [{"amount": 1}, {"amount": 1, "colour": "red"}]
     with pytest.raises(stripe.InvalidRequestError) as refused:
@@ -125,5 +125,5 @@ def test_nested_forms_are_read_as_stripe_writes_them() -> None:
     ["limit=%D9%A1", f"limit={'9' * 5000}", "created[gte]=99999999999999999999999", "limit" + "[a]" * 3000 + "=1"],
     ids=["digits of another script", "5,000 digits", "a second beyond any", "nested without end"],
 )
-def test_a_number_that_none_can_be_is_refused_as_invalid(server: SandboxServer, query: str) -> None:
+def test_an_invalid_number_is_refused(server: SandboxServer, query: str) -> None:
     assert raw(f"{server.url}/v1/invoices?{query}", Authorization="Bearer sk_test_1")[0] == 400

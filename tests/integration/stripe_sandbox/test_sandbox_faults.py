@@ -1,4 +1,4 @@
-"""Every way the sandbox misbehaves, when it does so, and what is left behind each time."""
+"""Each fault of the sandbox: when it strikes, and the state that it leaves."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import stripe
 from fly_billing.stripe_sandbox import SandboxControl, SandboxError, SandboxServer, spawn
 
 CREATE: Any = {"customer": "cus_1234", "currency": "usd"}
-# Seconds after which a test gives up: it never waits so long, however slow the machine is.
+# Seconds after which a test fails: far longer than it waits on a slow machine.
 PATIENCE = 120.0
 KEY: Any = {"idempotency_key": "invoice-1-create-g0"}
 
@@ -22,7 +22,7 @@ def create(client: stripe.StripeClient) -> Callable[[], stripe.Invoice]:
 
 
 def replays(create: Callable[[], stripe.Invoice]) -> bool:
-    """Whether the same request gets the stored answer; False while the first one still runs."""
+    """Return True if the same request gets the stored answer; False while the first one still runs."""
     try:
         return replayed(create())
     except stripe.APIError:
@@ -34,7 +34,7 @@ def replayed(invoice: stripe.Invoice) -> bool:
     return bool(invoice.last_response.headers.get("Idempotent-Replayed") == "true")
 
 
-def test_drop_before_apply_closes_the_connection_with_nothing_done(
+def test_drop_before_apply_closes_the_connection_without_applying_the_request(
     control: SandboxControl, create: Callable[[], stripe.Invoice]
 ) -> None:
     control.add_fault("drop_before_apply", "invoices.create", nth=1)
@@ -44,7 +44,7 @@ def test_drop_before_apply_closes_the_connection_with_nothing_done(
     assert not replayed(create())
 
 
-def test_apply_then_drop_does_it_and_says_nothing(
+def test_apply_then_drop_applies_the_request_and_closes_the_connection(
     control: SandboxControl, create: Callable[[], stripe.Invoice]
 ) -> None:
     control.add_fault("apply_then_drop", "invoices.create", first=2)
@@ -62,7 +62,9 @@ def test_apply_then_drop_does_it_and_says_nothing(
     ]
 
 
-def test_applied_500_does_it_and_replays_the_500(control: SandboxControl, create: Callable[[], stripe.Invoice]) -> None:
+def test_applied_500_applies_the_request_and_replays_the_500(
+    control: SandboxControl, create: Callable[[], stripe.Invoice]
+) -> None:
     control.add_fault("applied_500", "invoices.create", nth=1, should_retry=False)
     for _ in range(2):
         with pytest.raises(stripe.APIError) as failed:
@@ -73,7 +75,7 @@ def test_applied_500_does_it_and_replays_the_500(control: SandboxControl, create
     assert len(control.invoices()) == 1
 
 
-def test_stored_500_does_nothing_and_poisons_the_key_for_a_day(
+def test_stored_500_applies_nothing_and_replays_for_a_day(
     control: SandboxControl, create: Callable[[], stripe.Invoice]
 ) -> None:
     control.add_fault("stored_500", "invoices.create")
@@ -90,7 +92,7 @@ def test_stored_500_does_nothing_and_poisons_the_key_for_a_day(
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_lock_timeout_is_a_429_without_a_reason_that_may_poison_the_key(
+def test_lock_timeout_is_a_429_without_a_reason_that_may_be_stored_under_the_key(
     control: SandboxControl, create: Callable[[], stripe.Invoice], stored: bool
 ) -> None:
     control.add_fault("lock_timeout", "invoices.create", nth=1, stored=stored)
@@ -108,7 +110,7 @@ def test_lock_timeout_is_a_429_without_a_reason_that_may_poison_the_key(
         assert not replayed(create())
 
 
-def test_conflict_409_is_passing(control: SandboxControl, create: Callable[[], stripe.Invoice]) -> None:
+def test_conflict_409_is_temporary(control: SandboxControl, create: Callable[[], stripe.Invoice]) -> None:
     control.add_fault("conflict_409", "invoices.create", nth=1)
     with pytest.raises(stripe.APIError) as conflict:
         create()
@@ -116,7 +118,7 @@ def test_conflict_409_is_passing(control: SandboxControl, create: Callable[[], s
     assert not replayed(create())
 
 
-def test_a_plain_429_names_its_reason_and_no_time_to_come_back(
+def test_a_plain_429_names_its_reason_and_no_time_to_retry(
     control: SandboxControl, create: Callable[[], stripe.Invoice]
 ) -> None:
     control.add_fault("rate_limited", "invoices.create", nth=1, reason="global-concurrency")
@@ -145,7 +147,7 @@ def test_the_fault_error_answers_the_given_error(
 
 
 @pytest.mark.parametrize("after_apply", [True, False])
-def test_slow_answers_late_and_loses_nothing_when_the_client_has_gone(
+def test_slow_answers_late_and_applies_the_request_even_if_the_client_has_gone(
     control: SandboxControl, server: SandboxServer, create: Callable[[], stripe.Invoice], after_apply: bool
 ) -> None:
     control.add_fault("slow", "invoices.create", nth=1, seconds=3, after_apply=after_apply)
@@ -164,7 +166,7 @@ def test_slow_answers_late_and_loses_nothing_when_the_client_has_gone(
     wait_until(lambda: replays(create))
 
 
-def test_a_slow_answer_does_not_hold_up_others(
+def test_a_slow_answer_does_not_delay_others(
     control: SandboxControl, client: stripe.StripeClient, create: Callable[[], stripe.Invoice]
 ) -> None:
     control.add_fault("slow", "invoices.*", seconds=3)
@@ -187,7 +189,7 @@ def test_a_slow_answer_does_not_hold_up_others(
         ({"probability": 0.5, "seed": 7}, None),
     ],
 )
-def test_a_rule_strikes_when_it_says(
+def test_a_rule_strikes_at_its_calls_or_with_its_probability(
     control: SandboxControl, client: stripe.StripeClient, when: dict[str, Any], struck: list[bool] | None
 ) -> None:
     def outcomes() -> list[bool]:
@@ -210,9 +212,7 @@ def fails(call: Callable[[], object]) -> bool:
     return False
 
 
-def test_a_rule_may_be_about_one_customer_or_one_organization(
-    control: SandboxControl, client: stripe.StripeClient
-) -> None:
+def test_a_rule_may_name_one_customer_or_one_organization(control: SandboxControl, client: stripe.StripeClient) -> None:
     control.seed_customer("cus_other", metadata={"org": "other"})
     invoices = {
         customer: client.v1.invoices.create({"customer": customer, "metadata": {"org": org}})
@@ -225,7 +225,7 @@ def test_a_rule_may_be_about_one_customer_or_one_organization(
     client.v1.invoices.finalize_invoice(invoices["cus_other"].id)
 
 
-def test_one_fault_can_be_switched_off_and_a_senseless_one_is_refused(control: SandboxControl) -> None:
+def test_one_fault_can_be_switched_off_and_an_invalid_one_is_refused(control: SandboxControl) -> None:
     kept, dropped = control.add_fault("slow", seconds=0.1), control.add_fault("stored_500")
     control.clear_faults(dropped["id"])
     assert [rule["id"] for rule in control.faults()] == [kept["id"]]
@@ -265,7 +265,7 @@ def test_a_held_call_stays_open_until_its_rule_is_removed(
     assert (control.held(), len(control.invoices())) == ([], 1)
 
 
-def test_while_one_call_is_held_the_limit_of_calls_at_once_refuses_the_next(
+def test_the_concurrency_limit_refuses_the_next_call_while_one_is_held(
     control: SandboxControl, client: stripe.StripeClient, create: Callable[[], stripe.Invoice]
 ) -> None:
     rule = control.add_fault("hold", "invoices.create", times=1)
@@ -291,7 +291,7 @@ def test_a_rule_about_one_caller_lets_the_others_through(
         connect(key="sk_test_seat_1").v1.customers.retrieve("cus_1234")
 
 
-def test_a_fault_that_another_was_quicker_than_strikes_the_next_call(
+def test_a_fault_preempted_by_another_strikes_the_next_call(
     control: SandboxControl, client: stripe.StripeClient
 ) -> None:
     control.add_fault("error", "customers.retrieve", nth=2, status=503)

@@ -104,12 +104,12 @@ def test_a_validation_failure_is_not_stored(client: stripe.StripeClient) -> None
 def test_a_refusal_by_the_endpoint_itself_is_stored_and_so_is_a_deleted_draft(
     client: stripe.StripeClient, control: SandboxControl
 ) -> None:
-    nobody: Any = {"customer": "cus_new"}
+    unknown_customer: Any = {"customer": "cus_new"}
     with pytest.raises(stripe.InvalidRequestError, match="No such customer"):
-        client.v1.invoices.create(nobody, KEY)
+        client.v1.invoices.create(unknown_customer, KEY)
     control.seed_customer("cus_new")
     with pytest.raises(stripe.InvalidRequestError, match="No such customer"):
-        client.v1.invoices.create(nobody, KEY)
+        client.v1.invoices.create(unknown_customer, KEY)
 
     made = client.v1.invoices.create(CREATE, {"idempotency_key": "other"})
     client.v1.invoices.delete(made.id)
@@ -117,6 +117,6 @@ def test_a_refusal_by_the_endpoint_itself_is_stored_and_so_is_a_deleted_draft(
     assert control.invoices() == []
 
 
-def test_reads_take_no_notice_of_a_key(client: stripe.StripeClient) -> None:
+def test_reads_ignore_a_key(client: stripe.StripeClient) -> None:
     client.v1.invoices.create(CREATE, KEY)
     assert header(client.v1.customers.retrieve("cus_1234", {}, KEY), "Idempotent-Replayed") is None

@@ -1,4 +1,4 @@
-"""Invoices and their lines: the way a bill takes, order, paging, limits, and what a draft lets one change."""
+"""Invoices and their lines: the life of an invoice, order, paging, limits, and the changes that a draft allows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +43,7 @@ def test_an_invoice_is_created_filled_twice_and_finalized(client: stripe.StripeC
     assert final.to_dict()["metadata"] == {"invoice_id": "our-1"}
 
 
-def test_lines_keep_the_order_they_were_added_in(client: stripe.StripeClient, draft: Draft) -> None:
+def test_lines_keep_the_order_in_which_they_were_added(client: stripe.StripeClient, draft: Draft) -> None:
     invoice = draft()
     client.v1.invoices.add_lines(invoice.id, {"lines": lines_of(12)})
     client.v1.invoices.add_lines(invoice.id, {"lines": lines_of(12, start=13)})
@@ -51,16 +51,14 @@ def test_lines_keep_the_order_they_were_added_in(client: stripe.StripeClient, dr
     assert [line.to_dict()["metadata"]["n"] for line in listed.data] == [str(n) for n in range(1, 25)]
 
 
-def test_added_lines_come_first_if_the_sandbox_is_set_so(
+def test_added_lines_come_first_if_the_setting_says_so(
     client: stripe.StripeClient, control: SandboxControl, draft: Draft
 ) -> None:
     control.settings(added_lines_come_first=True)
     assert [line.description for line in draft(1, 2, 3).lines.data] == ["line 3", "line 2", "line 1"]
 
 
-def test_an_invoice_shows_its_first_ten_lines_and_says_there_are_more(
-    client: stripe.StripeClient, draft: Draft
-) -> None:
+def test_an_invoice_shows_its_first_ten_lines_and_has_more(client: stripe.StripeClient, draft: Draft) -> None:
     invoice = client.v1.invoices.add_lines(draft().id, {"lines": lines_of(11)})
     assert (len(invoice.lines.data), invoice.lines.has_more, line_count(invoice)) == (10, True, 11)
     assert len(list(invoice.lines.auto_paging_iter())) == 11
@@ -77,7 +75,7 @@ def test_lines_page_forwards_and_backwards(client: stripe.StripeClient, draft: D
     assert (first.has_more, second.has_more, back.has_more) == (True, True, True)
 
 
-def test_the_251st_line_is_refused_and_nothing_of_its_call_is_kept(client: stripe.StripeClient, draft: Draft) -> None:
+def test_the_251st_line_is_refused_with_all_lines_of_its_call(client: stripe.StripeClient, draft: Draft) -> None:
     invoice = draft()
     for size in (100, 100, 49):
         client.v1.invoices.add_lines(invoice.id, {"lines": lines_of(size)})
@@ -87,7 +85,7 @@ def test_the_251st_line_is_refused_and_nothing_of_its_call_is_kept(client: strip
     assert (line_count(full), full.total) == (250, 250)
 
 
-def test_one_call_takes_no_more_lines_than_the_setting_allows(
+def test_one_call_accepts_no_more_lines_than_the_setting_allows(
     client: stripe.StripeClient, control: SandboxControl, draft: Draft
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError, match="up to 100 lines"):
@@ -96,9 +94,7 @@ def test_one_call_takes_no_more_lines_than_the_setting_allows(
     assert client.v1.invoices.add_lines(draft().id, {"lines": lines_of(101)}).total == 101
 
 
-def test_a_finalized_invoice_takes_no_lines_and_no_changes_but_metadata(
-    client: stripe.StripeClient, draft: Draft
-) -> None:
+def test_a_finalized_invoice_accepts_no_change_except_to_metadata(client: stripe.StripeClient, draft: Draft) -> None:
     invoice = client.v1.invoices.finalize_invoice(draft(500).id)
     with pytest.raises(stripe.InvalidRequestError, match="no longer editable") as refused:
         client.v1.invoices.add_lines(invoice.id, {"lines": lines_of(1)})

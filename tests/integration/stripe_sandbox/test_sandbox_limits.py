@@ -13,7 +13,7 @@ import stripe
 
 from fly_billing.stripe_sandbox import SandboxControl, SandboxError
 
-# Seconds after which a test gives up: it never waits so long, however slow the machine is.
+# Seconds after which a test fails: far longer than it waits on a slow machine.
 PATIENCE = 120.0
 CREATE: Any = {"customer": "cus_1234", "currency": "usd"}
 
@@ -97,7 +97,7 @@ def test_one_change_at_a_time_per_customer_when_objects_are_locked(
     control.add_fault("slow", "invoices.create", nth=1, seconds=10, after_apply=True)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(reason, lambda: connect().v1.invoices.create(CREATE))
-        wait_until(control.invoices)  # it is done, and its answer is kept back: the customer is still locked
+        wait_until(control.invoices)  # it is applied, and its answer is delayed: the customer is still locked
         others = [reason(lambda: client.v1.invoices.create(CREATE)) for _ in range(2)]
         assert first.result() is None
     assert others == ["lock_timeout", "lock_timeout"]
@@ -110,7 +110,7 @@ def test_latency_of_many_clients_runs_side_by_side(
     control.settings(latency_seconds=2)
     started = time.monotonic()
     together(connect, 4, lambda requester: requester.v1.customers.retrieve("cus_1234"))
-    assert 2 <= time.monotonic() - started < 8  # one after the other they would take 8 seconds at least
+    assert 2 <= time.monotonic() - started < 8  # one after the other they would take at least 8 seconds
 
 
 def test_lognormal_latency_has_its_median_and_repeats_with_its_seed(
@@ -130,6 +130,6 @@ def test_lognormal_latency_has_its_median_and_repeats_with_its_seed(
         assert [at_least for took, at_least in zip(spent, drawn, strict=True) if took < at_least - 2] == []
 
 
-def test_there_is_no_dial_by_another_name(control: SandboxControl) -> None:
+def test_an_unknown_setting_is_refused(control: SandboxControl) -> None:
     with pytest.raises(SandboxError, match="no such setting: speed"):
         control.settings(speed=11)

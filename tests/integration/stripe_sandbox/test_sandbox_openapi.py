@@ -1,4 +1,4 @@
-"""What the product and the sandbox say to each other is what Stripe's own OpenAPI schema says, word by word."""
+"""All requests of the product and all responses of the sandbox conform to Stripe's OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was said on each way, and the events told."""
+    """The exchanges of each part, and the events delivered."""
 
     product: list[Exchange]
     by_hand: list[Exchange]
@@ -88,7 +88,7 @@ class Recorded:
 def recorded(
     server: SandboxServer, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Recorded]:
-    """All ways gone once, over a database of their own."""
+    """Record each part once, over a separate database."""
     server.control.reset()
     create_database(postgres, "billing_openapi", template="billing_template")
     database = BillingDatabase(postgres.url("billing_openapi"))
@@ -116,24 +116,24 @@ def refusals(exchanges: list[Exchange]) -> set[tuple[int, str, str | None]]:
     return {(status, error["type"], error.get("code")) for status, error in errors}
 
 
-# What was said ------------------------------------------------------------------------------------------------------
+# Exchanges ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_the_product_says_to_stripe_is_what_stripe_understands(recorded: Recorded) -> None:
+def test_every_request_of_the_product_is_valid_for_stripe(recorded: Recorded) -> None:
     assert [problem for exchange in recorded.product for problem in stripe_schema().problems(exchange)] == []
 
 
-def test_what_the_sandbox_answers_is_what_stripe_would(recorded: Recorded) -> None:
+def test_every_response_of_the_sandbox_is_valid_for_stripe(recorded: Recorded) -> None:
     assert {exchange.status for exchange in recorded.by_hand} == {200}
     assert [problem for exchange in recorded.by_hand for problem in stripe_schema().problems(exchange)] == []
 
 
-def test_an_answer_that_a_fault_makes_is_one_that_stripe_could_give(recorded: Recorded) -> None:
+def test_every_response_of_a_fault_is_valid_for_stripe(recorded: Recorded) -> None:
     assert refusals(recorded.faults) == FAULTY_ANSWERS
     assert [problem for exchange in recorded.faults for problem in stripe_schema().problems(exchange)] == []
 
 
-def test_a_refusal_has_the_form_of_stripes_errors(recorded: Recorded) -> None:
+def test_every_refusal_has_the_form_of_stripes_errors(recorded: Recorded) -> None:
     assert [exchange.name for exchange in recorded.refused if exchange.status == 200] == []
     assert refusals(recorded.refused) == REFUSALS
     problems = [
@@ -142,7 +142,7 @@ def test_a_refusal_has_the_form_of_stripes_errors(recorded: Recorded) -> None:
     assert problems == []
 
 
-def test_every_answer_says_which_request_it_is_for_and_every_429_which_limit_it_is(recorded: Recorded) -> None:
+def test_every_response_names_its_request_and_every_429_its_limit(recorded: Recorded) -> None:
     said = [*recorded.product, *recorded.by_hand, *recorded.faults, *recorded.refused]
     answered = [exchange for exchange in said if exchange.status]
     assert [exchange.name for exchange in answered if not exchange.headers["request-id"].startswith("req_")] == []
@@ -154,23 +154,23 @@ def test_every_answer_says_which_request_it_is_for_and_every_429_which_limit_it_
     assert reasons == {("lock_timeout", None), *(("rate_limit", reason) for reason in REASONS)}
 
 
-def test_an_event_is_delivered_as_stripe_would_and_tells_of_the_object_as_stripe_shows_it(recorded: Recorded) -> None:
+def test_every_delivered_event_and_its_object_are_valid_for_stripe(recorded: Recorded) -> None:
     assert {event["type"] for event in recorded.events} == EVENT_TYPES
     assert [problem for event in recorded.events for problem in stripe_schema().problems_of_event(event)] == []
 
 
-def test_an_event_that_is_listed_tells_of_the_object_as_stripe_shows_it(recorded: Recorded) -> None:
+def test_every_listed_event_and_its_object_are_valid_for_stripe(recorded: Recorded) -> None:
     pages = [json.loads(exchange.answer) for exchange in recorded.by_hand if exchange.target.startswith("/v1/events?")]
     listed = [event for page in pages for event in page["data"]]
     assert {event["type"] for event in listed} == EVENT_TYPES
     assert [problem for event in listed for problem in stripe_schema().problems_of_event(event)] == []
 
 
-# Nothing is left out ------------------------------------------------------------------------------------------------
+# Completeness -------------------------------------------------------------------------------------------------------
 
 
 def answered_well(exchanges: list[Exchange]) -> set[Name]:
-    """List the endpoints, as Stripe writes their paths, that were asked and answered without a problem."""
+    """List the endpoints, as Stripe writes their paths, that were called and answered without a problem."""
     good = [exchange for exchange in exchanges if exchange.status == 200 and not stripe_schema().problems(exchange)]
     found = [stripe_schema().find(exchange.method, urlsplit(exchange.target).path) for exchange in good]
     return {(operation.method, operation.path) for operation in found if operation}
@@ -186,7 +186,7 @@ def test_every_endpoint_that_the_product_calls_was_checked_as_the_product_calls_
     assert answered_well(recorded.product) == called
 
 
-def test_a_call_of_stripe_is_found_however_a_module_keeps_the_service(tmp_path: Path) -> None:
+def test_a_call_of_stripe_is_found_under_any_name_of_its_service(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text(
         "self._tools.client.v1.refunds.create({})\n"
@@ -206,9 +206,9 @@ def test_a_call_of_stripe_is_found_however_a_module_keeps_the_service(tmp_path: 
 
 
 def calls_in(path: Path) -> set[Name]:
-    """Find the calls of stripe-python's services in a module, `client.v1.invoices.list(...)`, and what they ask for."""
+    """Find the calls of stripe-python's services in a module, `client.v1.invoices.list(...)`, with their endpoints."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    # Services that the module keeps under a name of its own: `self._invoices = client.v1.invoices`.
+    # Services that the module assigns to its own name: `self._invoices = client.v1.invoices`.
     kept = {
         _words(target)[-1]: service
         for node in ast.walk(tree)

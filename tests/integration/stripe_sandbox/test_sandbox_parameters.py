@@ -1,4 +1,4 @@
-"""The parameters of the sandbox are Stripe's: the same names, and nothing taken that Stripe's own schema refuses."""
+"""The parameters of the sandbox are Stripe's: the same names, and no value that Stripe's schema refuses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fly_billing.stripe_sandbox.errors import InvalidParamsError
 from fly_billing.stripe_sandbox.params import Param, Spec
 from tests.support.stripe_openapi import Json, stripe_schema
 
-# Values to try on every parameter: what each type takes, and what it does not.
+# Values to try on every parameter: valid and invalid ones of each type.
 WORDS = ["word", "usd", "7", "-7", "1.5", "true", "", *("x" * n for n in (13, 21, 41, 141, 151, 257, 513, 5001, 40001))]
 HASHES: list[Json] = [{"x": "word"}, {"0": "word"}, {"0": "7"}, {"gte": "7"}, {"0": "data.payment.payment_intent"}]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
-def test_a_parameter_of_the_sandbox_is_one_of_stripes_and_takes_nothing_that_stripe_does_not(
+def test_each_parameter_of_the_sandbox_is_stripes_and_accepts_only_what_stripe_accepts(
     endpoint: Endpoint,
 ) -> None:
     operation = stripe_schema().find(endpoint.method, endpoint.path)
@@ -28,7 +28,7 @@ def test_a_parameter_of_the_sandbox_is_one_of_stripes_and_takes_nothing_that_str
 
 
 def differences(spec: Spec, theirs: Json, inside: str = "") -> list[str]:
-    """Say where parameters differ from Stripe's: their names, whether they must be there, and what they take."""
+    """List the differences of parameters from Stripe's: in names, in required ones, and in accepted values."""
     schema, properties = stripe_schema(), theirs.get("properties", {})
     found = [f"{inside}{name}: only one of us has it" for name in spec.keys() ^ properties.keys()]
     required = spec.keys() & theirs.get("required", [])
@@ -65,12 +65,12 @@ def takes(param: Param, raw: Any) -> bool:
 
 
 def words_of(theirs: Json) -> list[str]:
-    """List the words that Stripe names for a parameter, an empty one left out: it only unsets."""
+    """List the words of Stripe's enum for a parameter, without the empty one, which only unsets."""
     return [word for word in theirs.get("enum", []) if word]
 
 
 def hash_in(theirs: Json) -> Json:
-    """Return the schema of the hash that a parameter is, or holds a list of."""
+    """Return the schema of the hash, or of the list of hashes, that a parameter is."""
     if "properties" in theirs:
         return theirs
     inner = [*theirs.get("anyOf", []), *([theirs["items"]] if "items" in theirs else [])]
@@ -78,7 +78,7 @@ def hash_in(theirs: Json) -> Json:
 
 
 def example(theirs: Json, ours: Spec) -> Any:
-    """Make a value that Stripe takes; of a hash with all in it that the sandbox supports."""
+    """Make a value that Stripe accepts; a hash gets every field that the sandbox supports."""
     if "anyOf" in theirs:
         return example(theirs["anyOf"][0], ours)
     if theirs["type"] == "array":

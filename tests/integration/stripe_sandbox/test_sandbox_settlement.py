@@ -1,4 +1,4 @@
-"""The end of an invoice: customer balance, minimum charge, payment, voiding, giving up."""
+"""The end of an invoice: customer balance, minimum charge, payment, voiding, writing off."""
 
 from collections.abc import Callable
 
@@ -46,7 +46,7 @@ def test_numbers_count_up_per_customer(client: stripe.StripeClient, control: San
     assert numbers == [f"{prefix}-0001", f"{prefix}-0002"]
 
 
-def test_paying_moves_everything_from_remaining_to_paid(client: stripe.StripeClient, draft: Draft) -> None:
+def test_paying_moves_the_whole_amount_from_remaining_to_paid(client: stripe.StripeClient, draft: Draft) -> None:
     paid = client.v1.invoices.pay(client.v1.invoices.finalize_invoice(draft(900).id).id)
     assert (paid.status, paid.amount_paid, paid.amount_remaining, paid.attempt_count) == ("paid", 900, 0, 1)
     with pytest.raises(stripe.InvalidRequestError, match="already paid"):
@@ -55,12 +55,12 @@ def test_paying_moves_everything_from_remaining_to_paid(client: stripe.StripeCli
         client.v1.invoices.void_invoice(paid.id)
 
 
-def test_a_payment_made_elsewhere_is_booked_without_an_attempt(client: stripe.StripeClient, draft: Draft) -> None:
+def test_a_payment_outside_of_stripe_is_booked_without_an_attempt(client: stripe.StripeClient, draft: Draft) -> None:
     paid = client.v1.invoices.pay(draft(900).id, {"paid_out_of_band": True})
     assert (paid.status, paid.attempted, paid.amount_paid_off_stripe) == ("paid", False, 900)
 
 
-def test_voiding_an_open_invoice_gives_the_credit_it_used_back(client: stripe.StripeClient, draft: Draft) -> None:
+def test_voiding_an_open_invoice_returns_its_credit(client: stripe.StripeClient, draft: Draft) -> None:
     client.v1.customers.update("cus_1234", {"balance": -1000})
     invoice = client.v1.invoices.finalize_invoice(draft(3545).id)
     void = client.v1.invoices.void_invoice(invoice.id)
@@ -68,7 +68,7 @@ def test_voiding_an_open_invoice_gives_the_credit_it_used_back(client: stripe.St
     assert client.v1.customers.retrieve("cus_1234").balance == -1000
 
 
-def test_only_open_invoices_are_voided_or_given_up(client: stripe.StripeClient, draft: Draft) -> None:
+def test_only_open_invoices_are_voided_or_written_off(client: stripe.StripeClient, draft: Draft) -> None:
     invoice = draft(900)
     with pytest.raises(stripe.InvalidRequestError, match="isn't open"):
         client.v1.invoices.void_invoice(invoice.id)

@@ -1,4 +1,4 @@
-"""Everything going wrong at once, from several clients: the same key, sent until it is answered, bills once."""
+"""All faults at once, from several clients: retrying with the same key until it is answered bills once."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ PASSING = ("apply_then_drop", "drop_before_apply", "conflict_409", "lock_timeout
 
 
 def until_answered(call: Callable[[], stripe.Invoice]) -> stripe.Invoice:
-    """Send the same request again until it is answered."""
+    """Retry the same request until it is answered."""
     for _ in range(50):
         try:
             return call()
@@ -30,7 +30,7 @@ def bill(client: stripe.StripeClient, name: str) -> None:
     until_answered(lambda: invoices.finalize_invoice(id, {}, {"idempotency_key": f"{name}-finalize"}))
 
 
-def test_same_key_retries_through_every_passing_fault_make_each_invoice_exactly_once(
+def test_retries_with_the_same_key_through_every_temporary_fault_make_each_invoice_exactly_once(
     control: SandboxControl, connect: Callable[..., stripe.StripeClient]
 ) -> None:
     for seed, effect in enumerate(PASSING):

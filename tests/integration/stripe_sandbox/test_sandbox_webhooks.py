@@ -1,4 +1,4 @@
-"""What happens in the sandbox is told: as events to be listed, and signed to every endpoint, on time or otherwise."""
+"""The sandbox lists its events and delivers them, signed, to every endpoint: on time, late, twice or out of order."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ SECRET = "whsec_sandbox"
 
 
 class Receiver:
-    """Takes events over HTTP on 127.0.0.1; `statuses` are answered in turn, then 200."""
+    """Receives events over HTTP on 127.0.0.1; answers `statuses` in turn, then 200."""
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
 
     def types(self, at_least: int) -> list[str]:
-        """Return the types of the events taken, as soon as there are so many of them."""
+        """Wait for this number of events; return the types of the received ones."""
         deadline = time.monotonic() + 120
         while len(self.taken) < at_least and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -58,7 +58,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def told(control: SandboxControl, receiver: Receiver) -> Receiver:
+def subscriber(control: SandboxControl, receiver: Receiver) -> Receiver:
     control.settings(webhook_retry_seconds=0.05)
     control.add_webhook_endpoint(receiver.url, SECRET)
     return receiver
@@ -69,16 +69,16 @@ def listed(client: stripe.StripeClient, **wanted: Any) -> list[str]:
 
 
 def test_the_events_of_an_invoice_are_signed_and_in_order(
-    client: stripe.StripeClient, draft: Draft, told: Receiver
+    client: stripe.StripeClient, draft: Draft, subscriber: Receiver
 ) -> None:
     invoice = client.v1.invoices.pay(client.v1.invoices.finalize_invoice(draft(900).id).id)
-    assert told.types(3) == ["invoice.created", "invoice.finalized", "invoice.paid"]
-    event = told.taken[-1]
+    assert subscriber.types(3) == ["invoice.created", "invoice.finalized", "invoice.paid"]
+    event = subscriber.taken[-1]
     assert (event["object"], event["livemode"], event["pending_webhooks"]) == ("event", False, 1)
     assert event["id"].startswith("evt_")
     assert event["api_version"] == "2026-10-28.endive"
     assert event["data"]["object"]["id"] == invoice.id
-    assert [delivered["data"]["object"]["status"] for delivered in told.taken] == ["draft", "open", "paid"]
+    assert [delivered["data"]["object"]["status"] for delivered in subscriber.taken] == ["draft", "open", "paid"]
 
 
 def test_an_event_names_the_request_and_the_key_behind_it(client: stripe.StripeClient, control: SandboxControl) -> None:
@@ -147,7 +147,9 @@ def test_a_failed_payment_has_an_event_and_its_reason_in_the_invoices_payment(
     assert (payment.status, payment.amount_paid, payment.payment.payment_intent) == ("paid", 900, intent.id)
 
 
-def test_only_what_can_fail_fails(client: stripe.StripeClient, control: SandboxControl, draft: Draft) -> None:
+def test_only_an_open_invoices_payment_and_a_drafts_finalization_can_be_set_to_fail(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
     with pytest.raises(SandboxError, match="open invoice"):
         control.fail_payment(draft(900).id)
     with pytest.raises(SandboxError, match="a draft"):
@@ -194,7 +196,7 @@ def test_events_are_gone_after_30_days(client: stripe.StripeClient, control: San
         client.v1.events.retrieve(event.id)
 
 
-# Deliveries that misbehave -----------------------------------------------------------------------------------------
+# Faults of deliveries ----------------------------------------------------------------------------------------------
 
 
 def test_an_endpoint_gets_only_the_types_it_asked_for(
@@ -206,69 +208,69 @@ def test_an_endpoint_gets_only_the_types_it_asked_for(
 
 
 def test_an_event_can_come_late(
-    client: stripe.StripeClient, control: SandboxControl, draft: Draft, told: Receiver
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft, subscriber: Receiver
 ) -> None:
     control.add_fault("deliver_late", "webhooks.invoice.created", seconds=0.4)
     started = time.monotonic()
     client.v1.invoices.finalize_invoice(draft(900).id)
-    assert told.types(2) == ["invoice.finalized", "invoice.created"]
+    assert subscriber.types(2) == ["invoice.finalized", "invoice.created"]
     assert time.monotonic() - started >= 0.4
 
 
 def test_an_event_can_come_twice(
-    client: stripe.StripeClient, control: SandboxControl, draft: Draft, told: Receiver
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft, subscriber: Receiver
 ) -> None:
     control.add_fault("deliver_twice", "webhooks.invoice.finalized")
     client.v1.invoices.finalize_invoice(draft(900).id)
-    assert told.types(3) == ["invoice.created", "invoice.finalized", "invoice.finalized"]
-    assert told.taken[1]["id"] == told.taken[2]["id"]
+    assert subscriber.types(3) == ["invoice.created", "invoice.finalized", "invoice.finalized"]
+    assert subscriber.taken[1]["id"] == subscriber.taken[2]["id"]
 
 
 def test_events_can_come_out_of_order(
-    client: stripe.StripeClient, control: SandboxControl, draft: Draft, told: Receiver
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft, subscriber: Receiver
 ) -> None:
     control.add_fault("deliver_out_of_order", "webhooks.invoice.finalized")
     client.v1.invoices.pay(client.v1.invoices.finalize_invoice(draft(900).id).id)
-    assert told.types(3) == ["invoice.created", "invoice.paid", "invoice.finalized"]
+    assert subscriber.types(3) == ["invoice.created", "invoice.paid", "invoice.finalized"]
 
 
 def test_an_event_can_be_lost_and_is_still_listed(
-    client: stripe.StripeClient, control: SandboxControl, draft: Draft, told: Receiver
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft, subscriber: Receiver
 ) -> None:
     (rule,) = [control.add_fault("deliver_never", "webhooks.*", first=1)]
     client.v1.invoices.finalize_invoice(draft(900).id)
-    assert told.types(1) == ["invoice.finalized"]
+    assert subscriber.types(1) == ["invoice.finalized"]
     assert [delivery["state"] for delivery in control.deliveries()] == ["dropped", "delivered"]
     assert listed(client) == ["invoice.finalized", "invoice.created"]
     assert [(fault["id"], fault["fired"]) for fault in control.faults()] == [(rule["id"], 1)]
     event = client.v1.events.list({"type": "invoice.created"}).data[0]
     assert control.resend_event(event.id) == 1
-    assert told.types(2) == ["invoice.finalized", "invoice.created"]
+    assert subscriber.types(2) == ["invoice.finalized", "invoice.created"]
 
 
-def test_rules_for_deliveries_and_for_requests_do_not_meet(
-    client: stripe.StripeClient, control: SandboxControl, draft: Draft, told: Receiver
+def test_rules_for_deliveries_and_for_requests_are_independent(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft, subscriber: Receiver
 ) -> None:
     control.add_fault("deliver_never", "*")
     control.add_fault("slow", "*")
     draft(900)
-    assert told.types(0) == []
+    assert subscriber.types(0) == []
     assert [delivery["state"] for delivery in control.deliveries()] == ["dropped"]
     assert [(fault["effect"], fault["matched"]) for fault in control.faults()] == [("deliver_never", 1), ("slow", 2)]
 
 
 @pytest.mark.parametrize("status", [302, 400, 500])
-def test_what_was_not_taken_is_sent_again_until_it_is(
-    client: stripe.StripeClient, control: SandboxControl, draft: Draft, told: Receiver, status: int
+def test_a_refused_event_is_sent_again_until_it_is_accepted(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft, subscriber: Receiver, status: int
 ) -> None:
-    told.statuses = [status, status]
+    subscriber.statuses = [status, status]
     draft()
-    assert told.types(3) == ["invoice.created"] * 3
-    assert len({event["id"] for event in told.taken}) == 1
+    assert subscriber.types(3) == ["invoice.created"] * 3
+    assert len({event["id"] for event in subscriber.taken}) == 1
     assert settled_delivery(control) == {"state": "delivered", "attempts": 3, "status": 200}
 
 
-def test_a_receiver_that_is_not_there_is_given_up_in_the_end(
+def test_an_unreachable_receiver_is_given_up_in_the_end(
     client: stripe.StripeClient, control: SandboxControl, draft: Draft
 ) -> None:
     control.settings(webhook_retry_seconds=0.01, webhook_attempts=3)
@@ -277,7 +279,7 @@ def test_a_receiver_that_is_not_there_is_given_up_in_the_end(
     assert settled_delivery(control) == {"state": "given_up", "attempts": 3, "status": None}
 
 
-def test_what_was_on_its_way_is_delivered_after_a_crash(
+def test_an_undelivered_event_is_delivered_after_a_crash(
     own_server: SandboxServer, connect: Callable[..., stripe.StripeClient], receiver: Receiver
 ) -> None:
     from fly_billing.stripe_sandbox import spawn
@@ -321,15 +323,13 @@ def test_an_endpoint_needs_an_address(control: SandboxControl) -> None:
         ("http://127.0.0.1:1/", "whsec_\ud800"),
     ],
 )
-def test_an_endpoint_that_nothing_can_be_sent_to_is_refused(
-    control: SandboxControl, url: str, secret: str | None
-) -> None:
+def test_an_endpoint_with_an_unusable_address_is_refused(control: SandboxControl, url: str, secret: str | None) -> None:
     with pytest.raises(SandboxError):
         control.add_webhook_endpoint(url, secret)
     assert control.webhook_endpoints() == []
 
 
-def test_an_endpoint_whose_host_name_is_none_does_not_stop_the_others(
+def test_an_endpoint_with_an_invalid_host_name_does_not_stop_the_others(
     client: stripe.StripeClient, control: SandboxControl, draft: Draft, receiver: Receiver
 ) -> None:
     control.add_webhook_endpoint("http://a..b/", SECRET)

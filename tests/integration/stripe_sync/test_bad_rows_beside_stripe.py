@@ -1,4 +1,4 @@
-"""A row that nobody can calculate with, in what talks to Stripe: the others' payments are recorded, and it is named."""
+"""An invalid row in code that talks to Stripe: the payments of others are recorded, and the row is named."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def statuses(tools: SyncTools) -> dict[str, str]:
 
 
 def break_row(database: BillingDatabase, column: str, value: str) -> None:
-    """Damage acme's invoice as a row from before a rule is: the rule holds for whatever is written from now on."""
+    """Damage acme's invoice like a row from before a rule; the rule applies to later writes."""
     names = query(
         database,
         "select conname, pg_get_constraintdef(oid) as rule from pg_constraint"
@@ -72,13 +72,13 @@ def test_a_payment_of_a_bad_row_is_alerted_and_applied_later_and_others_at_once(
     assert poll(tools).is_done
     assert statuses(tools)["bolt"] == "paid"
     assert statuses(tools)["acme"] != "paid"
-    told: list[str] = []
-    assert queue_payment_failure_alerts(database, [], told.append) == 1
-    assert "acme" in told[0]
-    assert "correct the row, and the next poll of Stripe's events applies it" in told[0]
-    # Trying again tells nobody again.
+    alerts: list[str] = []
+    assert queue_payment_failure_alerts(database, [], alerts.append) == 1
+    assert "acme" in alerts[0]
+    assert "correct the row, and the next poll of Stripe's events applies it" in alerts[0]
+    # Retrying alerts nobody again.
     assert settle_waiting_events(database) == 0
-    assert queue_payment_failure_alerts(database, [], told.append) == 0
+    assert queue_payment_failure_alerts(database, [], alerts.append) == 0
 
     damage(database, f"update invoices set {column} = {right} where organization_id = 'acme'")  # noqa: S608 constants
     assert settle_waiting_events(database) == 1
@@ -86,9 +86,7 @@ def test_a_payment_of_a_bad_row_is_alerted_and_applied_later_and_others_at_once(
     assert query(database, "select outcome from stripe_events where outcome not in ('applied', 'ignored')") == []
 
 
-def test_a_payment_that_waited_for_the_sync_and_meets_a_bad_row_holds_no_other_one_up(
-    tools: SyncTools, sandbox: SandboxServer
-) -> None:
+def test_a_waiting_payment_of_a_bad_row_delays_no_other_payment(tools: SyncTools, sandbox: SandboxServer) -> None:
     database = tools.journal.database
     damage(database, "update stripe_invoices set state = 'filled', finalized_at = null")
     pay(tools, sandbox, "acme", "bolt")
@@ -104,7 +102,7 @@ def test_a_payment_that_waited_for_the_sync_and_meets_a_bad_row_holds_no_other_o
 
 
 class OneMore(StripeReader):
-    """Stripe's events, and before them one that can't be recorded."""
+    """Stripe's events, preceded by one that can't be recorded."""
 
     def __init__(self, tools: SyncTools, event: Mapping[str, Any]) -> None:
         super().__init__(tools.client, tools.sender())
@@ -127,11 +125,11 @@ def test_an_event_that_can_not_be_recorded_fails_the_poll_after_all_others_are_a
     with pytest.raises(EventsRefused, match=r"1 Stripe event can't be recorded.*evt_strange"):
         poll(tools, OneMore(tools, event))
     assert statuses(tools)["bolt"] == "paid"
-    # It is not remembered as read: the next poll reads it again.
+    # It does not count as read: the next poll reads it again.
     assert query(tools.journal.database, "select until from stripe_events_polled") == []
 
 
-def test_a_request_whose_time_is_none_leaves_the_comparison_with_stripe_as_it_is(tools: SyncTools) -> None:
+def test_a_request_with_an_invalid_time_does_not_change_the_comparison_with_stripe(tools: SyncTools) -> None:
     database = tools.journal.database
     execute(database, "alter table stripe_attempts drop constraint sent_at_is_a_time")
     damage(database, "update stripe_attempts set sent_at = 'infinity' where step = 'create'")

@@ -1,4 +1,4 @@
-"""Before a month is sent: a dry run shows the requests, and an unusual total waits for approval."""
+"""Before a month is synced: a dry run shows the requests, and an unusual total waits for approval."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ NOW = datetime(2023, 8, 5, tzinfo=UTC)
 def command(
     database: BillingDatabase, sandbox: SandboxServer, data_dir: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as a process of its own, on the test's database and sandbox."""
+    """Run a command in a separate process, on the test's database and sandbox."""
     url = database.engine.url.render_as_string(hide_password=False)
     environment = {
         **os.environ,
@@ -67,19 +67,19 @@ def two_months(database: BillingDatabase, folder: Path, june: str, july: str) ->
     close_month(database, folder, JULY)
 
 
-def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
+def test_a_dry_run_lists_exactly_the_requests_of_the_sync_and_sends_none(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
-    # acme: 150 lines of $1.00 in 2 calls; bolt has a customer already; crux has nothing to pay
+    # acme: 150 lines of $1.00 in 2 calls; bolt already has a customer; crux has nothing to pay
     bill_june(billing_database, tmp_path, acme=["1.00"] * 150, bolt=["12.00", "23.45"], crux=[])
     sandbox.control.seed_customer("cus_bolt", name="Bolt")
     execute(billing_database, "update organizations set stripe_customer_id = 'cus_bolt' where id = 'bolt'")
 
-    told = command(billing_database, sandbox, tmp_path / "data", "sync", "2023-06", "--dry-run")
+    dry_run = command(billing_database, sandbox, tmp_path / "data", "sync", "2023-06", "--dry-run")
 
-    assert told.returncode == 0, told.stderr
+    assert dry_run.returncode == 0, dry_run.stderr
     assert sandbox.control.calls() == []
-    rows = [tuple(part.strip() for part in row.strip("│ ").split("│")) for row in told.stdout.splitlines()]
+    rows = [tuple(part.strip() for part in row.strip("│ ").split("│")) for row in dry_run.stdout.splitlines()]
     for line in [
         ("customers to create", "1"),
         ("invoices", "2"),
@@ -90,8 +90,8 @@ def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
         ("reads before the first call", "1 per 100 invoices and customers in Stripe"),
         ("shortest time at 10 calls a second, 2 per endpoint", "2 s"),
     ]:
-        assert line in rows, told.stdout
-    assert "spending guard (USD): passes: last month has no final invoices" in told.stdout
+        assert line in rows, dry_run.stdout
+    assert "spending guard (USD): passes: last month has no final invoices" in dry_run.stdout
 
     planned = plan_of_sync(billing_database, JUNE)
     sync(sync_tools(billing_database, sandbox.url))
@@ -102,7 +102,7 @@ def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
         "invoices.create": 2,
         "invoices.add_lines": 3,
         "invoices.finalize": 2,
-        # It looks first what Stripe has already: nothing yet, so one page of each.
+        # It first reads what Stripe already has: nothing yet, so one page of each.
         "invoices.list": 1,
         "customers.list": 1,
     }
@@ -110,7 +110,7 @@ def test_a_dry_run_names_exactly_what_the_sync_then_sends_and_sends_nothing(
     assert plan_of_sync(billing_database, JUNE).invoices == 0
 
 
-def test_a_month_within_half_of_the_one_before_may_be_sent(billing_database: BillingDatabase, tmp_path: Path) -> None:
+def test_a_month_within_half_of_the_previous_one_may_be_sent(billing_database: BillingDatabase, tmp_path: Path) -> None:
     two_months(billing_database, tmp_path, "100.00", "150.00")
     assert [total.reason for total in require_usual_totals(billing_database, JULY, 50)] == ["within 50 % of last month"]
 
@@ -122,10 +122,10 @@ def test_a_blocked_month_names_both_totals_and_the_largest_changes(
     two_months(billing_database, tmp_path, "100.00", july)
     with pytest.raises(UnusualTotals) as stopped:
         require_usual_totals(billing_database, JULY, 50)
-    told = str(stopped.value)
-    assert f"${july} this month, $100.00 last month: {change}, 50 % is allowed" in told
-    assert f"Largest changes: acme ${july} (last month $100.00)" in told
-    assert f"`fly-billing approve 2023-07 --by NAME --total {july.replace('.', '')}`" in told
+    refusal = str(stopped.value)
+    assert f"${july} this month, $100.00 last month: {change}, 50 % is allowed" in refusal
+    assert f"Largest changes: acme ${july} (last month $100.00)" in refusal
+    assert f"`fly-billing approve 2023-07 --by NAME --total {july.replace('.', '')}`" in refusal
 
 
 def test_an_approval_covers_totals_up_to_its_own_and_the_newest_one_counts(
@@ -196,12 +196,12 @@ def test_a_blocked_run_fails_before_anything_is_sent_and_names_both_totals(
     result = grown.sync(OCTOBER, fails=True)
     assert sandbox.control.calls() == []
     (failed,) = [event for event in result.all_events if event.is_step_failure]
-    told = failed.step_failure_data.error_display_string
-    assert "$100.00 this month, $20.00 last month: 400 % more" in told
-    assert "beta $90.00 (last month $10.00)" in told
+    refusal = failed.step_failure_data.error_display_string
+    assert "$100.00 this month, $20.00 last month: 400 % more" in refusal
+    assert "beta $90.00 (last month $10.00)" in refusal
 
 
-def test_a_partition_of_a_blocked_month_is_not_sent_although_its_own_total_is_usual(
+def test_a_partition_of_a_blocked_month_is_not_sent_even_if_its_own_total_is_usual(
     grown: Deployment, sandbox: SandboxServer
 ) -> None:
     sandbox.control.clear_calls()
@@ -209,7 +209,7 @@ def test_a_partition_of_a_blocked_month_is_not_sent_although_its_own_total_is_us
     assert sandbox.control.calls() == []
 
 
-def test_a_partition_of_a_usual_month_is_sent_although_its_own_total_is_unusual(
+def test_a_partition_of_a_usual_month_is_sent_even_if_its_own_total_is_unusual(
     grown: Deployment, sandbox: SandboxServer
 ) -> None:
     charge(grown.database, "acme", "90.00", month=BillingMonth(2026, 11))
@@ -232,14 +232,14 @@ def test_a_month_approved_in_the_launchpad_is_sent_and_the_approval_kept(
     assert row == {"approved_by": "Grace", "total_cents": 10000, "currency": "USD"}
 
 
-def test_a_tag_that_approves_too_little_or_is_no_total_sends_nothing(grown: Deployment, sandbox: SandboxServer) -> None:
+def test_a_tag_with_a_lower_or_invalid_total_sends_nothing(grown: Deployment, sandbox: SandboxServer) -> None:
     sandbox.control.clear_calls()
     for text in ("9999", "$100"):
         grown.run("sync_month", {**grown.tags(OCTOBER), "fly_billing/approved_total": text}, fails=True)
     assert sandbox.control.calls() == []
 
 
-def test_a_month_that_is_all_in_stripe_is_compared_with_any_total(grown: Deployment) -> None:
+def test_a_month_that_is_completely_in_stripe_passes_with_any_total(grown: Deployment) -> None:
     approve_total(grown.database, OCTOBER, "USD", 10000, "Ada", NOW)
     grown.sync(OCTOBER)
     approve_total(grown.database, OCTOBER, "USD", 1, "Ada", NOW)

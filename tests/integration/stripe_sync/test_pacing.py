@@ -1,4 +1,4 @@
-"""How fast Stripe is asked: near its limits, never above them, by all processes together; slower where it refuses."""
+"""All processes together call Stripe near its limits, never above them, and slow down when it refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fly_billing.stripe_sync.sender import StripeSender
 from tests.support.stripe_builders import API_KEY, eventually, execute, query
 
 ROOT = Path(__file__).resolve().parents[3]
-# A process that waits for far more than it will live to send.
+# A process that waits for far more requests than it lives to send.
 DOOMED = """
 import sys, threading
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
@@ -38,7 +38,7 @@ print("under way", flush=True)
 
 
 def started(script: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a process and return once it says its first word."""
+    """Start a process and return once it prints its first line."""
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         stdin=subprocess.PIPE,
@@ -78,9 +78,9 @@ def most_in_a_second(moments: Iterable[float]) -> int:
 
 
 def due(database: BillingDatabase, endpoints: Sequence[str], *, endpoint: float, account: float) -> list[float]:
-    """Book a request to each of the endpoints, without waiting; return when they are due, in seconds, exactly.
+    """Book a request to each of the endpoints, without waiting; return their exact times, in seconds.
 
-    No endpoint is free before the year 2100, so how long the booking itself takes changes nothing.
+    No endpoint is free before the year 2100, so the duration of the booking doesn't matter.
     """
     busy = "insert into stripe_pace (bucket, next_at) values (:name, '2100-01-01Z') on conflict do nothing"
     for name in set(endpoints):
@@ -107,26 +107,26 @@ def booked(database: BillingDatabase) -> set[float]:
 
 
 def slowed(database: BillingDatabase) -> dict[str, float]:
-    """Return what is left of the pace after 429s, by bucket, in requests per second."""
+    """Return the remaining pace after 429s, by bucket, in requests per second."""
     found = query(database, "select bucket, slowed_to from stripe_pace where slowed_to is not null")
     return {row["bucket"]: row["slowed_to"] for row in found}
 
 
 def come_back(since: float) -> float:
-    """Return how much of a pace of 23 per second may have come back since then (of time.monotonic)."""
+    """Return the part of a pace of 23 per second that may have recovered since then (of time.monotonic)."""
     return 23 / 30 * (time.monotonic() - since)
 
 
 def let_pass(database: BillingDatabase, time: str) -> None:
-    """Let the last 429s be that much longer ago."""
+    """Move the last 429s further into the past."""
     execute(database, "update stripe_pace set slowed_at = slowed_at - cast(:time as interval)", time=time)
 
 
-def test_a_limit_lower_than_we_believe_slows_us_down_until_it_is_lifted(
+def test_a_limit_lower_than_expected_slows_requests_down_until_it_is_lifted(
     billing_database: BillingDatabase, sandbox: SandboxServer
 ) -> None:
     sandbox.control.seed_customer("cus_1234")
-    # A second lasts an hour until the first refusal, so that the limit is met however slow the machine is.
+    # A second lasts an hour until the first refusal, so that even a slow machine reaches the limit.
     sandbox.control.settings(endpoint_per_second=10, global_per_second=100, rate_window_seconds=3600)
 
     def pause(seconds: float) -> None:
@@ -151,20 +151,20 @@ def test_a_limit_lower_than_we_believe_slows_us_down_until_it_is_lifted(
     assert read(60) == [True] * 60
 
 
-def test_what_a_killed_process_had_booked_holds_others_up_only_until_it_would_have_been_sent(
+def test_bookings_of_a_killed_process_delay_others_only_until_their_times(
     billing_database: BillingDatabase,
 ) -> None:
     process = started(DOOMED, url(billing_database))
     process.kill()
     process.communicate(timeout=600)
     limiter = RateLimiter(billing_database, 100, 10)
-    # Its 15 threads had booked one each, which are due within two seconds; all 15,000 would take 27 minutes.
+    # Its 15 threads had booked one each, due within two seconds; all 15,000 would take 27 minutes.
     assert seconds(lambda: limiter.wait("create")) < 300
 
 
 def test_asking_for_two_limits_at_once_never_ends_in_a_deadlock(billing_database: BillingDatabase) -> None:
     paces = [RateLimiter(billing_database, 100_000, 100_000) for _ in range(6)]
-    endpoints = ("aaa", "zzz")  # before and after "account", if anybody sorted them
+    endpoints = ("aaa", "zzz")  # sorted before and after "account"
 
     def ask_on(number: int) -> None:
         for asked in range(30):
@@ -176,7 +176,7 @@ def test_asking_for_two_limits_at_once_never_ends_in_a_deadlock(billing_database
 
 
 @pytest.mark.parametrize(("endpoint", "account"), [(25, 100), (25, 25), (25, 40), (7, 61)])
-def test_no_second_holds_more_than_the_limits_in_whatever_order_endpoints_are_asked(
+def test_no_second_has_more_requests_than_the_limits_in_any_order_of_endpoints(
     billing_database: BillingDatabase, endpoint: int, account: int
 ) -> None:
     order = ["create"] * 40 + ["add_lines", "finalize", "create", "create_customer", "list"] * 15 + ["finalize"] * 40
@@ -186,7 +186,7 @@ def test_no_second_holds_more_than_the_limits_in_whatever_order_endpoints_are_as
         assert most_in_a_second(at for at, asked in zip(moments, order, strict=True) if asked == name) <= endpoint + 1
 
 
-def test_the_account_is_used_to_the_full(billing_database: BillingDatabase) -> None:
+def test_requests_use_the_accounts_full_limit(billing_database: BillingDatabase) -> None:
     moments = due(billing_database, ["create", "add_lines", "finalize", "list"] * 50, endpoint=25, account=50)
     assert per_second(sorted(moments)) == pytest.approx(50, rel=0.02)
 
@@ -198,7 +198,7 @@ def test_requests_to_an_endpoint_are_due_one_after_the_other_and_not_in_bursts(
     assert min(later - sooner for sooner, later in pairwise(moments[1:])) > 0.035
 
 
-def test_a_long_queue_at_one_endpoint_holds_no_other_endpoint_up(billing_database: BillingDatabase) -> None:
+def test_a_long_queue_at_one_endpoint_delays_no_other_endpoint(billing_database: BillingDatabase) -> None:
     queue = due(billing_database, ["create"] * 50, endpoint=25, account=100)
     (other,) = due(billing_database, ["finalize"], endpoint=25, account=100)
     assert queue[-1] - queue[0] > 1.9
@@ -211,7 +211,7 @@ def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: Billi
         slowed_at = time.monotonic()
         ours.slow_down("create", "endpoint-rate")
         let_pass(billing_database, "0.6 seconds")
-    # About one a second, and what came back since: the second request is due more than half of that after the first.
+    # About one a second, and the recovery since: the second request is due more than half of that after the first.
     started = time.monotonic()
     theirs.wait("create")
     theirs.wait("create")
@@ -231,7 +231,7 @@ def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: Billi
         (None, "create"),
     ],
 )
-def test_a_429_slows_what_stripe_says_it_was_about(
+def test_a_429_slows_the_limit_that_stripe_names(
     billing_database: BillingDatabase, reason: str | None, bucket: str
 ) -> None:
     RateLimiter(billing_database, 100, 25).slow_down("create", reason)
@@ -242,11 +242,11 @@ def test_refusals_that_come_together_slow_down_once(billing_database: BillingDat
     limiter = RateLimiter(billing_database, 100, 25)  # 23 per second, a little below the limit
     started = time.monotonic()
     assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(18.4)
-    # In one statement, so that however slow the machine is no half second passes between two of them.
+    # In one statement, so that no half second passes between two of them on a slow machine.
     together = ", ".join(f"slow_stripe_pace('create', 23, 0.8, 1, 30, 0.5) as answer_{n}" for n in range(5))
     let_pass(billing_database, "0.6 seconds")
     (answers,) = query(billing_database, f"select {together}")
-    # 0.46 had come back after 0.6 seconds, and a little more where the machine is slow.
+    # 0.46 had recovered after 0.6 seconds, and a little more on a slow machine.
     assert answers["answer_0"] == pytest.approx(15.1, abs=0.1 + come_back(started))
     assert list(answers.values()) == pytest.approx([answers["answer_0"]] * 5, abs=0.5)
     let_pass(billing_database, "0.6 seconds")
@@ -265,7 +265,7 @@ def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit
     assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(1.472)  # four fifths of 92 % of 2
 
 
-def test_the_pace_comes_back_in_a_straight_line_within_half_a_minute(billing_database: BillingDatabase) -> None:
+def test_the_pace_recovers_linearly_within_half_a_minute(billing_database: BillingDatabase) -> None:
     limiter = RateLimiter(billing_database, 100, 25)
     limiter.slow_down("create", "endpoint-rate")
     started = time.monotonic()
@@ -275,7 +275,7 @@ def test_the_pace_comes_back_in_a_straight_line_within_half_a_minute(billing_dat
     assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(10.8, abs=0.1 + come_back(started))
 
 
-def test_reading_tells_the_pace_what_stripe_refused(billing_database: BillingDatabase, sandbox: SandboxServer) -> None:
+def test_a_refused_read_slows_the_pace(billing_database: BillingDatabase, sandbox: SandboxServer) -> None:
     sandbox.control.seed_customer("cus_1234")
     sandbox.control.settings(endpoint_per_second=1, rate_window_seconds=3600)
     limiter = RateLimiter(billing_database, 1000, 1000)
@@ -291,7 +291,7 @@ def test_a_429_about_an_object_in_use_slows_nothing_down(
 ) -> None:
     sandbox.control.seed_customer("cus_1234")
     sandbox.control.settings(object_locks=True)
-    # It is done, and for ten seconds its answer is kept back: so long the customer is locked.
+    # It is applied, and its answer is delayed for ten seconds, during which the customer is locked.
     sandbox.control.add_fault("slow", "customers.update", nth=1, seconds=10, after_apply=True)
     client = make_stripe_client(API_KEY, sandbox.url)
     limiter = RateLimiter(billing_database, 1000, 1000)
@@ -305,7 +305,7 @@ def test_a_429_about_an_object_in_use_slows_nothing_down(
     assert slowed(billing_database) == {}
 
 
-def test_the_rate_limit_starts_again_after_postgres_lost_it_in_a_crash(billing_database: BillingDatabase) -> None:
+def test_the_rate_limit_starts_again_after_a_crash_of_postgres_lost_it(billing_database: BillingDatabase) -> None:
     limiter = RateLimiter(billing_database, 100, 25)
     limiter.wait("create")
     execute(billing_database, "truncate stripe_pace")

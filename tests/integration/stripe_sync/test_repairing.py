@@ -1,4 +1,4 @@
-"""What was broken in Stripe is mended there once, through the journal; what is not ours, or not allowed, stays."""
+"""A repair fixes differences in Stripe once, through the journal, and leaves foreign invoices and refused actions."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def no(action: Action) -> bool:
 
 
 def repair(tools: SyncTools, may: Callable[[Action], bool] = no, percent: int = 50) -> list[tuple[str, str, str]]:
-    """Plan and carry out; return (what was done, to whom, how it ended)."""
+    """Plan and carry out a repair; return (action, organization, outcome) of each."""
     _, actions = plan_of_repair(tools, JUNE, groups_of(tools.journal.database))
     done = carry_out(tools, JUNE, actions, may, percent)
     return [(action_done.action.verb, action_done.action.organization_id, action_done.outcome) for action_done in done]
@@ -80,7 +80,7 @@ def statuses(sandbox: SandboxServer, organization: str) -> list[tuple[str, int]]
 
 
 def copy_in_stripe(sandbox: SandboxServer, original: str, *, finalize: bool = True, **metadata: str) -> str:
-    """Make an organization's invoice once more, as another program would."""
+    """Create an organization's invoice again, as another program would."""
     client, first = make_stripe_client(API_KEY, sandbox.url), invoice_in_stripe(sandbox, original)
     marks = {**first["metadata"], **metadata}
     made = client.v1.invoices.create({"customer": first["customer"], "currency": "usd", "metadata": marks})
@@ -96,12 +96,12 @@ def copy_in_stripe(sandbox: SandboxServer, original: str, *, finalize: bool = Tr
 
 
 def settled(tools: SyncTools, sandbox: SandboxServer) -> bool:
-    """Whether both sides agree, and repairing again changes nothing more."""
+    """Return True if both sides are equal, and another repair changes nothing."""
     sandbox.control.clear_calls()
     return kinds(tools) == [] and repair(tools, yes) == [] and changes(sandbox) == {}
 
 
-def test_what_was_never_sent_is_sent_through_the_sync(
+def test_an_invoice_that_was_never_sent_is_sent_through_the_sync(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00", "23.45"], bolt=["5.00"])
@@ -132,7 +132,7 @@ def test_an_invoice_voided_in_stripe_is_sent_again_once_and_only_after_confirmat
     assert settled(tools, sandbox)
 
 
-def test_a_draft_whose_finalizing_failed_is_finished_and_not_made_again(
+def test_a_draft_that_failed_to_finalize_is_finalized_and_not_created_again(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00", "23.45"])
@@ -147,14 +147,14 @@ def test_a_draft_whose_finalizing_failed_is_finished_and_not_made_again(
     assert settled(tools, sandbox)
 
 
-def test_a_draft_that_our_journal_believes_finalized_is_finished(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_draft_that_our_journal_records_as_finalized_is_finalized(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], status="draft")
     assert repair(tools) == [("finish", "acme", "done")]
     assert statuses(sandbox, "acme") == [("open", 3545)]
     assert settled(tools, sandbox)
 
 
-def test_a_draft_beside_the_finished_invoice_is_removed(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_an_extra_draft_of_a_finalized_invoice_is_removed(tools: SyncTools, sandbox: SandboxServer) -> None:
     copy_in_stripe(sandbox, "acme", finalize=False)
     assert repair(tools) == [("remove", "acme", "done")]
     assert changes(sandbox) == {"invoices.delete": 1}
@@ -162,7 +162,7 @@ def test_a_draft_beside_the_finished_invoice_is_removed(tools: SyncTools, sandbo
     assert settled(tools, sandbox)
 
 
-def test_an_orphaned_draft_is_removed_and_written_down(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_an_orphaned_draft_is_removed_and_recorded(tools: SyncTools, sandbox: SandboxServer) -> None:
     orphan = copy_in_stripe(sandbox, "bolt", finalize=False, fly_billing_invoice=NOBODY)
     assert repair(tools) == [("remove", "bolt", "done")]
     assert statuses(sandbox, "bolt") == [("open", 500)]
@@ -172,13 +172,13 @@ def test_an_orphaned_draft_is_removed_and_written_down(tools: SyncTools, sandbox
     assert settled(tools, sandbox)
 
 
-def test_a_finished_invoice_that_is_none_of_ours_stays_for_a_human(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_finalized_orphan_is_left_for_manual_resolution(tools: SyncTools, sandbox: SandboxServer) -> None:
     copy_in_stripe(sandbox, "bolt", fly_billing_invoice=NOBODY)
     assert repair(tools, yes) == [("leave", "bolt", "left")]
     assert changes(sandbox) == {}
 
 
-def test_a_draft_that_does_not_say_it_is_ours_is_never_touched(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_draft_without_our_metadata_is_never_changed(tools: SyncTools, sandbox: SandboxServer) -> None:
     client = make_stripe_client(API_KEY, sandbox.url)
     sandbox.control.seed_customer("cus_other", name="Another shop")
     client.v1.invoices.create({"customer": "cus_other", "currency": "usd", "metadata": {"month": "2023-06"}})
@@ -186,7 +186,7 @@ def test_a_draft_that_does_not_say_it_is_ours_is_never_touched(tools: SyncTools,
     assert (repair(tools, yes), changes(sandbox)) == ([], {})
 
 
-def test_of_two_invoices_the_one_in_our_journal_stays(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_the_invoice_in_our_journal_stays_of_two(tools: SyncTools, sandbox: SandboxServer) -> None:
     first = invoice_in_stripe(sandbox, "acme")["id"]
     second = copy_in_stripe(sandbox, "acme")
     assert repair(tools, no) == [("void", "acme", "refused")]
@@ -202,7 +202,7 @@ def test_of_two_invoices_the_one_in_our_journal_stays(tools: SyncTools, sandbox:
     assert settled(tools, sandbox)
 
 
-def test_where_our_journal_gave_up_before_two_the_one_that_stays_is_taken_over(
+def test_the_remaining_one_of_two_is_recorded_if_our_journal_had_neither(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     copy_in_stripe(sandbox, "acme")
@@ -248,7 +248,7 @@ def test_a_paid_invoice_that_differs_is_left_for_a_credit_note(tools: SyncTools,
         ("conflict_409", {"first": 2}),
     ],
 )
-def test_a_void_that_the_internet_swallows_is_made_once_all_the_same(
+def test_a_void_whose_response_is_lost_is_made_once(
     tools: SyncTools, sandbox: SandboxServer, effect: str, rule: dict[str, Any]
 ) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
@@ -258,7 +258,7 @@ def test_a_void_that_the_internet_swallows_is_made_once_all_the_same(
     assert settled(tools, sandbox)
 
 
-def test_if_stripe_refuses_a_void_nothing_is_created_again(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_no_invoice_is_created_again_if_stripe_refuses_the_void(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     sandbox.control.add_fault("error", "invoices.void", status=400, type="invalid_request_error", message="Odd.")
     assert repair(tools, yes) == [("recreate", "acme", "failed")]
@@ -266,7 +266,7 @@ def test_if_stripe_refuses_a_void_nothing_is_created_again(tools: SyncTools, san
     assert entry(tools.journal.database, "acme")["state"] == "finalized"
 
 
-def test_an_invoice_that_a_sync_is_working_on_is_left_alone(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_an_invoice_that_a_sync_is_working_on_is_not_repaired(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     with tools.journal.database.session_lock(f"sync {entry(tools.journal.database, 'acme')['invoice_id']}"):
         assert repair(tools, yes) == [("recreate", "acme", "failed")]
@@ -274,7 +274,7 @@ def test_an_invoice_that_a_sync_is_working_on_is_left_alone(tools: SyncTools, sa
 
 
 @pytest.mark.parametrize("change", [{"metadata": {}}, {"status": "paid"}])
-def test_what_changed_between_the_plan_and_the_deed_is_left_alone(
+def test_an_invoice_that_changed_after_the_plan_is_not_repaired(
     tools: SyncTools, sandbox: SandboxServer, change: dict[str, Any]
 ) -> None:
     second = copy_in_stripe(sandbox, "acme")
@@ -296,7 +296,7 @@ def test_a_repair_sends_nothing_of_a_month_that_the_spending_guard_stops(
 
 
 class Commands:
-    """The commands as a process of their own, on the test's database and sandbox."""
+    """The commands in separate processes, on the test's database and sandbox."""
 
     def __init__(self, tools: SyncTools, sandbox: SandboxServer, data_dir: Path) -> None:
         url = tools.journal.database.engine.url.render_as_string(hide_password=False)
@@ -326,9 +326,9 @@ def test_the_commands_show_the_plan_ask_and_repair(tools: SyncTools, sandbox: Sa
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=354500)
     copy_in_stripe(sandbox, "bolt", finalize=False, fly_billing_invoice=NOBODY)
 
-    told = run("reconcile", "2023-06", "--json")
-    assert told.returncode == 1, told.stderr
-    data = json.loads(told.stdout)
+    printed = run("reconcile", "2023-06", "--json")
+    assert printed.returncode == 1, printed.stderr
+    data = json.loads(printed.stdout)
     assert {
         (discrepancy["kind"], discrepancy["organization"], discrepancy["ours_cents"])
         for discrepancy in data["discrepancies"]
@@ -356,9 +356,7 @@ def test_the_commands_show_the_plan_ask_and_repair(tools: SyncTools, sandbox: Sa
     assert "Both agree" in agreed.stdout
 
 
-def test_an_answer_to_a_question_nobody_asks_is_refused(
-    tools: SyncTools, sandbox: SandboxServer, tmp_path: Path
-) -> None:
+def test_an_answer_to_an_unknown_question_is_refused(tools: SyncTools, sandbox: SandboxServer, tmp_path: Path) -> None:
     result = Commands(tools, sandbox, tmp_path / "data")("repair", "2023-06", "--yes-to", "everything")
     assert result.returncode == 2
     assert "no such kind: everything" in result.stderr

@@ -1,4 +1,4 @@
-"""One way to Stripe: a request is journaled, waits for its slot, is sent, its response recorded, and then retried."""
+"""The sender: a request is journaled, waits for its slot, is sent, its response is recorded, and then it is retried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = "fly_billing/acme/0/create_customer/0"
 
 
 class Diary:
-    """What happened, in order: the sender's log, limiter, request and pause write into it."""
+    """The steps in order: the sender's log, limiter, request and pause write into it."""
 
     def __init__(self, database: BillingDatabase, sandbox: SandboxServer) -> None:
         self.steps: list[str] = []
@@ -67,7 +67,7 @@ def diary(billing_database: BillingDatabase, sandbox: SandboxServer) -> Diary:
 ATTEMPT = [f"journal create_customer under {KEY}", "slot for create_customer", f"send under {KEY}"]
 
 
-def test_every_try_is_journaled_and_waits_for_a_slot_and_its_response_is_recorded_before_the_next(
+def test_each_attempt_is_journaled_waits_for_a_slot_and_records_its_response_before_the_next(
     diary: Diary, sandbox: SandboxServer
 ) -> None:
     sandbox.control.add_fault("apply_then_drop", "customers.create", nth=1)
@@ -94,7 +94,7 @@ def test_a_request_that_can_not_be_journaled_is_not_sent(
     assert calls(sandbox) == []
 
 
-def test_a_request_is_given_up_after_five_tries(diary: Diary, sandbox: SandboxServer) -> None:
+def test_a_request_is_given_up_after_five_attempts(diary: Diary, sandbox: SandboxServer) -> None:
     sandbox.control.add_fault("drop_before_apply", "customers.create")
     assert [response.code for response in diary.send()] == ["no_answer"] * 5
     assert [step for step in diary.steps if step.startswith("pause")] == [
@@ -112,7 +112,7 @@ def test_a_refusal_is_sent_once(diary: Diary, sandbox: SandboxServer) -> None:
     assert diary.steps == [*ATTEMPT, "record not_applied invalid_request"]
 
 
-def test_a_stored_failure_is_not_asked_for_a_third_time(diary: Diary, sandbox: SandboxServer) -> None:
+def test_a_stored_failure_is_not_requested_a_third_time(diary: Diary, sandbox: SandboxServer) -> None:
     sandbox.control.add_fault("stored_500", "customers.create", nth=1)
     assert [(response.code, response.was_replayed) for response in diary.send()] == [
         ("server_error", False),
@@ -132,7 +132,7 @@ def test_a_429_is_recorded_and_slows_its_endpoint_before_the_request_is_retried(
     assert [row["bucket"] for row in slowed] == ["create_customer"]
 
 
-def test_a_read_is_retried_and_paced_like_a_change_and_journaled_nowhere(diary: Diary, sandbox: SandboxServer) -> None:
+def test_a_read_is_retried_and_paced_like_a_change_but_not_journaled(diary: Diary, sandbox: SandboxServer) -> None:
     sandbox.control.seed_customer("cus_1234")
     sandbox.control.add_fault("error", "customers.retrieve", nth=1)
     assert (

@@ -1,4 +1,4 @@
-"""Finished invoices reach Stripe once, in the fewest calls, and nothing else ever does."""
+"""Finalized invoices reach Stripe once, with the fewest calls, and no other invoices do."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_stripe_gets_the_lines_in_our_order_with_our_item_ids(
     assert (sent["currency"], sent["description"]) == ("usd", "Acme: June 2023")
 
 
-def test_the_journal_knows_the_finished_invoice_and_every_request(
+def test_the_journal_has_the_finalized_invoice_and_every_request(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["35.45"])
@@ -102,7 +102,7 @@ def test_the_journal_knows_the_finished_invoice_and_every_request(
     ]
 
 
-def test_syncing_a_month_again_sends_nothing_at_all(
+def test_syncing_a_month_again_sends_no_request(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"], crux=[])
@@ -112,7 +112,7 @@ def test_syncing_a_month_again_sends_nothing_at_all(
     assert calls(sandbox) == []
 
 
-def test_an_invoice_over_nothing_is_not_sent(
+def test_an_invoice_of_zero_is_not_sent(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=[], bolt=["5.00", "-5.00"])
@@ -127,13 +127,13 @@ def test_a_credit_reaches_stripe_as_a_negative_total(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["3.00", "-10.00"])
     assert outcome(sync(sync_tools(billing_database, sandbox.url))) == ({"finalized": 1}, [])
-    # Nothing to pay: Stripe marks it paid, and the customer's balance has the credit.
+    # No payment is due: Stripe marks it paid, and the customer's balance has the credit.
     assert in_stripe(sandbox) == [("acme", "paid", -700, 2)]
     assert sandbox.control.objects("customer")[0]["balance"] == -700
     assert kinds(sync_tools(billing_database, sandbox.url)) == []
 
 
-def test_a_total_below_the_minimum_charge_is_synced_all_the_same(
+def test_a_total_below_the_minimum_charge_is_synced_too(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["0.49"])
@@ -207,14 +207,17 @@ def test_progress_is_reported_up_to_the_last_invoice(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"], crux=[])
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     sync_month(
-        sync_tools(billing_database, sandbox.url), JUNE, groups_of(billing_database), lambda *done: told.append(done)
+        sync_tools(billing_database, sandbox.url),
+        JUNE,
+        groups_of(billing_database),
+        lambda *done: progress.append(done),
     )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert progress == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_an_organizations_customer_is_made_once_for_all_its_months(
+def test_an_organizations_customer_is_created_once_for_all_its_months(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     add_organization(billing_database, "acme")
@@ -232,7 +235,7 @@ def test_an_organizations_customer_is_made_once_for_all_its_months(
     assert (kinds(tools), kinds(tools, JULY)) == ([], [])
 
 
-def test_a_customer_that_is_known_already_is_billed_and_none_is_made(
+def test_a_known_customer_is_billed_and_no_other_is_created(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     sandbox.control.seed_customer("cus_1234", name="Fly")
@@ -244,7 +247,7 @@ def test_a_customer_that_is_known_already_is_billed_and_none_is_made(
     assert len(sandbox.control.objects("customer")) == 1
 
 
-def test_an_authentication_error_stops_the_run_early_and_leaves_the_rest_to_do(
+def test_an_authentication_error_stops_the_run_early(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n}": ["1.00"] for n in range(10)})
@@ -261,7 +264,7 @@ def test_an_authentication_error_stops_the_run_early_and_leaves_the_rest_to_do(
     assert len(in_stripe(sandbox)) == 10
 
 
-def test_pending_items_of_the_customer_do_not_slip_onto_our_invoice(
+def test_pending_items_of_the_customer_are_not_added_to_our_invoice(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     sandbox.control.seed_customer("cus_1234", name="Fly")
@@ -274,7 +277,7 @@ def test_pending_items_of_the_customer_do_not_slip_onto_our_invoice(
     assert in_stripe(sandbox) == [("fly", "open", 3545, 1)]
 
 
-def test_a_customer_balance_changes_what_is_due_and_not_what_was_billed(
+def test_a_customer_balance_changes_the_amount_due_and_not_the_total(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     sandbox.control.seed_customer("cus_1234", name="Fly", balance=-1000)
@@ -319,7 +322,7 @@ def test_an_invoice_whose_rows_can_not_be_read_fails_alone_and_the_others_reach_
     report = sync(tools)
     there = {invoice[0]: invoice[1:3] for invoice in in_stripe(sandbox)}
     assert (there["acme"], there["gamma"]) == (("open", 1200), ("open", 1200))
-    if "created_at" not in statement:  # an organization's own age matters to no invoice
+    if "created_at" not in statement:  # an organization's creation time affects no invoice
         (failed,) = report.failures
         assert (failed.invoice.organization_id, failed.failure.code) == ("broken", "unreadable_invoice")
         assert {discrepancy.organization_id for discrepancy in reconcile(tools).discrepancies} == {"broken"}

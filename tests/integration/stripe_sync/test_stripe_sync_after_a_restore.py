@@ -1,4 +1,4 @@
-"""Our database was restored from a backup that is older than Stripe: what was sent since is not sent again."""
+"""Our database was restored from a backup older than Stripe's state: invoices sent since are not sent again."""
 
 from pathlib import Path
 
@@ -33,13 +33,13 @@ SYNCED = [("acme", "open", 3545, 2), ("bolt", "open", 10100, 101)]
 
 @pytest.fixture
 def tools(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path) -> SyncTools:
-    """June is finalized for two organizations: $12.00 + $23.45, and 101 lines of $1.00. Nothing was sent yet."""
+    """June is finalized for two organizations: $12.00 + $23.45, and 101 lines of $1.00. Not sent yet."""
     bill_june(billing_database, tmp_path, acme=["12.00", "23.45"], bolt=["1.00"] * 101)
     return sync_tools(billing_database, sandbox.url, clock=MovableClock(sandbox))
 
 
 def restore_the_backup_of_before(tools: SyncTools) -> None:
-    """Forget all that the sync wrote, three days later: no key is remembered in Stripe either."""
+    """Remove all that the sync recorded, three days later: Stripe no longer has the keys either."""
     assert isinstance(tools.clock, MovableClock)
     tools.clock.advance(hours=72)
     database = tools.journal.database
@@ -54,7 +54,7 @@ def synced_then_forgotten(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.clear_calls()
 
 
-def test_what_was_finished_is_recognized_and_not_made_again(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_finalized_invoices_are_recognized_and_not_created_again(tools: SyncTools, sandbox: SandboxServer) -> None:
     synced_then_forgotten(tools, sandbox)
     before = {name: invoice_in_stripe(sandbox, name)["id"] for name in ("acme", "bolt")}
 
@@ -67,7 +67,7 @@ def test_what_was_finished_is_recognized_and_not_made_again(tools: SyncTools, sa
     assert kinds(tools) == []
 
 
-def test_the_customers_are_known_again(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_existing_customers_are_recognized(tools: SyncTools, sandbox: SandboxServer) -> None:
     customers = "select id, stripe_customer_id from organizations order by id"
     sync(tools)
     before = query(tools.journal.database, customers)
@@ -77,7 +77,7 @@ def test_the_customers_are_known_again(tools: SyncTools, sandbox: SandboxServer)
     assert None not in [row["stripe_customer_id"] for row in before]
 
 
-def test_a_customer_without_an_invoice_is_used_and_not_made_again(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_customer_without_an_invoice_is_used_and_not_created_again(tools: SyncTools, sandbox: SandboxServer) -> None:
     refused = sandbox.control.add_fault("error", "invoices.create", status=400, type="invalid_request_error")
     sync(tools)
     sandbox.control.clear_faults(refused["id"])
@@ -124,14 +124,14 @@ def test_an_invoice_voided_in_stripe_is_not_sent_again_before_confirmation(
     assert kinds(tools) == []
 
 
-def test_one_that_differs_is_left_to_a_human(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_differing_invoice_is_left_for_manual_resolution(tools: SyncTools, sandbox: SandboxServer) -> None:
     synced_then_forgotten(tools, sandbox)
     sandbox.control.edit_object(invoice_in_stripe(sandbox, "acme")["id"], total=3546)
     assert outcome(sync(tools)) == ({"finalized": 1}, ["differs_in_stripe"])
     assert sent(sandbox) == []
 
 
-def test_while_stripe_can_not_be_read_nothing_is_sent(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_nothing_is_sent_while_stripe_can_not_be_read(tools: SyncTools, sandbox: SandboxServer) -> None:
     synced_then_forgotten(tools, sandbox)
     sandbox.control.add_fault("error", "invoices.list")
     assert outcome(sync(tools)) == ({}, ["server_error", "server_error"])
@@ -142,7 +142,7 @@ def test_while_stripe_can_not_be_read_nothing_is_sent(tools: SyncTools, sandbox:
     assert in_stripe(sandbox) == SYNCED
 
 
-def test_looking_takes_one_read_of_each_kind_and_none_where_nothing_is_to_be_sent(
+def test_recognizing_takes_one_read_of_each_kind_and_none_if_no_invoice_is_due(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     sync(tools)

@@ -1,4 +1,4 @@
-"""Two runs of the same month at once, and how fast they ask."""
+"""Two concurrent runs of the same month, and their pace."""
 
 import threading
 import time
@@ -80,7 +80,7 @@ def test_two_months_of_one_organization_at_once_share_its_one_customer(
     assert in_stripe(sandbox) == [("acme", "open", 1200, 1), ("acme", "open", 2345, 1)]
 
 
-def test_an_invoice_that_another_run_is_working_on_is_left_alone(
+def test_an_invoice_that_another_run_is_working_on_is_skipped(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
@@ -137,7 +137,7 @@ def test_both_paces_are_kept_together(
     assert_no_faster(sandbox, 25, began)
 
 
-def test_a_sync_that_asks_too_fast_gets_there_all_the_same(
+def test_a_sync_over_the_rate_limit_still_completes(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n:02d}": ["1.00"] for n in range(12)})
@@ -154,7 +154,7 @@ def test_a_sync_that_asks_too_fast_gets_there_all_the_same(
 def assert_no_faster(sandbox: SandboxServer, per_second: float, began: float, endpoint: str | None = None) -> None:
     """Check that the calls since `began` (a POSIX time) took the time that they take at this pace, or more.
 
-    Not how many arrived in the busiest second: a busy machine can hold some up and deliver them together. That no
+    Not the count of the busiest second: a busy machine can delay some and deliver them together. That no
     second is booked too full is tested where requests are booked (test_pacing.py).
     """
     wanted = {"endpoint": endpoint} if endpoint else {}
@@ -163,7 +163,7 @@ def assert_no_faster(sandbox: SandboxServer, per_second: float, began: float, en
     assert max(moments) - began >= (len(moments) - 1) / per_second
 
 
-def test_many_workers_share_the_connections_that_the_start_asks_for(
+def test_many_workers_share_the_connections_that_the_startup_check_requires(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     """Forty workers at sixty invoices; the server refuses one connection more than the pool's and the locks'."""

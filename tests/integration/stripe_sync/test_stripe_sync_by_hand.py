@@ -44,14 +44,14 @@ def tools(billing_database: BillingDatabase, sandbox: SandboxServer, clock: Mova
 
 
 def stop_at(sandbox: SandboxServer, tools: SyncTools, step: str, nth: int = 1) -> None:
-    """Sync up to a step that Stripe refuses, and leave the invoice there."""
+    """Sync up to a step that Stripe refuses."""
     fault = sandbox.control.add_fault("error", step, nth=nth, status=400, type="invalid_request_error", message="No.")
     assert outcome(sync(tools)) == ({}, ["invalid_request"])
     sandbox.control.clear_faults(fault["id"])
 
 
 def forget_failure(database: BillingDatabase, state: str) -> None:
-    """Put the journal where a process that was killed leaves it."""
+    """Set the journal to the state that a killed process leaves."""
     damage(
         database,
         """
@@ -106,7 +106,7 @@ def test_a_draft_deleted_during_the_sync_is_created_again_in_the_same_run(
     assert_billed_once(sandbox, tools)
 
 
-def test_the_replay_of_a_deleted_drafts_creation_is_not_taken_for_a_draft(
+def test_the_replayed_creation_of_a_deleted_draft_is_not_mistaken_for_a_draft(
     tools: SyncTools, sandbox: SandboxServer
 ) -> None:
     stop_at(sandbox, tools, "invoices.add_lines")
@@ -119,7 +119,7 @@ def test_the_replay_of_a_deleted_drafts_creation_is_not_taken_for_a_draft(
 
 @pytest.mark.parametrize("state", ["drafted", "filled", "verified"])
 @pytest.mark.parametrize("edit", ["one line", "two lines that even out", "one line more", "one line less"])
-def test_a_draft_changed_by_hand_is_not_finalized(
+def test_a_manually_changed_draft_is_not_finalized(
     tools: SyncTools, sandbox: SandboxServer, state: str, edit: str
 ) -> None:
     stop_at(sandbox, tools, "invoices.finalize")
@@ -139,16 +139,16 @@ def test_a_draft_changed_by_hand_is_not_finalized(
     assert_billed_once(sandbox, tools)
 
 
-def test_a_draft_finalized_by_hand_is_taken_as_it_is_where_it_is_right(
-    tools: SyncTools, sandbox: SandboxServer
-) -> None:
+def test_a_correct_manually_finalized_draft_is_accepted(tools: SyncTools, sandbox: SandboxServer) -> None:
     stop_at(sandbox, tools, "invoices.finalize")
     make_stripe_client(API_KEY, sandbox.url).v1.invoices.finalize_invoice(invoice_in_stripe(sandbox, "acme")["id"])
     assert outcome(sync(tools)) == ({"finalized": 1}, [])
     assert_billed_once(sandbox, tools)
 
 
-def test_a_half_filled_draft_finalized_by_hand_is_a_matter_for_people(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_a_half_filled_manually_finalized_draft_is_left_for_manual_resolution(
+    tools: SyncTools, sandbox: SandboxServer
+) -> None:
     stop_at(sandbox, tools, "invoices.add_lines", nth=2)
     half = invoice_in_stripe(sandbox, "acme")["id"]
     client = make_stripe_client(API_KEY, sandbox.url)
@@ -166,7 +166,7 @@ def test_a_half_filled_draft_finalized_by_hand_is_a_matter_for_people(tools: Syn
 # Customers ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_customer_deleted_in_stripe_fails_its_invoice_alone(
+def test_a_customer_deleted_in_stripe_fails_only_its_invoice(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
     sandbox.control.seed_customer("cus_gone", name="Bolt")
@@ -193,7 +193,7 @@ def test_a_customer_deleted_in_stripe_fails_its_invoice_alone(
 
 
 @pytest.mark.parametrize("hours", [0, 26])
-def test_a_deleted_customer_of_ours_is_created_again_on_request(
+def test_a_deleted_customer_is_created_again_on_request(
     billing_database: BillingDatabase, sandbox: SandboxServer, clock: MovableClock, tmp_path: Path, hours: int
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["5.00"])
@@ -223,7 +223,7 @@ def test_a_draft_of_a_replaced_customer_is_created_again_for_the_new_one(
     assert_billed_once(sandbox, tools)
 
 
-def test_an_organization_renamed_between_two_tries_is_billed_once(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_an_organization_renamed_between_two_attempts_is_billed_once(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.add_fault("apply_then_drop", "invoices.create")
     assert outcome(sync(tools)) == ({}, ["no_answer"])
     sandbox.control.clear_faults()
@@ -232,7 +232,7 @@ def test_an_organization_renamed_between_two_tries_is_billed_once(tools: SyncToo
     assert_billed_once(sandbox, tools)
 
 
-# Keys that Stripe has forgotten ------------------------------------------------------------------------------------
+# Keys that Stripe no longer has ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", ["customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"])
@@ -254,7 +254,7 @@ def test_a_key_older_than_23_hours_is_settled_by_reading_and_never_resent(
 
 
 @pytest.mark.parametrize("step", ["invoices.create", "invoices.add_lines", "invoices.finalize"])
-def test_within_23_hours_the_same_key_is_sent_again_and_nothing_is_done_twice(
+def test_a_key_younger_than_23_hours_is_sent_again_and_nothing_is_applied_twice(
     tools: SyncTools, sandbox: SandboxServer, clock: MovableClock, step: str
 ) -> None:
     sandbox.control.add_fault("apply_then_drop", step)
@@ -269,7 +269,7 @@ def test_within_23_hours_the_same_key_is_sent_again_and_nothing_is_done_twice(
 
 
 @pytest.mark.parametrize("state", ["pending", "drafted", "filled", "verified"])
-def test_an_invoice_left_by_a_dead_process_days_ago_is_finished_once(
+def test_an_invoice_left_by_a_killed_process_days_ago_is_finalized_once(
     tools: SyncTools, sandbox: SandboxServer, clock: MovableClock, state: str
 ) -> None:
     stop_at(sandbox, tools, "invoices.finalize")
@@ -283,7 +283,7 @@ def test_an_invoice_left_by_a_dead_process_days_ago_is_finished_once(
     assert_billed_once(sandbox, tools)
 
 
-def test_a_half_filled_draft_can_be_thrown_away_on_any_later_day(
+def test_a_half_filled_draft_can_be_deleted_on_any_later_day(
     tools: SyncTools, sandbox: SandboxServer, clock: MovableClock
 ) -> None:
     stop_at(sandbox, tools, "invoices.add_lines", nth=2)

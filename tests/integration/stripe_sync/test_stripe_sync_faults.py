@@ -1,4 +1,4 @@
-"""The internet fails us, Stripe fails us: the customer gets one finished invoice with the right total all the same."""
+"""Faults of the network and of Stripe: the customer still gets one finalized invoice with the right total."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.support.stripe_builders import (
 STEPS = ["customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize"]
 REFUSED = {"status": 400, "type": "invalid_request_error", "message": "The amount is odd."}
 FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
-    # Longer than we wait for an answer: we hear nothing, and Stripe does it a moment later, or has done it.
+    # Longer than our timeout: no response arrives, and Stripe applies the request a moment later, or already has.
     "slow to begin": ("slow", {"seconds": 0.4}),
     "slow to answer": ("slow", {"seconds": 0.4, "after_apply": True}),
     "dropped before it was done": ("drop_before_apply", {}),
@@ -42,9 +42,9 @@ FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "refused": ("error", REFUSED),
     "refused, stored": ("error", {**REFUSED, "stored": True}),
 }
-# Stripe says that it did nothing and will not: a person has to look at it before we try again.
+# Stripe refuses the request for good: a person has to look at it before we retry.
 REFUSALS = ("refused", "refused, stored")
-# After five tries, what the journal says of an invoice whose step met the fault every time.
+# The journal's failure of an invoice after five attempts that each met the fault.
 WHILE_IT_LASTS = {
     "slow to begin": ("unknown", "no_answer"),
     "slow to answer": ("unknown", "no_answer"),
@@ -69,7 +69,7 @@ def tools(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: P
 
 
 def facing(fault: str, tools: SyncTools, sandbox: SandboxServer) -> SyncTools:
-    """Wait 0.2 s for an answer where the fault keeps it back for longer, else as long as in production."""
+    """Wait 0.2 s for a response if the fault delays it for longer, else as long as in production."""
     is_slow = FAULTS[fault][0] == "slow"
     return sync_tools(tools.journal.database, sandbox.url, patience=0.2) if is_slow else tools
 
@@ -85,7 +85,7 @@ def assert_billed_once(sandbox: SandboxServer, tools: SyncTools) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name not in REFUSALS])
-def test_one_mishap_is_got_over_in_the_same_run(
+def test_the_same_run_recovers_from_a_single_fault(
     tools: SyncTools, sandbox: SandboxServer, step: str, fault: str
 ) -> None:
     effect, rule = FAULTS[fault]
@@ -138,7 +138,7 @@ def test_a_500_that_was_applied_every_time_is_settled_by_reading(
 
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name not in REFUSALS])
-def test_a_mishap_at_either_batch_of_lines_adds_no_line_twice(
+def test_a_fault_at_either_batch_of_lines_adds_no_line_twice(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, nth: int, fault: str
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["1.00"] * 130)
@@ -150,8 +150,8 @@ def test_a_mishap_at_either_batch_of_lines_adds_no_line_twice(
     assert kinds(tools) == []
 
 
-def test_lines_that_were_on_their_way_for_long_are_not_added_again(tools: SyncTools, sandbox: SandboxServer) -> None:
-    # Five tries hear nothing or 409; the draft is still empty when we look, the lines arrive later.
+def test_lines_whose_request_arrived_late_are_not_added_again(tools: SyncTools, sandbox: SandboxServer) -> None:
+    # Five attempts get no response or 409; the draft is still empty when it is read, and the lines arrive later.
     sandbox.control.add_fault("slow", "invoices.add_lines", nth=1, seconds=5)
     assert outcome(sync(sync_tools(tools.journal.database, sandbox.url, patience=0.5))) == ({}, ["conflict"])
     assert in_stripe(sandbox) == [("acme", "draft", 0, 0)]
@@ -161,9 +161,9 @@ def test_lines_that_were_on_their_way_for_long_are_not_added_again(tools: SyncTo
     assert len(keys) == 1
 
 
-def test_when_stripe_can_not_be_read_nothing_is_sent_on_a_guess(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_nothing_is_sent_if_stripe_can_not_be_read(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.add_fault("stored_500", "invoices.create", nth=1)
-    for nth in range(2, 9):  # it can look before the first create, and not after it
+    for nth in range(2, 9):  # it can read before the first create, and not after it
         sandbox.control.add_fault("error", "invoices.list", nth=nth)
     assert outcome(sync(tools)) == ({}, ["server_error"])
     assert entry(tools.journal.database, "acme")["state"] == "unknown"
@@ -172,7 +172,7 @@ def test_when_stripe_can_not_be_read_nothing_is_sent_on_a_guess(tools: SyncTools
     assert_billed_once(sandbox, tools)
 
 
-def test_a_stripe_that_never_answers_is_given_up_and_nothing_is_known() -> None:
+def test_a_stripe_that_never_answers_fails_with_an_unknown_outcome() -> None:
     with black_hole() as address:
         client = make_stripe_client(API_KEY, f"http://{address}", timeout=(0.2, 0.2))
         answer = ask(lambda: client.v1.customers.create({"name": "Acme"}))
@@ -180,7 +180,7 @@ def test_a_stripe_that_never_answers_is_given_up_and_nothing_is_known() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_month_gets_through_a_storm_of_all_faults(
+def test_a_month_is_synced_through_all_faults_at_once(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, seed: int
 ) -> None:
     bill_june(billing_database, tmp_path, **{f"org-{n}": [f"{n}.00", "0.45"] for n in range(1, 9)})

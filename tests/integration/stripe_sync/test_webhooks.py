@@ -1,4 +1,4 @@
-"""Stripe tells us over HTTP what became of our invoices, late, twice, out of order; we believe it once, if signed."""
+"""Stripe's webhooks change our invoices: late, twice or out of order, each signed event takes effect once."""
 
 from __future__ import annotations
 
@@ -116,15 +116,15 @@ def acme(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Pa
 
 
 @pytest.fixture
-def told(sandbox: SandboxServer, service: str, acme: str) -> str:
-    """The same, from here on with webhooks to the service."""
+def subscribed(sandbox: SandboxServer, service: str, acme: str) -> str:
+    """Subscribe the service to webhooks; return acme's invoice id in Stripe."""
     sandbox.control.settings(webhook_retry_seconds=0.05)
     sandbox.control.add_webhook_endpoint(service, SECRET)
     return acme
 
 
 def eventually(found: Callable[[], Any], expected: Any) -> None:
-    """Assert that what is found becomes what is expected within a few seconds."""
+    """Assert that the expected value is found within a few seconds."""
     deadline = time.monotonic() + 120
     while found() != expected and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -132,7 +132,7 @@ def eventually(found: Callable[[], Any], expected: Any) -> None:
 
 
 def events(database: BillingDatabase) -> list[tuple[str, str]]:
-    """List what is recorded of events that concern an invoice of ours, as (type, outcome), in the order received."""
+    """List the recorded events of our invoices, as (type, outcome), in the order received."""
     found = query(
         database, "select type, outcome from stripe_events where outcome <> 'ignored' order by received_at, created_at"
     )
@@ -178,14 +178,14 @@ def event_body(type: str, stripe_id: str, at: datetime | None = None, **invoice:
     }
 
 
-# What Stripe tells, and what it changes ----------------------------------------------------------------------------
+# Events and their effects ------------------------------------------------------------------------------------------
 
 
 def test_a_paid_invoice_is_paid_here_and_no_longer_owed(
-    billing_database: BillingDatabase, client: stripe.StripeClient, told: str
+    billing_database: BillingDatabase, client: stripe.StripeClient, subscribed: str
 ) -> None:
     assert read_statement(billing_database, "acme", utc_now()).owed() == {"USD": 1200}
-    paid = client.v1.invoices.pay(told)
+    paid = client.v1.invoices.pay(subscribed)
     eventually(lambda: status(billing_database), "paid")
     (change,) = query(billing_database, "select changed_by, why from invoice_changes where to_status = 'paid'")
     assert (change["changed_by"], change["why"].split()[0]) == ("Stripe", "invoice.paid")
@@ -195,26 +195,26 @@ def test_a_paid_invoice_is_paid_here_and_no_longer_owed(
     assert events(billing_database) == [("paid", "applied")]
 
 
-def test_an_invoice_voided_by_hand_is_void_here(
-    billing_database: BillingDatabase, client: stripe.StripeClient, told: str
+def test_a_manually_voided_invoice_is_void_here(
+    billing_database: BillingDatabase, client: stripe.StripeClient, subscribed: str
 ) -> None:
-    client.v1.invoices.void_invoice(told)
+    client.v1.invoices.void_invoice(subscribed)
     eventually(lambda: status(billing_database), "void")
 
 
 def test_an_invoice_written_off_can_still_be_paid(
-    billing_database: BillingDatabase, client: stripe.StripeClient, told: str
+    billing_database: BillingDatabase, client: stripe.StripeClient, subscribed: str
 ) -> None:
-    client.v1.invoices.mark_uncollectible(told)
+    client.v1.invoices.mark_uncollectible(subscribed)
     eventually(lambda: status(billing_database), "uncollectible")
-    client.v1.invoices.pay(told)
+    client.v1.invoices.pay(subscribed)
     eventually(lambda: status(billing_database), "paid")
 
 
-def test_a_failed_payment_is_on_the_statement_with_stripes_words_until_it_is_paid(
-    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, told: str
+def test_a_failed_payment_is_on_the_statement_with_stripes_message_until_it_is_paid(
+    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, subscribed: str
 ) -> None:
-    sandbox.control.fail_payment(told, code="expired_card", message="Your card has expired.")
+    sandbox.control.fail_payment(subscribed, code="expired_card", message="Your card has expired.")
     again = utc_now() + timedelta(days=3)
     eventually(
         lambda: trouble(billing_database),
@@ -222,12 +222,12 @@ def test_a_failed_payment_is_on_the_statement_with_stripes_words_until_it_is_pai
         f" You can pay the invoice online at any time. We will try again on {again:%Y-%m-%d}.",
     )
     assert status(billing_database) == "finalized"
-    client.v1.invoices.pay(told)
+    client.v1.invoices.pay(subscribed)
     eventually(lambda: status(billing_database), "paid")
     assert trouble(billing_database) is None
 
 
-def test_the_last_failure_is_the_one_that_counts_however_they_come(
+def test_the_last_failure_counts_in_any_order_of_events(
     billing_database: BillingDatabase, service: str, acme: str
 ) -> None:
     now = utc_now()
@@ -259,7 +259,7 @@ def test_a_failed_finalization_is_on_the_statement_until_our_sync_is_done(
 
 
 def test_an_invoice_that_is_not_ours_is_recorded_and_ignored(
-    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, told: str
+    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, subscribed: str
 ) -> None:
     sandbox.control.seed_customer("cus_other")
     for metadata in ({}, {"fly_billing_invoice": str(uuid4())}, {"fly_billing_invoice": "nonsense"}):
@@ -274,7 +274,7 @@ def test_an_invoice_that_is_not_ours_is_recorded_and_ignored(
     assert status(billing_database) == "finalized"
 
 
-def test_an_event_that_is_quicker_than_our_own_sync_waits_for_it(
+def test_an_event_that_arrives_before_the_sync_is_done_waits_for_it(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, service: str, tmp_path: Path
 ) -> None:
     sandbox.control.add_webhook_endpoint(service, SECRET)
@@ -293,8 +293,8 @@ def test_an_event_that_is_quicker_than_our_own_sync_waits_for_it(
     assert (status(billing_database), events(billing_database)) == ("paid", [("paid", "applied")])
 
 
-def test_what_we_void_ourselves_to_send_it_again_stays_owed(
-    billing_database: BillingDatabase, client: stripe.StripeClient, told: str
+def test_an_invoice_that_a_repair_voids_to_send_it_again_stays_owed(
+    billing_database: BillingDatabase, client: stripe.StripeClient, subscribed: str
 ) -> None:
     execute(
         billing_database,
@@ -303,7 +303,7 @@ def test_what_we_void_ourselves_to_send_it_again_stays_owed(
         select id, 'void', 0, 'our-own-key', '', now() from invoices
         """,
     )
-    client.v1.invoices.void_invoice(told, {}, {"idempotency_key": "our-own-key"})
+    client.v1.invoices.void_invoice(subscribed, {}, {"idempotency_key": "our-own-key"})
     eventually(lambda: events(billing_database), [("voided", "superseded")])
     assert status(billing_database) == "finalized"
 
@@ -311,15 +311,15 @@ def test_what_we_void_ourselves_to_send_it_again_stays_owed(
 # Late, twice, out of order, lost -----------------------------------------------------------------------------------
 
 
-def test_late_and_twice_and_out_of_order_ends_as_if_all_had_been_well(
-    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, told: str
+def test_events_that_come_late_twice_and_out_of_order_have_the_same_result(
+    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, subscribed: str
 ) -> None:
     sandbox.control.add_fault("deliver_late", "webhooks.invoice.payment_failed", seconds=0.5)
     sandbox.control.add_fault("deliver_out_of_order", "webhooks.invoice.marked_uncollectible", seconds=0.7)
     sandbox.control.add_fault("deliver_twice", "webhooks.invoice.paid")
-    sandbox.control.fail_payment(told)
-    client.v1.invoices.mark_uncollectible(told)
-    client.v1.invoices.pay(told)
+    sandbox.control.fail_payment(subscribed)
+    client.v1.invoices.mark_uncollectible(subscribed)
+    client.v1.invoices.pay(subscribed)
     all_delivered(sandbox)
     assert events(billing_database) == [
         ("paid", "applied"),
@@ -330,7 +330,7 @@ def test_late_and_twice_and_out_of_order_ends_as_if_all_had_been_well(
     assert trouble(billing_database) is None
 
 
-def test_one_event_delivered_many_times_at_once_is_done_once(
+def test_an_event_delivered_many_times_at_once_is_applied_once(
     billing_database: BillingDatabase, service: str, acme: str
 ) -> None:
     payload = json.dumps(event_body("invoice.paid", acme))
@@ -366,10 +366,10 @@ def test_contradictory_events_at_once_leave_one_final_state_and_one_conflict(
     assert sorted(outcomes) == ["applied", "conflict"]
 
 
-# Who may tell us something -----------------------------------------------------------------------------------------
+# Signatures --------------------------------------------------------------------------------------------------------
 
 
-def test_only_what_stripe_signed_just_now_is_believed(
+def test_only_a_recent_signature_of_stripe_is_accepted(
     billing_database: BillingDatabase, service: str, acme: str
 ) -> None:
     payload = json.dumps(event_body("invoice.paid", acme))
@@ -391,12 +391,14 @@ def test_only_what_stripe_signed_just_now_is_believed(
 
 
 @pytest.mark.parametrize("payload", ["", "[]", "7", "{}", "not json", '{"object": "v2.core.event", "id": "evt_1"}'])
-def test_what_is_signed_and_no_event_is_refused(billing_database: BillingDatabase, service: str, payload: str) -> None:
+def test_a_signed_body_that_is_no_event_is_refused(
+    billing_database: BillingDatabase, service: str, payload: str
+) -> None:
     assert post(service, payload, Stripe_Signature=signed(payload))[0] == 400
     assert query(billing_database, "select id from stripe_events") == []
 
 
-def test_bytes_that_are_no_text_and_bodies_without_end_are_refused(service: str) -> None:
+def test_a_body_that_is_no_text_or_too_long_is_refused(service: str) -> None:
     assert post(service, b"\xff\xfe", Stripe_Signature=signed("x"))[0] == 400
     assert post(service, b"x" * (1024 * 1024 + 1), Stripe_Signature=signed("x"))[0] == 413
 
@@ -423,7 +425,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS.keys())
-def test_a_signature_that_stripe_would_not_write_is_refused_and_never_an_error_of_ours(
+def test_a_malformed_signature_is_refused_without_a_server_error(
     billing_database: BillingDatabase, service: str, header: str
 ) -> None:
     payload = json.dumps(event_body("invoice.paid", "in_1"))
@@ -438,7 +440,7 @@ def test_a_signature_from_the_future_is_refused(service: str) -> None:
         assert post(service, payload, Stripe_Signature=signed(payload, age=age))[0] == 400
 
 
-def test_while_a_secret_is_replaced_one_of_two_signatures_is_enough(service: str) -> None:
+def test_one_of_two_signatures_is_enough_while_a_secret_is_replaced(service: str) -> None:
     payload = json.dumps(event_body("invoice.paid", "in_1"))
     both = signed(payload, "whsec_old") + "," + signed(payload).partition(",")[2] + ",v0=" + "0" * 64
     assert post(service, payload, Stripe_Signature=both) == (200, {"outcome": "ignored"})
@@ -517,7 +519,7 @@ def test_a_client_that_sends_byte_by_byte_is_cut_off_too(before: bytes, billing_
             time.sleep(0.01)
 
 
-def test_a_client_that_asks_again_and_again_and_reads_no_answer_is_cut_off(billing_database: BillingDatabase) -> None:
+def test_a_client_that_sends_requests_and_reads_no_response_is_cut_off(billing_database: BillingDatabase) -> None:
     with (
         serving(billing_database, None, seconds=0.5) as url,
         connected(url) as client,
@@ -527,8 +529,8 @@ def test_a_client_that_asks_again_and_again_and_reads_no_answer_is_cut_off(billi
             client.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n" * 100)
 
 
-def test_an_answer_that_takes_longer_than_a_request_may_is_given() -> None:
-    """The bound is on the client, not on us: Stripe was here with its whole request."""
+def test_a_response_that_takes_longer_than_the_request_limit_is_sent() -> None:
+    """The limit applies to the client, not to the service: Stripe has sent its whole request."""
 
     def slowly(body: Mapping[str, Any]) -> str:
         time.sleep(3)
@@ -544,7 +546,7 @@ def connected(url: str) -> Iterator[socket.socket]:
     host, _, port = url.removeprefix("http://").partition("/")[0].partition(":")
     with socket.socket() as client:
         client.settimeout(60)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # soon full of answers that nobody reads
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # soon full of unread responses
         client.connect((host, int(port)))
         yield client
 
@@ -554,14 +556,14 @@ def test_the_service_does_not_start_without_a_secret() -> None:
         serve(Settings.from_environment({}), "127.0.0.1", 0, print)
 
 
-# Trouble on our side -----------------------------------------------------------------------------------------------
+# Faults on our side ------------------------------------------------------------------------------------------------
 
 
-def test_while_the_database_is_away_stripe_is_asked_to_send_again(
-    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, told: str
+def test_stripe_is_asked_to_send_again_while_the_database_is_unreachable(
+    billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, subscribed: str
 ) -> None:
     execute(billing_database, "alter table stripe_events rename to away")
-    client.v1.invoices.pay(told)
+    client.v1.invoices.pay(subscribed)
     eventually(lambda: {delivery["status"] for delivery in sandbox.control.deliveries()}, {500})
     assert status(billing_database) == "finalized"
     execute(billing_database, "alter table away rename to stripe_events")
@@ -585,7 +587,7 @@ uvicorn.run(app, port=int(sys.argv[3]), log_level="critical", lifespan="off", ws
 """
 
 
-def test_a_service_killed_between_commit_and_answer_does_it_once(
+def test_a_service_killed_between_commit_and_response_applies_the_event_once(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -658,7 +660,7 @@ def poll(database: BillingDatabase, client: stripe.StripeClient) -> PollReport:
     return poll_events(database, reader_of(database, client), utc_now() - timedelta(days=1), utc_now())
 
 
-def test_polling_finds_what_no_webhook_brought_and_once(
+def test_polling_applies_events_that_no_webhook_delivered_once(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
 ) -> None:
     sandbox.control.fail_payment(acme, message="Your card has expired.", next_attempt_seconds=None)
@@ -671,16 +673,16 @@ def test_polling_finds_what_no_webhook_brought_and_once(
     assert (row["error"], row["code"]) == ("Your card has expired.", "payment_given_up")
 
 
-def test_what_both_webhook_and_polling_bring_is_done_once(
-    billing_database: BillingDatabase, client: stripe.StripeClient, told: str
+def test_an_event_from_both_webhook_and_polling_is_applied_once(
+    billing_database: BillingDatabase, client: stripe.StripeClient, subscribed: str
 ) -> None:
-    client.v1.invoices.void_invoice(told)
+    client.v1.invoices.void_invoice(subscribed)
     eventually(lambda: status(billing_database), "void")
     assert poll(billing_database, client).outcomes == {"duplicate": 1}
     assert [row["source"] for row in query(billing_database, "select source from stripe_events")] == ["webhook"]
 
 
-def test_a_poll_reads_once_while_little_happens(
+def test_a_poll_with_few_events_reads_once(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
 ) -> None:
     client.v1.invoices.pay(acme)
@@ -690,7 +692,7 @@ def test_a_poll_reads_once_while_little_happens(
     assert sandbox.control.call_counts() == {"events.list": 1}
 
 
-def test_many_events_are_read_window_by_window_and_none_is_left_out(
+def test_many_events_are_read_window_by_window_without_a_gap(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
 ) -> None:
     sandbox.control.seed_customer("cus_other")
@@ -710,7 +712,7 @@ def test_many_events_are_read_window_by_window_and_none_is_left_out(
     assert status(billing_database) == "paid"
 
 
-def test_an_unanswered_poll_continues_next_time(
+def test_a_poll_without_a_response_continues_next_time(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
 ) -> None:
     client.v1.invoices.pay(acme)
@@ -727,7 +729,7 @@ def instance() -> Iterator[DagsterInstance]:
         yield instance
 
 
-def test_the_polling_sensor_says_what_it_found_and_what_is_missing(
+def test_the_polling_sensor_reports_new_events_or_a_missing_key(
     billing_database: BillingDatabase,
     sandbox: SandboxServer,
     client: stripe.StripeClient,
@@ -748,7 +750,7 @@ def test_the_polling_sensor_says_what_it_found_and_what_is_missing(
     assert status(billing_database) == "paid"
 
 
-# Telling people ----------------------------------------------------------------------------------------------------
+# Alerts ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -768,13 +770,13 @@ def test_a_failed_payment_its_end_and_its_recovery_are_each_alerted_once(
         return queue_payment_failure_alerts(billing_database, [], alerts.append)
 
     assert tell() == 0
-    told = []
+    subscribed = []
     for again in (86400, 86400, None, None):
         sandbox.control.fail_payment(
             acme, code="expired_card", message="Your card has expired.", next_attempt_seconds=again
         )
-        told.append(tell())
-    assert told == [1, 0, 1, 0]
+        subscribed.append(tell())
+    assert subscribed == [1, 0, 1, 0]
     client.v1.invoices.pay(acme)
     assert [tell(), tell()] == [1, 0]
     assert [text.splitlines()[0] for text in alerts] == [
@@ -807,7 +809,7 @@ def test_a_stolen_card_is_alerted_with_its_code_and_shown_to_the_customer_as_dec
     )
 
 
-def test_why_a_payment_failed_is_kept_while_the_event_waits_for_our_own_sync(
+def test_a_payment_failures_reason_is_kept_while_the_event_waits_for_the_sync(
     billing_database: BillingDatabase, sandbox: SandboxServer, client: stripe.StripeClient, acme: str
 ) -> None:
     damage(billing_database, "update stripe_invoices set state = 'verified', finalized_at = null")
@@ -888,7 +890,7 @@ def test_alert_on_failed_payment_alerts_once(
     ]
 
 
-# The database has the last word ------------------------------------------------------------------------------------
+# Constraints of the database ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -896,7 +898,7 @@ def test_alert_on_failed_payment_alerts_once(
     [("paid", "void"), ("paid", "uncollectible"), ("paid", "finalized"), ("void", "paid"), ("void", "uncollectible"),
      ("void", "finalized"), ("uncollectible", "finalized")],
 )  # fmt: skip
-def test_no_status_follows_that_stripe_does_not_know(
+def test_a_status_change_that_stripe_does_not_have_is_refused(
     billing_database: BillingDatabase, acme: str, first: str, then: str
 ) -> None:
     change = "update invoices set status = :status, paid_at = case when :status = 'paid' then now() end"
@@ -905,7 +907,7 @@ def test_no_status_follows_that_stripe_does_not_know(
         execute(billing_database, change, status=then)
 
 
-def test_when_it_was_paid_is_never_changed(billing_database: BillingDatabase, acme: str) -> None:
+def test_the_payment_time_never_changes(billing_database: BillingDatabase, acme: str) -> None:
     execute(billing_database, "update invoices set status = 'paid', paid_at = now()")
     with pytest.raises(IntegrityError, match="that can not be changed"):
         execute(billing_database, "update invoices set paid_at = '2023-08-01T00:00:00Z'")
@@ -918,7 +920,7 @@ def test_events_are_recorded_once_and_never_truncated(billing_database: BillingD
         execute(billing_database, "truncate stripe_events")
 
 
-def test_the_log_has_one_line_per_request_whatever_an_event_is_called(
+def test_the_log_has_one_line_per_request_with_any_name_of_an_event(
     service: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     evil = "\x1b[2J\nINFO all paid\u202e"

@@ -589,15 +589,15 @@ def test_any_json_document_has_one_verdict_however_it_is_read(platform: Platform
     """With an escape in every line, the exact reader has them all; each file lands by itself, with the same ids."""
     chance = random.Random(20260915)
     found = [document(chance, number) for number in range(6_000)]
-    came_to = []
+    verdicts_by_form = []
     for more in ("", ', "escaped": "\\u0061"'):
         write_text(platform.landing_dir, DAY, "usage.jsonl", "\n".join(f"{{{fields}{more}}}" for fields in found))
         platform.land()
-        came_to.append(lines_found(platform, "usage.jsonl"))
-    accepted = [line for line, verdict in came_to[0].items() if len(verdict) > 1]
+        verdicts_by_form.append(lines_found(platform, "usage.jsonl"))
+    accepted = [line for line, verdict in verdicts_by_form[0].items() if len(verdict) > 1]
     assert 1_000 < len(accepted) < 5_000  # so that neither verdict is rare
     for number, line in enumerate(found, start=1):
-        assert came_to[0][number] == came_to[1][number], line
+        assert verdicts_by_form[0][number] == verdicts_by_form[1][number], line
 
 
 def test_a_key_that_occurs_twice_is_named(platform: Platform) -> None:

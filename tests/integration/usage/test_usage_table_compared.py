@@ -412,11 +412,11 @@ def test_explain_says_why_it_can_not_list_the_events(platform: Platform) -> None
         "FLY_BILLING_DATA_DIR": str(platform.landing_dir.parent / "data"),
         "FLY_BILLING_LAKE_DIR": str(platform.usage_table.path),
     }
-    told = subprocess.run(
+    process = subprocess.run(
         [COMMAND, "explain", "acme", "2026-09", "1", "--events"],
         env=names, capture_output=True, text=True, timeout=600, check=False, encoding="utf-8",
 )  # fmt: skip
-    said = " ".join(told.stdout.replace("│", " ").split())  # the panel's frame
+    said = " ".join(process.stdout.replace("│", " ").split())  # the panel's frame
     assert "3 x 0.1 = 0.3" in said
     assert "no such folder" in said
-    assert told.returncode == 1
+    assert process.returncode == 1
