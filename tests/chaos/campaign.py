@@ -111,19 +111,19 @@ class Outcome:
     def shortcomings(self) -> list[str]:
         """Say why the campaign has failed: what is wrong in Stripe or here, or what it did not put to the test."""
         left = self.as_left
-        said = [f"{name}={count}" for name, count in self.findings.wrong.items()]
-        said += [f"charged_twice={left.charged_twice} before repair"] if left.charged_twice else []
-        said += [f"zeros_sent={left.zeros_sent} before repair"] if left.zeros_sent else []
+        shortcomings = [f"{name}={count}" for name, count in self.findings.wrong.items()]
+        shortcomings += [f"charged_twice={left.charged_twice} before repair"] if left.charged_twice else []
+        shortcomings += [f"zeros_sent={left.zeros_sent} before repair"] if left.zeros_sent else []
         least = self.plan.least_strikes
-        said += [f"{name} struck only {count} times" for name, count in self.struck.items() if count < least]
-        said += [f"{name}: never" for name, count in self.by_hand.items() if not count]
+        shortcomings += [f"{name} struck only {count} times" for name, count in self.struck.items() if count < least]
+        shortcomings += [f"{name}: never" for name, count in self.by_hand.items() if not count]
         if self.findings.billable < self.plan.invoices:
-            said.append(f"only {self.findings.billable} billable invoices")
+            shortcomings.append(f"only {self.findings.billable} billable invoices")
         if self.lives.killed < self.plan.kills:
-            said.append(f"only {self.lives.killed} kills")
+            shortcomings.append(f"only {self.lives.killed} kills")
         if self.postgres_restarts < self.plan.postgres_restarts:
-            said.append(f"only {self.postgres_restarts} Postgres restarts")
-        return said
+            shortcomings.append(f"only {self.postgres_restarts} Postgres restarts")
+        return shortcomings
 
 
 class Campaign:

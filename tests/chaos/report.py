@@ -97,6 +97,6 @@ def tell_trials(console: Console, findings: Mapping[str | None, Findings]) -> No
     """Print what the audit found of the sync as it is (None) and of the broken ones, by what is wrong with them."""
     table = Table("sync", "the audit found", title="Broken on purpose", title_justify="left")
     for broken, found in findings.items():
-        said = " ".join(f"{name}={count}" for name, count in found.wrong.items())
-        table.add_row(broken or "as it is", said or "nothing wrong")
+        found_wrong = " ".join(f"{name}={count}" for name, count in found.wrong.items())
+        table.add_row(broken or "as it is", found_wrong or "nothing wrong")
     console.print(table)

@@ -150,8 +150,8 @@ class Worker:
 
     def _told(self, word: str) -> int:
         assert self._parent.stdout
-        said, _, number = self._parent.stdout.readline().partition(" ")
-        if said != word:
+        first_word, _, number = self._parent.stdout.readline().partition(" ")
+        if first_word != word:
             raise UnexpectedEnd(
                 f"the parent of syncing processes ended:\n{self._log.read_text(encoding='utf-8')[-4000:]}"
             )

@@ -482,8 +482,8 @@ class SyncMachine(RuleBasedStateMachine):
         settle_waiting_events(process.database)
 
     def _note(self) -> None:
-        for said in self._said if currently_in_test_context() else []:
-            note(said)
+        for event in self._said if currently_in_test_context() else []:
+            note(event)
         self._said.clear()
 
     def _do_by_hand(self, deed: str, nth: int) -> str:

@@ -78,8 +78,8 @@ def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=600)
-    assert (process.returncode, "Interrupted" in said) == (1, True), said
+        message, _ = process.communicate(timeout=600)
+    assert (process.returncode, "Interrupted" in message) == (1, True), message
     before = final_months(environment)
     assert 2 <= len(before) < 5
 
@@ -97,7 +97,7 @@ def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice
 
 
 @pytest.mark.parametrize(
-    ("months", "said"),
+    ("months", "message"),
     [
         (("2026-03", "2026-02"), "2026-03 comes after 2026-02: name the earlier month first"),
         (("2022-12", "2026-02"), "2022-12 is before 2023-01, the first month that can be billed"),
@@ -105,7 +105,7 @@ def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice
     ],
 )
 def test_months_that_can_not_be_billed_are_named(
-    months: tuple[str, str], said: str, environment: dict[str, str]
+    months: tuple[str, str], message: str, environment: dict[str, str]
 ) -> None:
     refused = run(environment, "backfill", *months)
-    assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+    assert (refused.returncode, message in refused.stderr) == (2, True), refused.stderr

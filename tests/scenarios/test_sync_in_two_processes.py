@@ -37,8 +37,8 @@ def test_two_processes_at_once_send_nothing_twice(
         assert process.stdin
         process.stdin.write(order)
         process.stdin.flush()
-    said = [process.communicate(timeout=300)[0].splitlines() for process in both]
-    assert [lines[-1] for lines in said] == ["ended 0", "ended 0"]
+    printed = [process.communicate(timeout=300)[0].splitlines() for process in both]
+    assert [lines[-1] for lines in printed] == ["ended 0", "ended 0"]
     assert mutations(sandbox) == {"invoices.create": 30, "invoices.add_lines": 30, "invoices.finalize": 30}
     assert in_stripe(sandbox) == [(f"org-{n:02d}", "open", n * 100, 1) for n in range(1, 31)]
     assert kinds(sync_tools(billing_database, sandbox.url)) == []

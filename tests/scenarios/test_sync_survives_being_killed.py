@@ -67,8 +67,8 @@ class Children:
 
     def _told(self, word: str) -> int:
         assert self._parent.stdout
-        said, number = self._parent.stdout.readline().split()
-        assert said == word
+        event, number = self._parent.stdout.readline().split()
+        assert event == word
         return int(number)
 
     def close(self) -> None:

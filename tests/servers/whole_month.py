@@ -95,10 +95,10 @@ def command(databases: Databases, folder: Path, *arguments: str) -> subprocess.C
     )
 
 
-def refused(found: subprocess.CompletedProcess[str], said: str) -> None:
+def refused(found: subprocess.CompletedProcess[str], message: str) -> None:
     """Make sure that a command ended with one line that says what is wrong, and with an exit code that says so."""
     lines = found.stderr.strip().splitlines()
     assert found.returncode != 0
     assert len(lines) == 1, found.stderr
-    assert said in lines[0]
+    assert message in lines[0]
     assert found.stdout.strip() == ""

@@ -340,7 +340,7 @@ def test_every_configured_channel_is_used_and_each_address_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"slack_channel": "#billing"}, "SLACK_BOT_TOKEN must be set if SLACK_CHANNEL is set"),
         ({"slack_bot_token": BOT_TOKEN}, "SLACK_CHANNEL must be set if SLACK_BOT_TOKEN is set"),
@@ -349,8 +349,8 @@ def test_every_configured_channel_is_used_and_each_address_once() -> None:
         ({**MAIL, "alert_email_from": "a@b\r\nBcc: c@d"}, "ALERT_EMAIL_FROM: .* is not an e-mail address"),
     ],
 )
-def test_a_partly_configured_channel_is_an_error(given: Mapping[str, str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_a_partly_configured_channel_is_an_error(given: Mapping[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         Alerts(**given).channels()
 
 

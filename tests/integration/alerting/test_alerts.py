@@ -447,9 +447,9 @@ def resources(billing_database: BillingDatabase, webhook: Webhook) -> dict[str, 
 
 def send(resources: dict[str, Any], instance: DagsterInstance) -> str | None:
     """Run `send_alerts` once; return its message."""
-    said = send_alerts(build_sensor_context(instance), **resources)
-    assert isinstance(said, SkipReason)
-    return said.skip_message
+    outcome = send_alerts(build_sensor_context(instance), **resources)
+    assert isinstance(outcome, SkipReason)
+    return outcome.skip_message
 
 
 def test_alert_on_failed_sync_alerts_once(
@@ -462,8 +462,8 @@ def test_alert_on_failed_sync_alerts_once(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
-    said = [alert_on_failed_sync(build_sensor_context(instance), **resources) for _ in range(2)]
-    assert [outcome.skip_message for outcome in said if isinstance(outcome, SkipReason)] == [
+    outcomes = [alert_on_failed_sync(build_sensor_context(instance), **resources) for _ in range(2)]
+    assert [outcome.skip_message for outcome in outcomes if isinstance(outcome, SkipReason)] == [
         "1 alert queued",
         "nothing new",
     ]
@@ -481,8 +481,8 @@ def test_alert_on_failed_invoices_alerts_once(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
-    said = [alert_on_failed_invoices(build_sensor_context(instance), **resources) for _ in range(2)]
-    assert [outcome.skip_message for outcome in said if isinstance(outcome, SkipReason)] == [
+    outcomes = [alert_on_failed_invoices(build_sensor_context(instance), **resources) for _ in range(2)]
+    assert [outcome.skip_message for outcome in outcomes if isinstance(outcome, SkipReason)] == [
         "1 alert queued",
         "nothing new",
     ]

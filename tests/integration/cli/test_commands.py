@@ -61,18 +61,18 @@ def test_seeding_alone_makes_flys_paid_and_open_invoices_and_their_statement(tmp
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
         ({"STRIPE_API_KEY": "sk_live_1"}, "STRIPE_API_KEY is a live key, but FLY_BILLING_ENV is not 'production'"),
         ({"STRIPE_API_KEY": "sk_test_1", "FLY_BILLING_ENV": "production"}, "STRIPE_API_KEY is not a live key"),
         ({"FLY_BILLING_GRACE_HOURS": "three"}, "FLY_BILLING_GRACE_HOURS='three' must be a whole number"),
     ],
 )
-def test_an_invalid_setting_is_refused_in_one_line(environment: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_an_invalid_setting_is_refused_in_one_line(environment: dict[str, str], message: str, tmp_path: Path) -> None:
     result = run(tmp_path / "data", "demo", **environment)
 
     assert result.returncode == 2
-    assert said in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
 
 
@@ -89,8 +89,8 @@ def test_the_sandbox_runs_by_itself_and_stops_cleanly(tmp_path: Path) -> None:
         [str(part) for part in command], stdout=subprocess.PIPE, text=True, encoding="utf-8"
     ) as process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        url = next(word for word in said.split() if word.startswith("http://127.0.0.1:"))
+        message = process.stdout.readline()
+        url = next(word for word in message.split() if word.startswith("http://127.0.0.1:"))
         assert SandboxControl(url).invoices() == []
         process.send_signal(signal.SIGTERM)
         assert process.wait(600) == 0

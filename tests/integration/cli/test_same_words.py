@@ -47,8 +47,11 @@ def test_a_failed_sync_has_the_same_message_everywhere(
     deployment.register_organizations()
     execute(deployment.database, "update organizations set stripe_customer_id = 'cus_1'")
     sandbox.control.seed_customer("cus_1")
-    said: dict[str, Any] = {"code": "customer_tax_location_invalid", "message": "The location isn't recognized."}
-    sandbox.control.add_fault("error", "invoices.finalize", status=400, **said)
+    stripe_error: dict[str, Any] = {
+        "code": "customer_tax_location_invalid",
+        "message": "The location isn't recognized.",
+    }
+    sandbox.control.add_fault("error", "invoices.finalize", status=400, **stripe_error)
 
     (shown,) = failures_shown(deployment.sync(JUNE, fails=True))
     alerts: list[str] = []

@@ -201,9 +201,9 @@ def test_a_refused_closing_names_the_missing_days_and_the_command_that_lands_the
 
 
 def test_a_refused_closing_names_consecutive_missing_days_as_a_range() -> None:
-    said = str(UsageNotLanded(OCTOBER, [date(2026, 10, day) for day in range(1, 32)]))
-    assert "31 landing days were" in said
-    assert "(2026-10-01 to 2026-10-31). Run `fly-billing land 2026-10` to land all" in said
+    message = str(UsageNotLanded(OCTOBER, [date(2026, 10, day) for day in range(1, 32)]))
+    assert "31 landing days were" in message
+    assert "(2026-10-01 to 2026-10-31). Run `fly-billing land 2026-10` to land all" in message
 
 
 def test_failures_of_organizations_name_the_month_the_organization_and_the_fix() -> None:

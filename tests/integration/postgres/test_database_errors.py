@@ -73,11 +73,11 @@ def run(data_dir: Path, command: str, billing: str, dagster: str) -> subprocess.
     )
 
 
-def refused_in_one_line(found: subprocess.CompletedProcess[str], *said: str) -> None:
+def refused_in_one_line(found: subprocess.CompletedProcess[str], *message: str) -> None:
     lines = found.stderr.strip().splitlines()
     assert len(lines) == 1, found.stderr
     assert found.returncode == 2
-    for part in said:
+    for part in message:
         assert part in lines[0]
 
 
@@ -111,7 +111,7 @@ def test_an_option_whose_value_the_client_refuses_is_named(databases: Databases,
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("postgresql://me:p@ss/word@127.0.0.1:5432/billing", "percent-encoded"),
         ("postgresql://me:hunter2@127.0.0.1:port/billing", "percent-encoded"),
@@ -125,8 +125,8 @@ def test_an_option_whose_value_the_client_refuses_is_named(databases: Databases,
         ("postgresql://me:hunter2%00@127.0.0.1/billing", "is not a database URL"),
     ],
 )
-def test_an_invalid_database_url_is_named_and_not_shown(url: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as raised:
+def test_an_invalid_database_url_is_named_and_not_shown(url: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as raised:
         BillingDatabase(url)
     assert "DATABASE_URL" in str(raised.value)
     assert not re.search("ss/word|hunter2", str(raised.value))

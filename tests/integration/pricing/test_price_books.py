@@ -104,7 +104,7 @@ def test_the_shipped_book_is_read_back_as_it_was_loaded(platform: Platform) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("price: []", r"unknown fields \['price'\] in a price book's file"),
         ("prices: [{key: a, unit_amont: '1'}]", r"price mine/a: unknown fields \['unit_amont'\]"),
@@ -112,8 +112,8 @@ def test_the_shipped_book_is_read_back_as_it_was_loaded(platform: Platform) -> N
         ("reservations: [{key: a}]", "reservation mine/a: description is missing"),
     ],
 )
-def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "prices.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"(?s)prices\.yaml: .*{said}"):
+    with pytest.raises(ValueError, match=rf"(?s)prices\.yaml: .*{message}"):
         read_price_book_files(tmp_path / "mine")

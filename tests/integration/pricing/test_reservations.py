@@ -145,7 +145,7 @@ def test_the_command_answers_an_unknown_block_with_the_list_of_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reservation", "said"),
+    ("reservation", "message"),
     [
         (year("mars"), "has no price for region 'mars' in 2026-09: choose ams, fra"),
         (replace(year(), organization_id="nobody"), "no organization 'nobody'"),
@@ -155,9 +155,9 @@ def test_the_command_answers_an_unknown_block_with_the_list_of_blocks() -> None:
     ],
 )
 def test_an_unknown_block_is_refused_with_the_list_of_blocks(
-    platform: Platform, reservation: Reservation, said: str
+    platform: Platform, reservation: Reservation, message: str
 ) -> None:
-    with pytest.raises(ReservationRefused, match=said):
+    with pytest.raises(ReservationRefused, match=message):
         reserve(platform.database, reservation)
     assert platform.query("select id from credit_grants union all select id from one_off_items") == []
 

@@ -115,7 +115,7 @@ def test_digits_that_fit_several_items_list_them_all(platform: Platform) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("abcde", "'abcde' is not an item id. Give at least the first 6 digits"),
         ("acme", "'acme' is not an item id.*fly-billing explain ORG YYYY-MM"),
@@ -123,8 +123,8 @@ def test_digits_that_fit_several_items_list_them_all(platform: Platform) -> None
         ("0123456789abcdef0123456789abcdef01", "longer than an item id"),
     ],
 )
-def test_a_text_that_names_no_item_is_refused_with_a_hint(platform: Platform, text: str, said: str) -> None:
-    with pytest.raises(NoSuchItem, match=said):
+def test_a_text_that_names_no_item_is_refused_with_a_hint(platform: Platform, text: str, message: str) -> None:
+    with pytest.raises(NoSuchItem, match=message):
         find_item(platform.database, text)
 
 
@@ -641,7 +641,7 @@ def test_usage_under_one_price_is_counted_once_and_explained_as_a_sum(
 
 
 @pytest.mark.parametrize(
-    ("usage", "said"),
+    ("usage", "message"),
     [
         (event("p1", "7", type="peak", region="ams"), "Peak: region ams.* add up to 7 connection, not to 8"),
         (event("u1", type="users", user="ada"), "Unique values of user: users.* add up to 1 user, not to 2"),
@@ -654,14 +654,14 @@ def test_usage_under_one_price_is_counted_once_and_explained_as_a_sum(
     ids=["max", "unique", "latest", "time-weighted"],
 )
 def test_a_quantity_that_differs_from_its_events_is_reported(
-    platform: Platform, usage: dict[str, Any], said: str
+    platform: Platform, usage: dict[str, Any], message: str
 ) -> None:
     metered(platform)
     used(platform, usage)
     platform.execute("update usage_rollups set quantity = quantity + 1")
     with open_billed_events(platform.database, platform.usage_table, usage_of(first_item(platform))) as billed:
         (problem,) = billed.problems()
-    assert re.search(said, problem)
+    assert re.search(message, problem)
     assert run(platform, "acme", "2026-09", "1").returncode == 1
 
 

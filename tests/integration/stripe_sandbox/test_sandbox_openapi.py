@@ -95,7 +95,7 @@ def recorded(
     with recording(server.url) as recorder:
         sandbox = RecordedSandbox(database, tmp_path_factory.mktemp("openapi"), server, recorder)
 
-        def said(*ways: Any) -> list[Exchange]:
+        def exchanges_of(*ways: Any) -> list[Exchange]:
             for way in ways:
                 way(sandbox)
             found = recorder.exchanges[:]
@@ -103,8 +103,10 @@ def recorded(
             return found
 
         with hooked(sandbox):
-            product, by_hand = said(sync_and_repair_june, follow_a_payment), said(*BY_HAND)
-        yield Recorded(product, by_hand, said(meet_every_fault), said(meet_every_refusal), recorder.deliveries)
+            product, by_hand = exchanges_of(sync_and_repair_june, follow_a_payment), exchanges_of(*BY_HAND)
+        yield Recorded(
+            product, by_hand, exchanges_of(meet_every_fault), exchanges_of(meet_every_refusal), recorder.deliveries
+        )
     database.engine.dispose()
     drop_database(postgres, "billing_openapi")
 
@@ -143,8 +145,8 @@ def test_every_refusal_has_the_form_of_stripes_errors(recorded: Recorded) -> Non
 
 
 def test_every_response_names_its_request_and_every_429_its_limit(recorded: Recorded) -> None:
-    said = [*recorded.product, *recorded.by_hand, *recorded.faults, *recorded.refused]
-    answered = [exchange for exchange in said if exchange.status]
+    exchanges = [*recorded.product, *recorded.by_hand, *recorded.faults, *recorded.refused]
+    answered = [exchange for exchange in exchanges if exchange.status]
     assert [exchange.name for exchange in answered if not exchange.headers["request-id"].startswith("req_")] == []
     limited = [exchange for exchange in answered if exchange.status == 429]
     reasons = {

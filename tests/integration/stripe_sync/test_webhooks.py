@@ -636,13 +636,13 @@ def test_the_command_serves_until_it_is_stopped(billing_database: BillingDatabas
             payload = json.dumps(event_body("invoice.paid", acme))
             assert post(address, payload, Stripe_Signature=signed(payload)) == (200, {"outcome": "applied"})
             child.send_signal(signal.SIGTERM)
-            said, logged = child.communicate(timeout=300)
+            printed, logged = child.communicate(timeout=300)
         finally:
             child.kill()
     assert child.returncode == 0, logged
-    assert address in said
+    assert address in printed
     assert "invoice.paid" in logged
-    assert SECRET not in said + logged
+    assert SECRET not in printed + logged
 
 
 def _is_up(port: int) -> bool:
@@ -739,14 +739,14 @@ def test_the_polling_sensor_reports_new_events_or_a_missing_key(
     postgres = BillingPostgres(url=billing_database.engine.url.render_as_string(hide_password=False))
     client.v1.invoices.pay(acme)
 
-    def said(account: StripeAccount) -> str | None:
+    def skip_message(account: StripeAccount) -> str | None:
         context = build_sensor_context(instance)
         answer = poll_stripe_events(context, billing_postgres=postgres, stripe_account=account, clock=Clock())
         assert isinstance(answer, SkipReason)
         return answer.skip_message
 
-    assert "STRIPE_API_KEY is not set" in (said(StripeAccount()) or "")
-    assert (said(StripeAccount(api_key=API_KEY, api_base=sandbox.url)) or "").startswith("1 new events until ")
+    assert "STRIPE_API_KEY is not set" in (skip_message(StripeAccount()) or "")
+    assert (skip_message(StripeAccount(api_key=API_KEY, api_base=sandbox.url)) or "").startswith("1 new events until ")
     assert status(billing_database) == "paid"
 
 
@@ -880,11 +880,11 @@ def test_alert_on_failed_payment_alerts_once(
     client.v1.invoices.void_invoice(acme)
     poll(billing_database, client)
     postgres = BillingPostgres(url=billing_database.engine.url.render_as_string(hide_password=False))
-    said = [
+    outcomes = [
         alert_on_failed_payment(build_sensor_context(instance), billing_postgres=postgres, alerts=Alerts())
         for _ in range(2)
     ]
-    assert [outcome.skip_message for outcome in said if isinstance(outcome, SkipReason)] == [
+    assert [outcome.skip_message for outcome in outcomes if isinstance(outcome, SkipReason)] == [
         "1 alert queued",
         "nothing new",
     ]

@@ -293,8 +293,8 @@ def staged(
 ) -> list[tuple[Any, ...]]:
     """What stands in `staged` after these files were read; `meanwhile` happens after that part of the reading."""
 
-    def progress(said: str) -> None:
-        if said.endswith(after):
+    def progress(message: str) -> None:
+        if message.endswith(after):
             meanwhile()
 
     with open_duckdb() as duck:

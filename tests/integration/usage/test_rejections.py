@@ -282,7 +282,7 @@ def test_prices_with_a_minimum_are_estimated_without_it(platform: Platform) -> N
 UNREAD = "Some of your usage of 2026-09 could not be read yet and is not included."
 
 
-def said(platform: Platform, organization: str) -> str:
+def notice(platform: Platform, organization: str) -> str:
     return read_statement(platform.database, organization, NOW).unread_usage_in_words()
 
 
@@ -294,12 +294,12 @@ def test_a_statement_says_that_the_organizations_own_usage_of_the_month_could_no
     platform.land()
     platform.roll_up()
     platform.bill()
-    assert (said(platform, "acme"), said(platform, "labs")) == (UNREAD, "")
+    assert (notice(platform, "acme"), notice(platform, "labs")) == (UNREAD, "")
     statement = read_statement(platform.database, "acme", NOW)
     assert f"<p>{UNREAD}</p>" in statement_page(statement)
     assert statement.as_data()["has_unread_usage"] is True
     waive(platform.database, "ann", "a test", NOW, row=RowPlace(DAY, "usage.jsonl", 1))
-    assert said(platform, "acme") == ""
+    assert notice(platform, "acme") == ""
 
 
 def test_rejected_usage_of_another_month_is_not_on_the_statement(platform: Platform) -> None:
@@ -307,7 +307,7 @@ def test_rejected_usage_of_another_month_is_not_on_the_statement(platform: Platf
     platform.land(CLOSED.date(), now=CLOSED)  # a row of October
     platform.roll_up()
     platform.bill()
-    assert said(platform, "acme") == ""
+    assert notice(platform, "acme") == ""
 
 
 @pytest.fixture

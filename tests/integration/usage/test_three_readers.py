@@ -393,7 +393,7 @@ TRANSFERS: dict[tuple[str, str, str], dict[str, Decimal] | str] = {
 
 
 def test_each_reader_hands_each_meter_its_property_of_a_shared_event(platform: Platform) -> None:
-    agree(platform, [transfer_of(*said) for said in TRANSFERS])
+    agree(platform, [transfer_of(*transfer) for transfer in TRANSFERS])
     with open_duckdb() as duck:
         platform.table().open_view(duck, "by_meter", by_meter=True)
         rows = duck.execute("select id, meter, quantity from by_meter where starts_with(id, 'exact.jsonl ')").fetchall()
@@ -401,9 +401,9 @@ def test_each_reader_hands_each_meter_its_property_of_a_shared_event(platform: P
     for ident, meter, quantity in rows:
         measured.setdefault(ident, {})[meter] = quantity
     refused = {row["event_id"]: row["reason"] for row in platform.rejected()}
-    for number, (said, expected) in enumerate(TRANSFERS.items()):
+    for number, (transfer, expected) in enumerate(TRANSFERS.items()):
         ident = f"exact.jsonl {number}"
-        assert measured.get(ident, refused.get(ident)) == expected, said
+        assert measured.get(ident, refused.get(ident)) == expected, transfer
 
 
 # --- Anything at all ------------------------------------------------------------------------------------------------

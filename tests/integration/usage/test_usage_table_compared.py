@@ -202,11 +202,11 @@ def test_a_damaged_usage_table_stops_the_month_and_the_month_bills_once_it_is_ba
     fault(landed)
     with pytest.raises(UsageTableMismatch) as refused:
         landed.roll_up(now=CLOSED)
-    said = str(refused.value)
-    assert "\n" not in said
-    assert str(landed.usage_table.path) in said
-    assert FAULTS[fault] in said
-    assert "fly-billing land --repair" in said
+    message = str(refused.value)
+    assert "\n" not in message
+    assert str(landed.usage_table.path) in message
+    assert FAULTS[fault] in message
+    assert "fly-billing land --repair" in message
     assert landed.query("select * from usage_snapshots") == []
     bring_back()
     landed.roll_up(now=CLOSED)
@@ -416,7 +416,7 @@ def test_explain_says_why_it_can_not_list_the_events(platform: Platform) -> None
         [COMMAND, "explain", "acme", "2026-09", "1", "--events"],
         env=names, capture_output=True, text=True, timeout=600, check=False, encoding="utf-8",
 )  # fmt: skip
-    said = " ".join(process.stdout.replace("│", " ").split())  # the panel's frame
-    assert "3 x 0.1 = 0.3" in said
-    assert "no such folder" in said
+    message = " ".join(process.stdout.replace("│", " ").split())  # the panel's frame
+    assert "3 x 0.1 = 0.3" in message
+    assert "no such folder" in message
     assert process.returncode == 1
