@@ -56,9 +56,7 @@ def final_months(environment: Mapping[str, str]) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice(
-    environment: dict[str, str],
-) -> None:
+def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice(environment: dict[str, str]) -> None:
     assert run(environment, "migrate").returncode == 0
     seeded = run(environment, "seed", "--months", "6", "--organizations", "3")
     assert seeded.returncode == 0, seeded.stderr

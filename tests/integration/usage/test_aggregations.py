@@ -1,4 +1,4 @@
-"""What DuckDB adds up is what the domain says, and levels go from month to month with what was landed."""
+"""DuckDB aggregates like the rules, and levels carry over from month to month with the landed usage."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -56,7 +56,7 @@ def platform(platform: Platform) -> Platform:
     return platform
 
 
-# --- The statements against the domain -----------------------------------------------------------------------------
+# --- The statements against the rules ------------------------------------------------------------------------------
 
 MICROSECONDS = FEBRUARY.seconds * 1_000_000
 # The month's edges, midnights and a few moments often, so that events and cuts meet; any microsecond otherwise.
@@ -168,7 +168,7 @@ def test_the_statements_aggregate_like_the_rules_to_the_last_digit(
 
 @settings(deadline=None)
 @given(AGGREGATIONS, MEASUREMENTS, CUTS, CUTS, AS_OF, CARRIED)
-def test_an_organizations_own_prices_cut_its_usage_and_nobody_elses(
+def test_an_organizations_own_prices_cut_only_its_usage(
     duck: duckdb.DuckDBPyConnection,
     how: Aggregation,
     events: list[Measurement],
@@ -211,14 +211,14 @@ def test_an_organizations_own_prices_cut_its_usage_and_nobody_elses(
 
 @settings(deadline=None)
 @given(AGGREGATIONS.filter(lambda how: how.name in NON_ADDITIVE), MEASUREMENTS, CUTS, st.data())
-def test_what_one_price_covers_is_counted_as_if_it_had_no_dimensions(
+def test_usage_under_one_price_is_counted_as_if_it_had_no_dimensions(
     duck: duckdb.DuckDBPyConnection,
     how: Aggregation,
     events: list[Measurement],
     cuts: list[datetime],
     data: st.DataObject,
 ) -> None:
-    """Each stretch and day of the month; each region has its own events, and what they added."""
+    """Each stretch and day of the month; each region has its own events, and their share."""
     rows = [
         usage_row(number, measurement, "m", how.unique_of or "nothing", data.draw(REGIONS))
         for number, measurement in enumerate(events)
@@ -259,7 +259,7 @@ def numbers(array: str) -> tuple[Decimal, ...]:
 
 
 def rollups(platform: Platform, month: BillingMonth = SEPTEMBER) -> dict[str, tuple[Decimal, int]]:
-    """Return meter -> (quantity, events) of acme's current snapshot; a meter cut by prices is added up."""
+    """Return meter -> (quantity, events) of acme's current snapshot; a meter cut by prices is summed."""
     found = platform.query(
         "select meter, sum(quantity) as quantity, sum(r.events)::int as events from usage_rollups as r"
         " join usage_snapshots as s on s.id = r.snapshot_id where s.is_current and s.month = :month group by meter",
@@ -269,7 +269,7 @@ def rollups(platform: Platform, month: BillingMonth = SEPTEMBER) -> dict[str, tu
 
 
 def use(platform: Platform, *usage: dict[str, Any], name: str = "usage") -> None:
-    """Land each event on its own day, and its copies of other days with it."""
+    """Land each event on its own day, with its copies of other days."""
     for day in sorted({date.fromisoformat(row["time"][:10]) for row in usage}):
         write_jsonl(platform.landing_dir, [row for row in usage if row["time"].startswith(str(day))], day, name)
         platform.land(day, now=at("2026-12-01"))
@@ -310,7 +310,7 @@ def test_every_aggregation_is_billed_from_its_events(platform: Platform) -> None
 
 
 def test_a_price_that_changes_elsewhere_bills_no_peak_and_no_user_twice(platform: Platform) -> None:
-    """The price of peaks in fra changes on the 16th: ams, whose peak of 4 comes again on the 20th, still owes 4."""
+    """The price of peaks in fra changes on the 16th: ams, whose peak of 4 occurs again on the 20th, still owes 4."""
     elsewhere = price("peak-fra", "9", "peak", match={"region": ("fra",)}, effective_from=at("2026-09-16"))
     load(platform, elsewhere, price("users", "0.20", "users", effective_from=at("2026-09-16")))
     use(
@@ -346,7 +346,7 @@ def test_an_event_without_the_property_that_its_meter_needs_is_rejected(platform
 
 
 @pytest.mark.parametrize("other_day", [False, True], ids=["on one day", "on another day"])
-def test_the_same_event_of_another_user_is_refused_and_of_the_same_one_a_duplicate(
+def test_a_repeated_event_is_a_duplicate_with_the_same_user_and_refused_with_another(
     platform: Platform, other_day: bool
 ) -> None:
     first = event("u1", type="users", user="ada")
@@ -360,7 +360,7 @@ def test_the_same_event_of_another_user_is_refused_and_of_the_same_one_a_duplica
     assert [row["reason"] for row in platform.rejected()] == ["conflicting_duplicate"]
 
 
-def test_what_is_held_goes_from_month_to_month_without_an_event_until_it_is_let_go(platform: Platform) -> None:
+def test_a_level_carries_over_from_month_to_month_without_an_event_until_it_ends(platform: Platform) -> None:
     use(platform, held("h1", "10", "2026-08-31T22:00:00Z"), held("h2", "0", "2026-10-02T00:00:00Z"))
     for month in (AUGUST, SEPTEMBER, OCTOBER):
         platform.roll_up(month, now=at("2026-11-05"))
@@ -372,14 +372,14 @@ def test_what_is_held_goes_from_month_to_month_without_an_event_until_it_is_let_
     assert rollups(platform, november) == {}
 
 
-def test_a_later_month_may_be_rolled_up_alone(platform: Platform) -> None:
+def test_a_later_month_can_be_rolled_up_alone(platform: Platform) -> None:
     use(platform, held("h1", "10", "2026-08-31T22:00:00Z"), held("h2", "4", "2026-09-30T00:00:00Z"))
     platform.roll_up(OCTOBER, now=at("2026-11-05"))
     # 4 GB for 31 days of 24 hours.
     assert rollups(platform, OCTOBER) == {"volume": (Decimal(2_976), 0)}
 
 
-def test_a_month_that_is_not_over_is_counted_up_to_now(platform: Platform) -> None:
+def test_an_unfinished_month_is_counted_up_to_now(platform: Platform) -> None:
     use(platform, held("h1", "10", "2026-08-15T00:00:00Z"))
     platform.roll_up(now=NOW)  # 20 September, 12:00
     assert rollups(platform) == {"volume": (Decimal(4_680), 0)}
@@ -387,7 +387,7 @@ def test_a_month_that_is_not_over_is_counted_up_to_now(platform: Platform) -> No
     assert row["daily"] == [Decimal(240)] * 19 + [Decimal(120)] + [Decimal(0)] * 10
 
 
-def test_late_usage_of_an_earlier_month_is_worked_into_all_that_follow(platform: Platform) -> None:
+def test_late_usage_of_an_earlier_month_changes_all_later_months(platform: Platform) -> None:
     use(platform, held("h1", "10", "2026-08-31T22:00:00Z"))
     for month in (SEPTEMBER, OCTOBER):
         platform.roll_up(month, now=at("2026-11-05"))
@@ -402,7 +402,7 @@ def test_late_usage_of_an_earlier_month_is_worked_into_all_that_follow(platform:
     assert rollups(platform, OCTOBER) == {"volume": (Decimal(7_440), 0)}
 
 
-def test_levels_are_read_from_history_once_and_not_again_while_nothing_came_in(platform: Platform) -> None:
+def test_levels_are_read_from_history_once_until_usage_lands(platform: Platform) -> None:
     use(platform, held("h1", "10", "2026-07-01T00:00:00Z"), event("e1", time="2026-09-15T00:00:00Z"))
     platform.roll_up(SEPTEMBER, now=NOW)
     known = carried_months(platform)
@@ -453,7 +453,7 @@ def test_a_month_does_not_close_on_levels_from_before_an_earlier_day_was_landed_
     "damage",
     ["new.quantity = new.quantity + 1", "new.events = new.events + 1", "new.daily[15] = new.daily[15] + 1"],
 )
-def test_a_rollup_that_says_anything_else_than_its_events_is_not_written(platform: Platform, damage: str) -> None:
+def test_a_rollup_that_differs_from_its_events_is_not_written(platform: Platform, damage: str) -> None:
     use(platform, held("h1", "10", "2026-08-15T00:00:00Z"))
     platform.execute(
         "create function damage() returns trigger language plpgsql as"
@@ -469,7 +469,7 @@ def test_a_rollup_that_says_anything_else_than_its_events_is_not_written(platfor
     assert platform.query("select * from invoices") == []
 
 
-def test_how_a_meter_adds_up_can_not_be_changed_once_it_has_usage(platform: Platform) -> None:
+def test_a_meters_aggregation_can_not_be_changed_once_it_has_usage(platform: Platform) -> None:
     changed = [Meter("seats", "Seats", "seat", Aggregation("max"))]
     load(platform, meters=changed)
     use(platform, event("s1", "9", type="seats"))
@@ -495,7 +495,7 @@ def test_usage_that_two_invoices_bill_is_found(platform: Platform) -> None:
     assert [(row["organization_id"], row["items"]) for row in found] == [("acme", 2), ("globex", 2)]
 
 
-# --- A series is in one place --------------------------------------------------------------------------------------
+# --- One place per series ------------------------------------------------------------------------------------------
 
 
 def by_region(platform: Platform, month: BillingMonth) -> dict[str, Decimal]:
@@ -514,7 +514,7 @@ def in_region(region: str, name: str, quantity: str, time: str, volume: str = "v
     return {**held(name, quantity, time, volume), "region": region}
 
 
-def test_a_volume_that_moves_is_held_where_it_is_and_nowhere_else(platform: Platform) -> None:
+def test_a_volume_that_moves_counts_only_in_its_current_region(platform: Platform) -> None:
     """10 GB in ams for 15 days, then in fra for 15 and, in October, for 15 more: deleted there."""
     use(
         platform,
@@ -527,7 +527,7 @@ def test_a_volume_that_moves_is_held_where_it_is_and_nowhere_else(platform: Plat
     assert by_region(platform, BillingMonth(2026, 11)) == {}
 
 
-def test_a_volume_that_moves_in_a_later_month_ends_where_it_was_carried_from(platform: Platform) -> None:
+def test_a_volume_that_moves_in_a_later_month_ends_in_the_region_it_was_carried_from(platform: Platform) -> None:
     use(
         platform,
         in_region("ams", "h1", "10", "2026-08-01T00:00:00Z"),
@@ -537,7 +537,7 @@ def test_a_volume_that_moves_in_a_later_month_ends_where_it_was_carried_from(pla
     assert by_region(platform, OCTOBER) == {"fra": 4 * 744}
 
 
-def test_a_volume_that_moves_away_and_back_is_held_in_each_place_for_its_time(platform: Platform) -> None:
+def test_a_volume_that_moves_away_and_back_counts_in_each_region_for_its_time(platform: Platform) -> None:
     use(
         platform,
         in_region("ams", "h1", "10", "2026-09-01T00:00:00Z"),
@@ -566,7 +566,7 @@ def test_a_volume_deleted_under_other_dimensions_is_deleted(platform: Platform) 
     assert by_region(platform, OCTOBER) == {}
 
 
-def test_events_of_one_moment_leave_the_volume_where_the_last_of_them_says(platform: Platform) -> None:
+def test_simultaneous_events_leave_the_volume_in_the_region_of_the_last_one(platform: Platform) -> None:
     """By (source, id): h1 in ams, h2 in fra, h3 in ams again, all at midnight of the 16th."""
     use(
         platform,
@@ -577,7 +577,7 @@ def test_events_of_one_moment_leave_the_volume_where_the_last_of_them_says(platf
     assert by_region(platform, SEPTEMBER) == {"ams": 30 * 360, "fra": 0}
 
 
-def test_usage_that_comes_late_moves_the_volume_in_all_months_that_follow(platform: Platform) -> None:
+def test_late_usage_moves_the_volume_in_all_later_months(platform: Platform) -> None:
     use(platform, in_region("ams", "h1", "10", "2026-09-01T00:00:00Z"))
     assert by_region(platform, OCTOBER) == {"ams": 7440}
     use(platform, in_region("fra", "h2", "10", "2026-09-16T00:00:00Z"), name="late")
@@ -596,9 +596,7 @@ def test_the_same_series_of_two_organizations_are_two_series(platform: Platform)
 
 
 @pytest.mark.parametrize("level", ["NaN", "Infinity", "1e23", "1e-16"])
-def test_a_kept_level_that_can_not_be_held_is_worked_out_again_for_its_month_and_those_after_it(
-    platform: Platform, level: str
-) -> None:
+def test_an_invalid_carried_level_is_recalculated_for_its_month_and_later_ones(platform: Platform, level: str) -> None:
     """10 GB from 31 August 22:00 to 1 November: 7,200 GB-hours in September, 7,440 in October; and 4 GB elsewhere."""
     platform.add_organization("labs")
     use(

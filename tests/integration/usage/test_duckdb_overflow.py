@@ -1,15 +1,15 @@
-"""What does not fit into memory goes on in files, and no reader of usage spoils those of another."""
+"""Data that does not fit into memory overflows into files, and no reader of usage damages another's files."""
 
 from __future__ import annotations
 
 from fly_billing.usage.usage_table import open_duckdb
 
-# More than the least memory that can be set: 2.5 million quantities with a text of 200 characters each.
+# More than the smallest memory limit: 2.5 million quantities with a text of 200 characters each.
 FILL = "create temp table usage as select i as quantity, repeat('x', 200) || hash(i) as id from range(2500000) as r(i)"
 TOTAL = "select sum(quantity), sum(hash(id)) from usage"
 
 
-def test_a_reader_that_ends_takes_no_files_from_one_that_still_reads() -> None:
+def test_a_reader_that_ends_removes_no_files_of_one_that_still_reads() -> None:
     with open_duckdb(memory_mb=128) as ours:
         ours.execute(FILL)
         files = ours.execute("select path from duckdb_temporary_files()").fetchall()

@@ -1,4 +1,4 @@
-"""A small run of `make fuzz`: odd rows and broken files, of which none may stop a landing or get lost."""
+"""A small run of `make fuzz`: no odd row and no broken file stops a landing or is lost."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def counts(files: list[LandedFile]) -> dict[str, tuple[int, int, int, int]]:
 
 
 def ledger(platform: Platform, day: date = DAY) -> dict[str, tuple[int, int, int, int]]:
-    """What `usage_files` says, having checked it against the usage table and `rejected_usage`."""
+    """Return the rows of `usage_files`, checked against the usage table and `rejected_usage`."""
     accounts = count_landed_rows(platform.database, [day])
     assert unaccounted_days(accounts, platform.table(), [day]) == []
     found = platform.query(
@@ -50,7 +50,7 @@ def ledger(platform: Platform, day: date = DAY) -> dict[str, tuple[int, int, int
 
 
 def requests_of(platform: Platform, month: BillingMonth = SEPTEMBER) -> Decimal | None:
-    """Accepted requests of acme in that month."""
+    """Return acme's accepted requests of that month."""
     with open_duckdb() as duck:
         platform.table().open_view(duck, "events", month)
         total: Decimal | None
@@ -100,7 +100,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("form", WRITERS)
-def test_rows_that_can_not_be_billed_are_rejected_with_reason_and_place_and_the_others_are_accepted(
+def test_rows_that_can_not_be_billed_are_rejected_with_reason_and_line_and_the_others_are_accepted(
     platform: Platform, form: str
 ) -> None:
     bad = [event(name) | changes for name, (changes, _) in REFUSED.items()]
@@ -121,7 +121,7 @@ def test_rows_that_can_not_be_billed_are_rejected_with_reason_and_place_and_the_
     assert requests_of(platform) == 5
 
 
-def test_a_rejection_says_what_to_do(platform: Platform) -> None:
+def test_a_rejection_names_the_fix(platform: Platform) -> None:
     write_jsonl(
         platform.landing_dir,
         [event("a", type="teapots"), event("b", subject="nobody"), event("c", type="egress_gb"), event("d", "1e-16")],
@@ -146,7 +146,7 @@ def test_a_row_is_accepted_once_the_missing_organization_exists_and_its_day_land
 # --- Files and lines that can't be read ----------------------------------------------------------------------------
 
 
-def test_a_torn_json_line_is_rejected_as_it_stands(platform: Platform) -> None:
+def test_a_torn_json_line_is_rejected_unchanged(platform: Platform) -> None:
     torn = json_line(event("e2"))[:60]
     write_text(platform.landing_dir, DAY, "usage.jsonl", f"{json_line(event('e1'))}\n{torn}")
     assert counts(platform.land()) == {"usage.jsonl": (2, 1, 0, 1)}
@@ -209,13 +209,13 @@ def test_a_corrupt_parquet_file_is_one_rejected_row_and_the_other_files_land(
 
 
 @pytest.mark.parametrize("name", ["usage.jsonl", "usage.ndjson", "usage.csv"])
-def test_an_empty_file_is_accounted_for_with_nothing_in_it(platform: Platform, name: str) -> None:
+def test_an_empty_file_is_recorded_with_zero_rows(platform: Platform, name: str) -> None:
     write_text(platform.landing_dir, DAY, name, "")
     assert counts(platform.land()) == {name: (0, 0, 0, 0)}
     assert ledger(platform) == {name: (0, 0, 0, 0)}
 
 
-def test_blank_lines_and_a_header_alone_are_no_rows(platform: Platform) -> None:
+def test_blank_lines_and_a_header_are_no_rows(platform: Platform) -> None:
     write_text(platform.landing_dir, DAY, "blank.jsonl", f"\n{json_line(event('e1'))}\n  \n\n")
     write_csv(platform.landing_dir, [])
     write_parquet(platform.landing_dir, [])
@@ -248,13 +248,13 @@ def test_a_csv_row_that_is_not_utf8_is_rejected_alone(platform: Platform) -> Non
     assert row["raw"] == "caf�,proxy,requests,acme,2026-09-15T12:00:00Z,1"
 
 
-def test_a_byte_order_mark_does_not_cost_a_row(platform: Platform) -> None:
+def test_a_byte_order_mark_loses_no_row(platform: Platform) -> None:
     for path in (write_csv(platform.landing_dir, [event("e1")]), write_jsonl(platform.landing_dir, [event("e2")])):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert counts(platform.land()) == {"usage.csv": (1, 1, 0, 0), "usage.jsonl": (1, 1, 0, 0)}
 
 
-def test_a_csv_row_with_too_few_fields_is_rejected_as_it_stands(platform: Platform) -> None:
+def test_a_csv_row_with_too_few_fields_is_rejected_unchanged(platform: Platform) -> None:
     path = write_csv(platform.landing_dir, [event("e1"), event("e2")])
     path.write_text(path.read_text(encoding="utf-8")[:-10], encoding="utf-8")
     assert counts(platform.land()) == {"usage.csv": (2, 1, 0, 1)}
@@ -262,7 +262,7 @@ def test_a_csv_row_with_too_few_fields_is_rejected_as_it_stands(platform: Platfo
     assert (row["line"], row["reason"], row["raw"]) == (3, "torn_row", "e2,proxy,requests,acme,2026-09-15T12")
 
 
-def test_a_quote_that_never_closes_costs_only_its_own_line(platform: Platform) -> None:
+def test_an_unclosed_quote_rejects_only_its_own_line(platform: Platform) -> None:
     path = write_csv(platform.landing_dir, [event("e1"), event("torn"), event("e3"), event("e4")])
     path.write_text(path.read_text(encoding="utf-8").replace("torn,", '"torn,'), encoding="utf-8")
     assert counts(platform.land()) == {"usage.csv": (4, 3, 0, 1)}
@@ -271,7 +271,7 @@ def test_a_quote_that_never_closes_costs_only_its_own_line(platform: Platform) -
     assert row["raw"] == '"torn,proxy,requests,acme,2026-09-15T12:00:00Z,1'
 
 
-def test_quotes_that_never_close_do_not_swallow_the_lines_between_them(platform: Platform) -> None:
+def test_two_unclosed_quotes_do_not_merge_the_lines_between_them(platform: Platform) -> None:
     usage = [event("torn1", app="shop"), event("e2", app="shop"), event("torn3", app="shop"), event("e4", app="shop")]
     path = write_csv(platform.landing_dir, usage)
     path.write_text(path.read_text(encoding="utf-8").replace("torn", '"torn'), encoding="utf-8")
@@ -279,28 +279,28 @@ def test_quotes_that_never_close_do_not_swallow_the_lines_between_them(platform:
     assert [row["line"] for row in platform.rejected()] == [2, 4]
 
 
-def test_a_quoted_field_may_hold_commas_and_lines(platform: Platform) -> None:
+def test_a_quoted_field_may_contain_commas_and_line_ends(platform: Platform) -> None:
     usage = [event("e1", type="egress_gb", region="iad", note='a, "b"\nc'), event("e2", type="egress_gb", region="ams")]
     write_csv(platform.landing_dir, usage)
     assert counts(platform.land()) == {"usage.csv": (2, 2, 0, 0)}
     assert [row[5] for row in events_in_usage_table(platform)] == ['{"region":"iad"}', '{"region":"ams"}']
 
 
-def test_half_a_surrogate_pair_is_no_text(platform: Platform) -> None:
+def test_half_a_surrogate_pair_is_rejected(platform: Platform) -> None:
     line = json_line(event("?")).replace("?", "\\ud800")
     write_text(platform.landing_dir, DAY, "usage.jsonl", f"{line}\n{json_line(event('e1'))}\n")
     assert counts(platform.land()) == {"usage.jsonl": (2, 1, 0, 1)}
     assert only_reason(platform) == "bad_json"
 
 
-def test_nesting_without_end_is_one_rejected_row(platform: Platform) -> None:
+def test_endless_nesting_is_one_rejected_row(platform: Platform) -> None:
     write_text(platform.landing_dir, DAY, "usage.jsonl", f"{'[' * 100_000}\n{json_line(event('e1'))}\n")
     assert counts(platform.land()) == {"usage.jsonl": (2, 1, 0, 1)}
     assert only_reason(platform) == "bad_json"
 
 
 def test_a_file_torn_into_zero_bytes_is_rejected_and_shown(platform: Platform) -> None:
-    """What a machine leaves behind that lost power while it wrote; Postgres has no text with a NUL in it."""
+    """A machine that loses power while it writes leaves such a file; Postgres can't store text with a NUL."""
     write_text(platform.landing_dir, DAY, "usage.jsonl", json_line(event("e1")).encode() + b"\n{\x00\x00")
     assert counts(platform.land()) == {"usage.jsonl": (2, 1, 0, 1)}
     (row,) = platform.rejected()
@@ -308,7 +308,7 @@ def test_a_file_torn_into_zero_bytes_is_rejected_and_shown(platform: Platform) -
 
 
 @pytest.mark.parametrize("changes", [{"id": "a\0b"}, {"source": "a\0b"}, {"type": "egress_gb", "region": "i\0ad"}])
-def test_a_nul_character_in_what_is_billed_by_is_refused(platform: Platform, changes: dict[str, str]) -> None:
+def test_a_nul_character_in_a_billed_field_is_refused(platform: Platform, changes: dict[str, str]) -> None:
     write_jsonl(platform.landing_dir, [event("e1") | changes])
     assert counts(platform.land()) == {"usage.jsonl": (1, 0, 0, 1)}
     assert only_reason(platform) == "bad_text"
@@ -370,7 +370,7 @@ def test_a_parquet_timestamp_without_zone_is_refused(platform: Platform) -> None
 
 
 @pytest.mark.parametrize("form", WRITERS)
-def test_a_quantity_keeps_every_digit_that_was_written(platform: Platform, form: str) -> None:
+def test_a_quantity_keeps_every_digit(platform: Platform, form: str) -> None:
     billed = {
         "1e-7": "0.0000001",
         "1.5E3": "1500",
@@ -399,7 +399,7 @@ def test_a_decimal_column_keeps_every_digit(platform: Platform) -> None:
     assert requests_of(platform) == Decimal("12345678901234567890.5000001")
 
 
-def test_a_quantity_is_the_one_of_the_event_and_not_of_what_stands_around_it(platform: Platform) -> None:
+def test_a_quantity_is_read_from_the_events_data_only(platform: Platform) -> None:
     envelope = '"source": "proxy", "type": "requests", "subject": "acme", "time": "2026-09-15T12:00:00Z"'
     lines = [
         f'{{"quantity": 100, "id": "outside", {envelope}, "data": {{"quantity": 1}}}}',
@@ -414,7 +414,7 @@ def test_a_quantity_is_the_one_of_the_event_and_not_of_what_stands_around_it(pla
 
 
 def test_an_empty_dimension_is_a_dimension(platform: Platform) -> None:
-    """What has no region, as a bill in FOCUS form may say, says so with an empty text."""
+    """A FOCUS bill gives an empty text for usage without a region."""
     for number, write in enumerate((write_jsonl, write_csv, write_parquet)):
         write(platform.landing_dir, [event(f"e{number}", type="egress_gb", region="")])
     platform.land()
@@ -439,11 +439,11 @@ def test_a_parquet_file_may_have_its_dimensions_as_json_text(platform: Platform,
     assert (row["line"], row["reason"], json.loads(row["raw"])["data"]) == (2, "bad_json", "{torn")
 
 
-# --- Parquet that needs no mending: it goes straight into DuckDB ------------------------------------------------------
+# --- Plain Parquet, which DuckDB reads directly -----------------------------------------------------------------------
 
 
 def plain_table(*usage: dict[str, Any]) -> pa.Table:
-    """As collectors write it: text, times in UTC to the microsecond, dimensions as JSON text."""
+    """Return a table as collectors write it: text, times in UTC to the microsecond, dimensions as JSON text."""
     columns: dict[str, Any] = {name: [row[name] for row in usage] for name in usage[0]}
     times = [datetime.fromisoformat(row["time"]) for row in usage]
     data = ['{"region": "iad"}'] * len(usage)
@@ -476,7 +476,7 @@ def test_plain_parquet_is_accounted_for_row_by_row_over_files_and_days(platform:
     assert quantities(platform) == {"e1": Decimal("0.123456789012345"), "e3": Decimal(2), "e4": Decimal(4)}
 
 
-def test_an_exponent_in_one_parquet_file_is_read_exactly_and_the_files_beside_it_land_once(platform: Platform) -> None:
+def test_an_exponent_in_one_parquet_file_is_read_exactly_and_the_other_files_land_once(platform: Platform) -> None:
     write_table(platform.landing_dir, plain_table(egress("e1", "7")), name="a")
     write_table(platform.landing_dir, plain_table(egress("e2", "8"), egress("e3", "1.5E+3")), name="b")
     write_table(platform.landing_dir, plain_table(egress("e4", "9")), name="c")
@@ -484,7 +484,7 @@ def test_an_exponent_in_one_parquet_file_is_read_exactly_and_the_files_beside_it
     assert quantities(platform) == {"e1": Decimal(7), "e2": Decimal(8), "e3": Decimal(1500), "e4": Decimal(9)}
 
 
-def test_text_that_is_no_utf8_in_a_parquet_file_refuses_its_row_alone(platform: Platform) -> None:
+def test_text_that_is_not_utf8_in_a_parquet_file_refuses_only_its_row(platform: Platform) -> None:
     torn = plain_table(egress("e1", "7"), egress("e2"))
     torn = torn.set_column(0, "id", pa.array([b"e1", b"\xff\xfe"], pa.binary()).view(pa.string()))
     write_table(platform.landing_dir, torn, name="torn")
@@ -495,7 +495,7 @@ def test_text_that_is_no_utf8_in_a_parquet_file_refuses_its_row_alone(platform: 
     assert quantities(platform) == {"e1": Decimal(7), "e3": Decimal(8)}
 
 
-# --- Once is once --------------------------------------------------------------------------------------------------
+# --- Duplicates ----------------------------------------------------------------------------------------------------
 
 
 def test_landing_the_same_day_twice_changes_nothing(platform: Platform) -> None:
@@ -508,7 +508,7 @@ def test_landing_the_same_day_twice_changes_nothing(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("form", WRITERS)
-def test_the_same_file_under_another_name_brings_only_duplicates(platform: Platform, form: str) -> None:
+def test_the_same_file_under_another_name_contains_only_duplicates(platform: Platform, form: str) -> None:
     path = WRITERS[form](platform.landing_dir, [event("e1"), event("e2")])
     path.with_name(f"usage-again.{form}").write_bytes(path.read_bytes())
     assert counts(platform.land()) == {f"usage-again.{form}": (2, 2, 0, 0), f"usage.{form}": (2, 0, 2, 0)}
@@ -542,7 +542,7 @@ def test_an_event_sent_again_on_another_day_is_a_duplicate(platform: Platform) -
     assert requests_of(platform) == 2
 
 
-def test_an_earlier_day_that_lands_later_brings_the_duplicate(platform: Platform) -> None:
+def test_an_earlier_day_that_lands_later_has_the_duplicate(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1")], NEXT_DAY)
     platform.land(NEXT_DAY)
     write_jsonl(platform.landing_dir, [event("e1")])
@@ -560,7 +560,7 @@ def test_an_earlier_day_that_lands_later_brings_the_duplicate(platform: Platform
         {"type": "egress_gb", "region": "iad"},
     ],
 )
-def test_an_accepted_id_with_other_content_is_refused_and_not_taken_for_a_duplicate(
+def test_an_accepted_id_with_other_content_is_refused_and_no_duplicate(
     platform: Platform, other: dict[str, str]
 ) -> None:
     platform.add_organization("globex")
@@ -579,12 +579,12 @@ def test_an_id_of_another_day_with_other_content_is_refused(platform: Platform) 
     assert only_reason(platform) == "conflicting_duplicate"
 
 
-def test_what_no_meter_counts_by_does_not_make_a_duplicate_a_conflict(platform: Platform) -> None:
+def test_a_field_that_no_meter_uses_does_not_make_a_duplicate_a_conflict(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", app="shop"), event("e1", app="blog")])
     assert counts(platform.land()) == {"usage.jsonl": (2, 1, 1, 0)}
 
 
-def test_a_copy_counts_once_the_day_that_held_the_first_no_longer_brings_it(platform: Platform) -> None:
+def test_a_copy_counts_once_the_first_events_day_lands_without_it(platform: Platform) -> None:
     first = write_jsonl(platform.landing_dir, [event("e1"), event("e2")])
     write_jsonl(platform.landing_dir, [event("e1"), event("e3")], NEXT_DAY)
     platform.land(DAY, NEXT_DAY)
@@ -595,7 +595,7 @@ def test_a_copy_counts_once_the_day_that_held_the_first_no_longer_brings_it(plat
     assert requests_of(platform) == 3
 
 
-def test_of_two_copies_one_counts_once_the_first_is_gone(platform: Platform) -> None:
+def test_one_of_two_copies_counts_once_the_first_event_is_gone(platform: Platform) -> None:
     first = write_jsonl(platform.landing_dir, [event("e1")])
     for day in (NEXT_DAY, date(2026, 9, 17)):
         write_jsonl(platform.landing_dir, [event("e1")], day)
@@ -607,8 +607,8 @@ def test_of_two_copies_one_counts_once_the_first_is_gone(platform: Platform) -> 
     assert requests_of(platform) == 1
 
 
-def test_an_event_accepted_on_a_day_that_is_settled_again_keeps_its_place(platform: Platform) -> None:
-    """The first day loses e1, so that the next day's copy counts, and brings e9, which the next day has otherwise."""
+def test_an_event_accepted_on_a_day_that_is_settled_again_stays_accepted(platform: Platform) -> None:
+    """The first day loses e1, so the next day's copy counts, and gains e9, which the next day has with other data."""
     first = write_jsonl(platform.landing_dir, [event("e1")])
     write_jsonl(platform.landing_dir, [event("e1"), event("e9", "5")], NEXT_DAY)
     platform.land(DAY, NEXT_DAY)
@@ -630,7 +630,7 @@ def test_half_a_folder_lands_now_and_the_rest_with_the_next_landing(platform: Pl
     assert requests_of(platform) == 2
 
 
-def test_a_file_that_was_taken_away_takes_its_events_and_rejections_with_it(platform: Platform) -> None:
+def test_removing_a_file_removes_its_events_and_rejections(platform: Platform) -> None:
     gone = write_jsonl(platform.landing_dir, [event("e1"), event("bad", "-1")], name="a")
     write_jsonl(platform.landing_dir, [event("e2", "5")], name="b")
     platform.land()
@@ -641,7 +641,7 @@ def test_a_file_that_was_taken_away_takes_its_events_and_rejections_with_it(plat
     assert requests_of(platform) == 5
 
 
-def test_landing_a_day_whose_folder_is_gone_is_refused_and_erases_nothing(platform: Platform) -> None:
+def test_landing_a_day_whose_folder_is_gone_is_refused_and_deletes_nothing(platform: Platform) -> None:
     path = write_jsonl(platform.landing_dir, [event("e1")])
     platform.land()
     path.parent.rename(platform.landing_dir / "elsewhere")
@@ -651,7 +651,7 @@ def test_landing_a_day_whose_folder_is_gone_is_refused_and_erases_nothing(platfo
     assert requests_of(platform) == 1
 
 
-def test_an_empty_folder_says_that_a_day_really_has_no_usage(platform: Platform) -> None:
+def test_an_empty_folder_confirms_a_day_without_usage(platform: Platform) -> None:
     path = write_jsonl(platform.landing_dir, [event("e1")])
     platform.land()
     path.unlink()
@@ -660,7 +660,7 @@ def test_an_empty_folder_says_that_a_day_really_has_no_usage(platform: Platform)
     assert requests_of(platform) is None
 
 
-def test_files_that_are_still_being_written_are_left_alone(platform: Platform) -> None:
+def test_files_that_are_still_being_written_are_skipped(platform: Platform) -> None:
     write_text(platform.landing_dir, DAY, ".usage.jsonl.part", json_line(event("e1")))
     assert platform.land() == []
 

@@ -1,4 +1,4 @@
-"""Whatever a file is called, is or holds: the rest of its day lands, and it is accounted for. A name is never data."""
+"""A file of any name, kind or content is accounted for, and the rest of its day lands. A name is never data."""
 
 import os
 import shutil
@@ -41,14 +41,14 @@ def counts(files: list[LandedFile]) -> dict[str, tuple[int, int, int, int]]:
 
 
 def quantities(platform: Platform) -> dict[str, Decimal]:
-    """Accepted quantity by event id, as the usage table has it."""
+    """Return the accepted quantity by event id, as the usage table has it."""
     with open_duckdb() as duck:
         platform.table().open_view(duck, "events")
         return dict(duck.execute("select id, quantity from events where not is_duplicate order by id").fetchall())
 
 
 def plain_table(*usage: dict[str, Any]) -> pa.Table:
-    """Parquet that goes straight into DuckDB: text, times in UTC to the microsecond, dimensions as JSON."""
+    """Return a table that DuckDB reads directly: text, times in UTC to the microsecond, dimensions as JSON."""
     columns: dict[str, Any] = {name: [row[name] for row in usage] for name in usage[0]}
     moment = 1789473600000000  # 2026-09-15T12:00:00Z in microseconds
     return pa.table(
@@ -58,7 +58,7 @@ def plain_table(*usage: dict[str, Any]) -> pa.Table:
 
 @contextmanager
 def as_an_ordinary_user() -> Iterator[None]:
-    """Give up root's right to read everything for a while; other users have no such right."""
+    """Drop root's right to read everything while the block runs; other users have no such right."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -77,7 +77,7 @@ def open_to_anybody(platform: Platform) -> None:
 
 @pytest.fixture
 def platform_of_anybody(billing_database: BillingDatabase) -> Iterator[Platform]:
-    """A platform whose folders an ordinary user may write to, also where the tests run as root. One day was landed."""
+    """A platform whose folders an ordinary user may write to, even if the tests run as root. One day was landed."""
     folder = Path(tempfile.mkdtemp(prefix="fly_billing-test-"))
     landing_dir = folder / "landing"
     landing_dir.mkdir()
@@ -115,10 +115,10 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_a_name_is_only_a_name_and_each_file_brings_what_is_in_it_once(
+def test_a_file_name_is_never_a_pattern_and_each_file_lands_once(
     platform: Platform, form: str, is_folder: bool
 ) -> None:
-    """Read as a pattern, `*.parquet` would bring the events of all files beside it, under its own name."""
+    """As a pattern, `*.parquet` would land the events of all other files under its own name."""
     for number, name in enumerate(ODD_NAMES):
         path = write_text(platform.landing_dir, DAY, f"{name}/usage.{form}" if is_folder else f"{name}.{form}", b"")
         if form == "parquet":
@@ -132,15 +132,15 @@ def test_a_name_is_only_a_name_and_each_file_brings_what_is_in_it_once(
     assert quantities(platform) == {f"e{number}": Decimal(2**number) for number in range(16)}
 
 
-def test_a_name_that_is_no_utf8_is_written_so_that_it_can_be_read_and_is_nobody_elses(platform: Platform) -> None:
+def test_a_name_that_is_not_utf8_is_recorded_readably_and_uniquely(platform: Platform) -> None:
     names = [b"caf\xe9", b"caf\xe8", b"caf\\xe9", "café".encode()]
     for number, name in enumerate(names):
         write_text(platform.landing_dir, DAY, os.fsdecode(name) + ".jsonl", json_line(event(f"e{number}")))
     assert sorted(counts(platform.land())) == [r"caf\\xe9.jsonl", r"caf\xe8.jsonl", r"caf\xe9.jsonl", "café.jsonl"]
 
 
-def test_a_name_longer_than_an_index_of_postgres_can_hold_is_cut_and_stays_its_own(platform: Platform) -> None:
-    """Random letters, as Postgres would press equal ones together; 12 folders of 240 letters are 2,900 bytes."""
+def test_a_name_too_long_for_a_postgres_index_is_cut_and_stays_unique(platform: Platform) -> None:
+    """Random letters, because Postgres would compress equal ones; 12 folders of 240 letters are 2,900 bytes."""
     folder = "/".join(os.urandom(120).hex() for _ in range(12))
     for name in ("a", "b"):
         write_text(platform.landing_dir, DAY, f"{folder}/{name}.jsonl", json_line(event(name)))
@@ -198,12 +198,14 @@ def test_the_usage_table_may_be_in_any_folder(billing_database: BillingDatabase,
 
 
 @pytest.mark.parametrize("folder", ["[x]", "a|b", "a^b", "back\\slash", "a%20b"])
-def test_a_folder_in_which_delta_lake_stops_the_process_is_refused_in_a_sentence(tmp_path: Path, folder: str) -> None:
+def test_a_folder_in_which_delta_lake_stops_the_process_is_refused_with_a_clear_error(
+    tmp_path: Path, folder: str
+) -> None:
     with pytest.raises(UsageTableError, match="Set FLY_BILLING_LAKE_DIR to another folder"):
         UsageTable(tmp_path / folder).create()
 
 
-# --- What is no file, and what can't be read -----------------------------------------------------------------------
+# --- Not a file, or unreadable -------------------------------------------------------------------------------------
 
 
 def make_pipe(path: Path) -> None:
@@ -240,7 +242,7 @@ NO_FILES: list[Callable[[Path], None]] = [
 
 @pytest.mark.parametrize("make", NO_FILES)
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
-def test_what_is_no_file_is_one_rejected_row_and_the_files_beside_it_land(
+def test_an_entry_that_is_no_file_is_one_rejected_row_and_the_other_files_land(
     platform: Platform, make: Callable[[Path], None], form: str
 ) -> None:
     write_jsonl(platform.landing_dir, [event("e1")], name="good")
@@ -251,7 +253,7 @@ def test_what_is_no_file_is_one_rejected_row_and_the_files_beside_it_land(
     assert "pipe" in row["message"] or "link" in row["message"]
 
 
-def test_a_link_to_a_file_is_that_file(platform: Platform) -> None:
+def test_a_link_to_a_file_lands_as_that_file(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1")])
     (platform.landing_dir / DAY.isoformat() / "usage.jsonl").rename(platform.landing_dir / "kept.jsonl")
     (platform.landing_dir / DAY.isoformat() / "usage.jsonl").symlink_to("../kept.jsonl")
@@ -274,8 +276,8 @@ def test_a_file_without_read_permission_is_rejected_and_lands_once_it_may_be_rea
     assert platform.rejected() == []
 
 
-def test_a_file_that_brought_events_and_can_not_be_read_any_more_keeps_them(platform_of_anybody: Platform) -> None:
-    """Rejected, it would take its events back, and the customer's bill would change because of a permission."""
+def test_a_landed_file_that_becomes_unreadable_keeps_its_events(platform_of_anybody: Platform) -> None:
+    """Rejecting it would remove its events, and the customer's bill would change because of a permission."""
     platform = platform_of_anybody
     path = write_jsonl(platform.landing_dir, [event("e1", "2")])
     write_jsonl(platform.landing_dir, [event("e2", "4")], NEXT_DAY)
@@ -291,7 +293,7 @@ def test_a_file_that_brought_events_and_can_not_be_read_any_more_keeps_them(plat
 def staged(
     *files: LandingFile, meanwhile: Callable[[], None] = lambda: None, after: str = "plain Parquet files"
 ) -> list[tuple[Any, ...]]:
-    """What stands in `staged` after these files were read; `meanwhile` happens after that part of the reading."""
+    """Return the rows of `staged` after reading these files; `meanwhile` runs after that part of the reading."""
 
     def progress(message: str) -> None:
         if message.endswith(after):
@@ -326,7 +328,7 @@ def test_a_file_that_changes_while_it_is_read_lands_nothing_of_either_state(
     def rewrite() -> None:
         path.unlink() if content is None else path.write_text(content, encoding="utf-8")
 
-    # JSON is read after it is gone, so it says that; Parquet was read before.
+    # JSON is read after the file is gone, so the error says that; Parquet was read before.
     reason = "unreadable_file" if content is None and form == "jsonl" else "changed_file"
     assert staged(*files, meanwhile=rewrite) == [
         ("good.jsonl", 1, "e1", None),
@@ -393,8 +395,8 @@ def write_jsonl_files(platform: Platform, day: date = DAY) -> list[LandingFile]:
     return list_files(platform.landing_dir, day)
 
 
-def test_files_that_are_read_at_once_bring_what_each_brings_by_itself(platform: Platform) -> None:
-    """The reader of single files is the rule: 26 files at once, on two days, come to the same in every column."""
+def test_files_read_together_have_the_same_rows_as_read_separately(platform: Platform) -> None:
+    """The reader of single files is the reference: 26 files at once, on two days, give the same in every column."""
     files = [*write_jsonl_files(platform), *write_jsonl_files(platform, NEXT_DAY)]
     with open_duckdb() as duck:
         register_json_functions(duck)
@@ -407,7 +409,7 @@ def test_files_that_are_read_at_once_bring_what_each_brings_by_itself(platform: 
     assert found == expected
 
 
-def test_a_file_that_is_not_plainly_fine_is_declined_and_costs_the_others_nothing(platform: Platform) -> None:
+def test_a_file_with_a_possible_problem_is_declined_and_the_others_are_read(platform: Platform) -> None:
     files = write_jsonl_files(platform)
     missing = LandingFile(DAY, "missing.jsonl", platform.landing_dir / "missing.jsonl")
     other = LandingFile(DAY, "usage.csv", files[0].path)
@@ -418,17 +420,15 @@ def test_a_file_that_is_not_plainly_fine_is_declined_and_costs_the_others_nothin
         counted = duck.execute("select path, count(*) from staged group by path order by path").fetchall()
     assert {file.name for file in declined} == {*DECLINED, "missing.jsonl", "usage.csv"}
     assert not DECLINED & {path for path, _ in counted}
-    assert len(counted) == len(JSONL_FILES) - len(DECLINED) - 2  # two have no lines
+    assert len(counted) == len(JSONL_FILES) - len(DECLINED) - 2  # two are empty
 
 
-def test_files_at_once_that_can_not_be_written_are_all_declined_and_nothing_of_them_is_there(
-    platform: Platform,
-) -> None:
+def test_files_read_together_that_can_not_be_written_are_all_declined_without_a_trace(platform: Platform) -> None:
     files = write_jsonl_files(platform)
     with open_duckdb() as duck:
         register_json_functions(duck)
         stage_files(duck, [], lambda _: None)
-        # Now a line with a number above 255 can't be written, and the long file has some.
+        # Now a line number above 255 can't be written, and the long file has some.
         duck.execute("alter table staged alter line type utinyint")
         declined = stage_plain_jsonl(duck, [*files, long_file(platform)])
         assert duck.execute("from staged").fetchall() == []
@@ -440,11 +440,11 @@ def long_file(platform: Platform) -> LandingFile:
     return LandingFile(NEXT_DAY, path.name, path)
 
 
-# --- What is in a file ---------------------------------------------------------------------------------------------
+# --- The content of a file------------------------------------------------------------------------------------------
 
 
-def test_a_long_file_that_is_torn_near_its_end_brings_none_of_its_rows(platform: Platform) -> None:
-    """200,000 rows are written at once: here they are written, and taken out again when the rest can't be read."""
+def test_a_long_file_that_is_torn_near_its_end_lands_none_of_its_rows(platform: Platform) -> None:
+    """200,000 rows are written at once: here they are written, and removed again when the rest can't be read."""
     usage = pa.table({name: [value] * 250_000 for name, value in event().items()})
     path = write_text(platform.landing_dir, DAY, "torn.parquet", b"")
     pq.write_table(usage, path, row_group_size=50_000)
@@ -480,7 +480,7 @@ ODD_TABLES: dict[str, pa.Table] = {
 
 
 @pytest.mark.parametrize("what", ODD_TABLES)
-def test_a_parquet_file_with_odd_columns_is_accounted_for_and_the_files_beside_it_land(
+def test_a_parquet_file_with_odd_columns_is_accounted_for_and_the_other_files_land(
     platform: Platform, what: str
 ) -> None:
     write_table(platform.landing_dir, ODD_TABLES[what], name="odd")
@@ -495,7 +495,7 @@ def test_a_parquet_file_with_odd_columns_is_accounted_for_and_the_files_beside_i
     assert all(row["message"] for row in platform.rejected())
 
 
-def test_a_column_name_that_is_no_utf8_is_one_rejected_row(platform: Platform) -> None:
+def test_a_column_name_that_is_not_utf8_is_one_rejected_row(platform: Platform) -> None:
     path = write_table(platform.landing_dir, odd_parquet(abcd=["x"]), name="odd")
     path.write_bytes(path.read_bytes().replace(b"abcd", b"\xff\xfe\xfd\xfc"))
     write_jsonl(platform.landing_dir, [event("e1")], name="good")
@@ -503,7 +503,7 @@ def test_a_column_name_that_is_no_utf8_is_one_rejected_row(platform: Platform) -
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_column_that_occurs_twice_is_not_guessed_at(platform: Platform, form: str) -> None:
+def test_a_file_with_a_repeated_column_is_rejected(platform: Platform, form: str) -> None:
     if form == "csv":
         content = "id,source,type,subject,time,quantity,quantity\ne1,proxy,requests,acme,2026-09-15T12:00:00Z,1,1000\n"
         write_text(platform.landing_dir, DAY, "usage.csv", content)
@@ -541,7 +541,7 @@ def test_a_day_with_a_hundred_good_files_among_a_hundred_bad_ones_lands_the_good
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
-def test_a_line_longer_than_a_mebibyte_is_rejected_alone_and_kept_by_its_beginning(
+def test_a_line_longer_than_a_mebibyte_is_rejected_alone_and_its_beginning_is_kept(
     platform: Platform, form: str
 ) -> None:
     usage = [event("e1"), event("long", note="x" * 2**21), event("e3")]

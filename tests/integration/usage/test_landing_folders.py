@@ -1,4 +1,4 @@
-"""Folders that can't be read fail their day alone and change nothing of it; what is not understood is reported."""
+"""An unreadable folder fails only its day, whose usage stays unchanged; unknown entries are reported."""
 
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -34,7 +34,7 @@ def both_days(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("folder", ["2026-09-15", "2026-09-15/more"])
-def test_a_folder_that_may_not_be_read_fails_its_day_alone_and_erases_nothing(
+def test_an_unreadable_folder_fails_only_its_day_and_deletes_nothing(
     platform_of_anybody: Platform, folder: str
 ) -> None:
     platform = platform_of_anybody
@@ -52,7 +52,7 @@ def test_a_folder_that_may_not_be_read_fails_its_day_alone_and_erases_nothing(
 
 
 @pytest.mark.parametrize("instead", ["file", "link to itself", "link to nowhere"])
-def test_a_day_whose_folder_became_something_else_fails_alone_and_keeps_its_events(
+def test_a_day_whose_folder_is_no_longer_a_folder_fails_alone_and_keeps_its_events(
     platform: Platform, instead: str
 ) -> None:
     both_days(platform)
@@ -70,8 +70,8 @@ def test_a_day_whose_folder_became_something_else_fails_alone_and_keeps_its_even
     assert [problem.path for problem in find_landing_problems(platform.landing_dir, NOW)] == ["2026-09-15"]
 
 
-def test_a_folder_deeper_than_a_path_can_say_fails_its_day_alone(platform: Platform) -> None:
-    """The same for root and for everybody: the path has more than 4,096 letters."""
+def test_a_folder_deeper_than_the_longest_path_fails_only_its_day(platform: Platform) -> None:
+    """The path has more than 4,096 letters, which fails for root too."""
     both_days(platform)
     here = Path.cwd()
     os.chdir(platform.landing_dir / "2026-09-15")
@@ -87,8 +87,8 @@ def test_a_folder_deeper_than_a_path_can_say_fails_its_day_alone(platform: Platf
     assert set(quantities(platform)) == {"e1", "e2", "e3", "e4"}
 
 
-def test_a_landing_folder_that_is_empty_all_at_once_lands_nothing(platform: Platform) -> None:
-    """A share that is not mounted: days that were never landed would count as days without usage."""
+def test_a_landing_folder_that_is_suddenly_empty_lands_nothing(platform: Platform) -> None:
+    """An unmounted share: days that were never landed would count as days without usage."""
     both_days(platform)
     for day in ("2026-09-15", "2026-09-16"):
         (platform.landing_dir / day).rename(platform.landing_dir.parent / day)
@@ -100,7 +100,7 @@ def test_a_landing_folder_that_is_empty_all_at_once_lands_nothing(platform: Plat
 ODD_FOLDERS = ["2026-11-5", "20261105", "2026-11-05.bak", "2026-02-30", "٢٠٢٦-11-05", "2022-12-31", "2199-01-01"]
 
 
-def test_what_is_not_understood_is_reported_by_name_and_the_other_days_land(platform: Platform) -> None:
+def test_an_unknown_entry_is_reported_by_name_and_the_other_days_land(platform: Platform) -> None:
     for name in ODD_FOLDERS:
         (platform.landing_dir / name).mkdir()
         (platform.landing_dir / name / "usage.jsonl").write_text("{}", encoding="utf-8")
@@ -131,7 +131,7 @@ def test_what_is_not_understood_is_reported_by_name_and_the_other_days_land(plat
 
 
 def test_a_day_without_a_folder_is_due_without_naming_a_month(platform: Platform) -> None:
-    """Of September, which is over: acme has no invoice of it, and 16 September has no folder."""
+    """September is over: acme has no invoice of it, and 16 September has no folder."""
     now = datetime(2026, 10, 5, tzinfo=UTC)
     write_jsonl(platform.landing_dir, [event("e1")])
     due = days_due(platform.database, platform.landing_dir, now, timedelta(hours=72))
@@ -140,9 +140,7 @@ def test_a_day_without_a_folder_is_due_without_naming_a_month(platform: Platform
     assert NEXT_DAY not in days_due(platform.database, platform.landing_dir, now, timedelta(hours=72))
 
 
-def test_a_day_that_can_not_be_read_fails_its_partition_and_the_days_beside_it_are_materialized(
-    deployment: Deployment,
-) -> None:
+def test_an_unreadable_day_fails_its_partition_and_the_other_days_are_materialized(deployment: Deployment) -> None:
     days = [date(2026, 10, 1), date(2026, 10, 2)]
     deployment.add_organization("acme")
     deployment.load_prices()

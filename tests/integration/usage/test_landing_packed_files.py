@@ -1,4 +1,4 @@
-"""Packed files, CloudEvents batches and what DuckDB makes of JSON lines land like any other, or are refused by name."""
+"""Packed files, CloudEvents batches and DuckDB's exports of JSON lines land like other files or are refused by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.builders import DAY, Platform, event, json_line, write_text
 
-# README.md's own event, for an organization and a meter that there are.
+# README.md's event, for an existing organization and meter.
 README = (
     '{"id": "m-1", "source": "machines", "type": "machine_seconds", "subject": "acme", "time": "2026-09-15T10:00:00Z",'
     ' "data": {"quantity": "21600", "app": "web", "region": "ams", "preset": "shared-cpu-1x", "memory": "256MB"}}'
@@ -38,8 +38,8 @@ def lines(*names: str) -> bytes:
     return "".join(f"{json_line(event(name))}\n" for name in names).encode()
 
 
-def test_what_duckdb_writes_of_the_readmes_own_lines_lands_as_the_lines_do(platform: Platform, tmp_path: Path) -> None:
-    """As Parquet and as JSON: the second event has no region, and its time another offset."""
+def test_duckdbs_export_of_the_readmes_lines_lands_like_the_lines(platform: Platform, tmp_path: Path) -> None:
+    """In Parquet and JSON: the second event has no region, and its time has another offset."""
     other = README.replace("m-1", "m-2").replace('"region": "ams", ', "").replace("10:00:00Z", "13:00:00+02:00")
     source = tmp_path / "usage.jsonl"
     source.write_text(f"{README}\n{other}\n{README.replace('m-1', 'm-3')}\n", encoding="utf-8")
@@ -88,7 +88,7 @@ def test_a_file_that_unpacks_to_far_more_than_its_size_is_refused(platform: Plat
     assert counts(platform)["good.jsonl"] == (1, 0, 0)
 
 
-def test_a_batch_lands_event_by_event_and_a_bad_one_costs_only_itself(platform: Platform) -> None:
+def test_a_batch_lands_event_by_event_and_a_bad_one_is_rejected_alone(platform: Platform) -> None:
     a, b, c = (json_line(event(name)) for name in "abc")
     put(platform, "batch.json", f"[{a}, 5,\n{b.replace('}}', ',}}')}, {a}, {c}]".encode())
     put(platform, "one.json", json_line(event("one")).encode())
@@ -98,7 +98,7 @@ def test_a_batch_lands_event_by_event_and_a_bad_one_costs_only_itself(platform: 
     assert found == [(2, "bad_shape"), (3, "bad_json")]
 
 
-def test_a_torn_batch_lands_what_is_whole_and_refuses_the_rest_once(platform: Platform) -> None:
+def test_a_torn_batch_lands_its_complete_events_and_rejects_the_rest_once(platform: Platform) -> None:
     a, b = (json_line(event(name)) for name in "ab")
     put(platform, "batch.json", f"[{a}, {b}, {a[:40]}".encode())
     put(platform, "empty.json", b"")
@@ -109,7 +109,7 @@ def test_a_torn_batch_lands_what_is_whole_and_refuses_the_rest_once(platform: Pl
     assert found == [("batch.json", 3, "bad_json"), ("bytes.json", 2, "bad_encoding"), ("empty.json", 1, "bad_json")]
 
 
-def test_data_that_is_no_object_is_refused_with_its_row_in_every_format(platform: Platform) -> None:
+def test_data_that_is_no_object_rejects_its_row_in_every_format(platform: Platform) -> None:
     cells = event("x")
     envelope = {name: cells[name] for name in ("source", "type", "subject", "time")}
     texts = ["", "5", "null", '{"quantity": 1}, "id": 2', '{"quantity": 1, "quantity": 2}', "{"]
@@ -131,7 +131,7 @@ def test_data_that_is_no_object_is_refused_with_its_row_in_every_format(platform
     assert [row["reason"] for row in found] == ["bad_shape", *expected, *expected]
 
 
-def test_a_time_without_zone_is_taken_for_utc_only_where_duckdb_wrote_events(platform: Platform) -> None:
+def test_a_time_without_zone_is_utc_only_in_files_that_duckdb_wrote(platform: Platform) -> None:
     """Another writer's local times would be some hours wrong."""
     folder = platform.landing_dir / DAY.isoformat()
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Several meters read one event, each its own property: it lands once, and every meter bills what it measures."""
+"""Several meters read one event, each its own property: it lands once, and every meter bills its own quantity."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_each_meter_bills_its_property_of_an_event_that_lands_once(platform: Pla
         assert duck.execute("select count(*), count(*) filter (is_duplicate) from landed").fetchall() == [(3, 1)]
 
 
-def test_the_events_behind_an_item_are_listed_with_what_its_meter_read(platform: Platform) -> None:
+def test_the_events_behind_an_item_are_listed_with_its_meters_quantities(platform: Platform) -> None:
     write(platform, line("a", prompt=1000, completion=200, model="small"), line("b", completion=50))
     assert platform.close().failures == []
     listed = {}
@@ -111,7 +111,7 @@ def test_the_events_behind_an_item_are_listed_with_what_its_meter_read(platform:
     }
 
 
-# (type, data) -> what each meter measures, or why the event is refused.
+# (type, data) -> the quantity of each meter, or the reason of the rejection.
 EVENTS: list[tuple[str, dict[str, Any], dict[str, str] | tuple[str, str]]] = [
     (COMPLETION, {"prompt": "7", "completion": "5", "model": "s"},
      {"prompt_tokens": "7", "completion_tokens": "5", "completions": "1"}),
@@ -141,7 +141,7 @@ def flat(ident: str, type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def land_in_every_form(platform: Platform, events: Sequence[tuple[str, dict[str, Any], Any]]) -> list[str]:
-    """Write the events as JSON lines, CSV and Parquet of several forms, each under ids of its own; return the forms."""
+    """Write the events as JSON lines, CSV and Parquet of several forms, each with its own ids; return the forms."""
 
     def ids(form: str) -> list[tuple[str, str, dict[str, Any]]]:
         return [(f"{form} {number}", type_, data) for number, (type_, data, _) in enumerate(events)]
@@ -182,7 +182,7 @@ def measured(platform: Platform) -> dict[str, dict[str, str]]:
     return by_event
 
 
-def test_every_reader_measures_the_same_of_an_event(platform: Platform) -> None:
+def test_every_reader_measures_the_same_quantities_of_an_event(platform: Platform) -> None:
     forms = land_in_every_form(platform, EVENTS)
     found = measured(platform)
     refused = {row["event_id"]: (row["reason"], row["message"]) for row in platform.rejected()}
@@ -200,7 +200,7 @@ def test_every_reader_measures_the_same_of_an_event(platform: Platform) -> None:
         assert (landed, accepted, duplicate, rejected) == (len(EVENTS), good, 0, len(EVENTS) - good)
 
 
-def test_a_dimension_is_wanted_by_the_meters_that_measure_the_event(platform: Platform) -> None:
+def test_a_dimension_is_required_only_for_the_meters_that_measure_the_event(platform: Platform) -> None:
     """Only prompt tokens are kept apart by model, and b has none of them."""
     write(platform, line("a", prompt=7, completion=5), line("b", completion=5))
     platform.land()
@@ -214,7 +214,7 @@ def test_a_dimension_is_wanted_by_the_meters_that_measure_the_event(platform: Pl
 def test_tokens_in_a_floating_point_column_are_refused_for_the_meters_that_read_them(
     platform: Platform, form: str
 ) -> None:
-    """An upload has no prompt tokens, and a completion without them is measured by the others."""
+    """An upload has no prompt tokens, and the other meters measure a completion without them."""
     events = [
         line("a", prompt=7.0, completion=5, model="s", bytes=None),
         line("b", prompt=None, completion=5, model="s", bytes=None),
@@ -241,7 +241,7 @@ def test_a_repeated_event_whose_one_property_differs_is_refused_as_a_whole(platf
     assert [row["reason"] for row in platform.rejected()] == ["conflicting_duplicate"]
 
 
-def test_a_copy_that_lands_on_another_day_is_a_duplicate_and_counts_once_its_first_is_gone(platform: Platform) -> None:
+def test_a_copy_on_another_day_is_a_duplicate_and_counts_once_the_first_event_is_gone(platform: Platform) -> None:
     write(platform, line("a", prompt=1, completion=2, model="s"))
     write(platform, line("a", prompt=1, completion=2, model="s"), day=date(2026, 9, 16))
     platform.land(DAY)
@@ -269,8 +269,8 @@ def test_late_tokens_of_a_closed_month_correct_each_meter(platform: Platform) ->
     assert {tuple(row["causes"]) for row in found} == {("late rows",)}
 
 
-def test_a_meter_added_later_reads_what_lands_from_then_on(platform: Platform) -> None:
-    """What landed before is measured by the new meter once its day lands again: nothing changes in silence."""
+def test_a_meter_added_later_reads_events_that_land_from_then_on(platform: Platform) -> None:
+    """The new meter measures earlier events once their day lands again: no amount changes silently."""
     write(platform, line("a", "upload", bytes=5))
     platform.land()
     sizes = Meter(
@@ -285,8 +285,8 @@ def test_a_meter_added_later_reads_what_lands_from_then_on(platform: Platform) -
     assert quantities(platform) == {"upload_bytes": 5, "uploads": 1, "largest_upload": 5}
 
 
-def test_levels_and_users_of_one_event_are_told_by_their_own_meters(platform: Platform) -> None:
-    """A session tells its connections, held half of September (360 hours), and who had it."""
+def test_the_levels_and_users_of_an_event_are_billed_by_separate_meters(platform: Platform) -> None:
+    """A session has its connections, held half of September (360 hours), and its user."""
     meters = (
         Meter("connection_hours", "Connections", "connection-hour",
               Aggregation("time_weighted", series="session", time_unit=3600), event_type="session", quantity_of="open"),
@@ -324,7 +324,7 @@ def test_a_meter_of_its_own_events_needs_no_quantity_to_count_them(platform: Pla
     assert quantities(platform) == {"visits": 2}
 
 
-def test_a_repaired_meter_of_no_known_type_lands_its_rejected_days_again(platform: Platform) -> None:
+def test_fixing_a_meters_unknown_type_lands_its_rejected_days_again(platform: Platform) -> None:
     write(platform, line("d", "download", bytes=12))
     platform.land()
     assert platform.database.rows("days_to_land_again") == []
@@ -334,7 +334,7 @@ def test_a_repaired_meter_of_no_known_type_lands_its_rejected_days_again(platfor
     assert [row["day"] for row in platform.database.rows("days_to_land_again")] == [DAY]
 
 
-def test_a_plain_event_lands_beside_shared_ones_as_ever(platform: Platform) -> None:
+def test_a_plain_event_lands_together_with_shared_ones(platform: Platform) -> None:
     write(platform, line("a", prompt=1, completion=2, model="s"), line("r", "requests", quantity=3))
     assert platform.close().failures == []
     assert quantities(platform)["requests"] == 3

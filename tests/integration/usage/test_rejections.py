@@ -61,8 +61,8 @@ def money(platform: Platform) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("form", WRITERS)
-def test_the_money_at_stake_is_what_the_rows_cost_at_the_organizations_prices(platform: Platform, form: str) -> None:
-    """3 requests at $0.10 and 10 GB at $0.02: the 100 free GB may be used already."""
+def test_the_money_at_stake_is_calculated_at_the_organizations_prices(platform: Platform, form: str) -> None:
+    """3 requests at $0.10 and 10 GB at $0.02: the 100 free GB may already be used."""
     usage = [
         event("e1", "5"),
         event("e2", "3", time=NAIVE),
@@ -118,8 +118,8 @@ def test_two_sources_with_the_same_reason_are_two_groups_and_a_daily_file_is_one
     assert (proxy.estimate.in_words(), edge.estimate.in_words()) == ("$0.30", "$0.40")
 
 
-def test_usage_of_a_meter_that_does_not_add_up_has_no_estimate_and_a_count_counts_rows(platform: Platform) -> None:
-    """Two pings at $0.50 are $1.00, whatever quantity they carry. A peak of 9 is not 9 more."""
+def test_usage_of_a_meter_that_is_no_sum_has_no_estimate_and_a_count_counts_rows(platform: Platform) -> None:
+    """Two pings at $0.50 are $1.00 with any quantity. A peak of 9 is not 9 more."""
     meters = (
         *METERS,
         Meter("pings", "Pings", "ping", Aggregation("count")),
@@ -144,7 +144,7 @@ def test_a_fixed_file_that_lands_again_resolves_its_rows(platform: Platform) -> 
     assert money(platform) == {}
 
 
-def test_a_waiver_resolves_the_rows_of_one_source_and_reason_and_records_who_decided_and_why(
+def test_a_waiver_resolves_the_rows_of_one_source_and_reason_and_records_its_author_and_reason(
     platform: Platform,
 ) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3", time=NAIVE), event("e2", "-1")])
@@ -163,11 +163,11 @@ def test_a_waiver_resolves_the_rows_of_one_source_and_reason_and_records_who_dec
             "because": "a test of the proxy",
         }
     ]
-    assert len(platform.rejected()) == 3  # nothing is deleted
+    assert len(platform.rejected()) == 3  # the rows are kept
 
 
 def test_a_waiver_does_not_cover_rows_that_land_later(platform: Platform) -> None:
-    """The same source and reason the next day, and another row in the place of a waived one, are new decisions."""
+    """The same source and reason the next day, and another row in place of a waived one, need new decisions."""
     write_jsonl(platform.landing_dir, [event("e1", "3", time=NAIVE)], name="proxy-15")
     platform.land()
     waive(platform.database, "ann", "a test", NOW, source="proxy-#.jsonl", reason="bad_time")
@@ -233,7 +233,7 @@ def test_rejected_usage_belongs_to_the_month_of_its_time_or_else_of_its_landing_
 
 
 def test_times_and_quantities_that_postgres_can_not_store_are_rejected_like_others(platform: Platform) -> None:
-    """The row is recorded and the others land, whatever its numbers."""
+    """The row is recorded with any numbers, and the others land."""
     usage = [
         event("e1", "1"),
         event("e2", "1", time="0001-01-01T00:00:00Z"),
@@ -258,7 +258,7 @@ def test_a_negotiated_discount_lowers_the_money_at_stake(platform: Platform) -> 
     assert money(platform) == {("usage.jsonl", "bad_time"): "$0.20"}
 
 
-def test_an_export_has_every_row_and_no_formula(platform: Platform, tmp_path: Path) -> None:
+def test_an_export_has_every_row_and_escapes_formulas(platform: Platform, tmp_path: Path) -> None:
     write_jsonl(platform.landing_dir, [event("=cmd|' /C calc'!A0", "3", time=NAIVE), event("e2", "-1")])
     platform.land()
     write_csv_file(tmp_path / "rows.csv", list_rows(platform.database))
@@ -287,7 +287,7 @@ def notice(platform: Platform, organization: str) -> str:
 
 
 def test_a_statement_says_that_the_organizations_own_usage_of_the_month_could_not_be_read(platform: Platform) -> None:
-    """acme's row is rejected. labs and a row that names nobody are other people's business."""
+    """acme's row is rejected. The rows of labs and of no organization are left out."""
     platform.add_organization("labs")
     usage = [event("e1", "3", time=NAIVE), event("e2", "1", subject=None), event("e3", "1", subject="nobody")]
     write_jsonl(platform.landing_dir, [*usage, event("e4", "2", subject="labs")])

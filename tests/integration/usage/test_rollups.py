@@ -1,4 +1,4 @@
-"""Usage is rolled up exactly, named after its content, and kept for as long as an invoice billed it."""
+"""Rollups are exact, have ids from their content, and are kept while an invoice bills them."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -47,17 +47,17 @@ def late_usage(platform: Platform) -> list[dict[str, Any]]:
     return [dict(row) for row in found]
 
 
-def test_a_tenth_and_two_tenths_are_three_tenths(platform: Platform) -> None:
+def test_a_tenth_plus_two_tenths_is_exactly_three_tenths(platform: Platform) -> None:
     platform.use(event("e1", "0.1"), event("e2", "0.2"))
     assert quantities(platform) == [("acme", "requests", {}, Decimal("0.3"), 2)]
 
 
-def test_sums_keep_twenty_digits_before_the_point_and_fifteen_behind_it(platform: Platform) -> None:
+def test_sums_keep_twenty_digits_before_the_decimal_point_and_fifteen_after_it(platform: Platform) -> None:
     platform.use(event("e1", "12345678901234567890"), event("e2", "0.000000000000001"), event("e3", "1e-7"))
     assert quantities(platform) == [("acme", "requests", {}, Decimal("12345678901234567890.000000100000001"), 3)]
 
 
-def test_usage_is_kept_apart_by_organization_meter_and_dimensions_and_by_nothing_else(platform: Platform) -> None:
+def test_usage_is_grouped_by_organization_meter_and_dimensions_only(platform: Platform) -> None:
     platform.add_organization("globex")
     platform.use(
         event("e1", "1", type="egress_gb", region="iad", app="shop"),
@@ -104,7 +104,7 @@ def test_an_organization_is_not_rolled_up_before_it_exists(platform: Platform) -
     assert platform.roll_up(OCTOBER).organizations == 2
 
 
-def test_rolling_unchanged_usage_up_again_only_confirms_the_snapshot(platform: Platform) -> None:
+def test_rolling_up_unchanged_usage_again_keeps_the_snapshot(platform: Platform) -> None:
     platform.use(event("e1"))
     before, rollups = snapshot(platform), platform.query("select * from usage_rollups")
     platform.land()
@@ -115,7 +115,7 @@ def test_rolling_unchanged_usage_up_again_only_confirms_the_snapshot(platform: P
     assert platform.query("select * from usage_rollups") == rollups
 
 
-def test_changed_usage_makes_another_snapshot_and_the_unbilled_one_goes(platform: Platform) -> None:
+def test_changed_usage_makes_another_snapshot_and_deletes_the_unbilled_one(platform: Platform) -> None:
     platform.add_organization("globex")
     platform.use(event("e1"), event("e2", subject="globex"))
     acme, globex = snapshot(platform), snapshot(platform, "globex")
@@ -126,7 +126,7 @@ def test_changed_usage_makes_another_snapshot_and_the_unbilled_one_goes(platform
     assert platform.query("select count(*) from usage_snapshots") == [{"count": 2}]
 
 
-def test_usage_that_becomes_what_it_was_before_has_the_same_snapshot_again(platform: Platform) -> None:
+def test_usage_that_returns_to_its_earlier_state_has_the_same_snapshot_again(platform: Platform) -> None:
     platform.use(event("e1"))
     before = snapshot(platform)
     platform.bill()
@@ -141,7 +141,7 @@ def test_usage_that_becomes_what_it_was_before_has_the_same_snapshot_again(platf
     assert quantities(platform) == [("acme", "requests", {}, Decimal(1), 1)]
 
 
-def test_a_month_is_cut_where_a_price_of_the_meter_changes(platform: Platform) -> None:
+def test_a_month_is_split_at_a_price_change_of_the_meter(platform: Platform) -> None:
     platform.load(
         price(
             "requests", "0.20", "requests", effective_from=at("2026-09-10"), effective_until=at("2026-09-20T06:00:00")
@@ -165,7 +165,7 @@ def test_a_month_is_cut_where_a_price_of_the_meter_changes(platform: Platform) -
     assert invoice.total_cents == 210
 
 
-def test_a_price_that_changes_at_the_months_edges_does_not_cut_the_month(platform: Platform) -> None:
+def test_a_price_change_at_the_months_edges_does_not_split_the_month(platform: Platform) -> None:
     platform.load(
         price("requests", "0.20", "requests", effective_from=at("2026-09-01")),
         price("requests", "0.30", "requests", effective_from=at("2026-10-01")),
@@ -186,9 +186,7 @@ def test_a_price_added_after_the_rollup_is_billed_once_usage_is_rolled_up_again(
     assert item["price_id"] == price("requests", "0", effective_from=at("2026-09-10"), model=PerUnit(Decimal(0))).id
 
 
-def test_late_usage_keeps_the_usage_of_a_final_invoice_and_the_difference_is_reported(
-    platform: Platform,
-) -> None:
+def test_late_usage_keeps_the_usage_of_a_final_invoice_and_the_difference_is_reported(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "5", type="egress_gb", region="iad")])
     (invoice,) = platform.close().invoices
     assert late_usage(platform) == []
@@ -236,7 +234,7 @@ def test_usage_that_vanished_after_billing_is_reported_too(platform: Platform) -
     assert (row["billed_quantity"], row["used_quantity"]) == (Decimal(3), Decimal(0))
 
 
-def test_an_old_version_of_the_usage_table_still_gives_the_sums_it_gave(platform: Platform) -> None:
+def test_an_old_version_of_the_usage_table_still_gives_its_sums(platform: Platform) -> None:
     platform.use(event("e1", "0.1"), event("e2", "0.2"))
     version = snapshot(platform)["lake_version"]
     platform.use(event("e1", "9"))

@@ -1,4 +1,4 @@
-"""JSONL, CSV and Parquet say the same: one row in many forms has one verdict, one time, one quantity and one name."""
+"""JSONL, CSV and Parquet agree: a row in any form has the same verdict, time, quantity and name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.builders import DAY, Platform, event, write_csv, write_parque
 
 Verdict = list[Any]
 COLUMNS = ("id", "source", "type", "subject", "time", "quantity")
-# Two meters read one transfer, each a property of its own; only what is sent is kept apart by region.
+# Two meters read one transfer, each its own property; only the sent quantity has the dimension region.
 TRANSFER = (
     Meter("sent_gb", "Sent", "GB", dimensions=("region",), event_type="transfer"),
     Meter("received_gb", "Received", "GB", event_type="transfer", quantity_of="received"),
@@ -47,16 +47,16 @@ def is_json(text: str) -> bool:
     return True
 
 
-# --- What each form makes of the same rows --------------------------------------------------------------------------
+# --- The same rows in each form -------------------------------------------------------------------------------------
 
 
 def in_data(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The event's data without its quantity: what has no column of its own."""
+    """Return the event's data without its quantity: the fields without a column."""
     return {name: value for name, value in row.items() if name not in COLUMNS}
 
 
 def json_texts(usage: Sequence[Mapping[str, Any]], *, escaped: bool) -> str:
-    """Write the quantity as text. With an escape in every line, the exact reader has them all."""
+    """Write the quantity as text. With an escape in every line, the exact reader reads all of them."""
     lines = []
     for row in usage:
         data = {"quantity": row["quantity"], **in_data(row)}
@@ -67,14 +67,14 @@ def json_texts(usage: Sequence[Mapping[str, Any]], *, escaped: bool) -> str:
 
 
 def plain_parquet(landing_dir: Path, usage: Sequence[Mapping[str, Any]]) -> None:
-    """Text and a JSON text, as collectors write it."""
+    """Write columns of text and a JSON text, as collectors do."""
     columns = {name: pa.array([row[name] for row in usage], pa.string()) for name in COLUMNS}
     data = pa.array([json.dumps(in_data(row), ensure_ascii=False) for row in usage], pa.string())
     write_table(landing_dir, pa.table(columns | {"data": data}), name="with-data")
 
 
 def event_columns(usage: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The event's own columns, and its data."""
+    """Return the event's columns and its data."""
     names = ("id", "source", "type", "subject", "time")
     return [
         {name: row[name] for name in names} | {"data": {"quantity": row["quantity"], **in_data(row)}} for row in usage
@@ -166,7 +166,7 @@ FORMS |= {
 
 
 def verdicts(platform: Platform, usage: Sequence[dict[str, Any]]) -> dict[str, list[Verdict]]:
-    """Land the rows in each form, and return what each row came to: a reason, or (microseconds, quantity, region)."""
+    """Land the rows in each form; return each row's verdict: a reason, or (microseconds, quantity, region)."""
     for form, write in FORMS.items():
         write(platform.landing_dir, [row | {"id": f"{form} {number}"} for number, row in enumerate(usage)])
     platform.land()
@@ -183,7 +183,7 @@ def found_of(platform: Platform, ids: Sequence[str]) -> list[Verdict]:
 
 
 def agree(platform: Platform, usage: Sequence[dict[str, Any]]) -> list[Verdict]:
-    """Return what all forms made of the rows, having checked that they made the same of them."""
+    """Return the verdicts of the rows, after checking that all forms have the same ones."""
     found = verdicts(platform, usage)
     for form, ours in found.items():
         for row, verdict, expected in zip(usage, ours, found["exact.jsonl"], strict=True):
@@ -266,7 +266,7 @@ TIMES: dict[str, int | str] = {
 }
 
 
-def test_each_reader_knows_the_same_times(platform: Platform) -> None:
+def test_all_readers_accept_the_same_times(platform: Platform) -> None:
     found = agree(platform, [usage_of(time=time) for time in TIMES])
     assert dict(zip(TIMES, [verdict[0] for verdict in found], strict=True)) == TIMES
 
@@ -342,7 +342,7 @@ QUANTITIES: dict[str, Decimal | str] = {
 }
 
 
-def test_each_reader_knows_the_same_quantities(platform: Platform) -> None:
+def test_all_readers_accept_the_same_quantities(platform: Platform) -> None:
     found = agree(platform, [usage_of(quantity=quantity) for quantity in QUANTITIES])
     assert (
         dict(zip(QUANTITIES, [verdict[1] if len(verdict) > 1 else verdict[0] for verdict in found], strict=True))
@@ -350,7 +350,7 @@ def test_each_reader_knows_the_same_quantities(platform: Platform) -> None:
     )
 
 
-# A space beside a JSON number is none of it.
+# A space next to a JSON number is not part of it.
 NUMBERS = [text for text in QUANTITIES if is_json(text) and text.strip() == text and '"' not in text]
 
 
@@ -372,7 +372,7 @@ def test_a_json_number_is_the_same_quantity_as_its_text(platform: Platform, note
 
 # --- Events that several meters read ---------------------------------------------------------------------------------
 
-# (sent, received, region) -> what each meter measures, or why the event is refused.
+# (sent, received, region) -> the quantity of each meter, or the reason of the rejection.
 TRANSFERS: dict[tuple[str, str, str], dict[str, Decimal] | str] = {
     ("1.5", "2e3", "ams"): {"sent_gb": Decimal("1.5"), "received_gb": Decimal(2000)},
     ("0", "0.000000000000001", "ams"): {"sent_gb": Decimal(0), "received_gb": Decimal("1e-15")},
@@ -392,7 +392,7 @@ TRANSFERS: dict[tuple[str, str, str], dict[str, Decimal] | str] = {
 }  # fmt: skip
 
 
-def test_each_reader_hands_each_meter_its_property_of_a_shared_event(platform: Platform) -> None:
+def test_all_readers_give_each_meter_its_property_of_a_shared_event(platform: Platform) -> None:
     agree(platform, [transfer_of(*transfer) for transfer in TRANSFERS])
     with open_duckdb() as duck:
         platform.table().open_view(duck, "by_meter", by_meter=True)
@@ -406,7 +406,7 @@ def test_each_reader_hands_each_meter_its_property_of_a_shared_event(platform: P
         assert measured.get(ident, refused.get(ident)) == expected, transfer
 
 
-# --- Anything at all ------------------------------------------------------------------------------------------------
+# --- Random values --------------------------------------------------------------------------------------------------
 
 digits = st.text("0123456789", min_size=1, max_size=25)
 quantities = st.one_of(
@@ -434,7 +434,7 @@ times = st.one_of(
     ),
     st.text("0123456789-:TZ+. \u00a0٢２", max_size=30),
 )
-# Python's writer of CSV leaves a CR without quotes, where it ends the line.
+# Python's CSV writer doesn't quote a CR, which ends the line.
 regions = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=12)
 usages = st.lists(
     st.builds(usage_of, time=times, quantity=st.just("1"))
@@ -452,7 +452,7 @@ usages = st.lists(
 
 @settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(usage=usages)
-def test_any_time_and_any_quantity_has_one_verdict_in_all_readers(
+def test_all_readers_have_the_same_verdict_on_any_time_and_quantity(
     platform: Platform, usage: list[dict[str, Any]]
 ) -> None:
     agree(platform, usage)
@@ -480,7 +480,7 @@ def test_any_time_and_any_quantity_has_one_verdict_in_all_readers(
         "\x7f",
     ]
 )
-def test_any_text_is_taken_as_it_stands_by_all_readers(platform: Platform, found: list[str]) -> None:
+def test_all_readers_keep_any_text_unchanged(platform: Platform, found: list[str]) -> None:
     agreed = agree(platform, [usage_of(region=region) for region in found])
     for region, verdict in zip(found, agreed, strict=True):
         if "\0" in region:
@@ -523,7 +523,7 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("what", DOCUMENTS)
-def test_a_json_line_that_says_no_one_thing_is_refused(platform: Platform, what: str) -> None:
+def test_an_ambiguous_json_line_is_rejected(platform: Platform, what: str) -> None:
     line, reason = DOCUMENTS[what]
     write_text(platform.landing_dir, DAY, "usage.jsonl", f"{line}\n{line_of('12345678901234567890')}\n")
     platform.land()
@@ -556,7 +556,7 @@ ENVELOPE = {
 
 
 def document(chance: random.Random, number: int) -> str:
-    """Write a line that is mostly right: a member or two is changed, left out, added or there twice, in any order."""
+    """Write a mostly valid line: one or two members are changed, left out, added or repeated, in any order."""
 
     def sometimes(names: Sequence[str], likely: float) -> list[tuple[str, str]]:
         return [(chance.choice(names), chance.choice(VALUES)) for _ in range(2) if chance.random() < likely]
@@ -575,7 +575,7 @@ def written(members: Sequence[tuple[str, str]]) -> str:
 
 
 def lines_found(platform: Platform, path: str) -> dict[int, Verdict]:
-    """What each line of a file came to: a reason, or (source, id, microseconds, quantity, dimensions)."""
+    """Return the verdict of each line of a file: a reason, or (source, id, microseconds, quantity, dimensions)."""
     with open_duckdb() as duck:
         platform.table().open_view(duck, "events")
         found = duck.execute(
@@ -585,8 +585,8 @@ def lines_found(platform: Platform, path: str) -> dict[int, Verdict]:
     return {line: rest for line, *rest in found} | refused
 
 
-def test_any_json_document_has_one_verdict_however_it_is_read(platform: Platform) -> None:
-    """With an escape in every line, the exact reader has them all; each file lands by itself, with the same ids."""
+def test_both_json_readers_have_the_same_verdict_on_any_document(platform: Platform) -> None:
+    """With an escape in every line, the exact reader reads them all; each file lands separately, with the same ids."""
     chance = random.Random(20260915)
     found = [document(chance, number) for number in range(6_000)]
     verdicts_by_form = []
@@ -600,7 +600,7 @@ def test_any_json_document_has_one_verdict_however_it_is_read(platform: Platform
         assert verdicts_by_form[0][number] == verdicts_by_form[1][number], line
 
 
-def test_a_key_that_occurs_twice_is_named(platform: Platform) -> None:
+def test_a_repeated_key_is_named(platform: Platform) -> None:
     write_text(platform.landing_dir, DAY, "usage.jsonl", DOCUMENTS["key twice"][0])
     data = pa.array(['{"region": "ams", "region": "fra"}'])
     write_table(
@@ -613,7 +613,7 @@ def test_a_key_that_occurs_twice_is_named(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("region", ["1.50", "1e3", "12345678901234567890123", "-5", "true"])
-def test_a_dimension_that_is_a_json_value_counts_by_its_digits(platform: Platform, region: str) -> None:
+def test_a_dimension_that_is_a_json_value_keeps_its_digits(platform: Platform, region: str) -> None:
     lines = [line_of(f'"{n}"', f'"quantity": {q}, "region": {region}') for n, q in enumerate(["1", "1.5", "1e0"])]
     write_text(platform.landing_dir, DAY, "usage.jsonl", "\n".join(lines))
     columns = {k: [v] for k, v in event("3", type="egress_gb").items()} | {"data": [f'{{"region": {region}}}']}
@@ -684,7 +684,7 @@ TYPED: dict[str, tuple[dict[str, pa.Array], Any]] = {
 
 
 @pytest.mark.parametrize("what", TYPED)
-def test_a_typed_column_says_what_its_text_would_say(platform: Platform, what: str) -> None:
+def test_a_typed_column_has_the_same_verdict_as_its_text(platform: Platform, what: str) -> None:
     columns, expected = TYPED[what]
     typed(platform.landing_dir, **columns)
     write_csv(platform.landing_dir, [usage_of() | {"id": "good"}])
@@ -694,7 +694,7 @@ def test_a_typed_column_says_what_its_text_would_say(platform: Platform, what: s
 
 
 def test_a_refused_time_of_a_plain_parquet_file_has_its_message(platform: Platform) -> None:
-    """Such a row once had none, which Postgres refuses: it stopped the landing of every day."""
+    """Such a row once had no message, which Postgres refuses, so it stopped the landing of every day."""
     late = pa.array([datetime(2099, 1, 1, tzinfo=UTC)], pa.timestamp("us", "UTC"))
     columns = {name: pa.array([value]) for name, value in event("late").items()}
     write_table(platform.landing_dir, pa.table(columns | {"time": late, "data": pa.array(["{}"])}))
@@ -704,7 +704,7 @@ def test_a_refused_time_of_a_plain_parquet_file_has_its_message(platform: Platfo
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_column_that_occurs_twice_refuses_its_rows_by_name(platform: Platform, form: str) -> None:
+def test_a_repeated_column_rejects_its_rows_by_name(platform: Platform, form: str) -> None:
     usage = usage_of() | {"id": "twice"}
     if form == "csv":
         content = ",".join([*usage, "quantity"]) + "\n" + ",".join([*usage.values(), "5"]) + "\n"

@@ -1,4 +1,4 @@
-"""(source, id) is unique over all history: a key that comes again with another time or quantity is refused, by name."""
+"""(source, id) is unique over all history: a repeated key with another time or quantity is refused, by name."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LATE_EVENT = "2026-09-20/usage.jsonl:1 (time 2026-09-20T12:00:00.000000Z)"
 
 
 def used(platform: Platform) -> list[str]:
-    """The quantities billed of September; acme pays $0.10 for each request."""
+    """Return September's billed quantities; acme pays $0.10 for each request."""
     platform.roll_up(now=at("2026-10-05"))
     return [plain(row["quantity"]) for row in platform.query("select quantity from usage_rollups where events > 0")]
 
 
 def write_both(platform: Platform) -> None:
-    """The same key on 2 September (2 requests) and on the 20th (5 requests)."""
+    """Write the same key on 2 September (2 requests) and on the 20th (5 requests)."""
     write_jsonl(platform.landing_dir, [event("e1", "2", time=EARLY_TIME)], EARLY)
     write_jsonl(platform.landing_dir, [event("e1", "5", time=LATE_TIME)], LATE)
 
@@ -42,7 +42,7 @@ def refusals(platform: Platform) -> list[tuple[date, str]]:
     return [(row["landing_day"], row["message"]) for row in found]
 
 
-def test_a_key_that_comes_again_weeks_later_is_refused_and_billed_once(platform: Platform) -> None:
+def test_a_key_repeated_weeks_later_is_refused_and_billed_once(platform: Platform) -> None:
     write_both(platform)
     platform.land(EARLY)
     platform.land(LATE)
@@ -61,7 +61,7 @@ def test_a_key_of_another_month_is_refused_too(platform: Platform) -> None:
     assert platform.query("select * from usage_rollups") == []
 
 
-def test_a_key_that_comes_again_at_once_names_the_first_as_well(platform: Platform) -> None:
+def test_the_error_of_a_key_repeated_in_one_landing_names_the_first_one(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "2"), event("e1", "3")])
     platform.land()
     assert refusals(platform) == [(DAY, REFUSED.format("2026-09-15/usage.jsonl:1 (time 2026-09-15T12:00:00.000000Z)"))]
@@ -77,7 +77,7 @@ def test_a_key_that_comes_again_at_once_names_the_first_as_well(platform: Platfo
     ],
     ids=["early first", "late first", "at once"],
 )
-def test_what_was_accepted_stays_accepted_in_whatever_order_days_land_again(
+def test_an_accepted_event_stays_accepted_when_days_land_again_in_any_order(
     platform: Platform,
     first: list[tuple[date, ...]],
     refused: tuple[date, str],
@@ -92,7 +92,7 @@ def test_what_was_accepted_stays_accepted_in_whatever_order_days_land_again(
     assert used(platform) == [quantity]
 
 
-def test_a_refused_row_is_worth_landing_again_once_its_rival_is_gone(platform: Platform) -> None:
+def test_a_refused_row_can_be_landed_again_once_the_conflicting_event_is_gone(platform: Platform) -> None:
     write_both(platform)
     platform.land(EARLY, LATE)
     assert days_to_land(platform.database, platform.landing_dir, at("2026-12-01")) == []
@@ -132,7 +132,7 @@ def each_file(folder: Path, change: Callable[[bytes], bytes]) -> None:
 
 
 def emptied_while_unfinished(folder: Path) -> None:
-    """As after a landing that was killed, when nobody can tell by its time whether a file was damaged."""
+    """The state after a killed landing, when a file's time does not show whether it was damaged."""
     (folder / UNFINISHED).touch()
     each_file(folder, lambda content: bytes(len(content)))
 
@@ -151,7 +151,7 @@ LOST: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("loss", LOST)
-def test_an_index_that_is_lost_or_older_than_the_table_is_built_again(
+def test_an_index_that_is_missing_or_older_than_the_table_is_rebuilt(
     platform: Platform, loss: str, tmp_path: Path
 ) -> None:
     platform.land(DAY)
@@ -164,7 +164,7 @@ def test_an_index_that_is_lost_or_older_than_the_table_is_built_again(
     assert refusals(platform) == [(LATE, REFUSED.format(EARLY_EVENT))]
 
 
-def test_a_killed_landing_leaves_nothing_with_which_a_key_could_collide(platform: Platform) -> None:
+def test_a_killed_landing_leaves_no_key_that_could_conflict(platform: Platform) -> None:
     write_both(platform)
     platform.land(DAY)
     platform.execute(

@@ -44,7 +44,7 @@ def fix(platform: Platform, *, new_table: bool = False) -> None:
 
 
 @pytest.mark.parametrize("fault", [*DAMAGE, log_in_the_middle_missing], ids=lambda fault: str(fault.__name__))
-def test_after_a_repair_the_month_bills_what_it_did_before(landed: Platform, fault: Fault) -> None:
+def test_a_repair_does_not_change_the_months_amounts(landed: Platform, fault: Fault) -> None:
     landed.roll_up(now=CLOSED)
     assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [70]
     before = landed.table().version
@@ -87,7 +87,7 @@ DAMAGED_WORDS = {
 
 
 @pytest.mark.parametrize("what", DAMAGED_WORDS)
-def test_a_log_whose_words_are_damaged_is_repaired_from_the_version_before(landed: Platform, what: str) -> None:
+def test_a_damaged_log_is_repaired_from_the_previous_version(landed: Platform, what: str) -> None:
     last = log_of(landed)[-1]
     last.write_text(last.read_text(encoding="utf-8").replace(*DAMAGED_WORDS[what]), encoding="utf-8")
     with pytest.raises(UsageTableMismatch):
@@ -106,7 +106,7 @@ def test_a_new_table_is_created_only_on_request(landed: Platform, fault: Fault) 
     assert not landed.usage_table.exists()
 
 
-def test_the_table_of_another_platform_is_left_alone(landed: Platform) -> None:
+def test_the_table_of_another_platform_is_not_changed(landed: Platform) -> None:
     table_of_another_platform(landed)
     with pytest.raises(UsageTableRepairError, match="of another platform"):
         fix(landed, new_table=True)
@@ -124,7 +124,7 @@ def test_days_whose_folder_is_gone_can_not_be_repaired_and_are_named(landed: Pla
     assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [70]
 
 
-def test_a_repair_that_fails_leaves_the_record_as_it_was(landed: Platform) -> None:
+def test_a_failed_repair_does_not_change_the_record(landed: Platform) -> None:
     data_file_deleted(landed)
     record = landed.query("select * from landed_months order by 1, 2")
     landed.execute(

@@ -60,7 +60,7 @@ def share_not_mounted(platform: Platform) -> None:
     platform.usage_table.path.mkdir()
 
 
-# The database refuses to change what days brought in a transaction that did not land them.
+# The database refuses to change days' records in a transaction that did not land them.
 LANDED_NOW = "update landing_days set landed_at = landed_at"
 
 
@@ -97,7 +97,7 @@ def last_log_empty(platform: Platform) -> None:
 
 
 def log_cut_at_a_line(platform: Platform) -> None:
-    """Every line is whole, but those that add data files are gone: Delta itself notices nothing."""
+    """Remove the lines that add data files; the others are whole, so Delta itself notices nothing."""
     for log in log_of(platform):
         lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
         log.write_text("".join(line for line in lines if not line.startswith('{"add"')), encoding="utf-8")
@@ -113,13 +113,13 @@ def data_file_cut(platform: Platform) -> None:
 
 
 def data_file_of_zeros(platform: Platform) -> None:
-    """As long as before: the table's log has nothing that would tell."""
+    """Replace a data file by zeros of the same length, which the table's log does not detect."""
     file = data_of(platform, FIRST)
     file.write_bytes(bytes(file.stat().st_size))
 
 
 def table_of_another_platform(platform: Platform) -> None:
-    """As many versions, and the very rows."""
+    """Replace the table by one with the same number of versions and the same rows."""
     rows = pa.Table.from_pylist(events_of(platform), schema=EVENTS)
     last = platform.usage_table.delta().version()
     shutil.rmtree(platform.usage_table.path)
@@ -172,7 +172,7 @@ FAULTS: dict[Fault, str] = {
 
 @pytest.fixture
 def bring_back(landed: Platform, tmp_path: Path) -> Callable[[], None]:
-    """Return what brings everything back as it was when the test began."""
+    """Return a function that restores the state from the beginning of the test."""
     backup = tmp_path / "backup"
     shutil.copytree(landed.usage_table.path, backup)
     versions = landed.query("select landing_day, lake_version from landing_days")
@@ -195,7 +195,7 @@ each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(faul
 
 
 @each_fault
-def test_a_damaged_usage_table_stops_the_month_and_the_month_bills_once_it_is_back(
+def test_a_damaged_usage_table_stops_the_month_which_is_billed_once_the_table_is_restored(
     landed: Platform, bring_back: Callable[[], None], fault: Fault
 ) -> None:
     """7 requests: $0.70. Without them the month would have closed at $0.00."""
@@ -214,7 +214,7 @@ def test_a_damaged_usage_table_stops_the_month_and_the_month_bills_once_it_is_ba
 
 
 @each_fault
-def test_a_damaged_usage_table_takes_nothing_back_of_a_month_that_is_final(
+def test_a_damaged_usage_table_does_not_correct_a_final_month(
     landed: Platform, bring_back: Callable[[], None], fault: Fault
 ) -> None:
     landed.roll_up(now=CLOSED)
@@ -223,7 +223,7 @@ def test_a_damaged_usage_table_takes_nothing_back_of_a_month_that_is_final(
     with pytest.raises(UsageTableMismatch):
         landed.roll_up(now=CLOSED)
     with pytest.raises(UsageTableMismatch):
-        landed.table().files(SEPTEMBER)  # what the asset `invoices` does before it corrects
+        landed.table().files(SEPTEMBER)  # as the asset `invoices` does before it corrects
     bring_back()
     landed.roll_up(now=CLOSED)
     assert (
@@ -280,7 +280,7 @@ def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_not
 
 
 def cause_of(result: ExecuteInProcessResult) -> str:
-    """What the alert on a failed run says."""
+    """Return the text of the alert on a failed run."""
     return " ".join(
         cause.text
         for cause in failure_causes(
@@ -289,7 +289,7 @@ def cause_of(result: ExecuteInProcessResult) -> str:
     )
 
 
-def test_no_reader_makes_a_usage_table(platform: Platform) -> None:
+def test_no_reader_creates_a_usage_table(platform: Platform) -> None:
     platform.roll_up()
     assert platform.bill().failures == []
     assert not platform.usage_table.path.exists()
@@ -327,7 +327,7 @@ def test_a_first_landing_that_was_killed_after_creating_the_table_resumes(platfo
 
 
 def kill_before_the_commit(platform: Platform) -> None:
-    """Land, and fail where the landing has written the usage table and not committed its ledger yet."""
+    """Land, and fail after the landing has written the usage table, before it commits its ledger."""
     platform.execute(
         "create function killed() returns trigger language plpgsql as $$ begin raise exception 'killed'; end $$"
     )
@@ -342,9 +342,7 @@ def quantities(platform: Platform) -> list[str]:
     return [plain(row["quantity"]) for row in platform.query("select quantity from usage_rollups order by quantity")]
 
 
-def test_what_a_killed_landing_wrote_is_not_billed_and_does_not_count_with_the_next_landing(
-    platform: Platform,
-) -> None:
+def test_rows_of_a_killed_landing_are_neither_billed_nor_counted_with_the_next_landing(platform: Platform) -> None:
     """The killed landing brought 5 more requests, whose file is gone when the next day lands: only 3 + 4 count."""
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.land(DAY)
@@ -361,7 +359,7 @@ def test_what_a_killed_landing_wrote_is_not_billed_and_does_not_count_with_the_n
     assert quantities(platform) == ["7"]
 
 
-def test_a_first_landing_killed_before_its_commit_brings_nothing_until_it_lands_again(platform: Platform) -> None:
+def test_a_first_landing_killed_before_its_commit_bills_nothing_until_it_lands_again(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     kill_before_the_commit(platform)
     platform.roll_up()
@@ -371,7 +369,7 @@ def test_a_first_landing_killed_before_its_commit_brings_nothing_until_it_lands_
     assert quantities(platform) == ["3"]
 
 
-def test_what_somebody_else_wrote_to_the_table_is_not_billed_and_undone_by_the_next_landing(platform: Platform) -> None:
+def test_a_foreign_change_of_the_table_is_not_billed_and_is_undone_by_the_next_landing(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.land(DAY)
     platform.usage_table.replace_days([DAY], EVENTS.empty_table())
@@ -379,12 +377,12 @@ def test_what_somebody_else_wrote_to_the_table_is_not_billed_and_undone_by_the_n
     assert quantities(platform) == ["3"]
     next_day = DAY + timedelta(days=1)
     platform.land(next_day)
-    assert platform.table().version == 4  # the landing, what somebody wrote, its undoing, the next landing
+    assert platform.table().version == 4  # the landing, the foreign change, its undoing, the next landing
     platform.roll_up()
     assert quantities(platform) == ["3"]
 
 
-def test_a_platform_from_before_the_ledger_knew_the_table_goes_on_with_it(platform: Platform) -> None:
+def test_a_platform_from_before_the_ledger_recorded_the_table_continues_with_it(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("e1", "3")])
     platform.land(DAY)
     forget = "update landed_months set rows = null, files = null"
@@ -400,7 +398,7 @@ def test_a_platform_from_before_the_ledger_knew_the_table_goes_on_with_it(platfo
         platform.land(DAY)
 
 
-def test_explain_says_why_it_can_not_list_the_events(platform: Platform) -> None:
+def test_explain_gives_the_reason_if_it_can_not_list_the_events(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
     shutil.rmtree(platform.usage_table.path)
