@@ -1,11 +1,11 @@
-"""Organizations get ids from their names, and a group that they are billed with for good."""
+"""Organizations get ids from their names, and a permanent billing group."""
 
 import pytest
 
 from fly_billing.invoicing.rules.billing_groups import billing_group_of, slug
 
 
-def test_the_first_organizations_are_billed_each_by_themselves() -> None:
+def test_the_first_organizations_each_have_their_own_group() -> None:
     assert billing_group_of("acme", 0, max_own=2, shared=16) == "acme"
     assert billing_group_of("acme", 1, max_own=2, shared=16) == "acme"
 

@@ -1,4 +1,4 @@
-"""An invoice in progress knows what is left to pay of each item, and shares amounts out over them."""
+"""An invoice in progress knows the unpaid amount of each item, and splits amounts over the items."""
 
 from decimal import Decimal
 from uuid import uuid5
@@ -21,7 +21,7 @@ def test_an_items_unpaid_amount_is_its_amount_less_reductions() -> None:
     assert [line.description for line in invoice.items] == ["web", "worker", "coupon"]
 
 
-def test_an_item_that_takes_off_something_else_than_its_parts_is_refused() -> None:
+def test_an_item_whose_amount_differs_from_its_parts_is_refused() -> None:
     invoice = invoice_of(item("web", "10"))
     with pytest.raises(ValueError, match="takes off -4, but its parts have another sum"):
         invoice.take_off(item("coupon", "-4", "discount"), {id_of("web"): Decimal(3)})
@@ -29,14 +29,14 @@ def test_an_item_that_takes_off_something_else_than_its_parts_is_refused() -> No
     assert len(invoice.items) == 1
 
 
-def test_an_amount_is_shared_out_as_far_as_there_is_something_to_pay() -> None:
+def test_an_amount_is_split_up_to_the_unpaid_amount() -> None:
     invoice = invoice_of(item("web", "10"), item("sorry", "-2", "one_off"), item("worker", "5"))
     assert invoice.parts_of(Scope(), Decimal(12)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(2)}
     assert invoice.parts_of(Scope(), Decimal(50)) == {id_of("web"): Decimal(10), id_of("worker"): Decimal(3)}
 
 
 def test_a_refund_of_a_product_lowers_its_unpaid_amount() -> None:
-    """10 - 7 for support; the 20 for Machines do not make it more."""
+    """10 - 7 for support; the 20 for Machines do not raise it."""
     invoice = invoice_of(
         item("support", "10", product="Support"), item("cancelled", "-7", product="Support"), item("web", "20")
     )
@@ -44,13 +44,13 @@ def test_a_refund_of_a_product_lowers_its_unpaid_amount() -> None:
     assert invoice.fill(SUPPORT, Decimal(5)) == {id_of("support"): Decimal(5)}
 
 
-def test_there_is_nothing_to_share_out_where_more_is_given_back_than_charged() -> None:
+def test_nothing_is_split_if_refunds_exceed_charges() -> None:
     invoice = invoice_of(item("support", "10", product="Support"), item("sorry", "-12", "one_off"))
     assert invoice.parts_of(SUPPORT, Decimal(5)) == {}
 
 
-def test_where_books_have_a_tax_rate_of_their_own_an_amount_off_reduces_each_item_in_proportion() -> None:
-    """1.00 off 3 x 0.60 and a free item: a third of it off each of the three. The last of them takes the odd digit."""
+def test_an_amount_off_reduces_each_item_in_proportion_if_items_have_different_tax_rates() -> None:
+    """1.00 off 3 x 0.60 and a free item: a third off each of the three. The last of them takes the odd digit."""
     invoice = invoice_of(
         *(item(name, "0.60") for name in ("web", "worker", "zone")), item("free", "0"),
         taxes=[TaxRate(id_of("VAT"), "VAT", Decimal(10), tax="VAT", scope=Scope(products=("Books",)))],
@@ -66,7 +66,7 @@ def test_where_books_have_a_tax_rate_of_their_own_an_amount_off_reduces_each_ite
 
 
 def test_an_item_has_one_identity_on_an_invoice_for_each_organization() -> None:
-    """For good: an id that changes would make another item of it when the month is billed again."""
+    """The id is permanent: another id would make another item when the month is billed again."""
     invoice = invoice_of()
     assert invoice.item_id("price|1") == invoice.item_id("price|1", "acme") == uuid5(invoice.id, "price|1")
     assert invoice.item_id("price|1", "acme-labs") == uuid5(invoice.id, "acme-labs|price|1")

@@ -1,4 +1,4 @@
-"""Terms that can not be meant are refused where they are made, in words that say what is wrong."""
+"""Invalid terms are refused where they are created, with the reason."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -78,12 +78,12 @@ def credit(available: str, **fields: Any) -> CreditGrant:
         (lambda: TaxRate(id_of("VAT"), "VAT", Decimal(-19)), "tax rate 'VAT': percent .* of at least 0"),
     ],
 )
-def test_terms_that_can_not_be_meant_are_refused(make: Callable[[], object], said: str) -> None:
+def test_invalid_terms_are_refused(make: Callable[[], object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make()
 
 
-def test_terms_at_their_bounds_are_taken() -> None:
+def test_terms_at_their_bounds_are_accepted() -> None:
     assert discount(percent=Decimal(100)).percent == 100
     assert discount(percent=Decimal(0)).percent == 0
     assert discount(amount=Decimal(0)).amount == 0
@@ -93,8 +93,8 @@ def test_terms_at_their_bounds_are_taken() -> None:
     assert TaxRate(id_of("VAT"), "VAT", Decimal(100)).percent == 100
 
 
-def test_a_credit_may_be_left_to_more_decimals_than_were_granted() -> None:
-    """Draws are exact: a Machine's second does not come out even."""
+def test_a_credits_balance_may_have_more_decimals_than_its_grant() -> None:
+    """Draws are exact: the cost of a Machine's second has many decimals."""
     assert credit("7.65432100000000000001").available == Decimal("7.65432100000000000001")
 
 
@@ -125,20 +125,20 @@ def plan(**fields: Any) -> Subscription:
         ),
     ],
 )
-def test_a_subscription_that_can_not_be_meant_is_refused_in_a_sentence(fields: dict[str, Any], said: str) -> None:
+def test_an_invalid_subscription_is_refused_in_a_sentence(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         plan(**fields)
     assert str(refused.value) == f"subscription 'plan': {said}"
 
 
-def test_a_subscription_at_its_bounds_is_taken() -> None:
+def test_a_subscription_at_its_bounds_is_accepted() -> None:
     assert plan(ended_at=at("2026-09-10")).paid_from == at("2026-09-10")
     assert plan(trial_ends_at=at("2026-09-10")).paid_from == at("2026-09-10")
     assert plan(anchor="start", anchored_at=at("2026-09-10")).anchored_at == at("2026-09-10")
     assert plan(quantity=Decimal("0.5")).quantity == Decimal("0.5")
 
 
-def test_what_was_charged_is_found_by_its_interval_and_its_currency() -> None:
+def test_an_earlier_charge_is_found_by_its_interval_and_its_currency() -> None:
     euros, dollars = fee_charged("10", currency="EUR"), fee_charged("20", currency="USD")
     of_the_invoice = fee_charged("30", OCTOBER)
     plan_charged = plan(charged=(euros, dollars, of_the_invoice))
@@ -149,8 +149,8 @@ def test_what_was_charged_is_found_by_its_interval_and_its_currency() -> None:
     assert plan_charged.charged_for(SEPTEMBER.start, OCTOBER.end, "USD") is None
 
 
-def test_a_payer_s_invoice_has_everything_that_it_was_made_of() -> None:
-    """A month that was billed again after its invoice was void, with a tax of 19 % and a minimum of 5.00."""
+def test_a_payers_invoice_has_all_its_inputs() -> None:
+    """A month billed again after its invoice was void, with a tax of 19 % and a minimum of 5.00."""
     rate = TaxRate(id_of("VAT"), "VAT", Decimal(19))
     member = Member("labs", PriceBook([REQUESTS]), [UsageRollup(id_of("u"), "requests", {}, *DAYS, Decimal(100))])
     invoice = assemble_invoice(
@@ -165,8 +165,8 @@ def test_a_payer_s_invoice_has_everything_that_it_was_made_of() -> None:
     assert invoice_id("acme", SEPTEMBER) == invoice_id("acme", SEPTEMBER, 0) != invoice_id("acme", SEPTEMBER, 1)
 
 
-def test_an_amount_that_nobody_can_mean_is_refused_by_the_item_and_the_total() -> None:
-    """Ten times a tenth of what is refused is refused as a total."""
+def test_an_amount_out_of_bounds_is_refused_for_an_item_and_for_the_total() -> None:
+    """Ten times a tenth of the refused amount is refused as a total."""
     many = [UsageRollup(id_of(f"u{n}"), f"m{n}", {}, *DAYS, Decimal(10) ** 12) for n in range(10)]
     prices = [price(f"p{n}", "0.1", f"m{n}") for n in range(10)]
     with pytest.raises(BillingError) as refused:
@@ -187,7 +187,7 @@ def test_an_amount_that_nobody_can_mean_is_refused_by_the_item_and_the_total() -
     )
 
 
-def test_a_fee_given_back_has_the_tax_rates_of_the_month_before_and_a_charge_those_of_its_own() -> None:
+def test_a_refunded_fee_has_the_tax_rates_of_the_month_before_and_a_charge_its_own_months() -> None:
     """19 % in August, 20 % in September. A free fee is a charge."""
     old, new = (TaxRate(id_of(f"VAT {percent}"), "VAT", Decimal(percent)) for percent in ("19", "20"))
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [], taxes=[new], earlier_taxes={SEPTEMBER.plus(-1): [old]})

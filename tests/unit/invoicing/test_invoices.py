@@ -1,4 +1,4 @@
-"""Usage, fees and one-off items become one invoice whose items can be worked out by hand and add up to the cent."""
+"""Usage, fees and one-off items become one invoice whose items add up to the cent."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -78,8 +78,8 @@ def test_usage_within_the_free_allowance_is_an_item_that_costs_nothing() -> None
     assert (item.detail["free_allowance_used"], item.detail["steps"]) == ("100", [])
 
 
-def test_the_free_allowance_is_given_once_in_a_month_in_which_the_price_changes() -> None:
-    """80 GB before the change are free; of the 50 GB after it 20 are, and 30 x 0.03 = 0.90."""
+def test_the_free_allowance_is_granted_once_in_a_month_with_a_price_change() -> None:
+    """80 GB before the change are free; 20 of the 50 GB after it are free, and 30 x 0.03 = 0.90."""
     dearer = price("egress", "0.03", "egress_gb", effective_from=MID_MONTH, free_allowance=Decimal(100))
     before, after = assemble(
         [
@@ -115,8 +115,8 @@ def test_graduated_usage_shows_each_tier() -> None:
     assert [step["label"] for step in item.detail["steps"]] == ["0 to 100", "above 100"]
 
 
-def test_a_price_change_on_the_15th_gives_no_second_start_in_the_cheap_tiers() -> None:
-    """80 x 0.10 before it; 20 x 0.12 and 30 x 0.06 after it. Two cheap starts would make the second 50 x 0.12."""
+def test_a_price_change_does_not_restart_the_tiers() -> None:
+    """80 x 0.10 before it; 20 x 0.12 and 30 x 0.06 after it. Restarted tiers would make the second 50 x 0.12."""
     change = at("2026-09-15")
     old = Graduated((Tier(Decimal(100), Decimal("0.10")), Tier(None, Decimal("0.05"))))
     new = Graduated((Tier(Decimal(100), Decimal("0.12")), Tier(None, Decimal("0.06"))))
@@ -136,11 +136,11 @@ def test_the_minimum_of_a_price_is_a_step_of_its_item() -> None:
     assert [step["label"] for step in item.detail["steps"]] == ["all", "up to the minimum of 5"]
 
 
-def test_usage_of_nothing_is_an_item_of_nothing() -> None:
+def test_usage_of_zero_is_an_item_of_zero() -> None:
     assert only_item(assemble([rollup("requests", "0")])).amount == 0
 
 
-def test_a_price_with_at_zero_charges_an_item_without_usage() -> None:
+def test_a_price_with_at_zero_makes_an_item_without_usage() -> None:
     always = replace(REQUESTS, model=Flat(Decimal("7.50")), at_zero="item")
     assert only_item(assemble([rollup("requests", "0")], prices=(always,))).amount == Decimal("7.50")
 
@@ -160,7 +160,7 @@ def test_usage_without_a_price_makes_no_invoice() -> None:
     ],
     ids=["superseded", "a passing offer", "begins", "ends"],
 )
-def test_a_rollup_that_was_made_before_the_price_changed_inside_it_is_not_billed(changed: list[Price]) -> None:
+def test_a_rollup_that_spans_a_price_change_is_not_billed(changed: list[Price]) -> None:
     with pytest.raises(BillingError, match="price_changed_inside_rollup") as raised:
         assemble([rollup("requests", "1")], prices=tuple(changed))
     assert (raised.value.code, raised.value.retryable) == ("price_changed_inside_rollup", True)
@@ -201,22 +201,22 @@ def test_a_subscription_that_did_not_run_in_the_month_is_not_on_the_invoice() ->
     assert assemble(subscriptions=ran).items == ()
 
 
-def test_two_halves_of_a_month_cost_as_much_as_the_whole() -> None:
+def test_two_halves_of_a_month_cost_the_same_as_the_month() -> None:
     halves = [subscription("2026-01-01", "2026-09-12T07:00:01"), subscription("2026-09-12T07:00:01")]
     assert assemble(subscriptions=halves).total_cents == 2900
 
 
-def test_a_fee_is_the_one_in_force_when_the_month_or_the_subscription_begins() -> None:
+def test_a_fee_takes_the_price_in_force_when_the_month_or_the_subscription_begins() -> None:
     dearer = price("support", "39.00", effective_from=MID_MONTH)
     prices = (SUPPORT, dearer)
     assert assemble(subscriptions=[subscription("2026-01-01")], prices=prices).amount == Decimal("29.00")
     assert assemble(subscriptions=[subscription("2026-09-16")], prices=prices).amount == Decimal("19.50")
 
 
-# --- One-off items, and the whole ----------------------------------------------------------------------------------
+# --- One-off items and the total -----------------------------------------------------------------------------------
 
 
-def test_a_credit_is_taken_off_and_may_make_the_invoice_negative() -> None:
+def test_goodwill_is_taken_off_and_may_make_the_invoice_negative() -> None:
     """3 x 0.10 - 5.00 = -4.70."""
     invoice = assemble([rollup("requests", "3")], one_offs=[one_off("-5.00", "goodwill")])
     assert (invoice.amount, invoice.total_cents) == (Decimal("-4.70"), -470)
@@ -226,7 +226,7 @@ def test_a_credit_is_taken_off_and_may_make_the_invoice_negative() -> None:
     ]
 
 
-def test_items_come_in_the_order_usage_fees_one_offs() -> None:
+def test_items_are_in_the_order_usage_fees_one_offs() -> None:
     invoice = assemble(
         [rollup("requests", "1"), rollup("egress_gb", "1")], [subscription("2026-01-01")], [one_off("1.00")]
     )
@@ -240,7 +240,7 @@ def test_an_invoice_is_rounded_once_and_its_items_share_the_cents() -> None:
     assert [(item.description, item.amount_cents) for item in invoice.items] == [("a", 0), ("b", 1), ("c", 0)]
 
 
-def test_an_organization_without_anything_to_pay_has_an_empty_invoice() -> None:
+def test_an_organization_without_charges_has_an_empty_invoice() -> None:
     invoice = assemble()
     assert (invoice.items, invoice.amount, invoice.total_cents) == ((), Decimal(0), 0)
 
@@ -259,12 +259,12 @@ def test_an_invoice_in_yen_has_whole_yen() -> None:
     ],
     ids=["usage", "fee", "one-off"],
 )
-def test_amounts_of_another_currency_are_never_added_up(billed: dict[str, Any]) -> None:
+def test_amounts_in_different_currencies_are_never_added_to_one_invoice(billed: dict[str, Any]) -> None:
     with pytest.raises(BillingError, match=r"currency_mismatch.* in USD, but the organization is billed in EUR"):
         assemble(**billed, currency="EUR")
 
 
-def test_a_price_that_changes_its_currency_inside_the_month_fails_this_invoice_and_no_other() -> None:
+def test_a_price_that_changes_its_currency_inside_the_month_fails_only_this_invoice() -> None:
     changed = replace(REQUESTS, currency="EUR", effective_from=MID_MONTH)
     usage = [rollup("requests", "1", end=MID_MONTH), rollup("requests", "1", MID_MONTH)]
     with pytest.raises(
@@ -273,7 +273,7 @@ def test_a_price_that_changes_its_currency_inside_the_month_fails_this_invoice_a
         assemble(usage, prices=(REQUESTS, changed))
 
 
-def test_the_same_input_in_any_order_makes_the_same_invoice() -> None:
+def test_input_in_any_order_makes_the_same_invoice() -> None:
     rollups = [rollup("requests", "1"), rollup("egress_gb", "101"), rollup("machine_seconds", "60")]
     subscriptions = [subscription("2026-01-01"), subscription("2026-09-16")]
     one_offs = [one_off("0.333", "a"), one_off("0.333", "b")]

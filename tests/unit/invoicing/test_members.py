@@ -1,4 +1,5 @@
-"""On an invoice for several organizations each line says whose it is, what it is about, and keeps its identity.
+"""On an invoice for several organizations each line names its organization and its charge, and keeps its
+identity.
 
 Acme pays for itself and for its labs.
 """
@@ -35,7 +36,7 @@ def invoice_of(*members: Member, currency: str = "USD", **terms: Any) -> Invoice
 
 
 def own_and_labs(**changes: Any) -> tuple[InvoiceItem, InvoiceItem]:
-    """The two lines of an invoice on which both members have the same; those of labs come second."""
+    """Return the two lines of an invoice on which both members have the same charge; the second is that of labs."""
     own, labs = invoice_of(Member("acme", BOOK, **changes), Member("labs", BOOK, **changes)).items
     return own, labs
 
@@ -44,7 +45,7 @@ def item_id(name: str) -> UUID:
     return uuid5(INVOICE, name)
 
 
-def test_usage_of_a_member_is_its_own_line() -> None:
+def test_usage_of_a_member_is_a_separate_line() -> None:
     """100 x 0.02. The second item of a discount or a scope is found by its price, meter and match."""
     own, labs = own_and_labs(rollups=[rollup("traffic", "100")])
     assert labs == InvoiceItem(
@@ -71,7 +72,7 @@ def test_usage_of_a_member_is_its_own_line() -> None:
     assert (own.id, own.organization_id) == (item_id(f"price|{AMS_EGRESS.id}"), "acme")
 
 
-def test_a_fee_of_a_member_is_its_own_line() -> None:
+def test_a_fee_of_a_member_is_a_separate_line() -> None:
     own, labs = own_and_labs(subscriptions=[fee("seat")])
     assert labs == InvoiceItem(
         id=item_id(f"labs|subscription|{id_of('seat')}"),
@@ -101,14 +102,14 @@ def test_a_fee_of_a_member_is_its_own_line() -> None:
     assert (own.id, own.organization_id) == (item_id(f"subscription|{id_of('seat')}"), "acme")
 
 
-def test_a_fee_in_advance_is_another_line_than_that_of_the_month() -> None:
+def test_a_fee_in_advance_and_the_fee_of_the_month_are_separate_lines() -> None:
     now, ahead = invoice_of(Member("acme", BOOK, subscriptions=[fee("seat", billed="in_advance")])).items
     assert now.id == item_id(f"subscription|{id_of('seat')}")
     assert ahead.id == item_id(f"subscription|{id_of('seat')}|2026-10")
     assert (ahead.subscription_id, ahead.period_start) == (id_of("seat"), OCTOBER.start)
 
 
-def test_a_one_off_item_of_a_member_is_its_own_line() -> None:
+def test_a_one_off_item_of_a_member_is_a_separate_line() -> None:
     own, labs = own_and_labs(one_offs=[OneOffItem(id_of("setup"), "Setup", Decimal("49.90"), "USD")])
     assert labs == InvoiceItem(
         id=item_id(f"labs|one_off|{id_of('setup')}"),
@@ -131,7 +132,7 @@ def late(currency: str = "USD") -> Adjustment:
     )
 
 
-def test_an_adjustment_of_a_member_is_its_own_line() -> None:
+def test_an_adjustment_of_a_member_is_a_separate_line() -> None:
     own, labs = own_and_labs(adjustments=[late()])
     assert labs == InvoiceItem(
         id=item_id(f"labs|adjustment|{id_of('late')}"),
@@ -167,7 +168,7 @@ def test_an_amount_in_another_currency_is_named(has: dict[str, Any], what: str, 
     assert raised.value.operator_text == (f"{what} is in EUR, but the organization is billed in USD: {remedy}")
 
 
-def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:
+def test_an_invoice_names_its_organization_and_its_month() -> None:
     """100 x 0.02 = 2.00, 10 % off, 20.00 at least, 5.00 of credit; 10 % tax on the 15.00 that are left."""
     terms: dict[str, Any] = {
         "discounts": [percent_off("10")],
@@ -177,7 +178,7 @@ def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:
     }
     invoice = invoice_of(Member("acme", BOOK, [rollup("traffic", "100")]), revision=2, **terms)
     assert (invoice.id, invoice.organization_id, invoice.month, invoice.revision, invoice.currency) == (
-        UUID("10f7e348-54fd-5875-9af8-735714c323f4"),  # for good: with another id the month would be billed twice
+        UUID("10f7e348-54fd-5875-9af8-735714c323f4"),  # permanent: with another id the month would be billed twice
         "acme",
         SEPTEMBER,
         2,
@@ -197,8 +198,8 @@ def test_an_invoice_says_whose_it_is_and_which_month_it_is_for() -> None:
     assert invoice.counted == ((id_of("at least"), Decimal("1.8")),)
 
 
-def test_what_was_charged_leaves_out_adjustments_credits_and_taxes() -> None:
-    """It has the identities of the invoice's revision: a final invoice is compared with it."""
+def test_the_charges_of_an_invoice_leave_out_adjustments_credits_and_taxes() -> None:
+    """They have the identities of the invoice's revision, because a correction compares a final invoice with them."""
     member = Member("acme", BOOK, [rollup("traffic", "100")], adjustments=[late()])
     terms: dict[str, Any] = {"discounts": [percent_off("10")], "credits": [credit("5")], "taxes": [tax("VAT", "10")]}
     invoice = assemble_charges(InvoiceInputs("acme", "USD", SEPTEMBER, [member], revision=2, **terms))
@@ -209,6 +210,6 @@ def test_what_was_charged_leaves_out_adjustments_credits_and_taxes() -> None:
     assert invoice.id == invoice_id("acme", SEPTEMBER, 2)
 
 
-def test_an_invoice_s_number_counts_those_of_its_organization() -> None:
+def test_an_invoice_number_counts_the_invoices_of_its_organization() -> None:
     assert invoice_number("acme", 7) == "ACME-0007"
     assert invoice_number("acme-labs", 12345) == "ACME-LABS-12345"

@@ -1,6 +1,7 @@
-"""A month that is billed and billed again, with nothing changed, has nothing to correct: whatever its inputs are.
+"""Billing any unchanged inputs again leaves nothing to correct.
 
-The month is September 2026. An invoice goes through the database in between: only what it keeps is known later.
+The month is September 2026. An invoice passes through the database in between: later runs know only stored
+fields.
 """
 
 import json
@@ -47,7 +48,7 @@ AMOUNTS = st.integers(0, 60).map(Decimal) | st.decimals(0, 200, places=2)
 SIGNED = AMOUNTS | AMOUNTS.map(lambda amount: -amount)
 PRODUCTS = st.sampled_from(["One-off", "Support"])
 PERCENTS = st.sampled_from([Decimal(5), Decimal(50), Decimal(100), Decimal("33.3")])
-# What `billed_items` does not read of an item.
+# Fields of an item that `billed_items` does not read.
 NOT_STORED: dict[str, Any] = {
     "match": {},
     "rollup_ids": (),
@@ -59,7 +60,9 @@ NOT_STORED: dict[str, Any] = {
 
 @st.composite
 def books(draw: st.DrawFn) -> tuple[Price, ...]:
-    """Usage with and without dimensions and versions, and four fees: two of them have the same product and text."""
+    """Draw usage with and without dimensions and versions, and four fees: two of them have the same product
+    and text.
+    """
     changes = draw(st.booleans())
     bounds = st.fixed_dictionaries(
         {},
@@ -151,7 +154,7 @@ def subscriptions(draw: st.DrawFn, name: str) -> Subscription:
 
 @st.composite
 def negotiated(draw: st.DrawFn, member: str, middle: bool) -> Negotiated:
-    """What a member negotiated, by itself and in a group: percentages off and prices of its own, some for Amsterdam."""
+    """Draw a member's negotiated prices, alone and in a group: percentages off and own prices, some for Amsterdam."""
     begins = st.sampled_from(["2026-01-01", "2026-09-16"] if middle else ["2026-01-01"])
     found = []
     for key in draw(st.lists(st.sampled_from(["requests", "egress", "support", "seats"]), unique=True, max_size=3)):
@@ -226,7 +229,7 @@ def commitments(draw: st.DrawFn, number: int) -> Commitment:
 
 @st.composite
 def invoice_inputs(draw: st.DrawFn) -> InvoiceInputs:
-    """A payer with up to two linked organizations, and terms of every kind."""
+    """Draw a payer with up to two linked organizations, and terms of every kind."""
     names = ["acme", "labs", "shop"][: draw(st.integers(1, 3))]
     is_inclusive = draw(st.booleans())
     return InvoiceInputs(
@@ -252,7 +255,7 @@ def invoice_inputs(draw: st.DrawFn) -> InvoiceInputs:
 
 
 def stored(items: Iterable[InvoiceItem]) -> list[InvoiceItem]:
-    """The items as a correction reads them from the database."""
+    """Return the items as a correction reads them from the database."""
     return [replace(item, **NOT_STORED, detail=json.loads(json.dumps(item.detail))) for item in items]
 
 
@@ -263,12 +266,12 @@ def rebilled(inputs: InvoiceInputs, billed: Iterable[InvoiceItem]) -> list[Diffe
 
 
 @given(invoice_inputs())
-def test_any_invoice_billed_and_billed_again_has_nothing_to_correct(inputs: InvoiceInputs) -> None:
+def test_any_inputs_billed_again_have_nothing_to_correct(inputs: InvoiceInputs) -> None:
     invoice = assemble_invoice(inputs)
     assert [(difference.charge.key, difference.amount) for difference in rebilled(inputs, stored(invoice.items))] == []
 
 
-# --- By hand: inputs of each kind in which the order of the items decides ----------------------------------------
+# --- Worked examples: inputs of each kind in which the order of the items decides ----------------------------------
 
 ANALYTICS, BACKUPS = price("analytics", "30"), price("backups", "20")
 AHEAD = price("ahead", "10")  # its name comes first on an invoice
@@ -296,7 +299,7 @@ def of(*keys: str, kinds: tuple[str, ...] = CHARGES) -> Scope:
 PAID: dict[str, Any] = {"charged": (fee_charged("10"),)}
 IN_ADVANCE = plan("ahead", "in_advance", **PAID)
 LABS = Member("labs", PriceBook(BOOK), [], [plan("backups")])
-BY_HAND = {
+WORKED_EXAMPLES = {
     # October's 10 of `ahead` are filled first, as fees are listed: the 29 leave 11 of `backups`; half of that is off.
     "an amount off and a percentage of a fee": (
         inputs(
@@ -367,13 +370,13 @@ BY_HAND = {
             plan("analytics"),
             discounts=[off("AMOUNT", amount=Decimal(35)), off("TENTH", of("analytics"), 1, percent=Decimal(10))],
         ),
-        "-1.00",  # 10 + 30 - 10 = 30 is all that an amount can take: usage 10, analytics 20; and a tenth of its last 10
+        "-1.00",  # an amount off takes at most 10 + 30 - 10 = 30: usage 10, analytics 20; and a tenth of its last 10
     ),
 }
 
 
-@pytest.mark.parametrize(("inputs", "total"), BY_HAND.values(), ids=list(BY_HAND))
-def test_an_account_in_which_the_order_decides_is_billed_again_alike(inputs: InvoiceInputs, total: str) -> None:
+@pytest.mark.parametrize(("inputs", "total"), WORKED_EXAMPLES.values(), ids=list(WORKED_EXAMPLES))
+def test_inputs_in_which_the_order_decides_are_billed_again_unchanged(inputs: InvoiceInputs, total: str) -> None:
     invoice = assemble_invoice(inputs)
     assert invoice.amount == Decimal(total)
     assert rebilled(inputs, stored(invoice.items)) == []

@@ -1,4 +1,4 @@
-"""A scope says which items a discount, a commitment or a credit is about."""
+"""A scope selects the items of a discount, a commitment or a credit."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ AMS, IAD, BOTH = ({"region": regions} for regions in (("ams",), ("iad",), ("ams"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_scope_that_names_nothing_is_about_all_that_was_bought(kind: str) -> None:
+def test_an_empty_scope_covers_every_purchase(kind: str) -> None:
     assert Scope().covers(item("web", "1", kind)) is (kind in ("usage", "subscription", "one_off"))
 
 
-def test_a_scope_is_about_the_kinds_that_it_names() -> None:
+def test_a_scope_covers_the_kinds_that_it_names() -> None:
     scope = Scope(kinds=("usage", "adjustment"))
     assert [kind for kind in KINDS if scope.covers(item("web", "1", kind))] == ["usage", "adjustment"]
 
@@ -33,7 +33,7 @@ def test_a_scope_is_about_the_kinds_that_it_names() -> None:
         (Scope(meter="requests"), {"meter": None}, False),
     ],
 )
-def test_a_scope_is_about_the_products_prices_and_the_meter_that_it_names(
+def test_a_scope_covers_the_products_prices_and_the_meter_that_it_names(
     scope: Scope, fields: dict[str, Any], is_covered: bool
 ) -> None:
     assert scope.covers(item("web", "1", **fields)) is is_covered
@@ -46,7 +46,7 @@ def test_a_scope_is_about_the_products_prices_and_the_meter_that_it_names(
         (AMS, IAD, False),
         (BOTH, AMS, True),
         (BOTH, BOTH, True),
-        # A price for both regions: nobody can say which part of the item is in ams.
+        # A price for both regions: the part of the item in ams is unknown.
         (AMS, BOTH, False),
         # A price for every region.
         (AMS, {}, False),
@@ -57,14 +57,14 @@ def test_a_scope_is_about_the_products_prices_and_the_meter_that_it_names(
         (AMS | {"preset": ("performance-1x",)}, AMS, False),
     ],
 )
-def test_a_scope_of_a_region_covers_an_item_whose_price_holds_in_no_other(
+def test_a_scope_of_a_region_covers_an_item_whose_price_is_only_for_that_region(
     named: dict[str, tuple[str, ...]], priced: dict[str, tuple[str, ...]], is_covered: bool
 ) -> None:
     assert Scope(match=named).covers(item("web", "1", match=priced)) is is_covered
 
 
 @pytest.mark.parametrize("other", [{"product": "Volumes"}, {"meter": "egress_gb"}, {"match": IAD}, {"kind": "minimum"}])
-def test_all_that_a_scope_names_has_to_hold(other: dict[str, Any]) -> None:
+def test_an_item_in_scope_meets_every_condition_of_the_scope(other: dict[str, Any]) -> None:
     scope = Scope(products=("Machines",), meter="machine_seconds", match=AMS)
     fields: dict[str, Any] = {"product": "Machines", "meter": "machine_seconds", "match": AMS}
     assert scope.covers(item("web", "1", **fields))
@@ -104,6 +104,6 @@ def test_a_scope_without_data_covers_all_charges_or_the_terms_default() -> None:
         ({"match": {"region": [False]}}, "match region"),
     ],
 )
-def test_a_scope_that_can_not_be_read_says_why(data: dict[str, Any], said: str) -> None:
+def test_an_unreadable_scope_gives_the_reason(data: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Scope.from_data(data)

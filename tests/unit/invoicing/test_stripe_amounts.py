@@ -1,4 +1,4 @@
-"""Totals that Stripe can't charge are found before anything is sent."""
+"""Totals that Stripe can't charge are found before a sync sends anything."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from fly_billing.stripe_sync.rules.sync_failures import ACCOUNT, stripe_failure
         ("KWD", 5120), ("KWD", -5120), ("BHD", 10), ("ISK", 501), ("UGX", 123456), ("UGX", -1), ("KWD", 0),
     ],
 )  # fmt: skip
-def test_a_total_that_stripe_charges_has_no_problem(currency: str, total: int) -> None:
+def test_a_total_that_stripe_can_charge_has_no_problem(currency: str, total: int) -> None:
     assert charging_problem(total, currency) is None
 
 
@@ -21,11 +21,11 @@ def test_a_total_that_stripe_charges_has_no_problem(currency: str, total: int) -
     ("currency", "total"),
     [("KWD", 5124), ("BHD", 1), ("JOD", 11), ("OMR", -5), ("TND", 109)],
 )
-def test_a_total_finer_than_stripe_charges_is_named(currency: str, total: int) -> None:
+def test_a_total_with_more_decimals_than_stripe_charges_is_named(currency: str, total: int) -> None:
     assert charging_problem(total, currency) == "amount_not_chargeable"
 
 
-def test_a_total_finer_than_stripe_charges_has_its_own_words() -> None:
+def test_a_total_with_more_decimals_than_stripe_charges_has_its_own_message() -> None:
     failure = stripe_failure("amount_not_chargeable", "", None)
     assert failure.customer_text == ACCOUNT
     assert failure.operator_text.startswith(
@@ -45,6 +45,6 @@ def test_kronur_and_shillings_have_no_minor_unit_but_two_decimals_at_stripe(
     assert from_stripe(amount, currency) == (cents, 0)
 
 
-def test_half_a_krona_at_stripe_is_not_taken_for_a_whole_one() -> None:
+def test_half_a_krona_at_stripe_is_not_read_as_a_whole_krona() -> None:
     assert from_stripe(10150, "ISK") == (101, 50)
     assert from_stripe(-150, "UGX") == (-2, 50)

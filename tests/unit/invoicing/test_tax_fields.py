@@ -1,4 +1,4 @@
-"""Every field of a price book's tax rate changes what is taxed, or is refused: none is accepted and ignored."""
+"""Every field of a price book's tax rate changes the taxes, or is refused: none is accepted and ignored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.invoicing.steps.invoices_in_progress import invoice_of, item
 
 PLAIN: dict[str, Any] = {"key": "it", "tax": "VAT", "percent": "20", "first_month": "2026-09"}
 BESIDE = {"key": "beside", "tax": "VAT", "name": "Beside", "percent": "5", "first_month": "2026-01", "kinds": "one_off"}
-# One other value for every field, with what else it needs.
+# Another value for every field, with the other fields that it needs.
 CHANGES: dict[str, dict[str, Any]] = {
     "tax": {"tax": "GST"},
     "name": {"name": "USt"},
@@ -45,7 +45,7 @@ ITEMS = (
 
 
 def outcomes(data: Mapping[str, Any]) -> list[Any]:
-    """What is taxed under the rate, beside another one of its tax: by customer and month."""
+    """Return the taxes by customer and month under the rate, beside another rate of the same tax."""
     rates = [BookTaxRate.from_data("fly", fields) for fields in (data, BESIDE)]
     found: list[Any] = []
     for month in (SEPTEMBER, OCTOBER):
@@ -69,7 +69,7 @@ def outcome(rates: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(FIELDS - {"key"}))
-def test_a_field_of_a_tax_rate_changes_what_is_taxed_or_is_refused(name: str) -> None:
+def test_a_field_of_a_tax_rate_changes_the_taxes_or_is_refused(name: str) -> None:
     assert outcomes(PLAIN | CHANGES[name]) != outcomes(PLAIN)
 
 
@@ -79,7 +79,7 @@ def test_rates_without_a_key_have_different_ids() -> None:
 
 
 @pytest.mark.parametrize("name", ["key", "tax", "percent", "first_month"])
-def test_what_a_tax_rate_needs_is_asked_for_by_name(name: str) -> None:
+def test_a_missing_field_of_a_tax_rate_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=rf"tax rate fly/.*{name} is missing"):
         BookTaxRate.from_data("fly", {field: value for field, value in PLAIN.items() if field != name})
 
@@ -111,13 +111,13 @@ def test_what_a_tax_rate_needs_is_asked_for_by_name(name: str) -> None:
         ({"last_month": "2026-08"}, "last_month 2026-08 is before first_month 2026-09"),
     ],
 )
-def test_a_field_that_makes_no_sense_is_refused_by_name(changes: dict[str, Any], wrong: str) -> None:
+def test_an_invalid_field_is_refused_by_name(changes: dict[str, Any], wrong: str) -> None:
     with pytest.raises(ValueError, match="tax rate fly/it") as refused:
         BookTaxRate.from_data("fly", PLAIN | changes)
     assert wrong in str(refused.value)
 
 
-def test_one_value_need_not_be_a_list() -> None:
+def test_a_single_value_may_replace_a_list() -> None:
     rate, many = (
         BookTaxRate.from_data("fly", PLAIN | {"products": products, "locations": places, "customers": kinds})
         for products, places, kinds in (("Books", "DE", "business"), (["Books"], ["DE"], ["business"]))
@@ -126,7 +126,7 @@ def test_one_value_need_not_be_a_list() -> None:
 
 
 @pytest.mark.parametrize("name", ["kinds", "products", "price_keys", "meter", "match"])
-def test_a_scope_is_kept_as_it_is_read(name: str) -> None:
+def test_a_scope_is_stored_as_it_is_read(name: str) -> None:
     rate = BookTaxRate.from_data("fly", PLAIN | CHANGES[name])
     assert scope_from_data(rate.scope_data()) == rate.rate.scope
     assert set(rate.scope_data()) == {name}
@@ -165,7 +165,7 @@ def test_a_price_book_has_versions_of_tax_rates(tmp_path: Path) -> None:
     assert found[0].book == "small"
 
 
-def test_a_version_is_known_by_its_book_its_key_and_its_month() -> None:
+def test_a_version_is_identified_by_its_book_its_key_and_its_month() -> None:
     same = [BookTaxRate.from_data("fly", PLAIN | {"percent": percent}).rate.id for percent in ("20", "21")]
     others = [
         BookTaxRate.from_data(book, PLAIN | {"key": key, "first_month": month}).rate.id
@@ -185,7 +185,7 @@ def test_the_same_version_twice_is_refused(tmp_path: Path) -> None:
     [("products", "Boks"), ("price_keys", "atlass"), ("meter", "request"), ("match", {"regions": "ams"})],
 )
 def test_a_rate_for_a_product_that_the_book_does_not_sell_is_refused(field: str, named: Any) -> None:
-    """Misspelt, it would be on nothing, and the standard rate on everything."""
+    """A misspelled product would get the standard rate, and the reduced rate would apply to nothing."""
     rate = BookTaxRate.from_data("fly", PLAIN | {field: named})
     with pytest.raises(ValueError, match=rf"price book fly: tax rate it: {field} \w+: no price of the book has that"):
         PriceBookFiles("fly", METERS, [price("atlas", "1", "requests", match={"region": ("ams",)})], taxes=[rate])

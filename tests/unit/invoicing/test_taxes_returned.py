@@ -1,4 +1,4 @@
-"""A month whose items are taxed at different rates is corrected to nothing: the base and tax of each rate are zero."""
+"""A correction to zero of a month with different tax rates returns the base and tax of each rate."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rate(name: str, percent: str, **changes: Any) -> TaxRate:
     return TaxRate(id_of(name), name, Decimal(percent), **{"tax": "VAT"} | changes)
 
 
-# By item; two on some items; with their tax, and beside prices without it; none on some items.
+# By item; two on some items; inclusive, and beside exclusive prices; none on some items.
 RATES: dict[str, list[TaxRate]] = {
     "reduced": [rate("VAT", "20"), rate("Low", "7", scope=LOW), rate("None", "0", scope=NONE, **EXEMPT)],
     "several": [rate("GST", "5", tax="GST"), rate("PST", "9.975", tax="PST", scope=LOW)],
@@ -106,7 +106,7 @@ def october(adjustments: Sequence[Adjustment], taxes: Sequence[TaxRate]) -> Invo
 
 
 def by_rate(*invoices: Invoice) -> dict[str, tuple[int, int]]:
-    """Base and tax of each rate, added up over these invoices; nothing where both are zero."""
+    """Return base and tax of each rate, summed over these invoices, without rates where both are zero."""
     sums: dict[str, tuple[int, int]] = {}
     for tax in (tax for invoice in invoices for tax in invoice.taxes):
         base, cents = sums.get(tax.name, (0, 0))
@@ -117,7 +117,7 @@ def by_rate(*invoices: Invoice) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
 @pytest.mark.parametrize("is_taxed_in_october", [True, False])
 @given(whole=members, agreed=terms)
-def test_a_month_that_is_corrected_to_nothing_returns_the_base_and_the_tax_of_every_rate(
+def test_a_month_corrected_to_zero_returns_the_base_and_the_tax_of_every_rate(
     taxes: list[TaxRate], is_taxed_in_october: bool, whole: Member, agreed: dict[str, Any]
 ) -> None:
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
@@ -133,7 +133,7 @@ def test_a_month_that_is_corrected_to_nothing_returns_the_base_and_the_tax_of_ev
 def test_the_bases_of_rates_that_share_the_items_add_up_to_the_invoice_before_taxes(
     whole: Member, agreed: dict[str, Any], prepaid: Decimal
 ) -> None:
-    """And each tax is its percentage of its base, rounded once."""
+    """Each tax is its percentage of its base, rounded once."""
     charged = assemble_invoice(
         InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=RATES["reduced"], credits=[credit(prepaid)], **agreed)
     )
@@ -145,10 +145,10 @@ def test_the_bases_of_rates_that_share_the_items_add_up_to_the_invoice_before_ta
 
 @pytest.mark.parametrize("taxes", RATES.values(), ids=RATES)
 @given(whole=members, part=members, agreed=terms)
-def test_a_correction_leaves_every_base_as_if_the_month_had_been_right_from_the_beginning(
+def test_a_correction_makes_every_base_that_of_a_correct_invoice(
     taxes: list[TaxRate], whole: Member, part: Member, agreed: dict[str, Any]
 ) -> None:
-    """Exactly, before anything is rounded: what was charged and what is adjusted add up to what is owed, by rates."""
+    """The bases agree exactly, before rounding: charges and adjustments add up to the owed amounts, by rate."""
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [whole], taxes=taxes, **agreed)
     charged = assemble_invoice(inputs)
     right = replace(inputs, members=[part])
@@ -182,7 +182,7 @@ def test_a_coupon_that_moves_between_rates_is_booked_with_its_cause() -> None:
     assert by_rate(charged, october([adjustment], RATES["reduced"])) == {"Low": (7000, 490)}
 
 
-# --- How the items of a final invoice are split ---------------------------------------------------------------------
+# --- Items of a final invoice, split by rate -----------------------------------------------------------------------
 
 AUGUST = SEPTEMBER.plus(-1)
 VAT, OLD = RATES["reduced"][0], rate("VAT then", "16")
@@ -191,7 +191,7 @@ BOOKS: dict[str, Any] = {"product": "Books", "price_key": "books"}
 
 
 def split(*items: InvoiceItem, taxes: Sequence[TaxRate] = (VAT, CHEAP), **inputs: Any) -> dict[str, dict[str, Decimal]]:
-    """How much of each thing that is compared is taxed at which rate, by the rate's name."""
+    """Return by charge the amounts taxed at each rate, by the rate's name."""
     month = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=taxes, **inputs)
     return {
         key: {"+".join(rate.name for rate in rates): amount for rates, amount in parts.items()}
@@ -200,7 +200,7 @@ def split(*items: InvoiceItem, taxes: Sequence[TaxRate] = (VAT, CHEAP), **inputs
 
 
 def taking(name: str, kind: str, **parts: str) -> InvoiceItem:
-    """An item that takes these amounts off the items of these names."""
+    """Return an item that takes these amounts off the items of these names."""
     applied = [{"item": str(id_of(item_name)), "amount": amount} for item_name, amount in parts.items()]
     total = -exact_sum([Decimal(amount) for amount in parts.values()])
     term = {"discount_id" if kind == "discount" else "commitment_id": id_of(name)}
@@ -216,7 +216,7 @@ def key_of(kind: str, name: str) -> str:
     return f"acme|{kind}|{id_of(name)}"
 
 
-def test_what_was_taken_off_an_item_is_split_like_it_whatever_the_order() -> None:
+def test_a_reduction_of_an_item_is_split_like_the_item_in_any_order() -> None:
     usage = (item("web", "100", price_key="web"), item("book", "50", **BOOKS))
     coupon = taking("coupon", "discount", web="20", book="10")
     for items in ((*usage, coupon), (coupon, *usage)):
@@ -227,7 +227,7 @@ def test_what_was_taken_off_an_item_is_split_like_it_whatever_the_order() -> Non
         }
 
 
-def test_a_true_up_is_split_like_what_counted_and_so_is_what_a_maximum_took_of_it() -> None:
+def test_a_true_up_and_the_reduction_of_it_by_a_maximum_are_split_like_the_counted_items() -> None:
     counted = [{"item": str(id_of(name)), "amount": amount} for name, amount in (("web", "100"), ("book", "50"))]
     minimum = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
     most = taking("most", "maximum", least="15")
@@ -243,7 +243,7 @@ def test_a_true_up_that_counted_nothing_is_split_at_the_rates_of_every_item() ->
     assert split(minimum) == {key_of("minimum", "least"): {"VAT": 30}}
 
 
-def test_a_fee_given_back_is_split_at_the_rates_of_the_month_that_charged_it() -> None:
+def test_a_refunded_fee_is_split_at_the_rates_of_the_month_that_charged_it() -> None:
     assert split(fee("club", "-20"), earlier_taxes={AUGUST: [OLD]}) == {
         key_of("subscription", "club"): {"VAT then": -20}
     }
@@ -254,7 +254,7 @@ def test_a_fee_given_back_is_split_at_the_rates_of_the_month_that_charged_it() -
 
 
 def test_only_the_reductions_of_next_months_fee_are_compared() -> None:
-    """At this month's rates what it charges, at those of the month that charged it what it gives back."""
+    """A charge has this month's rates, and a refund has those of the month that charged the fee."""
     ahead, returned = fee("club", "20", OCTOBER), fee("club", "-20", OCTOBER)
     assert split(ahead, taking("coupon", "discount", club="2"), earlier_taxes={AUGUST: [OLD]}) == {
         key_of("discount", "coupon"): {"Low": -2}
@@ -279,7 +279,7 @@ def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:
         split(minimum, taxes=[VAT, OLD, CHEAP])
 
 
-# --- What goes back to credits --------------------------------------------------------------------------------------
+# --- Returns to credits --------------------------------------------------------------------------------------------
 
 
 def given_back(thing: str, amount: str) -> Difference:
@@ -289,7 +289,7 @@ def given_back(thing: str, amount: str) -> Difference:
 
 @pytest.mark.parametrize("side", ["billed", "now", "adjusted"])
 def test_a_return_to_a_credit_is_split_like_its_payment(side: str) -> None:
-    """A true-up of 30.00, two thirds of it at 20 %: of 12.00 that go back 8.00 are taxed at it."""
+    """A true-up of 30.00, two thirds of it at 20 %: 8.00 of the returned 12.00 are taxed at it."""
     counted = [{"item": str(id_of(name)), "amount": amount} for name, amount in (("web", "100"), ("book", "50"))]
     least = item("least", "30", "minimum", commitment_id=id_of("least"), detail={"counted": counted})
     items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS), least]
@@ -308,8 +308,8 @@ def test_a_return_to_a_credit_is_split_like_its_payment(side: str) -> None:
     assert found.get("acme|credit|acme|usage|books", {(CHEAP,): 3}) == {(CHEAP,): 3}
 
 
-def test_what_goes_back_of_a_fee_is_not_split_like_the_one_for_next_month() -> None:
-    """Since October the club is no book any more."""
+def test_a_refund_of_a_fee_is_not_split_like_next_months_fee() -> None:
+    """Since October the club is not a book any more."""
     ahead = replace(fee("club", "20", OCTOBER), id=id_of("ahead"), product="Clubs")
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     thing = key_of("subscription", "club")
@@ -317,7 +317,7 @@ def test_what_goes_back_of_a_fee_is_not_split_like_the_one_for_next_month() -> N
     assert found == {f"acme|credit|{thing}": {(CHEAP,): 3}}
 
 
-def test_what_goes_back_to_a_deposit_is_money_and_taxed_at_no_rate() -> None:
+def test_a_return_to_a_deposit_is_taxed_at_no_rate() -> None:
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     deposit, promotion = given_back("acme|usage|web", "5"), given_back("acme|usage|books", "3")
     deposit = replace(deposit, detail={**deposit.detail, "pays": "gross"})
@@ -333,7 +333,7 @@ def difference_of(key: str, amount: str) -> Difference:
     return Difference(charge, Decimal(0), Decimal(0), Decimal(amount))
 
 
-def test_each_difference_is_taxed_by_itself_and_the_first_one_takes_what_only_moved() -> None:
+def test_each_difference_is_taxed_separately_and_the_first_one_takes_a_shift_between_rates() -> None:
     """Web is new, books were adjusted by 4 and are not owed, and 2 of a coupon moved from one rate to the other."""
     found = taxed_differences(
         [difference_of("books", "-4"), difference_of("web", "10")],

@@ -1,6 +1,6 @@
-"""Invoices to take a step with: items as the steps before left them, the terms, and what a step made of both.
+"""Invoices for the tests of the steps: items as earlier steps left them, terms, and readers of the result.
 
-Keeps out: what is expected of it. The month is September 2026.
+Keeps out: expected values. The month is September 2026.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.support.builders import SEPTEMBER, at, id_of
 
 
 def item(name: str, amount: str | Decimal, kind: str = "usage", **changes: Any) -> InvoiceItem:
-    """An item of acme's; its name is its description. `changes` are fields of InvoiceItem."""
+    """Return an item of acme's; its name is its description. `changes` are fields of InvoiceItem."""
     plain: dict[str, Any] = {
         "id": id_of(name),
         "kind": kind,
@@ -31,7 +31,7 @@ def item(name: str, amount: str | Decimal, kind: str = "usage", **changes: Any) 
 
 
 def invoice_of(*items: InvoiceItem, currency: str = "USD", **terms: Any) -> InvoiceInProgress:
-    """An invoice of acme's with these items charged; `terms` are discounts, commitments, credits, taxes."""
+    """Return an invoice of acme's with these items charged; `terms` are discounts, commitments, credits, taxes."""
     invoice = InvoiceInProgress(InvoiceInputs("acme", currency, SEPTEMBER, members=(), **terms), id_of("invoice"))
     for line in items:
         invoice.charge(line)
@@ -55,7 +55,7 @@ def maximum(amount: str | Decimal, name: str = "at most", **changes: Any) -> Com
 
 
 def credit(available: str | Decimal, name: str = "prepaid", **changes: Any) -> CreditGrant:
-    """A credit granted at the beginning of 2026, without end."""
+    """Return a credit granted at the beginning of 2026, without end."""
     return CreditGrant(id_of(name), name, Decimal(available), **{"granted_at": at("2026-01-01")} | changes)
 
 
@@ -64,12 +64,12 @@ def tax(name: str, percent: str | Decimal, *, is_inclusive: bool = False) -> Tax
 
 
 def amounts(invoice: InvoiceInProgress, kind: str) -> list[Decimal]:
-    """The amounts of the items of this kind, in the order in which they were made."""
+    """Return the amounts of the items of this kind, in the order in which they were made."""
     return [line.amount for line in invoice.items if line.kind == kind]
 
 
 def left(invoice: InvoiceInProgress) -> dict[str, Decimal]:
-    """What is left to pay of each item, by its description."""
+    """Return the unpaid amount of each item, by its description."""
     return {line.description: invoice.left[line.id] for line in invoice.items if line.id in invoice.left}
 
 
@@ -79,5 +79,5 @@ def only(invoice: InvoiceInProgress, kind: str) -> InvoiceItem:
 
 
 def applied(line: InvoiceItem) -> dict[str, str]:
-    """What an item took from which, by description."""
+    """Return the amounts that an item took off others, by their description."""
     return {part["description"]: part["amount"] for part in line.detail["applied_to"]}

@@ -1,4 +1,4 @@
-"""Credits that pay after tax: what the customer prepaid lowers what is to pay, and no tax."""
+"""Credits that pay after tax: a prepaid deposit lowers the amount to pay, and no tax."""
 
 from decimal import Decimal
 from typing import Any
@@ -43,8 +43,8 @@ def test_a_deposit_is_taken_off_after_the_tax() -> None:
     assert settled(item("web", "70"), by=[credit("5")]).left_in_all() == Decimal("70.36")
 
 
-def test_a_deposit_pays_the_tax_as_well() -> None:
-    """70.00 + 5.78 of 100.00 leave 24.22; the parts say what it paid, and whose the tax is."""
+def test_a_deposit_pays_the_tax_too() -> None:
+    """70.00 + 5.78 of 100.00 leave 24.22; the parts record the item that it paid, and the tax on it."""
     invoice = settled(item("web", "70"), by=[deposit("100")])
     detail = only(invoice, "credit").detail
     assert (detail["drawn"], detail["left"], detail["pays"]) == ("75.78", "24.22", "after tax")
@@ -73,20 +73,20 @@ def test_a_correction_whose_parts_cancel_out_at_a_rate_bears_none_of_its_tax() -
     assert vat.id not in taxes_by_item(invoice)[id_of("late")]
 
 
-def test_promotions_pay_first_whatever_the_priority() -> None:
-    """50.00 of the 70.00 are left and 4.13 of tax: 54.13 are the deposit's."""
+def test_promotions_pay_before_deposits_at_any_priority() -> None:
+    """50.00 of the 70.00 are left and 4.13 of tax: the deposit pays 54.13."""
     invoice = settled(item("web", "70"), by=[deposit("100", priority=-9), credit("20", "promotion", priority=9)])
     assert amounts(invoice, "credit") == [Decimal(-20), Decimal("-54.13")]
 
 
-def test_an_inclusive_tax_does_not_change() -> None:
-    """119.00 with 19.00 of tax in it, less 19.00: 100.00, and still 19.00 of tax."""
+def test_a_deposit_does_not_change_an_inclusive_tax() -> None:
+    """119.00 include 19.00 of tax; less 19.00: 100.00, and still 19.00 of tax."""
     invoice = settled(item("web", "119"), by=[deposit("19")], taxes=[tax("VAT", "19", is_inclusive=True)])
     assert invoice.left_in_all() == 100
     assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(10000, 1900)]
 
 
-def test_a_bound_deposit_pays_its_items_and_the_tax_on_them() -> None:
+def test_a_scoped_deposit_pays_its_items_and_the_tax_on_them() -> None:
     """50.00 + 4.13 of the tax of 8.25 on 100.00, in whole cents."""
     scope = Scope(products=("Volumes",))
     invoice = settled(item("disk", "50", product="Volumes"), item("web", "50"), by=[deposit("100", scope=scope)])
@@ -97,8 +97,8 @@ def test_a_bound_deposit_pays_its_items_and_the_tax_on_them() -> None:
 @pytest.mark.parametrize(
     ("charged", "drawn"), [("10.004", "10"), ("10.006", "10.01"), ("10.005", "10.005"), ("0.004", "0")]
 )
-def test_it_pays_whole_cents_as_money_does(charged: str, drawn: str) -> None:
-    """Of exactly half a cent no more than that: a whole one would be a cent too much."""
+def test_a_deposit_pays_whole_cents(charged: str, drawn: str) -> None:
+    """It pays nothing of exactly half a cent: a whole one would be a cent too much."""
     invoice = settled(item("web", charged), by=[deposit("100")], taxes=[])
     assert sum(amounts(invoice, "credit")) == -Decimal(drawn)
     assert to_cents(invoice.left_in_all(), "USD") == 0
@@ -109,7 +109,7 @@ def test_the_next_deposit_pays_the_rest_of_the_first() -> None:
     assert amounts(invoice, "credit") == [Decimal(-72), Decimal("-3.78")]
 
 
-def test_what_is_given_back_elsewhere_needs_no_deposit() -> None:
+def test_a_refund_of_another_item_lowers_the_deposit_drawn() -> None:
     """70.00 less 10.00, + 4.95."""
     invoice = settled(item("web", "70"), item("sorry", "-10", "one_off"), by=[deposit("100")])
     assert amounts(invoice, "credit") == [Decimal("-64.95")]
@@ -117,11 +117,11 @@ def test_what_is_given_back_elsewhere_needs_no_deposit() -> None:
     assert amounts(settled(item("web", "7"), item("sorry", "-10", "one_off"), by=[deposit("9")]), "credit") == []
 
 
-def test_one_that_has_expired_pays_no_more() -> None:
+def test_an_expired_deposit_pays_nothing() -> None:
     assert amounts(settled(item("web", "70"), by=[deposit("5", expires_at=at("2026-09-01"))]), "credit") == []
 
 
-def test_two_rates_are_paid_each_with_its_item() -> None:
+def test_a_deposit_pays_each_item_with_its_own_tax_rate() -> None:
     """30.00 + 10 %, of 40.00: 33.00, and 7.00 of the second item. 63.00 are left of 103.00."""
     low, high = tax("low", "10"), tax("high", "20")
     invoice = invoice_of(item("a", "30"), item("b", "50"), credits=[deposit("40")], taxes=[low])
@@ -132,7 +132,7 @@ def test_two_rates_are_paid_each_with_its_item() -> None:
     assert invoice.left_in_all() == 53
 
 
-def test_a_credit_pays_net_or_gross_and_nothing_else() -> None:
+def test_a_credit_pays_either_net_or_gross() -> None:
     with pytest.raises(ValueError, match="pays 'some'; known are net, gross"):
         credit("5", pays="some")
 
@@ -150,7 +150,7 @@ def test_a_credit_pays_net_or_gross_and_nothing_else() -> None:
         ("123456789012.123456789012", [tax("VAT", "7.654321")], "132906567939.40411508793927120852"),
     ],
 )
-def test_taxes_that_are_not_contained_are_added_exactly(amount: str, rates: list[TaxRate], gross: str) -> None:
+def test_exclusive_taxes_are_added_exactly(amount: str, rates: list[TaxRate], gross: str) -> None:
     assert with_tax(Decimal(amount), tuple(rates)) == Decimal(gross)
 
 
@@ -160,21 +160,21 @@ AUGUST = SEPTEMBER.plus(-1)
 @pytest.mark.parametrize(
     ("rate", "paid", "to_deposit", "total"),
     [
-        # 110.00 were paid, 60.00 by the deposit. 55.00 are kept, all of it its: 5.00 to the deposit, 50.00 in money.
+        # 110.00 were paid, 60.00 by the deposit. The deposit pays the 55.00 kept: 5.00 to it, 50.00 in money.
         (tax("VAT", "10"), {"gross": "60"}, "5", "-50"),
-        # With the tax in the price 100.00 were paid; 50.00 are kept: 10.00 to the deposit and 40.00 in money.
+        # With an inclusive tax 100.00 were paid; 50.00 are kept: 10.00 to the deposit and 40.00 in money.
         (tax("VAT", "10", is_inclusive=True), {"gross": "60"}, "10", "-40"),
-        # A promotion paid 20.00 and stays spent: 33.00 of 88.00 are kept, 27.00 go to the deposit, 28.00 in money.
+        # A promotion paid 20.00 and stays used: 33.00 of 88.00 are kept, 27.00 return to the deposit, 28.00 in money.
         (tax("VAT", "10"), {"net": "20", "gross": "60"}, "27", "-28"),
         # Of 110.00 it paid 54.99: a cent less than is kept.
         (tax("VAT", "10"), {"gross": "54.99"}, None, "-55"),
         (tax("VAT", "10"), {"gross": "110"}, "55", "0"),
     ],
 )
-def test_half_of_a_fee_that_a_deposit_paid_goes_back_to_it_with_its_tax(
+def test_half_of_a_fee_that_a_deposit_paid_returns_to_it_with_its_tax(
     rate: TaxRate, paid: dict[str, str], to_deposit: str | None, total: str
 ) -> None:
-    """100.00 for September were charged in August at 10 %, and half of the month is given back: -50.00, tax as said."""
+    """August charged 100.00 for September at 10 %. Half of the month is refunded: -50.00, with the tax of the case."""
     credits = tuple(CreditPaid(id_of(pays), pays, Decimal(amount), pays) for pays, amount in paid.items())
     plan = Subscription(
         id_of("plan"), "plan", at("2026-01-01"), at("2026-09-16"), billed="in_advance",
@@ -188,7 +188,7 @@ def test_half_of_a_fee_that_a_deposit_paid_goes_back_to_it_with_its_tax(
 
 
 def fee_given_back(charged: str, currency: str, *paid: tuple[str, str]) -> Invoice:
-    """A fee for September, charged in August at 10 %, of which half is given back; what each deposit had paid of it."""
+    """Refund half of a fee for September that August charged at 10 %; `paid` are the deposits' payments of it."""
     credits = tuple(CreditPaid(id_of(name), name, Decimal(amount), "gross") for name, amount in paid)
     plan = Subscription(
         id_of("plan"), "plan", at("2026-01-01"), at("2026-09-16"), billed="in_advance",
@@ -220,7 +220,7 @@ def test_the_deposit_drawn_last_gets_a_refunded_fee_back_first(
     }
 
 
-def test_what_goes_back_to_a_credit_is_an_item_that_says_of_which_fee() -> None:
+def test_a_return_to_a_credit_is_an_item_that_names_the_fee() -> None:
     invoice = fee_given_back("100", "USD", ("prepaid", "60"))
     (fee,) = (line for line in invoice.items if line.kind == "subscription")
     (item,) = (line for line in invoice.items if line.kind == "credit")

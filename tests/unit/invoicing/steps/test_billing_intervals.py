@@ -1,4 +1,4 @@
-"""Fees by the quarter, half-year and year, and free trials: which invoice has how much of which interval.
+"""Quarterly, half-yearly and yearly fees, and free trials: each interval's share on each invoice.
 
 In 2026 the quarter from April to June has 91 days, that from July to September 92, the first half-year 181, the year
 365. A quarter costs 910.00 (10.00 a day of April to June), a half-year 1,810.00, a year 3,650.00, a month 30.00.
@@ -56,7 +56,7 @@ def in_advance(key: str, started: str, ended: str | None = None, **terms: Any) -
 
 
 def billed(first: str, last: str, *subscriptions: Subscription, prices: Sequence[Price] = PRICES) -> dict[str, Any]:
-    """What the fees of each month's invoice come to, where it has one; each is explained and comes out right."""
+    """Return the fees on each month's invoice, by month; check that each item's explanation agrees."""
     ledger = FeeLedger(prices)
     found = {}
     for period in months_between(month(first), month(last)):
@@ -90,7 +90,7 @@ def items_of(ledger: FeeLedger, name: str) -> list[InvoiceItem]:
         ("quarter", "2026-04-01", ("2026-02", "2026-08"), {"2026-03": 910, "2026-06": 910}),
         ("half-year", "2026-01-01", ("2025-11", "2026-11"), {"2025-12": 1810, "2026-06": 1810}),
         ("year", "2026-01-01", ("2025-11", "2026-11"), {"2025-12": 3650}),
-        # It begins inside an interval: by its own month's invoice, if the one before did not know of it.
+        # It begins inside an interval: its own month's invoice charges it if the invoice before did not know of it.
         ("quarter", "2026-05-30", ("2026-05", "2026-08"), {"2026-05": 320, "2026-06": 910}),
         ("quarter", "2026-05-30", ("2026-04", "2026-08"), {"2026-04": 320, "2026-06": 910}),
         ("quarter", "2026-05-01", ("2026-03", "2026-05"), {"2026-04": 610}),
@@ -123,7 +123,7 @@ def test_a_fee_in_arrears_is_on_the_invoice_of_the_month_in_which_its_interval_e
     assert billed(*months, subscription(key, started)) == expected
 
 
-def test_the_line_says_which_time_it_covers() -> None:
+def test_a_line_names_the_time_that_it_covers() -> None:
     """32 of 91 days of 910.00."""
     ledger = FeeLedger(PRICES)
     ledger.bill(month("2026-05"), in_advance("quarter", "2026-05-30"))
@@ -162,9 +162,7 @@ def test_a_line_for_another_time_than_the_month_names_it(plan: Subscription, tex
     ("proration", "quantity", "unit", "amount"),
     [("second", 2_721_600, "second", "315"), ("day", 32, "day", "320"), ("none", 1, "quarter", "910")],
 )
-def test_a_part_of_a_quarter_is_charged_as_its_proration_says(
-    proration: str, quantity: int, unit: str, amount: str
-) -> None:
+def test_a_part_of_a_quarter_is_charged_by_its_proration(proration: str, quantity: int, unit: str, amount: str) -> None:
     """From noon on 30 May: 31 1/2 days, or 32 that begin, or all of it."""
     ledger = FeeLedger(PRICES)
     ledger.bill(month("2026-06"), subscription("quarter", "2026-05-30T12:00:00", proration=proration))
@@ -189,11 +187,11 @@ def test_an_explanation_warns_about_a_wrong_interval_or_share() -> None:
     )
 
 
-# --- Cancelled, changed, begun again --------------------------------------------------------------------------------
+# --- Cancellations, changes and new starts -------------------------------------------------------------------------
 
 
 def told(plan: Subscription, ended: str, in_month: str) -> Callable[[BillingMonth], Subscription]:
-    """A subscription whose end is known from the invoice of this month on."""
+    """Return a subscription whose end is known from the invoice of this month on."""
     return lambda billing: replace(plan, ended_at=at(ended)) if billing >= month(in_month) else plan
 
 
@@ -218,7 +216,7 @@ def fees(ledger: FeeLedger) -> dict[str, list[Decimal]]:
         ("2026-04-01", "2026-04", {"2026-03": [910], "2026-04": [-910]}),  # it never began
         ("2026-04-02", "2026-04", {"2026-03": [910], "2026-04": [-900]}),
         ("2026-06-30", "2026-06", {"2026-03": [910], "2026-06": [-10]}),
-        ("2026-07-01", "2026-06", {"2026-03": [910]}),  # used to its end: nothing is given back, nothing new charged
+        ("2026-07-01", "2026-06", {"2026-03": [910]}),  # used to its end: no refund and no new charge
         ("2026-07-02", "2026-07", {"2026-03": [910], "2026-06": [910], "2026-07": [Decimal(910) / 92 - 910]}),
     ],
 )
@@ -231,7 +229,7 @@ def test_a_quarter_in_advance_refunds_the_unused_time_once_its_end_is_known(
         assert [abs(a - b) < Decimal("1e-18") for a, b in zip(found[period], amounts, strict=True)] == [True]
 
 
-def test_notice_that_is_given_for_next_month_gives_back_a_part_and_charges_nothing_in_advance() -> None:
+def test_a_notice_for_next_month_refunds_a_part_and_charges_nothing_in_advance() -> None:
     ledger = lived("2026-03", "2026-04", told(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-04"))
     assert [item.description for item in ledger.all_fees()] == [
         "quarter as used, 2026-04-01 to 2026-07-01 in advance",
@@ -258,7 +256,7 @@ def test_a_cancelled_quarter_in_arrears_is_charged_for_the_used_time_at_its_end(
     assert fees(lived("2026-03", "2026-07", told(subscription("quarter", "2026-04-01"), ended, known_in))) == expected
 
 
-def test_another_number_of_seats_is_charged_from_its_day_on() -> None:
+def test_a_new_number_of_seats_is_charged_from_its_day() -> None:
     """2 seats for 45 days until 16 May: 900.00 of 1,820.00; 3 seats for 46 days: 1,380.00. Then 2,730.00 a quarter."""
     two = told(in_advance("quarter", "2026-04-01", quantity=Decimal(2)), "2026-05-16", "2026-05")
     three = in_advance("quarter", "2026-05-16", quantity=Decimal(3))
@@ -268,7 +266,7 @@ def test_another_number_of_seats_is_charged_from_its_day_on() -> None:
     assert fees(ledger) == {"2026-03": [1820], "2026-05": [-920, 1380], "2026-06": [2730]}
 
 
-def test_from_the_month_to_the_quarter_the_rest_of_each_is_prorated() -> None:
+def test_a_change_from_monthly_to_quarterly_prorates_the_rest_of_each() -> None:
     """May's 30.00 were charged in April: 15 of 31 days are kept. The quarter has 46 days of 91 left: 460.00."""
     old = told(in_advance("month", "2026-04-01"), "2026-05-16", "2026-05")
     new = in_advance("quarter", "2026-05-16")
@@ -316,17 +314,17 @@ def test_a_fee_that_begins_after_a_price_change_inside_the_interval_has_the_new_
         ({"model": Flat(Decimal(91))}, 32),
     ],
 )
-def test_bounds_and_allowance_of_a_fee_are_those_of_its_interval(changes: dict[str, Any], amount: int) -> None:
+def test_bounds_and_allowance_of_a_fee_apply_to_its_interval(changes: dict[str, Any], amount: int) -> None:
     prices = [replace(OF_KEY["quarter"], **changes)]
     assert billed("2026-06", "2026-06", subscription("quarter", "2026-05-30"), prices=prices) == {"2026-06": amount}
 
 
-def test_a_month_that_no_invoice_charged_in_time_is_charged_by_the_next() -> None:
-    """The quarter was recorded in June only, while April and May are final."""
+def test_the_next_invoice_charges_a_month_that_no_invoice_charged_in_time() -> None:
+    """The quarter is recorded in June, after April and May became final."""
     assert billed("2026-06", "2026-06", in_advance("quarter", "2026-04-10", "2026-06-10")) == {"2026-06": 610}
 
 
-# --- Counted from its start -----------------------------------------------------------------------------------------
+# --- Intervals counted from the start ------------------------------------------------------------------------------
 
 
 def starts(ledger: FeeLedger) -> list[str]:
@@ -350,7 +348,7 @@ def starts(ledger: FeeLedger) -> list[str]:
 def test_an_interval_from_the_start_begins_on_the_same_day_or_the_last_of_a_short_month(
     key: str, started: str, months: tuple[str, str], expected: list[str]
 ) -> None:
-    """Each is charged whole, once, in arrears."""
+    """Each interval is charged in full, once, in arrears."""
     plan = subscription(key, started, anchor="start")
     ledger = lived(*months, lambda _: plan)
     assert starts(ledger) == expected
@@ -367,31 +365,31 @@ def test_a_short_month_shortens_no_later_interval_and_none_begins_before_the_anc
 
 
 @pytest.mark.usefixtures("machine_in_honolulu")
-def test_an_interval_begins_on_the_day_in_utc_wherever_it_was_agreed_and_billed() -> None:
+def test_an_interval_begins_on_the_day_in_utc() -> None:
     """Late on 31 January ten hours behind UTC is 1 February: a month begins on each first."""
     honolulu = datetime(2026, 1, 31, 20, tzinfo=timezone(timedelta(hours=-10)))
     starts = [interval.start for interval in fee_periods("month", honolulu, at("2026-02-01"), at("2026-04-01"))]
     assert starts == [at(f"2026-0{number}-01T06:00:00") for number in (2, 3)]
 
 
-def test_from_the_start_in_advance_is_charged_by_the_first_invoice_and_by_those_before_the_next_begins() -> None:
+def test_an_interval_from_the_start_in_advance_is_on_the_first_invoice_or_the_one_before_it() -> None:
     """From 16 May: the quarters begin on 16 August and 16 November."""
     plan = in_advance("quarter", "2026-05-16", anchor="start")
     assert billed("2026-05", "2026-11", plan) == {"2026-05": 910, "2026-07": 910, "2026-10": 910}
 
 
-def test_from_the_start_cancelled_inside_the_quarter_gives_back_the_rest() -> None:
-    """16 May to 16 August are 92 days; 23 of them, a quarter, were used by 8 June: 682.50 go back."""
+def test_a_cancellation_inside_a_quarter_from_the_start_refunds_the_rest() -> None:
+    """16 May to 16 August are 92 days; 23 of them, a quarter, were used by 8 June: 682.50 are refunded."""
     plan = told(in_advance("quarter", "2026-05-16", anchor="start"), "2026-06-08", "2026-06")
     assert fees(lived("2026-05", "2026-09", plan)) == {"2026-05": [910], "2026-06": [Decimal("-682.5")]}
 
 
-def test_the_time_of_day_of_the_start_counts_by_the_second() -> None:
+def test_the_time_of_day_of_the_start_counts_to_the_second() -> None:
     plan = subscription("month", "2026-05-16T18:30:00.5", "2026-07-16T18:30:00.5", anchor="start")
     assert billed("2026-05", "2026-08", plan) == {"2026-06": 30, "2026-07": 30}
 
 
-def test_more_seats_go_on_with_the_intervals_of_the_subscription_before() -> None:
+def test_more_seats_continue_the_intervals_of_the_earlier_subscription() -> None:
     """16 May to 16 August are 92 days. 2 seats for the first 23, 3 for the other 69: 682.50 each, of 910.00."""
     two = told(in_advance("quarter", "2026-05-16", anchor="start", quantity=Decimal(2)), "2026-06-08", "2026-06")
     three = in_advance("quarter", "2026-06-08", anchor="start", anchored_at=at("2026-05-16"), quantity=Decimal(3))
@@ -409,10 +407,10 @@ def test_more_seats_go_on_with_the_intervals_of_the_subscription_before() -> Non
 @pytest.mark.parametrize(
     ("plan", "expected"),
     [
-        # Until 15 April: 16 of 30 days. Nothing ahead by March's invoice, as the trial may still be cancelled then.
+        # Until 15 April: 16 of 30 days. March's invoice charges nothing in advance: the trial may still be cancelled.
         (in_advance("month", "2026-03-16", trial_ends_at=at("2026-04-15")), {"2026-04": [16, 30], "2026-05": 30}),
         (subscription("month", "2026-03-16", trial_ends_at=at("2026-04-15")), {"2026-04": 16, "2026-05": 30}),
-        # It ends with March: April's fee is on March's invoice, which is made when April has begun.
+        # It ends with March: April's fee is on March's invoice, which is made in April.
         (in_advance("month", "2026-03-16", trial_ends_at=at("2026-04-01")),
          {"2026-03": 30, "2026-04": 30, "2026-05": 30}),
         (in_advance("quarter", "2026-03-16", trial_ends_at=at("2026-04-15")), {"2026-04": 770}),  # 77 days
@@ -443,10 +441,8 @@ def test_a_fee_is_free_until_its_trial_ends(plan: Subscription, expected: dict[s
 @pytest.mark.parametrize("anchor", ["calendar", "start"])
 @pytest.mark.parametrize("key", ["month", "quarter", "half-year", "year"])
 @pytest.mark.parametrize("ended", ["2026-03-16", "2026-03-20", "2026-04-14", "2026-04-15"])
-def test_a_subscription_that_is_cancelled_in_its_trial_costs_nothing(
-    billing: str, anchor: str, key: str, ended: str
-) -> None:
-    """Known in time, which is on the invoice of the month in which it ends at the latest: nothing is ever charged."""
+def test_a_subscription_cancelled_in_its_trial_costs_nothing(billing: str, anchor: str, key: str, ended: str) -> None:
+    """The end is known by the invoice of the month in which it ends: no invoice charges anything."""
     plan = subscription(key, "2026-03-16", trial_ends_at=at("2026-04-15"), billed=billing, anchor=anchor)
     assert fees(lived("2026-02", "2026-06", told(plan, ended, ended[:7]))) == {}
 
@@ -463,8 +459,8 @@ def test_usage_is_charged_during_a_trial_and_the_plan_s_allowance_is_granted() -
     assert [(item.kind, str(item.amount)) for item in ledger.invoices[april].items] == [("usage", "10.00")]
 
 
-def test_an_allowance_comes_with_a_quarterly_plan_in_each_month_that_it_runs() -> None:
-    """310 requests a month, in May 150 of them, as the plan runs for 15 of 31 days; none in June."""
+def test_a_quarterly_plan_grants_its_allowance_in_each_month() -> None:
+    """310 requests a month; 150 in May, as the plan runs for 15 of 31 days; none in June."""
     included = price("requests", "0.10", "requests", free_allowance=Decimal(310), allowance_with="quarter")
     prices = [included, OF_KEY["quarter"]]
     ledger = FeeLedger(prices)
@@ -489,21 +485,22 @@ def test_an_allowance_comes_with_a_quarterly_plan_in_each_month_that_it_runs() -
         ),
     ],
 )
-def test_a_subscription_says_what_is_wrong_with_it(changes: dict[str, Any], wrong: str) -> None:
+def test_an_invalid_subscription_is_refused_with_the_reason(changes: dict[str, Any], wrong: str) -> None:
     with pytest.raises(ValueError, match=f"subscription 'month': {wrong}"):
         subscription("month", "2026-04-01", **changes)
 
 
-# --- With what else is on an invoice --------------------------------------------------------------------------------
+# --- Other items on the invoice ------------------------------------------------------------------------------------
 
 
 def vat(percent: str) -> TaxRate:
     return TaxRate(id_of(f"VAT {percent}"), "VAT", Decimal(percent))
 
 
-def test_what_is_given_back_months_later_has_the_tax_and_the_coupon_of_the_invoice_that_charged_it() -> None:
-    """910.00 at half price and 16 % in March: 455.00 + 72.80. 520.00 of it unused: 260.00 + 41.60 go back in May, in
-    which the rate is 19 % and another coupon holds."""
+def test_a_later_refund_has_the_tax_and_the_coupon_of_the_invoice_that_charged_the_fee() -> None:
+    """910.00 at half price and 16 % in March: 455.00 + 72.80. 520.00 of it unused: 260.00 + 41.60 are refunded in May,
+    which has a rate of 19 % and another coupon.
+    """
     march, may = month("2026-03"), month("2026-05")
     ledger = lived(
         "2026-03", "2026-07", told(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-05"),
@@ -516,8 +513,8 @@ def test_what_is_given_back_months_later_has_the_tax_and_the_coupon_of_the_invoi
     assert {invoice.total_cents for name, invoice in ledger.invoices.items() if name not in (march, may)} == {0}
 
 
-def test_credit_that_paid_a_year_gets_back_the_unused_part() -> None:
-    """3,650.00, of it 3,000.00 by credit. 730.00 are kept for 73 days: 650.00 money and 2,270.00 credit go back."""
+def test_a_credit_that_paid_a_year_is_returned_the_unused_part() -> None:
+    """3,650.00, of it 3,000.00 by credit. 730.00 are kept for 73 days: 650.00 return in money, 2,270.00 as credit."""
     grant = credit("3000", "prepaid", granted_at=at("2025-01-01"))
     ledger = lived(
         "2025-12", "2026-04", told(in_advance("year", "2026-01-01"), "2026-03-15", "2026-03"), grants=[grant]
@@ -537,8 +534,8 @@ def test_a_minimum_counts_a_quarter_s_fee_in_the_month_that_charges_it() -> None
     assert [invoice.total_cents for invoice in ledger.invoices.values()] == [91000, 10000]
 
 
-def test_two_refunds_of_one_quarter_take_the_coupon_back_in_proportion_each() -> None:
-    """455.00 paid for 910.00. Notice for 10 June gives back 210.00 less half; a cancellation on 10 May 310.00 more."""
+def test_two_refunds_of_one_quarter_each_take_the_coupon_back_in_proportion() -> None:
+    """455.00 paid for 910.00. A notice for 10 June refunds 210.00 less half; a cancellation on 10 May 310.00 more."""
 
     def known(billing: BillingMonth) -> Subscription:
         ended = {"2026-03": None, "2026-04": "2026-06-10"}.get(str(billing), "2026-05-10")
@@ -552,7 +549,7 @@ def test_two_refunds_of_one_quarter_take_the_coupon_back_in_proportion_each() ->
 
 
 def to_correct(ledger: FeeLedger, name: str, *subscriptions: Subscription) -> list[Decimal]:
-    """What would be corrected of this final invoice, with the subscriptions as they are known now."""
+    """Return the corrections of this final invoice, with the subscriptions as they are known now."""
     period = month(name)
     billed_items = ledger.invoices[period].items
     now = recalculate(ledger.inputs(period, *subscriptions), billed_items)
@@ -565,7 +562,7 @@ def to_correct(ledger: FeeLedger, name: str, *subscriptions: Subscription) -> li
 @pytest.mark.parametrize("billing", ["in_advance", "in_arrears"])
 @pytest.mark.parametrize("anchor", ["calendar", "start"])
 @pytest.mark.parametrize("key", ["month", "quarter", "half-year", "year"])
-def test_no_month_of_a_life_has_anything_to_correct(billing: str, anchor: str, key: str) -> None:
+def test_no_month_of_a_subscription_has_anything_to_correct(billing: str, anchor: str, key: str) -> None:
     whole = subscription(key, "2026-01-20", billed=billing, anchor=anchor)
     coupons = {month("2026-02"): [amount_off("7")], month("2026-06"): [percent_off("10")]}
     ledger = lived("2026-01", "2027-03", told(whole, "2026-08-11", "2026-08"), discounts=coupons)
@@ -585,7 +582,7 @@ def test_no_month_of_a_life_has_anything_to_correct(billing: str, anchor: str, k
 def test_a_cancellation_recorded_after_the_close_corrects_the_month_in_which_the_interval_ended(
     billing: str, corrected: dict[str, list[int]]
 ) -> None:
-    """Until 10 May, told in August: 39 of 91 days were used."""
+    """Until 10 May, recorded in August: 39 of 91 days were used."""
     plan = subscription("quarter", "2026-04-01", "2026-07-01", billed=billing)
     ledger = lived("2026-03", "2026-07", lambda _: plan)
     late = replace(plan, ended_at=at("2026-05-10"))
@@ -593,7 +590,7 @@ def test_a_cancellation_recorded_after_the_close_corrects_the_month_in_which_the
 
 
 def test_a_cancellation_recorded_during_the_interval_corrects_no_closed_month() -> None:
-    """Until 10 April, told in June: June's invoice gives back 820.00; April and May stay as they are."""
+    """Until 10 April, recorded in June: June's invoice refunds 820.00; April and May do not change."""
     plan = in_advance("quarter", "2026-04-01")
     ledger = lived("2026-03", "2026-05", lambda _: plan)
     late = replace(plan, ended_at=at("2026-04-10"))
@@ -602,7 +599,7 @@ def test_a_cancellation_recorded_during_the_interval_corrects_no_closed_month() 
     assert [to_correct(ledger, name, late) for name in ("2026-03", "2026-04", "2026-05", "2026-06")] == [[]] * 4
 
 
-# --- What can't be ---------------------------------------------------------------------------------------------------
+# --- Refused input ---------------------------------------------------------------------------------------------------
 
 
 def test_versions_of_a_fee_with_different_intervals_are_refused_by_name() -> None:
@@ -612,8 +609,8 @@ def test_versions_of_a_fee_with_different_intervals_are_refused_by_name() -> Non
     assert no.value.code == "mixed_intervals"
 
 
-def test_time_that_was_charged_under_other_intervals_is_not_charged_again() -> None:
-    """The organization moved to a book in which the plan is by the month, while a quarter is paid."""
+def test_time_charged_under_other_intervals_is_not_charged_again() -> None:
+    """The organization moved to a book with a monthly plan during a paid quarter."""
     charged = FeeCharged(at("2026-04-01"), at("2026-07-01"), Decimal(910), month("2026-03"))
     plan = in_advance("month", "2026-04-01", charged=(charged,))
     with pytest.raises(BillingError, match="'month' was charged for 2026-04-01 to 2026-07-01") as no:
@@ -622,20 +619,22 @@ def test_time_that_was_charged_under_other_intervals_is_not_charged_again() -> N
         "interval_changed: the fee 'month' was charged for 2026-04-01 to 2026-07-01, which is not one of its intervals"
         " any more: end the subscription, start a new one, and refund the unused time with a one-off item"
     )
-    # Ended in time there is nothing to charge.
+    # It ended in time: there is nothing to charge.
     assert bill_alone(replace(plan, ended_at=at("2026-05-01")), "2026-05") == []
-    # Given back already: nothing stands against it.
+    # Refunded already: it may be charged.
     assert bill_alone(replace(plan, charged=(replace(charged, amount=Decimal(0)),)), "2026-05") == [30, 30]
     assert bill_alone(replace(plan, charged=(fee_charged("30", month("2026-05")),)), "2026-05") == [30]
 
 
-def test_intervals_may_be_counted_from_the_very_start() -> None:
+def test_intervals_may_be_counted_from_the_first_moment() -> None:
     plan = subscription("month", "2026-04-10", anchor="start", anchored_at=at("2026-04-10"))
     assert billed("2026-04", "2026-05", plan) == {"2026-05": 30}
 
 
-def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_off() -> None:
-    """920.00 dollars were paid, in euros the quarter costs 910.00. Ended early, a person has to give the rest back."""
+def test_a_fee_paid_in_another_currency_is_neither_charged_again_nor_refunded() -> None:
+    """920.00 dollars were paid; in euros the quarter costs 910.00. After an early end a person has to
+    refund the rest.
+    """
     charged = FeeCharged(at("2026-04-01"), at("2026-07-01"), Decimal(920), month("2026-03"), currency="EUR")
     plan = in_advance("quarter", "2026-04-01", charged=(charged,))
     for name, expected in (("2026-04", []), ("2026-05", []), ("2026-06", [910])):  # and the next quarter
@@ -647,7 +646,7 @@ def test_what_was_paid_in_another_currency_is_not_charged_again_and_never_taken_
         "fee_in_another_currency: the fee 'quarter' was charged in EUR for 2026-04-01 to 2026-07-01 and ends earlier:"
         " refund the unused time with a one-off item in USD, and set ended_at to the end of that interval"
     )
-    # Given back in its own currency before: the present one charges as if nothing had been.
+    # Refunded in its own currency before: the present currency charges the full fee.
     own = replace(charged, amount=Decimal(910), currency="USD")
     both = (replace(charged, amount=Decimal(0)), own)
     assert bill_alone(replace(plan, charged=both), "2026-05") == []
@@ -659,7 +658,7 @@ def bill_alone(plan: Subscription, name: str) -> list[Decimal]:
     return [item.amount for item in assemble_invoice(InvoiceInputs("acme", "USD", month(name), [member])).items]
 
 
-# --- Whatever happens: an independent calculation -------------------------------------------------------------------
+# --- Any course of events: an independent calculation --------------------------------------------------------------
 
 MONTHS_OF = {"month": 1, "quarter": 3, "half-year": 6, "year": 12}
 DAY = 86_400
@@ -669,7 +668,7 @@ LIFE = months_between(month("2023-11"), month("2026-06"))
 
 
 def begins(anchor: datetime, number: int) -> datetime:
-    """The anchor's day so many months later, or the last day of a shorter month: by stepping back from day to day."""
+    """Return the anchor's day this many months later, or the last day of a shorter month, stepping back day by day."""
     year, zero = divmod(anchor.year * 12 + anchor.month - 1 + number, 12)
     for day in range(anchor.day, 0, -1):
         try:
@@ -681,7 +680,7 @@ def begins(anchor: datetime, number: int) -> datetime:
 
 
 def owed(plan: Subscription, end: datetime | None) -> dict[tuple[datetime, datetime], Fraction]:
-    """What each interval costs: the price times the share of it that was used, counted second by second (or by day)."""
+    """Return each interval's cost: the price times the used share, counted second by second (or by day)."""
     paid_from = (plan.trial_ends_at or plan.started_at).replace(microsecond=0)
     months = MONTHS_OF[plan.price_key]
     anchor = at("2020-01-01") if plan.anchor == "calendar" else paid_from
@@ -720,10 +719,10 @@ def plans(draw: st.DrawFn) -> Subscription:
 
 @settings(deadline=None)
 @given(plans(), st.integers(0, 400 * DAY), st.integers(0, 12))
-def test_over_its_life_each_interval_costs_its_price_times_the_share_that_was_used(
+def test_each_interval_of_a_subscription_costs_its_price_times_the_used_share(
     plan: Subscription, ran: int, told_after: int
 ) -> None:
-    """The end is known so many months after it, but before the interval in which it is has ended."""
+    """The end becomes known this many months after it, but before the end of its interval."""
     ended = plan.started_at + timedelta(seconds=ran)
     expected = owed(plan, ended)
     last = max((stop for _, stop in expected), default=ended)
@@ -745,9 +744,10 @@ def month_of_end(moment: datetime) -> BillingMonth:
 
 @settings(deadline=None)
 @given(plans(), st.integers(0, 400 * DAY))
-def test_nothing_is_charged_but_on_the_invoice_on_which_an_interval_falls_due(plan: Subscription, ran: int) -> None:
-    """Its end is known from the beginning: each interval is on one invoice, in arrears that of the month of its end, in
-    advance the one before its beginning, or the first one that knows of it and comes after the trial."""
+def test_each_interval_is_charged_only_on_the_invoice_on_which_it_is_due(plan: Subscription, ran: int) -> None:
+    """The end is known from the beginning: each interval is on one invoice. In arrears that is the month of its end, in
+    advance the month before its beginning, or the first one that knows of it and comes after the trial.
+    """
     whole = replace(plan, ended_at=plan.started_at + timedelta(seconds=ran))
     ledger = FeeLedger(PRICES)
     for period in LIFE:
@@ -780,11 +780,12 @@ def test_nothing_is_charged_but_on_the_invoice_on_which_an_interval_falls_due(pl
     st.sampled_from(["net", "gross"]),
     st.sampled_from([Decimal(0), Decimal(19)]),
 )
-def test_charged_and_then_all_of_it_cancelled_nets_to_nothing_with_tax_and_credit_whole_again(
+def test_a_full_cancellation_nets_charge_tax_and_credit_to_zero(
     plan: Subscription, after: int, percent: int, available: Decimal, pays: str, tax: Decimal
 ) -> None:
-    """It turns out that it never began, while the first interval runs; rates and coupons are others by then. Amounts
-    are such that each tax is in whole cents: two fees that are charged apart and given back together round apart."""
+    """The cancellation arrives during the first interval and covers all of it; rates and coupons have changed by then.
+    The amounts make each tax whole cents: two fees charged apart and refunded together would round differently.
+    """
     plan = replace(plan, billed="in_advance", proration="none", quantity=Decimal(2))
     first = BillingMonth.containing(plan.paid_from)
     _, stop = next(iter(owed(plan, None)))

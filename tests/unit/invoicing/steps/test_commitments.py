@@ -1,4 +1,4 @@
-"""What was agreed at most and at least is what is paid, after discounts."""
+"""Minimums and maximums bound the amount to pay, after discounts."""
 
 from decimal import Decimal
 
@@ -36,7 +36,7 @@ def committed(*items: InvoiceItem, to: list[Commitment]) -> InvoiceInProgress:
 # --- Minimums ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_missing_to_a_minimum_is_charged() -> None:
+def test_the_shortfall_to_a_minimum_is_charged() -> None:
     invoice = committed(item("web", "45"), item("data", "15", product="Volumes"), to=[minimum("100", "100 a month")])
     assert invoice.items[-1] == InvoiceItem(
         id=invoice.item_id(f"minimum|{id_of('100 a month')}"),
@@ -66,7 +66,7 @@ def test_a_minimum_that_is_reached_charges_nothing(used: str) -> None:
     assert len(committed(item("web", used), to=[minimum("100")]).items) == 1
 
 
-def test_what_is_bought_once_counts_towards_a_minimum_even_if_it_is_free() -> None:
+def test_one_off_items_count_towards_a_minimum_even_free_ones() -> None:
     """A cable for 0.50 and a free one count, goodwill of 1.00 does not: 9.50 up to the 10.00."""
     invoice = committed(
         item("cable", "0.50", "one_off"), item("free cable", "0", "one_off"), item("sorry", "-1", "one_off"),
@@ -80,11 +80,11 @@ def test_what_is_bought_once_counts_towards_a_minimum_even_if_it_is_free() -> No
     ]
 
 
-def test_a_cent_that_is_missing_to_a_minimum_is_charged() -> None:
+def test_a_shortfall_of_one_cent_is_charged() -> None:
     assert only(committed(item("web", "99.99"), to=[minimum("100")]), "minimum").amount == Decimal("0.01")
 
 
-def test_an_organization_that_used_nothing_owes_its_minimum() -> None:
+def test_an_organization_without_usage_owes_its_minimum() -> None:
     invoice = committed(to=[minimum("100")])
     assert only(invoice, "minimum").amount == 100
     assert only(invoice, "minimum").detail["counted"] == []
@@ -98,15 +98,15 @@ def test_a_minimum_counts_amounts_after_discounts() -> None:
     assert only(invoice, "minimum").amount == 46
 
 
-def test_goodwill_under_a_minimum_is_felt_by_the_customer() -> None:
-    """60 and 40 up to the 100, less the 10 that were given."""
+def test_goodwill_lowers_the_total_below_a_minimum() -> None:
+    """60 and 40 up to the 100, less the 10 of goodwill."""
     invoice = committed(item("web", "60"), item("sorry", "-10", "one_off"), to=[minimum("100")])
     assert only(invoice, "minimum").amount == 40
     assert invoice.counted == {id_of("at least"): Decimal(60)}
     assert invoice.left_in_all() == 90
 
 
-def test_a_fee_that_is_given_back_counts_below_zero_as_it_counted_when_it_was_charged() -> None:
+def test_a_refunded_fee_counts_as_negative_towards_the_minimum_that_its_charge_counted_towards() -> None:
     """70 - 29 are 41: 59 are missing. In the month that charged the 29, they were 29 of its minimum."""
     invoice = committed(item("web", "70"), item("plan", "-29", "subscription"), to=[minimum("100")])
     assert only(invoice, "minimum").amount == 59
@@ -118,7 +118,7 @@ def test_goodwill_does_not_count_towards_a_minimum_of_several_months_either() ->
     assert invoice.counted == {id_of("at least"): Decimal(60)}
 
 
-def test_what_is_bought_once_counts_towards_a_minimum() -> None:
+def test_one_off_items_count_towards_a_minimum() -> None:
     invoice = committed(item("web", "60"), item("setup", "30", "one_off"), to=[minimum("100")])
     assert only(invoice, "minimum").amount == 10
 
@@ -131,7 +131,7 @@ def test_a_minimum_counts_only_items_of_its_scope() -> None:
 
 
 def test_a_minimum_over_three_months_charges_the_shortfall_in_the_last_month() -> None:
-    """250 came together before, 30 now: 20 are missing to 300."""
+    """The earlier months add up to 250, this one has 30: 20 are missing to 300."""
     invoice = committed(item("web", "30"), to=[minimum("300", counted_before=Decimal(250))])
     assert only(invoice, "minimum").amount == 20
     assert only(invoice, "minimum").detail["counted_before"] == "250"
@@ -150,7 +150,7 @@ def test_a_minimum_that_the_earlier_months_reached_charges_nothing() -> None:
 
 @pytest.mark.parametrize("is_reversed", [False, True])
 def test_two_minimums_do_not_count_each_others_shortfall(is_reversed: bool) -> None:
-    """60 dollars: 40 are missing to 100 for Machines, 140 to 200 in all."""
+    """60 dollars: 40 are missing to 100 for Machines, 140 to 200 in total."""
     both = [minimum("100", "machines", scope=ONLY_MACHINES), minimum("200", "all")]
     invoice = committed(item("web", "60"), to=both[::-1] if is_reversed else both)
     assert amounts(invoice, "minimum") == [Decimal(40), Decimal(140)]
@@ -161,13 +161,13 @@ def test_two_minimums_do_not_count_each_others_shortfall(is_reversed: bool) -> N
 def test_a_minimum_that_counts_others_comes_after_them(
     machines: str, in_all: str, charged: list[int], is_reversed: bool
 ) -> None:
-    """60 dollars: 40 are missing to 100 for Machines. So 100 count in all: 100 are missing to 200, and none to 80."""
+    """60 dollars: 40 are missing to 100 for Machines. So 100 count in total: 100 are missing to 200, and none to 80."""
     both = [minimum(machines, "machines", scope=ONLY_MACHINES), minimum(in_all, "all", scope=WITH_MINIMUMS)]
     invoice = committed(item("web", "60"), to=both[::-1] if is_reversed else both)
     assert amounts(invoice, "minimum") == charged
 
 
-def test_of_two_equal_minimums_it_is_always_the_same_that_is_charged_first() -> None:
+def test_the_same_of_two_equal_minimums_is_always_charged_first() -> None:
     """They count each other's charges, so one of them charges all that is missing."""
     both = [minimum("100", name, scope=WITH_MINIMUMS) for name in ("this", "that")]
     first, second = committed(item("web", "60"), to=both), committed(item("web", "60"), to=both[::-1])
@@ -178,7 +178,7 @@ def test_of_two_equal_minimums_it_is_always_the_same_that_is_charged_first() -> 
 # --- Maximums ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_above_a_maximum_is_taken_off() -> None:
+def test_the_amount_above_a_maximum_is_taken_off() -> None:
     invoice = committed(item("web", "15"), item("worker", "105"), to=[maximum("100", "at most 100")])
     assert invoice.items[-1] == InvoiceItem(
         id=invoice.item_id(f"maximum|{id_of('at most 100')}"),
@@ -203,17 +203,17 @@ def test_what_is_above_a_maximum_is_taken_off() -> None:
 
 
 @pytest.mark.parametrize("used", ["99.99", "100"])
-def test_a_maximum_that_is_not_passed_takes_nothing(used: str) -> None:
+def test_a_maximum_above_the_total_takes_nothing_off(used: str) -> None:
     assert len(committed(item("web", used), to=[maximum("100")]).items) == 1
 
 
-def test_a_maximum_of_zero_gives_everything_off() -> None:
+def test_a_maximum_of_zero_takes_everything_off() -> None:
     invoice = committed(item("web", "7"), item("free", "0"), to=[maximum("0")])
     assert only(invoice, "maximum").amount == -7
 
 
-def test_a_maximum_applies_to_its_scope_although_much_is_refunded_elsewhere() -> None:
-    """Machines cost 50 at most, and 80 are given back for something else: 30 are in the customer's favour."""
+def test_a_maximum_applies_to_its_scope_despite_refunds_of_other_items() -> None:
+    """Machines cost 50 at most, and 80 of other items are refunded: 30 are in the customer's favor."""
     invoice = committed(
         item("web", "100"), item("sorry", "-80", "one_off", product="One-off"), to=[maximum("50", scope=ONLY_MACHINES)]
     )
@@ -221,15 +221,15 @@ def test_a_maximum_applies_to_its_scope_although_much_is_refunded_elsewhere() ->
     assert invoice.left_in_all() == -30
 
 
-def test_goodwill_is_not_kept_by_a_maximum() -> None:
-    """50 of the 100 are above 50; the 10 that were given come off the rest."""
+def test_goodwill_is_taken_off_in_addition_to_a_maximum() -> None:
+    """50 of the 100 are above 50; the goodwill of 10 comes off the rest."""
     invoice = committed(item("web", "100"), item("web, put right", "-10", "one_off"), to=[maximum("50")])
     assert only(invoice, "maximum").amount == -50
     assert applied(only(invoice, "maximum")) == {"web": "50"}
     assert invoice.left_in_all() == 40
 
 
-def test_a_fee_that_is_given_back_is_off_before_the_maximum() -> None:
+def test_a_refunded_fee_is_taken_off_before_the_maximum() -> None:
     """100 - 29 are 71: 21 are above 50."""
     invoice = committed(item("web", "100"), item("plan", "-29", "subscription"), to=[maximum("50")])
     assert only(invoice, "maximum").amount == -21
@@ -237,7 +237,7 @@ def test_a_fee_that_is_given_back_is_off_before_the_maximum() -> None:
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_the_maximum_of_a_part_comes_before_that_of_the_whole(is_reversed: bool) -> None:
+def test_the_maximum_of_a_part_applies_before_the_maximum_of_the_whole(is_reversed: bool) -> None:
     """Machines 100 -> 50; with 40 for volumes that is 90 -> 80. The other way round the customer would pay less."""
     both = [maximum("50", "machines", scope=ONLY_MACHINES), maximum("80", "all")]
     items = item("data", "40", product="Volumes"), item("web", "100")
@@ -250,8 +250,8 @@ def test_the_maximum_of_a_part_comes_before_that_of_the_whole(is_reversed: bool)
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_a_part_that_costs_at_most_so_much_counts_only_that_towards_the_minimum_of_the_whole(is_reversed: bool) -> None:
-    """Machines 100 -> 50; with 30 for volumes that is 80: 40 are missing to the 120 that were agreed to."""
+def test_a_part_with_a_maximum_counts_only_its_maximum_towards_the_minimum_of_the_whole(is_reversed: bool) -> None:
+    """Machines 100 -> 50; with 30 for volumes that is 80: 40 are missing to the agreed 120."""
     both = [maximum("50", scope=ONLY_MACHINES), minimum("120")]
     items = item("web", "100"), item("data", "30", product="Volumes")
     invoice = committed(*items, to=both[::-1] if is_reversed else both)
@@ -261,10 +261,8 @@ def test_a_part_that_costs_at_most_so_much_counts_only_that_towards_the_minimum_
 
 @pytest.mark.parametrize("in_all", ["80", "100"])
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_what_the_maximum_of_the_whole_takes_off_a_part_is_not_charged_again_by_its_minimum(
-    is_reversed: bool, in_all: str
-) -> None:
-    """100 of Machines are more than the 80 that were agreed to. All together is 150, and capped."""
+def test_a_minimum_does_not_charge_again_an_amount_that_a_maximum_took_off(is_reversed: bool, in_all: str) -> None:
+    """100 of Machines are more than the agreed minimum of 80. The total is 150, and capped."""
     both = [minimum("80", scope=ONLY_MACHINES), maximum(in_all)]
     items = item("web", "100"), item("data", "50", product="Volumes")
     invoice = committed(*items, to=both[::-1] if is_reversed else both)
@@ -273,7 +271,7 @@ def test_what_the_maximum_of_the_whole_takes_off_a_part_is_not_charged_again_by_
 
 
 @pytest.mark.parametrize("is_reversed", [False, True])
-def test_a_maximum_that_counts_minimums_holds_for_what_they_charge(is_reversed: bool) -> None:
+def test_a_maximum_that_counts_minimums_caps_their_charges(is_reversed: bool) -> None:
     """Machines 10 -> 80 and 60 for volumes are 140: 60 are above 80, though 70 of usage alone would not be."""
     both = [minimum("80", scope=ONLY_MACHINES), maximum("80", scope=WITH_MINIMUMS)]
     items = item("web", "10"), item("data", "60", product="Volumes")
@@ -281,5 +279,5 @@ def test_a_maximum_that_counts_minimums_holds_for_what_they_charge(is_reversed: 
     assert (only(invoice, "minimum").amount, only(invoice, "maximum").amount) == (Decimal(70), Decimal(-60))
 
 
-def test_where_a_maximum_and_a_minimum_contradict_each_other_the_larger_holds() -> None:
+def test_the_larger_of_a_contradicting_maximum_and_minimum_applies() -> None:
     assert committed(item("web", "100"), to=[maximum("50"), minimum("80")]).left_in_all() == 80

@@ -1,4 +1,4 @@
-"""Credits pay for what is left of an invoice, in their order, and never for more."""
+"""Credits pay the unpaid amount of an invoice, in their order, and never more."""
 
 from decimal import Decimal
 from typing import Any
@@ -60,8 +60,8 @@ def test_a_credit_larger_than_the_invoice_keeps_the_rest_for_later() -> None:
     assert invoice.left_in_all() == 0
 
 
-def test_what_is_given_back_elsewhere_needs_no_credit() -> None:
-    """10 - 8 dollars are to be paid: of the credit 2 are drawn, and the invoice's total is 0, not below."""
+def test_a_refund_of_another_item_lowers_the_credit_drawn() -> None:
+    """10 - 8 dollars are owed: 2 of the credit are drawn, and the invoice's total is 0, not below."""
     invoice = credited(item("web", "10"), item("sorry", "-8", "one_off"), by=[credit("50")])
     assert only(invoice, "credit").amount == -2
     assert invoice.left_in_all() == 0
@@ -71,13 +71,13 @@ def test_an_invoice_in_the_customers_favour_draws_no_credit() -> None:
     assert len(credited(item("web", "10"), item("sorry", "-12", "one_off"), by=[credit("50")]).items) == 2
 
 
-def test_a_credit_that_pays_for_nothing_is_not_on_the_invoice() -> None:
+def test_an_unused_credit_is_not_on_the_invoice() -> None:
     empty = [credit("0", "used up"), credit("5", "for GPUs", scope=Scope(products=("GPUs",)))]
     assert len(credited(item("web", "10"), by=empty).items) == 1
     assert credited(by=[credit("5")]).items == []
 
 
-# --- Which one first -----------------------------------------------------------------------------------------------
+# --- The order of credits ------------------------------------------------------------------------------------------
 
 JUNE, OCTOBER, NOVEMBER = at("2026-06-01"), at("2026-10-15"), at("2026-11-15")
 
@@ -97,19 +97,19 @@ JUNE, OCTOBER, NOVEMBER = at("2026-06-01"), at("2026-10-15"), at("2026-11-15")
 def test_a_credit_is_drawn_before_another(
     first: dict[str, Any], second: dict[str, Any], is_reversed: bool, names: tuple[str, str]
 ) -> None:
-    """6 of the 10 dollars come from the first, 4 from the second: whatever they are called, however they are given."""
+    """6 of the 10 dollars come from the first, 4 from the second, for any names and any order of the input."""
     both = [credit("6", names[0], **first), credit("6", names[1], **second)]
     invoice = credited(item("web", "10"), by=both[::-1] if is_reversed else both)
     assert [line.description for line in invoice.items[1:]] == list(names)
     assert amounts(invoice, "credit") == [Decimal(-6), Decimal(-4)]
 
 
-def test_of_two_equal_credits_it_is_always_the_same_that_is_drawn_first() -> None:
+def test_the_same_of_two_equal_credits_is_always_drawn_first() -> None:
     both = [credit("6", "this"), credit("6", "that")]
     assert credited(item("web", "10"), by=both).items == credited(item("web", "10"), by=both[::-1]).items
 
 
-# --- In which months -----------------------------------------------------------------------------------------------
+# --- The months of a credit ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_credit_pays_for_a_month_that_begins_before_it_expires_and_ends_after_
     assert amounts(invoice, "credit") == ([Decimal(-6)] if pays else [])
 
 
-# --- For what ------------------------------------------------------------------------------------------------------
+# --- The scope of a credit -----------------------------------------------------------------------------------------
 
 
 def test_a_reservation_of_one_cpu_class_in_one_region_leaves_other_regions_and_classes_alone() -> None:
@@ -153,7 +153,7 @@ def test_a_reservation_of_one_cpu_class_in_one_region_leaves_other_regions_and_c
 
 
 def test_a_scoped_credit_pays_before_an_unscoped_one_by_priority() -> None:
-    """The bound one pays for ams, and the free one is there for iad: 5 are left, not 15."""
+    """The scoped credit pays ams, and the unscoped one iad: 5 are left, not 15."""
     items = item("ams", "10", match={"region": ("ams",)}), item("iad", "15", match={"region": ("iad",)})
     bound = credit("10", "bound", priority=-1, scope=Scope(match={"region": ("ams",)}))
     assert credited(*items, by=[credit("10", "free"), bound]).left_in_all() == 5
@@ -171,7 +171,7 @@ def test_a_credit_never_pays_a_tax() -> None:
 
 
 def test_linked_organizations_share_the_payers_credit() -> None:
-    """The line is the payer's, and says whose items it paid."""
+    """The line belongs to the payer, and names the organizations of the paid items."""
     invoice = credited(item("web", "4"), item("lab", "8", organization_id="acme-labs"), by=[credit("10")])
     assert applied(only(invoice, "credit")) == {"lab": "8", "web": "2"}
     assert only(invoice, "credit").organization_id == "acme"

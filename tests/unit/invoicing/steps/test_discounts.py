@@ -1,4 +1,4 @@
-"""Discounts come off what is charged, one after the other, and never take more than there is."""
+"""Discounts reduce charges, one after the other, and never take more than there is."""
 
 from decimal import Decimal
 
@@ -68,13 +68,13 @@ def test_five_dollars_and_then_ten_percent_off_a_hundred_leave_85_dollars_50() -
     assert [line.detail["base"] for line in invoice.items[1:]] == ["100", "95"]
 
 
-def test_discounts_of_the_same_order_come_as_they_were_granted() -> None:
+def test_discounts_of_the_same_rank_apply_in_the_order_of_their_grant() -> None:
     first_percent = discounted(item("web", "100"), by=[percent_off("10"), amount_off("5")])
     first_amount = discounted(item("web", "100"), by=[amount_off("5"), percent_off("10")])
     assert (first_percent.left_in_all(), first_amount.left_in_all()) == (Decimal(85), Decimal("85.50"))
 
 
-def test_a_percentage_leaves_a_credit_that_was_promised_in_full_alone() -> None:
+def test_a_percentage_off_does_not_reduce_goodwill() -> None:
     """10 % of 100 is 10; the goodwill of 5 stays 5: 85 are left."""
     invoice = discounted(item("web", "100"), item("goodwill", "-5", kind="one_off"), by=[percent_off("10")])
     assert amounts(invoice, "discount") == [Decimal(-10)]
@@ -83,19 +83,19 @@ def test_a_percentage_leaves_a_credit_that_was_promised_in_full_alone() -> None:
 
 
 def test_a_percentage_off_does_not_reduce_refunds() -> None:
-    """What was paid for the fee is known from the invoice that charged it (`test_subscriptions`)."""
+    """The invoice that charged the fee records the amount paid for it (`test_subscriptions`)."""
     invoice = discounted(item("web", "100"), item("support", "-20", "subscription"), by=[percent_off("10")])
     assert left(invoice) == {"web": Decimal(90), "support": Decimal(-20)}
     assert applied(only(invoice, "discount")) == {"web": "10"}
 
 
-def test_a_month_that_only_gives_back_uses_no_discount() -> None:
+def test_a_month_with_only_refunds_uses_no_discount() -> None:
     invoice = discounted(item("support", "-20", "subscription"), by=[percent_off("25"), amount_off("5")])
     assert amounts(invoice, "discount") == []
 
 
-def test_an_amount_fills_the_item_first_that_the_invoice_lists_first() -> None:
-    """Charged in another order than an invoice lists them in: usage before fees, then by product and text."""
+def test_an_amount_off_reduces_items_in_the_order_of_the_invoice() -> None:
+    """The items are charged in another order: an invoice lists usage before fees, then by product and text."""
     invoice = discounted(
         item("support", "5", "subscription"), item("worker", "4"), item("web", "3"), by=[amount_off("5")]
     )
@@ -111,7 +111,7 @@ def test_an_amount_larger_than_the_invoice_takes_it_to_zero_and_no_further() -> 
 
 
 def test_an_amount_off_is_at_most_the_invoices_total_after_refunds() -> None:
-    """8 of the 10 dollars are given back anyway: of the 5 dollars off, 2 are used."""
+    """8 of the 10 dollars are refunded: 2 of the 5 dollars off are used."""
     invoice = discounted(item("web", "10"), item("sorry", "-8", "one_off"), by=[amount_off("5")])
     assert only(invoice, "discount").amount == -2
     assert only(invoice, "discount").detail["base"] == "2"
@@ -119,7 +119,7 @@ def test_an_amount_off_is_at_most_the_invoices_total_after_refunds() -> None:
 
 
 def test_an_amount_off_a_product_is_at_most_the_products_total() -> None:
-    """10 - 7 dollars of support are left, whatever else is on the invoice."""
+    """10 - 7 dollars of support are left, with any other items on the invoice."""
     invoice = discounted(
         item("support", "10", "subscription", product="Support"),
         item("support cancelled", "-7", "subscription", product="Support"),
@@ -130,7 +130,7 @@ def test_an_amount_off_a_product_is_at_most_the_products_total() -> None:
     assert invoice.left_in_all() == 20
 
 
-def test_a_coupon_for_volumes_leaves_machines_alone() -> None:
+def test_a_coupon_for_volumes_does_not_reduce_machines() -> None:
     invoice = discounted(
         item("web", "10"),
         item("data", "4", product="Volumes"),
@@ -140,14 +140,14 @@ def test_a_coupon_for_volumes_leaves_machines_alone() -> None:
     assert only(invoice, "discount").detail["base"] == "4"
 
 
-def test_a_coupon_for_usage_leaves_recurring_fees_alone() -> None:
+def test_a_coupon_for_usage_does_not_reduce_recurring_fees() -> None:
     invoice = discounted(
         item("web", "10"), item("support", "29", "subscription"), by=[percent_off("10", scope=Scope(kinds=("usage",)))]
     )
     assert left(invoice) == {"web": Decimal(9), "support": Decimal(29)}
 
 
-def test_a_hundred_percent_off_leaves_nothing_and_nothing_for_the_next() -> None:
+def test_a_hundred_percent_off_leaves_nothing_for_the_next_discount() -> None:
     invoice = discounted(item("web", "12.345"), item("worker", "0.01"), by=[percent_off("100"), amount_off("5")])
     assert only(invoice, "discount").amount == Decimal("-12.355")
     assert set(left(invoice).values()) == {Decimal(0)}
@@ -170,6 +170,6 @@ def test_a_percentage_of_an_amount_of_31_digits_is_exact() -> None:
     assert amounts(invoice, "discount") == [Decimal("-123456789012345678.9012345678901")]
 
 
-def test_a_third_of_a_hair_is_taken_off_exactly() -> None:
+def test_a_third_of_a_tiny_amount_is_taken_off_exactly() -> None:
     invoice = discounted(item("web", "0.00000000000000000003"), by=[percent_off("33.333333333333")])
     assert only(invoice, "discount").amount == Decimal("-0.0000000000000000000099999999999999")

@@ -1,4 +1,4 @@
-"""Items of terms, credits and corrections as an invoice stores them, field by field. September 2026 of acme."""
+"""An invoice stores items of terms, credits and corrections with every field. September 2026 of acme."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -51,7 +51,7 @@ PRORATED = ("agreed", "ran_seconds", "whole_seconds")
         ),
     ],
 )  # fmt: skip
-def test_terms_in_another_currency_are_refused_with_the_next_step(terms: dict[str, Any], step: Any, said: str) -> None:
+def test_terms_in_another_currency_are_refused_with_the_fix(terms: dict[str, Any], step: Any, said: str) -> None:
     invoice = invoice_of(item("web", "10"), **terms)
     with pytest.raises(BillingError) as refused:
         step(invoice)
@@ -59,7 +59,7 @@ def test_terms_in_another_currency_are_refused_with_the_next_step(terms: dict[st
 
 
 @pytest.mark.parametrize("pays", ["net", "gross"])
-def test_a_deposit_in_another_currency_is_refused_as_a_promotion_is(pays: str) -> None:
+def test_a_deposit_in_another_currency_is_refused_like_a_promotion(pays: str) -> None:
     grant = credit("5", "welcome", currency="EUR", pays=pays)
     support = Subscription(id_of("s"), "support", at("2026-01-01"), None)
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", PriceBook([SUPPORT]), (), [support])])
@@ -97,10 +97,10 @@ def test_an_amount_with_a_product_and_a_linked_organization_s_item_name_their_so
     ("about", "organization", "description"),
     [(None, "acme", "more"), ("labs", "labs", "more"), ("gone", "acme", "gone: more"), ("acme", "acme", "more")],
 )
-def test_a_correction_is_a_line_of_whom_it_is_about_or_names_it(
+def test_a_correction_is_a_line_of_its_organization_or_names_it(
     about: str | None, organization: str, description: str
 ) -> None:
-    """Also where it goes back to a deposit, after tax."""
+    """This includes a return to a deposit, after tax."""
     for is_after_tax in (False, True):
         found = Adjustment(
             id_of("a"), AUGUST, "Requests", "more", Decimal(3), "USD", ("late rows",), about=about,
@@ -164,7 +164,7 @@ def test_a_fee_at_a_negotiated_price_documents_the_list_price_and_the_earlier_ch
     assert (line.detail["billed_before"], "subscribed" in line.detail) == ("5", False)
 
 
-def test_a_deposit_is_an_item_of_its_own_with_what_was_available_drawn_and_left() -> None:
+def test_a_deposit_item_records_the_available_drawn_and_remaining_amounts() -> None:
     """29.00 + 10 % = 31.90, of which a deposit of 40.00 pays all; 8.10 are left."""
     plan = Subscription(id_of("s"), "support", at("2026-01-01"), None)
     invoice = assemble_invoice(
@@ -186,8 +186,8 @@ def test_a_deposit_is_an_item_of_its_own_with_what_was_available_drawn_and_left(
 
 
 @pytest.mark.parametrize("pays", ["net", "gross"])
-def test_what_a_fee_returns_to_a_credit_can_be_drawn_at_once_and_counts_as_available(pays: str) -> None:
-    """30.00 were paid by a credit and are given back whole: 12.00 of them pay the usage of the same month."""
+def test_an_amount_returned_to_a_credit_is_available_on_the_same_invoice(pays: str) -> None:
+    """A credit paid 30.00, which are fully refunded: 12.00 of them pay the usage of the same month."""
     gone = Subscription(
         id_of("s"), "support", at("2026-01-01"), SEPTEMBER.start, billed="in_advance",
         charged=(fee_charged("30", credits=(CreditPaid(id_of("old"), "old", Decimal(30), pays),)),),

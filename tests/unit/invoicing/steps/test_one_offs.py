@@ -1,4 +1,4 @@
-"""A one-off item is an amount as a whole, or so many of something at a price each."""
+"""A one-off item is a single amount, or a quantity at a unit price."""
 
 from decimal import Decimal
 
@@ -47,24 +47,24 @@ def test_a_one_off_item_costs_its_quantity_times_its_unit_price(quantity: str, u
     assert line.product == (Decimal(quantity), Decimal(unit_amount), Decimal(1))
 
 
-def test_the_line_at_stripe_says_how_many_at_which_price() -> None:
+def test_the_line_at_stripe_has_the_quantity_and_the_unit_price() -> None:
     (item,) = month_of(bought("3", "49.00")).items
     said = line_description(item.product, item.description, item.quantity, item.unit, item.detail["steps"], None)
     assert said == "One-off: 3 seat (3 seats x 49)"
 
 
-def test_an_amount_as_a_whole_stays_one_item_without_a_product() -> None:
+def test_a_single_amount_is_one_item_without_a_product() -> None:
     (item,) = month_of(OneOffItem(id_of("setup"), "setup", Decimal("49.90"), "USD")).items
     assert (item.quantity, item.unit, item.amount) == (Decimal(1), "item", Decimal("49.90"))
     assert item.detail == {}
 
 
-def test_terms_apply_to_a_quantity_as_to_any_charge() -> None:
+def test_terms_apply_to_a_one_off_item_with_a_quantity() -> None:
     """3 x 49.00 = 147.00, 10 % off: 132.30, 2.30 off: 130.00; 19 % of that are 24.70."""
     off = {"discounts": [percent_off("10"), amount_off("2.30")], "taxes": [tax("VAT", "19")]}
     assert month_of(bought("3", "49.00"), **off).total_cents == 15470
 
 
-def test_what_was_bought_and_taken_back_is_zero_tax_included() -> None:
+def test_a_purchase_and_its_return_net_to_zero_with_tax() -> None:
     invoice = month_of(bought("3", "49.00"), bought("-3", "49.00"), taxes=[tax("VAT", "19")])
     assert invoice.total_cents == 0

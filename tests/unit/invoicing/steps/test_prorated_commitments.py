@@ -1,4 +1,4 @@
-"""A minimum or maximum that ran for a part of its months is in proportion to the seconds of that part."""
+"""A minimum or maximum that covers only a part of its months is prorated by seconds."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -25,15 +25,17 @@ DAY = 86_400
         ("31", 1, 31, "0", 100),
     ],
 )
-def test_a_minimum_is_owed_for_the_time_that_it_ran(agreed: str, days: int, of: int, used: str, missing: int) -> None:
+def test_a_minimum_is_prorated_by_the_time_that_it_ran(
+    agreed: str, days: int, of: int, used: str, missing: int
+) -> None:
     commitment = replace(minimum(agreed), ran_seconds=Decimal(days * DAY), whole_seconds=Decimal(of * DAY))
     invoice = invoice_of(item("web", used), commitments=[commitment])
     apply_commitments(invoice)
     assert to_cents(sum(amounts(invoice, "minimum"), Decimal(0)), "USD") == missing
 
 
-def test_a_maximum_is_in_proportion_too() -> None:
-    """90.00 for half a month are 45.00 at most: 15.00 of 60.00 are taken off."""
+def test_a_maximum_is_prorated_too() -> None:
+    """90.00 are 45.00 at most for half a month: 15.00 of 60.00 are taken off."""
     commitment = replace(maximum("90"), ran_seconds=Decimal(15 * DAY), whole_seconds=Decimal(30 * DAY))
     invoice = invoice_of(item("web", "60"), commitments=[commitment])
     apply_commitments(invoice)
@@ -43,7 +45,7 @@ def test_a_maximum_is_in_proportion_too() -> None:
 
 
 def test_two_commitments_are_ordered_by_their_amounts() -> None:
-    """At least 120.00 for a quarter of the month are 30.00, below the 40.00 at most: 10.00 become 30.00."""
+    """At least 120.00 are 30.00 for a quarter of the month, below the 40.00 at most: 10.00 become 30.00."""
     least = replace(minimum("120"), ran_seconds=Decimal(1), whole_seconds=Decimal(4))
     invoice = invoice_of(item("web", "10"), commitments=[maximum("40"), least])
     apply_commitments(invoice)

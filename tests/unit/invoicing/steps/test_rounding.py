@@ -1,4 +1,4 @@
-"""Totals of three decimals that Stripe can't charge are rounded by an item of their own."""
+"""A rounding item rounds totals of three decimals that Stripe can't charge."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_exact_sum_is_rounded_to_a_hundredth_halves_away_from_zero(
 
 
 @pytest.mark.parametrize("currency", ["USD", "JPY", "ISK", "UGX", "HUF"])
-def test_other_currencies_have_no_such_item(currency: str) -> None:
+def test_other_currencies_have_no_rounding_item(currency: str) -> None:
     assert rounded(currency, "1.234") == []
 
 
@@ -78,7 +78,7 @@ def test_every_total_can_be_charged_and_refunds_net_to_zero(
     assert sum(totals) == 0
 
 
-def test_the_rounding_is_an_item_of_the_payer_s() -> None:
+def test_the_rounding_item_belongs_to_the_payer() -> None:
     invoice = invoice_of(item("web", "10.234"), currency="KWD")
     round_to_chargeable(invoice)
     assert invoice.items[1] == InvoiceItem(

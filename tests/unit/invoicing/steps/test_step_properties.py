@@ -1,7 +1,8 @@
-"""What holds of the steps whatever is charged: nothing is taken that is not there, items add up to what is to pay.
+"""Properties of the steps for any charges: no step takes more than there is, and items add up to the unpaid
+amount.
 
-The order of the steps is that of `invoicing.rules.assembly`; adjustments are charged after commitments there, so they
-are here.
+The order of the steps is that of `invoicing.rules.assembly`, which charges adjustments after commitments,
+as here.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,14 +33,14 @@ STEPS: tuple[Step, ...] = (take_discounts, apply_commitments, draw_credits, add_
 CURRENCIES = st.sampled_from(["USD", "JPY", "KWD"])
 PRODUCTS = st.sampled_from(["Machines", "Volumes"])
 REGIONS = st.sampled_from(["ams", "iad"])
-# Both signs: what is given back is charged below zero.
+# Both signs: a refund is a negative charge.
 CHARGED = st.decimals(-1000, 10_000, places=20) | st.integers(-5, 50).map(Decimal)
 AMOUNTS = st.decimals(0, 10_000, places=12) | st.integers(0, 50).map(Decimal)
 PERCENTS = st.decimals(0, 100, places=4) | st.integers(0, 100).map(Decimal)
 
 
 def _numbered(strategy: st.SearchStrategy[Any], name: str, size: int = 3) -> st.SearchStrategy[list[Any]]:
-    """Some of these, each with an id of its own."""
+    """Draw some of these, each with its own id."""
     return st.lists(strategy, max_size=size).map(
         lambda found: [replace(value, id=id_of(f"{name} {number}")) for number, value in enumerate(found)]
     )
@@ -109,7 +110,7 @@ TAXES = _rates(st.booleans())
 
 @st.composite
 def invoices(draw: st.DrawFn) -> InvoiceInProgress:
-    """What was charged, and terms of every kind."""
+    """Draw charges, and terms of every kind."""
     return invoice_of(
         *draw(ITEMS),
         currency=draw(CURRENCIES),
@@ -121,7 +122,7 @@ def invoices(draw: st.DrawFn) -> InvoiceInProgress:
 
 
 def after(invoice: InvoiceInProgress, *steps: Step) -> InvoiceInProgress:
-    """A copy of the invoice, with these steps taken."""
+    """Return a copy of the invoice, with these steps applied."""
     copy = invoice_of(*invoice.items)
     copy.inputs = invoice.inputs
     for step in steps:
@@ -142,8 +143,8 @@ def test_after_every_step_the_items_add_up_to_the_unpaid_amount(
 
 
 @given(invoices())
-def test_nothing_is_taken_off_an_item_that_is_not_left_of_it(invoice: InvoiceInProgress) -> None:
-    """What is to be paid never turns into something given back, nor the other way round, and neither grows."""
+def test_no_step_takes_more_off_an_item_than_its_unpaid_amount(invoice: InvoiceInProgress) -> None:
+    """An unpaid amount never changes its sign, and never grows."""
     for step in STEPS:
         before = dict(invoice.left)
         step(invoice)
@@ -174,14 +175,14 @@ def test_the_parts_of_an_item_equal_the_amounts_it_took_off(invoice: InvoiceInPr
 
 
 @given(invoices())
-def test_a_step_taken_for_the_same_account_makes_the_same_items(invoice: InvoiceInProgress) -> None:
+def test_a_step_makes_the_same_items_for_the_same_account(invoice: InvoiceInProgress) -> None:
     assert after(invoice, *STEPS).items == after(invoice, *STEPS).items
     ids = [line.id for line in after(invoice, *STEPS).items]
     assert len(set(ids)) == len(ids)
 
 
 @given(invoices(), st.randoms(use_true_random=False))
-def test_in_which_order_commitments_credits_and_taxes_are_given_changes_nothing(
+def test_the_input_order_of_commitments_credits_and_taxes_changes_nothing(
     invoice: InvoiceInProgress, chance: Any
 ) -> None:
     inputs = invoice.inputs
@@ -235,7 +236,7 @@ def test_an_amount_off_takes_no_more_than_was_promised(invoice: InvoiceInProgres
 
 
 @given(invoices())
-def test_every_maximum_holds(invoice: InvoiceInProgress) -> None:
+def test_no_scope_exceeds_its_maximum(invoice: InvoiceInProgress) -> None:
     apply_commitments(invoice)
     for commitment in invoice.inputs.commitments:
         if commitment.kind == "maximum" and "minimum" not in commitment.scope.kinds:
@@ -286,7 +287,7 @@ def test_a_credit_in_two_parts_pays_the_same_as_in_one(
 
 
 @given(ITEMS, CURRENCIES, _rates(st.just(True)))
-def test_contained_taxes_and_the_net_amount_add_up_to_the_subtotal(
+def test_inclusive_taxes_and_the_net_amount_add_up_to_the_subtotal(
     items: list[InvoiceItem], currency: str, rates: list[TaxRate]
 ) -> None:
     invoice = invoice_of(*items, currency=currency, taxes=rates)
@@ -302,7 +303,7 @@ def test_contained_taxes_and_the_net_amount_add_up_to_the_subtotal(
 
 
 @given(ITEMS, CURRENCIES, _rates(st.booleans()))
-def test_everything_that_was_charged_and_given_back_nets_to_zero_with_its_taxes(
+def test_charges_and_their_full_refund_net_to_zero_with_taxes(
     items: list[InvoiceItem], currency: str, rates: list[TaxRate]
 ) -> None:
     charged = invoice_of(*items, currency=currency, taxes=rates)
@@ -314,7 +315,7 @@ def test_everything_that_was_charged_and_given_back_nets_to_zero_with_its_taxes(
 
 
 @given(ITEMS, CURRENCIES, _rates(st.just(False)))
-def test_added_taxes_are_whole_minor_units_on_top_of_the_subtotal(
+def test_exclusive_taxes_are_whole_minor_units_on_top_of_the_subtotal(
     items: list[InvoiceItem], currency: str, rates: list[TaxRate]
 ) -> None:
     invoice = invoice_of(*items, currency=currency, taxes=rates)

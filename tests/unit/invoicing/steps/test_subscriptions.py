@@ -1,4 +1,5 @@
-"""Recurring fees: for the part of the month that they ran, in arrears or in advance, and never twice.
+"""Recurring fees are charged for the part of the month that they run, in arrears or in advance, and never
+twice.
 
 September 2026 has 30 days, October 31, November 30. The fee is $30.00 a month unless a test says otherwise.
 """
@@ -73,7 +74,7 @@ def item_of(name: str, amount: str, kind: str = "subscription") -> InvoiceItem:
 def charged(
     *subscriptions: Subscription, month: BillingMonth = SEPTEMBER, currency: str = "USD", **inputs: Any
 ) -> list[InvoiceItem]:
-    """The items that the step makes of these subscriptions."""
+    """Return the items that the step makes of these subscriptions."""
     member = Member("acme", PriceBook(PRICES), subscriptions=subscriptions)
     invoice = InvoiceInProgress(InvoiceInputs("acme", currency, month, [member], **inputs), id_of(f"invoice {month}"))
     charge_subscriptions(invoice)
@@ -88,7 +89,7 @@ def amounts(*subscriptions: Subscription, month: BillingMonth = SEPTEMBER) -> li
 # --- In arrears ----------------------------------------------------------------------------------------------------
 
 
-def test_a_whole_month_costs_the_published_fee() -> None:
+def test_a_full_month_costs_the_published_fee() -> None:
     (item,) = charged(subscription("2026-01-01"))
     assert (item.quantity, item.unit, item.description) == (Decimal(1), "month", "plan as used")
     assert item.amount == 30
@@ -106,15 +107,13 @@ def test_a_whole_month_costs_the_published_fee() -> None:
         ("none", 1, "month", "30"),
     ],
 )
-def test_a_part_of_a_month_is_charged_as_its_proration_says(
-    proration: str, quantity: int, unit: str, amount: str
-) -> None:
+def test_a_part_of_a_month_is_charged_by_its_proration(proration: str, quantity: int, unit: str, amount: str) -> None:
     (item,) = charged(subscription("2026-09-16T12:00:00", proration=proration))
     assert (item.quantity, item.unit, item.amount) == (Decimal(quantity), unit, Decimal(amount))
     assert (item.period_start, item.period_end) == (at("2026-09-16T12:00:00"), SEPTEMBER.end)
 
 
-def test_seats_are_charged_each() -> None:
+def test_each_seat_is_charged() -> None:
     """4 x 30."""
     (item,) = charged(subscription("2026-01-01", quantity=Decimal(4)))
     assert (item.amount, item.detail["subscribed"]) == (Decimal(120), "4")
@@ -130,7 +129,7 @@ def test_a_subscription_that_does_not_run_in_the_month_makes_no_item() -> None:
     assert amounts(subscription("2026-10-01"), subscription("2026-01-01", "2026-09-01")) == []
 
 
-def test_a_subscription_that_costs_nothing_is_still_shown() -> None:
+def test_a_free_subscription_is_on_the_invoice() -> None:
     assert amounts(subscription("2026-01-01", key="free")) == [0]
 
 
@@ -149,7 +148,7 @@ def test_a_subscription_in_another_currency_is_refused() -> None:
 
 @pytest.mark.parametrize("change", ["2026-09-16", "2026-09-16T12:00:00", "2026-09-16T12:00:00.500000"])
 @pytest.mark.parametrize("proration", ["second", "day"])
-def test_an_upgrade_leaves_no_time_out_and_charges_none_twice(change: str, proration: str) -> None:
+def test_an_upgrade_charges_every_moment_exactly_once(change: str, proration: str) -> None:
     """The same fee before and after the change: the two parts make the month."""
     before, after = charged(
         subscription("2026-01-01", change, proration=proration), subscription(change, proration=proration)
@@ -167,7 +166,7 @@ def test_an_upgrade_and_a_downgrade_are_charged_for_the_days_of_each() -> None:
     ) == [9, 30, 11]
 
 
-def test_begun_and_cancelled_on_one_day() -> None:
+def test_a_subscription_of_a_few_hours_is_charged_by_its_proration() -> None:
     """6 hours are a 120th of the month; a day that ends is not charged by the day; without proration it is a month."""
     for proration, expected in (("second", ["0.25"]), ("day", []), ("none", ["30"])):
         plan = subscription("2026-09-16T06:00:00", "2026-09-16T12:00:00", proration=proration)
@@ -183,7 +182,9 @@ def test_begun_and_cancelled_on_one_day() -> None:
         ("day", ["15"]),
     ],
 )
-def test_an_upgrade_and_a_cancellation_on_one_day(proration: str, expected: list[str]) -> None:
+def test_an_upgrade_and_a_cancellation_on_one_day_are_each_charged_for_their_time(
+    proration: str, expected: list[str]
+) -> None:
     found = amounts(
         subscription("2026-01-01", "2026-09-16", proration=proration),
         subscription("2026-09-16", "2026-09-16T01:00:00", "pro", proration=proration),
@@ -194,7 +195,7 @@ def test_an_upgrade_and_a_cancellation_on_one_day(proration: str, expected: list
 # --- In advance ----------------------------------------------------------------------------------------------------
 
 
-def test_the_first_invoice_has_the_rest_of_the_month_and_the_next_one_in_advance() -> None:
+def test_the_first_invoice_charges_the_rest_of_the_month_and_the_next_month_in_advance() -> None:
     """15 of 30 days = 15.00, and October."""
     now, ahead = charged(in_advance("2026-09-16"))
     assert (now.amount, now.period_start, now.period_end) == (Decimal(15), at("2026-09-16"), SEPTEMBER.end)
@@ -203,44 +204,44 @@ def test_the_first_invoice_has_the_rest_of_the_month_and_the_next_one_in_advance
     assert now.id != ahead.id
 
 
-def test_a_month_that_was_charged_ahead_is_not_charged_again() -> None:
+def test_a_month_charged_in_advance_is_not_charged_again() -> None:
     assert amounts(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER) == [30]
     (ahead,) = charged(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
     assert ahead.period_start == NOVEMBER.start
 
 
-def test_a_month_that_a_later_invoice_charged_already_is_not_charged_ahead() -> None:
+def test_a_month_that_a_later_invoice_charged_is_not_charged_in_advance() -> None:
     assert amounts(in_advance("2026-01-01", charged=(fee_charged("30", OCTOBER),))) == [30]
 
 
-def test_cancelled_inside_a_month_the_rest_is_given_back_on_its_invoice() -> None:
-    """Charged 30.00; it ran for 10 of 30 days = 10.00: 20.00 are given back, and nothing is charged ahead."""
+def test_a_cancellation_inside_a_month_refunds_the_rest_on_its_invoice() -> None:
+    """Charged 30.00; it ran for 10 of 30 days = 10.00: 20.00 are refunded, and nothing is charged in advance."""
     (item,) = charged(in_advance("2026-01-01", "2026-09-11", charged=(fee_charged("30"),)))
     assert (item.amount, item.detail["billed_before"]) == (Decimal(-20), "30")
     assert [step["amount"] for step in item.detail["steps"]] == ["10", "-30"]
 
 
-def test_cancelled_before_the_month_began_all_of_it_is_given_back() -> None:
+def test_a_cancellation_before_the_month_refunds_all_of_it() -> None:
     (item,) = charged(in_advance("2026-01-01", "2026-08-20", charged=(fee_charged("30"),)))
     assert [item.amount, item.quantity] == [-30, 0]
     assert (item.period_start, item.period_end) == (SEPTEMBER.start, SEPTEMBER.end)
 
 
-def test_cancelled_the_moment_it_would_have_begun_all_of_its_month_is_given_back() -> None:
+def test_a_cancellation_at_the_start_of_the_month_refunds_all_of_it() -> None:
     (item,) = charged(in_advance("2026-09-16", "2026-09-16", charged=(fee_charged("15"),)))
     assert (item.amount, item.period_start, item.period_end) == (Decimal(-15), SEPTEMBER.start, SEPTEMBER.end)
 
 
 @pytest.mark.parametrize("started", ["2026-01-01", "2026-10-16"])
-def test_of_a_plan_whose_price_ended_all_that_was_charged_ahead_is_given_back(started: str) -> None:
-    """30.00 were charged in September for October, with which the plan is gone: nothing of it was delivered."""
+def test_the_fee_in_advance_of_a_plan_whose_price_ended_is_refunded_in_full(started: str) -> None:
+    """September charged 30.00 for October, in which the plan has ended: nothing was delivered."""
     ended = max(started, "2026-09-20")
     (item,) = charged(in_advance(started, ended, "retired", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
     assert (item.amount, item.quantity, item.price_key) == (Decimal(-30), Decimal(0), "retired")
     assert [step["amount"] for step in item.detail["steps"]] == ["-30"]
 
 
-def test_a_plan_that_runs_on_after_its_price_ended_has_no_price() -> None:
+def test_a_plan_that_continues_after_its_price_ended_has_no_price() -> None:
     with pytest.raises(BillingError, match="no price 'retired' in force at 2026-10-01") as error:
         charged(in_advance("2026-01-01", key="retired", charged=(fee_charged("30", OCTOBER),)), month=OCTOBER)
     assert error.value.code == "unpriced_subscription"
@@ -253,23 +254,23 @@ def test_an_upgrade_refunds_the_old_plans_fee_in_advance() -> None:
     assert amounts(old, new) == [-20, 60, 90]
 
 
-def test_a_fee_that_starts_next_month_is_charged_ahead_only() -> None:
+def test_a_fee_that_starts_next_month_is_only_charged_in_advance() -> None:
     (item,) = charged(in_advance("2026-10-16"))
     assert (item.amount, item.period_start) == (Decimal("15.48387096774193548387"), at("2026-10-16"))  # 16 of 31 days
 
 
-def test_a_subscription_that_ends_next_month_is_charged_ahead_up_to_its_end() -> None:
+def test_a_subscription_that_ends_next_month_is_charged_in_advance_up_to_its_end() -> None:
     """3 of October's 31 days, by the day."""
     now, ahead = amounts(in_advance("2026-01-01", "2026-10-04", proration="day"))
     assert [now, ahead] == [30, Decimal("2.90322580645161290323")]
 
 
-def test_a_fee_in_arrears_that_was_in_advance_before_is_not_charged_twice() -> None:
+def test_a_fee_that_changes_from_advance_to_arrears_is_not_charged_twice() -> None:
     assert amounts(subscription("2026-01-01", charged=(fee_charged("30"),))) == []
 
 
 def test_a_recalculated_invoice_keeps_its_fees_in_advance() -> None:
-    """Cancelled since: October gives back what is too much, September stays as it is."""
+    """The plan was cancelled since: October refunds the excess, September does not change."""
     _, ahead = charged(in_advance("2026-01-01"))
     again = charged(
         in_advance("2026-01-01", "2026-10-10", charged=(fee_charged("-20", OCTOBER),)), charged_ahead=[ahead]
@@ -278,22 +279,22 @@ def test_a_recalculated_invoice_keeps_its_fees_in_advance() -> None:
     assert again[1] == ahead
 
 
-# --- Whatever happens, in whatever order ---------------------------------------------------------------------------
+# --- Any events in any order ---------------------------------------------------------------------------------------
 
 
 @dataclass
 class Ledger:
-    """Invoices as they are finalized: what each charged for which month."""
+    """Invoices as they are finalized: each one's charges by month."""
 
     charged: list[tuple[BillingMonth, InvoiceItem]] = field(default_factory=list)
 
     def finalize(self, month: BillingMonth, plan: Subscription) -> None:
-        """Add the month's invoice, which knows what the others charged."""
+        """Add the month's invoice, which knows the charges of the others."""
         found = charged(replace(plan, charged=self.known_to(month)), month=month)
         self.charged += [(month, item) for item in found]
 
     def known_to(self, month: BillingMonth) -> tuple[FeeCharged, ...]:
-        """What other invoices charged, by interval, for those that are not over when the month begins."""
+        """Return the other invoices' charges, by interval, for intervals that are not over when the month begins."""
         amounts: dict[tuple[datetime, datetime], Decimal] = {}
         for on, item in self.charged:
             assert item.interval_start is not None and item.interval_end is not None
@@ -328,7 +329,7 @@ def running(start: datetime, end: datetime, proration: str) -> Subscription:
 def test_a_fee_in_advance_cancelled_on_any_day_totals_the_same_as_in_arrears(
     plan: datetime, other: datetime, proration: str
 ) -> None:
-    """An invoice knows of a cancellation once it happened, 72 hours after the month's end at the latest."""
+    """An invoice knows of a cancellation that happened by 72 hours after the month's end."""
     whole = running(min(plan, other), max(plan, other), proration)
     ledger = Ledger()
     for month in MONTHS:
@@ -342,7 +343,7 @@ def test_a_fee_in_advance_cancelled_on_any_day_totals_the_same_as_in_arrears(
 
 
 @given(MOMENTS, MOMENTS, PRORATIONS, st.permutations(MONTHS))
-def test_in_whatever_order_months_are_finalized_nothing_is_charged_twice(
+def test_months_finalized_in_any_order_charge_nothing_twice(
     plan: datetime, other: datetime, proration: str, order: list[BillingMonth]
 ) -> None:
     whole = running(min(plan, other), max(plan, other), proration)
@@ -353,8 +354,8 @@ def test_in_whatever_order_months_are_finalized_nothing_is_charged_twice(
 
 
 @given(st.lists(MOMENTS, min_size=1, max_size=6, unique=True), st.sampled_from(["second", "day"]))
-def test_however_often_a_plan_changes_its_parts_make_the_months(changes: list[datetime], proration: str) -> None:
-    """The same fee all the time, ended and begun anew at each change: 30.00 for each month, to a 10^18th."""
+def test_the_parts_of_a_plan_that_changes_often_add_up_to_full_months(changes: list[datetime], proration: str) -> None:
+    """The fee stays the same, and ends and begins at each change: 30.00 for each month, to a 10^18th."""
     edges = [at("2026-08-01"), *sorted(changes), None]
     parts = [
         Subscription(id_of(str(start)), "plan", start, end, proration=proration)
@@ -365,7 +366,7 @@ def test_however_often_a_plan_changes_its_parts_make_the_months(changes: list[da
         assert abs(exact_sum(amounts(*parts, month=month)) - 30) < Decimal("1e-18")
 
 
-# --- Allowances that are included in a plan ------------------------------------------------------------------------
+# --- Allowances included in a plan ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -380,8 +381,11 @@ def test_however_often_a_plan_changes_its_parts_make_the_months(changes: list[da
         ([subscription("2026-01-01"), subscription("2026-09-16")], "0"),  # each brings its own: 300 + 150
         ([subscription("2026-09-16", quantity=Decimal(2))], "10"),  # two for half of the month: 2 x 150
         ([subscription("2026-01-01", key="pro")], "40"),  # another plan
-        ([in_advance("2026-09-16", charged=(fee_charged("30"),))], "25"),  # what runs counts, not what was charged
-        ([in_advance("2026-10-01")], "40"),  # charged ahead, but it does not run yet
+        (
+            [in_advance("2026-09-16", charged=(fee_charged("30"),))],
+            "25",
+        ),  # the time that the plan runs counts, not the charge
+        ([in_advance("2026-10-01")], "40"),  # charged in advance, but it does not run yet
     ],
 )
 def test_an_allowance_is_granted_for_the_part_of_the_month_that_its_plan_ran(
@@ -394,8 +398,8 @@ def test_an_allowance_is_granted_for_the_part_of_the_month_that_its_plan_ran(
     assert [item.amount for item in invoice.items] == [Decimal(amount)]
 
 
-def test_the_price_of_a_fee_is_that_at_the_beginning_of_its_part_of_the_month() -> None:
-    """Dearer from the 10th on: one that runs already pays the old price until the month ends, a new one the new."""
+def test_a_fee_takes_the_price_at_the_beginning_of_its_part_of_the_month() -> None:
+    """The price rises on the 10th: a running plan pays the old price until the month ends, a new one the new price."""
     dearer = replace(PLAN, effective_from=at("2026-09-10"), model=PerUnit(Decimal(60)))
     book = PriceBook([replace(PLAN, effective_until=at("2026-09-10")), dearer])
     member = Member("acme", book, subscriptions=[subscription("2026-01-01"), subscription("2026-09-16")])
@@ -404,10 +408,10 @@ def test_the_price_of_a_fee_is_that_at_the_beginning_of_its_part_of_the_month() 
     assert [item.amount for item in invoice.items] == [30, 30]
 
 
-# --- Taxes of what is given back -----------------------------------------------------------------------------------
+# --- Taxes of refunds ----------------------------------------------------------------------------------------------
 
 
-def test_a_fee_given_back_is_taxed_at_the_rate_that_it_was_charged_at() -> None:
+def test_a_refunded_fee_is_taxed_at_the_rate_of_its_charge() -> None:
     """29.00 was charged in August at 16 % for September, in which the rate is 19 %: 4.64 is returned, not 5.51."""
     august, september = (TaxRate(id_of(name), name, Decimal(percent)) for name, percent in (("a", "16"), ("s", "19")))
     gone = in_advance("2026-09-01", "2026-09-01", charged=(fee_charged("29"),))
@@ -433,11 +437,13 @@ def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
     ]
 
 
-# --- Discounts of what is given back -------------------------------------------------------------------------------
+# --- Discounts of refunds ------------------------------------------------------------------------------------------
 
 
 def given_back(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount] = ()) -> dict[str, Decimal]:
-    """The plan of 30.00 a month, charged in August with these amounts off, ends in September: items by description."""
+    """Return the refund items by description: a plan of 30.00, charged in August with these amounts off,
+    ends in September.
+    """
     off = tuple(DiscountTaken(id_of(code), code, code, Decimal(amount)) for code, amount in taken)
     gone = in_advance("2026-09-01", ended, charged=(fee_charged("30", discounts=off),))
     member = Member("acme", PriceBook(PRICES), subscriptions=[gone])
@@ -447,13 +453,13 @@ def given_back(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount
     return {item.description: item.amount for item in invoice.items}
 
 
-def test_what_was_free_gives_nothing_back() -> None:
+def test_a_free_month_refunds_nothing() -> None:
     found = given_back("2026-09-01", ("first month free", "30"))
     assert found == {"plan as used": -30, "first month free, on the fee given back": 30}
 
 
 def test_half_of_a_month_at_half_price_refunds_half_of_the_paid_amount() -> None:
-    """15.00 were paid: 7.50 are given back."""
+    """15.00 were paid: 7.50 are refunded."""
     found = given_back("2026-09-16", ("half", "15"))
     assert found == {"plan as used": -15, "half, on the fee given back": Decimal("7.5")}
 
@@ -464,8 +470,8 @@ def test_two_discounts_are_each_taken_back_in_proportion() -> None:
     assert found == {"plan as used": -10, "ten, on the fee given back": 1, "six, on the fee given back": 2}
 
 
-def test_what_was_off_is_returned_by_an_item_that_says_of_which_coupon_and_which_fee() -> None:
-    """15.00 of 30.00 were off, and half of the month is given back: 7.50."""
+def test_a_returned_discount_is_an_item_that_names_the_coupon_and_the_fee() -> None:
+    """15.00 of 30.00 were off, and half of the month is refunded: 7.50."""
     off = (DiscountTaken(id_of("half"), "half", "Half price", Decimal(15)),)
     plan = in_advance("2026-01-01", "2026-09-16", charged=(fee_charged("30", discounts=off),))
     invoice = assemble_invoice(
@@ -490,7 +496,7 @@ def test_what_was_off_is_returned_by_an_item_that_says_of_which_coupon_and_which
     }  # fmt: skip
 
 
-def test_discounts_of_the_month_that_gives_back_do_not_matter() -> None:
+def test_discounts_of_the_refunding_month_do_not_matter() -> None:
     coupon = Discount(id_of("new"), "new", "new", percent=Decimal(50))
     assert given_back("2026-09-16", discounts=[coupon]) == {"plan as used": -15}
 
@@ -519,7 +525,7 @@ def test_a_fee_that_rises_by_less_than_a_dollar_takes_no_discount_back() -> None
 
 
 def test_recalculating_keeps_the_discount_that_was_taken_back_with_a_fee_charged_in_advance() -> None:
-    """September gave back 10.00 of October's fee less 5.00 of its discount. Both stay as billed."""
+    """September refunded 10.00 of October's fee less 5.00 of its discount. Both stay as billed."""
     fee = replace(
         item_of("back", "-10"), subscription_id=id_of("plan"), interval_start=OCTOBER.start, interval_end=OCTOBER.end
     )
@@ -535,7 +541,7 @@ def test_recalculating_keeps_the_discount_that_was_taken_back_with_a_fee_charged
     assert invoice.left == {fee.id: Decimal(-5)}
 
 
-def test_only_a_fee_given_back_has_other_tax_rates_than_the_month() -> None:
+def test_only_a_refunded_fee_has_other_tax_rates_than_the_month() -> None:
     """19 % until August, 20 % in September. A free fee and one of 0.50 are charges of September."""
     old, new = (TaxRate(id_of(f"VAT {percent}"), "VAT", Decimal(percent)) for percent in ("19", "20"))
     fees = [item_of("cheap", "0.50"), item_of("free", "0"), item_of("back", "-0.50")]
@@ -549,8 +555,8 @@ def test_only_a_fee_given_back_has_other_tax_rates_than_the_month() -> None:
 
 
 @pytest.mark.parametrize(("amount", "is_given_back"), [("-0.50", True), ("0", False), ("0.50", False)])
-def test_only_a_fee_below_zero_is_given_back(amount: str, is_given_back: bool) -> None:
-    """30.00 were charged for October. Other items below zero are no fees."""
+def test_only_a_negative_fee_is_a_refunded_fee(amount: str, is_given_back: bool) -> None:
+    """30.00 were charged for October. Other negative items are not fees."""
     paid = fee_charged("30", OCTOBER)
     plan = in_advance("2026-01-01", charged=(paid,))
     fee = replace(
@@ -567,7 +573,7 @@ def test_only_a_fee_below_zero_is_given_back(amount: str, is_given_back: bool) -
     assert fees_given_back(invoice) == []
 
 
-def test_the_credit_that_had_paid_a_fee_gets_back_less_than_a_dollar_too() -> None:
+def test_a_credit_that_paid_a_fee_is_returned_less_than_a_dollar_too() -> None:
     """20.50 of the 30.00 charged were paid by a credit. 20.00 are kept: 9.50 return in money, 0.50 as credit."""
     paid = CreditPaid(id_of("welcome"), "welcome", Decimal("20.50"))
     gone = in_advance("2026-01-01", "2026-09-21", charged=(fee_charged("30", credits=(paid,)),))
@@ -586,7 +592,7 @@ def test_the_line_of_a_fee_that_rises_before_its_month_begins_names_the_month_in
     assert (rise.amount, rise.description) == (Decimal(10), "plan as used, 2026-10 in advance")
 
 
-def test_a_subscription_for_the_whole_month_has_one_month_of_one_and_none_before_it_starts() -> None:
+def test_a_subscription_runs_one_month_in_a_full_month_and_none_before_its_start() -> None:
     assert share_of_month(subscription("2026-01-01"), SEPTEMBER) == IntervalShare(Decimal(1), "month", Decimal(1))
     assert share_of_month(subscription("2026-10-01"), SEPTEMBER) == NOTHING
 
@@ -595,7 +601,7 @@ def test_a_subscription_for_the_whole_month_has_one_month_of_one_and_none_before
     st.decimals(0, 30, places=2),
     st.integers(0, 30),
 )
-def test_a_fee_given_back_never_returns_more_than_was_paid_for_it(off: Decimal, days: int) -> None:
+def test_a_refunded_fee_never_returns_more_than_was_paid_for_it(off: Decimal, days: int) -> None:
     ended = f"{SEPTEMBER.start + timedelta(days=days):%Y-%m-%d}"
     returned = -sum(given_back(ended, *([("off", str(off))] if off else [])).values())
     assert abs(returned - (30 - off) * (30 - days) / 30) < Decimal("1e-18")

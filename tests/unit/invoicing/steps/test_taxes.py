@@ -1,4 +1,4 @@
-"""Taxes are worked out from the invoice's rounded subtotal, once per rate."""
+"""Taxes are calculated from the invoice's rounded subtotal, once per rate."""
 
 from decimal import Decimal
 
@@ -50,7 +50,7 @@ def test_vat_of_19_percent_on_35_dollars_45_is_6_dollars_74() -> None:
     assert invoice.left_in_all() == Decimal("42.19")
 
 
-def test_gst_and_qst_are_both_on_the_same_amount() -> None:
+def test_gst_and_qst_apply_to_the_same_amount() -> None:
     """Revenu Québec: QST is 9.975 % of the price without GST. 100.00 + 5.00 + 9.975, rounded 9.98."""
     invoice = taxed(item("web", "100"), by=[GST, QST])
     assert amounts(invoice, "tax") == [Decimal("5.00"), Decimal("9.98")]
@@ -69,18 +69,18 @@ def test_a_single_cent_is_taxed() -> None:
 
 
 @pytest.mark.parametrize(("amount", "cents"), [("0.134", 2), ("0.135", 3)])
-def test_the_tax_is_on_the_rounded_subtotal_that_the_customer_sees(amount: str, cents: int) -> None:
+def test_the_tax_is_calculated_on_the_rounded_subtotal_that_the_customer_sees(amount: str, cents: int) -> None:
     """19 % of $0.13 are 2.47 cents; of the exact 0.134 they would be 2.546. $0.135 is $0.14: 2.66 cents."""
     assert tax_cents(amount, VAT) == cents
 
 
 def test_a_tax_is_rounded_once_for_the_invoice_and_not_for_each_item() -> None:
-    """100 items of 2 cents are $2.00: 38 cents. Each by itself would round to nothing."""
+    """100 items of 2 cents are $2.00: 38 cents. Each item alone would round to nothing."""
     invoice = taxed(*(item(f"function {n}", "0.02") for n in range(100)), by=[VAT])
     assert only(invoice, "tax").amount == Decimal("0.38")
 
 
-def test_what_discounts_and_credits_took_off_is_not_taxed() -> None:
+def test_discounts_and_credits_lower_the_taxable_amount() -> None:
     invoice = invoice_of(item("web", "100"), taxes=[VAT])
     invoice.take_off(item("prepaid", "-40", "credit"), {id_of("web"): Decimal(40)})
     add_taxes(invoice)
@@ -106,7 +106,7 @@ def test_5_percent_of_1_dinar_234_are_62_fils() -> None:
     assert only(invoice, "tax").amount == Decimal("0.062")
 
 
-# --- Contained in the prices ---------------------------------------------------------------------------------------
+# --- Inclusive taxes -----------------------------------------------------------------------------------------------
 
 
 def test_119_euros_contain_19_euros_of_german_vat() -> None:
@@ -115,27 +115,27 @@ def test_119_euros_contain_19_euros_of_german_vat() -> None:
     assert invoice.left_in_all() == 119
 
 
-def test_an_inclusive_tax_is_no_item_because_it_is_in_the_amounts() -> None:
+def test_an_inclusive_tax_has_no_item() -> None:
     """35.45 x 19 / 119 = 5.6600...; 29.79 without it."""
     invoice = taxed(item("web", "35.45"), by=[GERMAN], currency="EUR")
     assert len(invoice.items) == 1
     assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(2979, 566)]
 
 
-def test_the_net_amount_bears_the_odd_cent_of_contained_taxes() -> None:
-    """1.00 at twice 2.5 %: 2.38 cents each are 2, and 96 are left; 95.24 by itself would be 95, and a cent missing."""
+def test_the_net_amount_bears_the_odd_cent_of_inclusive_taxes() -> None:
+    """1.00 at twice 2.5 %: 2.38 cents each are 2, and 96 are left; 95.24 alone would be 95, and a cent missing."""
     invoice = taxed(
         item("web", "1"), by=[tax("State", "2.5", is_inclusive=True), tax("City", "2.5", is_inclusive=True)]
     )
     assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(96, 2), (96, 2)]
 
 
-# --- Given back ----------------------------------------------------------------------------------------------------
+# --- Refunds -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", [VAT, GST, GERMAN, tax("Reverse charge", "0")], ids=lambda rate: rate.name)
 @pytest.mark.parametrize("amount", ["29.00", "100", "0.50", "0.135", "0.01", "33.33"])
-def test_a_charge_and_its_refund_net_to_zero_tax_included(amount: str, rate: TaxRate) -> None:
+def test_a_charge_and_its_refund_net_to_zero_with_tax(amount: str, rate: TaxRate) -> None:
     charged, returned = (taxed(item("web", price), by=[rate]) for price in (amount, f"-{amount}"))
     assert returned.left_in_all() == -charged.left_in_all()
     assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in returned.taxes] == [
@@ -143,7 +143,7 @@ def test_a_charge_and_its_refund_net_to_zero_tax_included(amount: str, rate: Tax
     ]
 
 
-def test_a_fee_of_29_dollars_given_back_returns_5_dollars_51_of_vat() -> None:
+def test_a_refunded_fee_of_29_dollars_returns_5_dollars_51_of_vat() -> None:
     invoice = taxed(item("support", "-29.00"), by=[VAT])
     assert (only(invoice, "tax").amount, invoice.left_in_all()) == (Decimal("-5.51"), Decimal("-34.51"))
 
@@ -170,7 +170,7 @@ OLD_VAT = tax("VAT until June", "16")
 
 
 def with_correction(usage: str, correction: str, *, by: list[TaxRate], then: list[TaxRate]) -> InvoiceInProgress:
-    """Usage of this month at the rates `by`, and the correction of a month at the rates `then`."""
+    """Return usage of this month at the rates `by`, and the correction of a month at the rates `then`."""
     invoice = invoice_of(item("web", usage), taxes=by)
     invoice.charge(item("late", correction, "adjustment"), then)
     add_taxes(invoice)
@@ -198,13 +198,13 @@ def test_a_correction_of_a_month_without_tax_has_none() -> None:
     assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(10000, 1900)]
 
 
-def test_a_correction_is_taxed_where_this_month_is_not() -> None:
+def test_a_correction_of_a_taxed_month_is_taxed_in_a_month_without_tax() -> None:
     invoice = with_correction("100", "-50", by=[], then=[VAT])
     assert [(invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [(-5000, -950)]
 
 
-def test_a_correction_of_prices_with_tax_lowers_the_tax_beside_prices_without() -> None:
-    """Since this month prices are without tax: 100.00 + 19.00. The correction of 119.00 had 19.00 in it."""
+def test_a_correction_at_inclusive_prices_returns_its_tax_beside_exclusive_prices() -> None:
+    """This month's prices are exclusive: 100.00 + 19.00. The correction of 119.00 included 19.00."""
     invoice = with_correction("100", "-119", by=[VAT], then=[GERMAN])
     assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [
         ("VAT", 10000, 1900),
@@ -213,7 +213,7 @@ def test_a_correction_of_prices_with_tax_lowers_the_tax_beside_prices_without() 
     assert invoice.left_in_all() == 0
 
 
-def test_the_same_contained_rate_on_both_sides_is_one_tax() -> None:
+def test_the_same_inclusive_rate_in_both_months_is_one_tax() -> None:
     invoice = with_correction("238", "-119", by=[GERMAN, tax("City", "1", is_inclusive=True)], then=[GERMAN])
     assert [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes] == [
         ("USt", 19834 - 10000, 3768 - 1900),  # 238 x 19/120 = 37.683 and 238 / 120 = 1.983: 198.34 are left
@@ -237,7 +237,7 @@ def test_an_invoice_without_rates_has_no_taxes() -> None:
 
 
 @pytest.mark.parametrize("amount", ["10", "-10"])
-def test_taxes_that_are_in_the_prices_and_taxes_that_are_not_can_not_be_on_one_invoice(amount: str) -> None:
+def test_inclusive_and_exclusive_taxes_can_not_be_on_one_invoice(amount: str) -> None:
     with pytest.raises(BillingError) as refused:
         taxed(item("web", amount), by=[VAT, GERMAN])
     assert refused.value.code == "mixed_taxes"

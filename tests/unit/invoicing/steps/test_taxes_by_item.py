@@ -1,4 +1,4 @@
-"""Items of one invoice are taxed at different rates: by what they are, and by who the customer is."""
+"""Items of one invoice are taxed at different rates, by item and by customer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.unit.invoicing.steps.invoices_in_progress import (
 
 
 def rate(name: str, percent: str, **changes: Any) -> TaxRate:
-    """A rate of VAT, unless `tax` says otherwise."""
+    """Return a rate of VAT, unless `tax` says otherwise."""
     return TaxRate(id_of(name), name, Decimal(percent), **{"tax": "VAT"} | changes)
 
 
@@ -58,10 +58,10 @@ def told(invoice: InvoiceInProgress) -> list[tuple[str, int, int]]:
     return [(invoice_tax.name, invoice_tax.taxable_cents, invoice_tax.tax_cents) for invoice_tax in invoice.taxes]
 
 
-# --- Which items ----------------------------------------------------------------------------------------------------
+# --- Items ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_reduced_rate_holds_for_its_product_and_the_standard_rate_for_the_rest() -> None:
+def test_a_reduced_rate_applies_to_its_product_and_the_standard_rate_to_the_rest() -> None:
     """100.00 at 20 % are 20.00; 50.00 at 10 % are 5.00."""
     invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[VAT, REDUCED])
     assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500)]
@@ -107,7 +107,7 @@ def test_an_exempt_item_is_shown_with_its_legal_text_and_no_tax() -> None:
     }
 
 
-def test_two_taxes_on_one_item_are_both_on_its_price_and_the_other_item_has_one() -> None:
+def test_two_taxes_on_one_item_both_apply_to_its_price_and_the_other_item_has_one() -> None:
     """GST of 5 % on 150.00 is 7.50; a city's 2 % on the 50.00 of Books is 1.00."""
     city = rate("City tax", "2", tax="City", scope=on("Books"))
     invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[tax("GST", "5"), city])
@@ -115,7 +115,7 @@ def test_two_taxes_on_one_item_are_both_on_its_price_and_the_other_item_has_one(
 
 
 @pytest.mark.parametrize("given", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
-def test_the_narrowest_rate_of_a_tax_holds_in_whichever_order_they_are_given(given: list[int]) -> None:
+def test_the_narrowest_rate_of_a_tax_applies_in_any_input_order(given: list[int]) -> None:
     rates = [
         VAT,
         rate("of usage", "15", scope=Scope(kinds=("usage",))),
@@ -137,12 +137,12 @@ def test_the_narrowest_rate_of_a_tax_holds_in_whichever_order_they_are_given(giv
     ]
 
 
-def test_a_rate_of_some_items_stands_in_for_a_plain_one_of_the_tax_that_is_called_like_it() -> None:
+def test_a_rate_for_some_items_replaces_the_general_rate_of_the_same_tax() -> None:
     invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=[tax("VAT", "19"), REDUCED])
     assert told(invoice) == [("VAT", 10000, 1900), ("Reduced VAT", 5000, 500)]
 
 
-def test_two_rates_of_one_tax_that_are_equally_narrow_are_an_error_and_not_a_choice() -> None:
+def test_two_equally_narrow_rates_of_one_tax_are_an_error() -> None:
     rates = [VAT, REDUCED, rate("Books and maps", "7", scope=on("Books", "Maps"))]
     assert told(taxed(item("web", "100"), by=rates)) == [("VAT", 10000, 2000)]
     with pytest.raises(BillingError) as refused:
@@ -155,7 +155,7 @@ def test_two_rates_of_one_tax_that_are_equally_narrow_are_an_error_and_not_a_cho
     )
 
 
-# --- Which customers ------------------------------------------------------------------------------------------------
+# --- Customers -----------------------------------------------------------------------------------------------------
 
 REVERSE = rate(
     "Reverse charge", "0", category="reverse_charge", legal_text="Art. 196 Directive 2006/112/EC",
@@ -182,17 +182,17 @@ EVERYWHERE = [VAT, REVERSE, GERMAN, QUEBEC, CANADA]
         (TaxCustomer(None, "business"), ["VAT"]),
     ],
 )
-def test_a_rate_may_be_for_customers_somewhere_and_of_some_kind(customer: TaxCustomer, holding: list[str]) -> None:
+def test_a_rate_may_be_for_customers_of_a_place_and_a_kind(customer: TaxCustomer, holding: list[str]) -> None:
     invoice = taxed(item("web", "100"), by=list(rates_for(customer, EVERYWHERE)))
     assert [invoice_tax.name for invoice_tax in invoice.taxes] == holding
 
 
-def test_a_place_whose_name_only_begins_alike_is_another_place() -> None:
+def test_a_place_whose_name_begins_the_same_is_another_place() -> None:
     assert rates_for(TaxCustomer("DEX"), [GERMAN]) == ()
 
 
-def test_reverse_charge_holds_whatever_the_customer_buys() -> None:
-    """Also where a reduced rate names the product."""
+def test_reverse_charge_applies_to_every_product() -> None:
+    """It also applies if a reduced rate names the product."""
     rates = list(rates_for(TaxCustomer("FR", "business"), [VAT, REDUCED, REVERSE]))
     invoice = taxed(item("web", "100"), item("book", "50", **BOOKS), by=rates)
     assert told(invoice) == [("Reverse charge", 15000, 0)]
@@ -200,7 +200,7 @@ def test_reverse_charge_holds_whatever_the_customer_buys() -> None:
     assert invoice.taxes[0].legal_text == "Art. 196 Directive 2006/112/EC"
 
 
-def test_of_two_rates_for_such_customers_the_one_for_the_item_holds_and_an_equal_one_is_an_error() -> None:
+def test_the_rate_for_the_item_applies_among_rates_for_the_customer_and_an_equal_one_is_an_error() -> None:
     plain, books = (
         rate(name, percent, customers=("school",), scope=scope)
         for name, percent, scope in (("Schools", "5", Scope()), ("School books", "0", on("Books")))
@@ -211,7 +211,7 @@ def test_of_two_rates_for_such_customers_the_one_for_the_item_holds_and_an_equal
         taxed(item("web", "100"), by=[plain, rate("Colleges", "3", customers=("college", "school"))])
 
 
-def test_a_rate_that_names_the_item_and_one_that_names_the_place_do_not_decide_between_each_other() -> None:
+def test_a_rate_that_names_the_item_and_a_rate_that_names_the_place_are_an_error() -> None:
     with pytest.raises(BillingError, match=r"several rates of .* apply to usage 'book'"):
         taxed(item("book", "50", **BOOKS), by=list(rates_for(TaxCustomer("DE"), [GERMAN, REDUCED])))
     both = rate("Reduced USt", "7", locations=("DE",), scope=on("Books"))
@@ -219,12 +219,12 @@ def test_a_rate_that_names_the_item_and_one_that_names_the_place_do_not_decide_b
     assert told(invoice) == [("Reduced USt", 5000, 350)]
 
 
-# --- What is taken off the whole invoice ----------------------------------------------------------------------------
+# --- Reductions of the whole invoice -------------------------------------------------------------------------------
 
 ITEMS = (item("web", "100"), item("book", "50", **BOOKS))
 
 
-def test_a_coupon_is_taken_off_each_rate_s_base_in_proportion() -> None:
+def test_a_coupon_lowers_each_rates_base_in_proportion() -> None:
     """30.00 off 150.00: 20.00 off 100.00 and 10.00 off 50.00. 80.00 x 20 % + 40.00 x 10 % = 16.00 + 4.00."""
     invoice = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("30")])
     assert left(invoice)["web"] == 80
@@ -232,28 +232,28 @@ def test_a_coupon_is_taken_off_each_rate_s_base_in_proportion() -> None:
     assert invoice.left_in_all() == 140
 
 
-def test_a_credit_is_taken_off_each_rate_s_base_in_proportion() -> None:
+def test_a_credit_lowers_each_rates_base_in_proportion() -> None:
     invoice = taxed(*ITEMS, by=[VAT, REDUCED], credits=[credit("30")])
     assert told(invoice) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
 
 
-def test_a_maximum_is_taken_off_each_rate_s_base_in_proportion() -> None:
+def test_a_maximum_lowers_each_rates_base_in_proportion() -> None:
     invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[maximum("120")])
     assert told(invoice) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
 
 
-def test_a_percentage_is_taken_off_every_item_and_so_off_every_base() -> None:
+def test_a_percentage_off_lowers_every_items_base() -> None:
     """20 % off: 80.00 and 40.00."""
     invoice = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[percent_off("20")])
     assert told(invoice) == [("VAT", 8000, 1600), ("Reduced VAT", 4000, 400)]
 
 
-def test_a_coupon_for_one_product_is_taken_off_its_own_base() -> None:
+def test_a_coupon_for_one_product_lowers_only_its_base() -> None:
     invoice = taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("30", scope=on("Books"))])
     assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 2000, 200)]
 
 
-def test_a_coupon_that_does_not_divide_leaves_bases_that_add_up_to_the_cent() -> None:
+def test_a_coupon_that_does_not_divide_evenly_leaves_bases_that_add_up_to_the_cent() -> None:
     """10.00 off three items of 10.00: 6.66... each, rounded together to 20.00. 6.67 x 20 %, 6.67 x 10 %, 6.66."""
     items = (item("web", "10"), item("book", "10", **BOOKS), item("cover", "10", product="Insurance"))
     invoice = taxed(*items, by=[VAT, REDUCED, EXEMPT], discounts=[amount_off("10")])
@@ -270,27 +270,27 @@ def test_a_coupon_larger_than_the_invoice_leaves_nothing_to_tax() -> None:
     assert told(taxed(*ITEMS, by=[VAT, REDUCED], discounts=[amount_off("500")])) == []
 
 
-def test_where_all_is_taxed_alike_a_coupon_fills_the_first_item_first_as_before() -> None:
+def test_a_coupon_reduces_the_first_item_first_if_all_items_have_the_same_rate() -> None:
     invoice = taxed(*ITEMS, by=[VAT], discounts=[amount_off("30")])
     assert left(invoice)["book"] == 20
 
 
-# --- What tops up to a minimum --------------------------------------------------------------------------------------
+# --- True-ups ------------------------------------------------------------------------------------------------------
 
 
 def test_a_true_up_is_taxed_like_the_items_that_count_towards_it() -> None:
-    """150.00 used of 300.00: another 150.00, of which 100.00 as web is and 50.00 as books are."""
+    """150.00 used of 300.00: another 150.00, of which 100.00 at web's rate and 50.00 at the books' rate."""
     invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("300")])
     assert told(invoice) == [("VAT", 20000, 4000), ("Reduced VAT", 10000, 1000)]
 
 
 def test_a_true_up_is_taxed_like_small_charges_too() -> None:
-    """0.60 and 0.40 of 10.00: another 9.00, so 6.00 and 4.00 in all."""
+    """0.60 and 0.40 of 10.00: another 9.00, so 6.00 and 4.00 in total."""
     invoice = taxed(item("web", "0.60"), item("book", "0.40", **BOOKS), by=[VAT, REDUCED], commitments=[minimum("10")])
     assert sorted(told(invoice)) == [("Reduced VAT", 400, 40), ("VAT", 600, 120)]
 
 
-def test_a_true_up_of_one_product_is_taxed_like_it() -> None:
+def test_a_true_up_of_one_product_is_taxed_like_the_product() -> None:
     invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("80", scope=on("Books"))])
     assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 8000, 800)]
 
@@ -300,8 +300,8 @@ def test_a_true_up_of_a_month_without_any_charge_is_taxed_at_the_rate_of_every_i
     assert told(invoice) == [("VAT", 8000, 1600)]
 
 
-def test_a_true_up_of_what_a_coupon_paid_is_taxed_at_the_rate_of_every_item() -> None:
-    """Books for 50.00, all of it off: nothing above zero counts towards the 80.00."""
+def test_a_true_up_of_items_that_a_coupon_paid_is_taxed_at_the_rate_of_every_item() -> None:
+    """Books for 50.00, all of it off: no positive amount counts towards the 80.00."""
     invoice = taxed(
         item("book", "50", **BOOKS), by=[VAT, REDUCED], discounts=[percent_off("100")], commitments=[minimum("80")]
     )
@@ -315,7 +315,7 @@ def test_a_true_up_that_counts_another_one_is_taxed_like_both() -> None:
     assert told(invoice) == [("VAT", 20000, 4000), ("Reduced VAT", 20000, 2000)]
 
 
-def test_a_true_up_where_credits_paid_most_of_it_is_taxed_on_the_rest() -> None:
+def test_a_true_up_that_credits_mostly_paid_is_taxed_on_the_rest() -> None:
     """100 + 50 + 150 less a credit of 150.00: half of each is left, and of the true-up 50.00 and 25.00."""
     invoice = taxed(*ITEMS, by=[VAT, REDUCED], commitments=[minimum("300")], credits=[credit("150")])
     assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", 5000, 500)]
@@ -325,13 +325,13 @@ def test_a_true_up_where_credits_paid_most_of_it_is_taxed_on_the_rest() -> None:
 
 
 def test_a_refund_at_one_rate_returns_that_rates_tax_on_its_remaining_base() -> None:
-    """Books: 50.00 - 80.00 = -30.00 at 10 %: -3.00. Nothing of it is mixed with the 20 % of web."""
+    """Books: 50.00 - 80.00 = -30.00 at 10 %: -3.00. None of it is taxed at the 20 % of web."""
     invoice = taxed(*ITEMS, item("returned", "-80", "one_off", **BOOKS), by=[VAT, REDUCED])
     assert told(invoice) == [("VAT", 10000, 2000), ("Reduced VAT", -3000, -300)]
     assert invoice.left_in_all() == 87
 
 
-def test_a_fee_of_last_month_that_is_given_back_has_last_month_s_rate_for_its_kind_of_item() -> None:
+def test_a_refunded_fee_of_last_month_has_last_months_rate_for_its_kind() -> None:
     before = [rate("VAT", "16"), rate("Reduced VAT then", "5", scope=on("Books"))]
     invoice = invoice_of(*ITEMS, taxes=[VAT, REDUCED], earlier_taxes={SEPTEMBER.plus(-1): before})
     invoice.charge(item("club", "-20", "subscription", **BOOKS), before)
@@ -371,7 +371,7 @@ def test_a_correction_may_have_parts_of_both_signs() -> None:
     assert told(corrected("10", (VAT, "15"), (REDUCED, "-5"))) == [("VAT", 1500, 300), ("Reduced VAT", -500, -50)]
 
 
-def test_what_a_credit_pays_of_a_correction_is_off_its_parts_above_zero() -> None:
+def test_a_credit_reduces_the_positive_parts_of_a_correction() -> None:
     assert told(corrected("10", (VAT, "15"), (REDUCED, "-5"), credits="6")) == [
         ("VAT", 900, 180),
         ("Reduced VAT", -500, -50),
@@ -385,12 +385,12 @@ def test_an_adjustment_without_parts_is_taxed_at_the_rates_of_every_item() -> No
     assert told(invoice) == [("VAT", 3000, 600)]
 
 
-def test_an_adjustment_says_by_which_rates_it_is_taxed() -> None:
+def test_an_adjustment_names_its_tax_rates() -> None:
     adjustment = Adjustment(id_of("a"), None, "Books", "late", Decimal(5), "USD", taxed=(((REDUCED,), Decimal(5)),))  # type: ignore[arg-type]
     assert sum(amount for _, amount in adjustment.taxed) == adjustment.amount
 
 
-def test_what_a_credit_pays_of_a_correction_is_off_all_its_parts_above_zero_in_proportion() -> None:
+def test_a_credit_reduces_all_positive_parts_of_a_correction_in_proportion() -> None:
     assert told(corrected("30", (VAT, "20"), (REDUCED, "10"), credits="15")) == [
         ("VAT", 1000, 200),
         ("Reduced VAT", 500, 50),
@@ -401,7 +401,7 @@ def test_what_a_credit_pays_of_a_correction_is_off_all_its_parts_above_zero_in_p
     ]
 
 
-def test_a_fee_given_back_that_two_rates_of_its_month_could_tax_is_named_with_the_month() -> None:
+def test_a_refunded_fee_that_two_rates_of_its_month_could_tax_is_named_with_the_month() -> None:
     invoice = invoice_of(taxes=[VAT, REDUCED])
     invoice.charge(item("club", "-20", "subscription", **BOOKS), [REDUCED, rate("Other", "5", scope=on("Books"))])
     with pytest.raises(BillingError, match="subscription 'club' of acme in 2026-09"):
@@ -426,20 +426,20 @@ def test_a_fee_given_back_that_two_rates_of_its_month_could_tax_is_named_with_th
         ("1.005", "2.005"),
     ],
 )
-def test_bases_below_zero_are_rounded_like_those_above_it_whichever_item_comes_first(web: str, book: str) -> None:
+def test_negative_bases_are_rounded_like_positive_ones_in_any_order_of_items(web: str, book: str) -> None:
     charged = taxed(item("web", web), item("book", book, **BOOKS), by=[VAT, REDUCED])
     returned = taxed(item("book", f"{-Decimal(book)}", **BOOKS), item("web", f"{-Decimal(web)}"), by=[REDUCED, VAT])
     assert sorted(told(returned)) == sorted((name, -base, -cents) for name, base, cents in told(charged))
 
 
-def test_two_halves_of_a_cent_are_one_cent_and_not_two() -> None:
+def test_two_halves_of_a_cent_round_to_one_cent() -> None:
     """0.335 and 0.335 are 0.67: one base is 0.34, the other 0.33."""
     invoice = taxed(item("web", "0.335"), item("book", "0.335", **BOOKS), by=[VAT, REDUCED])
     assert sorted(invoice_tax.taxable_cents for invoice_tax in invoice.taxes) == [33, 34]
 
 
-def test_yen_have_no_cents_and_dinars_have_a_thousand() -> None:
-    """1,000 at 20 % and 500 at 10 %; in dinars 1.234 and 0.567: 0.2468 and 0.0567. 119 yen hold 19."""
+def test_bases_in_yen_have_no_decimals_and_in_dinars_three() -> None:
+    """1,000 at 20 % and 500 at 10 %; in dinars 1.234 and 0.567: 0.2468 and 0.0567. 119 yen include 19."""
     yen = taxed(item("web", "1000"), item("book", "500", **BOOKS), by=[VAT, REDUCED], currency="JPY")
     assert told(yen) == [("VAT", 1000, 200), ("Reduced VAT", 500, 50)]
     back = taxed(item("web", "-1000"), item("book", "-500", **BOOKS), by=[VAT, REDUCED], currency="JPY")
@@ -465,17 +465,17 @@ def test_yen_have_no_cents_and_dinars_have_a_thousand() -> None:
         ),
     ],
 )
-def test_an_amount_is_shared_out_by_weight_to_the_last_digit(
+def test_an_amount_is_split_by_weight_to_the_last_digit(
     amount: str, weights: tuple[str, ...], parts: tuple[str, ...]
 ) -> None:
     assert shares(Decimal(amount), [Decimal(weight) for weight in weights]) == [Decimal(part) for part in parts]
 
 
-# --- In the prices and on top, side by side -------------------------------------------------------------------------
+# --- Inclusive and exclusive taxes side by side --------------------------------------------------------------------
 
 
-def test_prices_with_their_tax_and_prices_without_may_be_on_one_invoice() -> None:
-    """119.00 hold 19.00 of 19 %; on 50.00 come 5.00."""
+def test_inclusive_and_exclusive_prices_may_be_on_one_invoice() -> None:
+    """119.00 include 19.00 at 19 %; 50.00 add 5.00."""
     gross = rate("USt", "19", is_inclusive=True)
     invoice = taxed(item("web", "119"), item("book", "50", **BOOKS), by=[gross, REDUCED])
     assert sorted(told(invoice)) == [("Reduced VAT", 5000, 500), ("USt", 10000, 1900)]
@@ -483,28 +483,28 @@ def test_prices_with_their_tax_and_prices_without_may_be_on_one_invoice() -> Non
     assert invoice.left_in_all() == 174
 
 
-def test_two_rates_in_the_prices_hold_for_their_own_items() -> None:
-    """119.00 hold 19.00; 107.00 hold 7.00."""
+def test_two_inclusive_rates_apply_to_their_own_items() -> None:
+    """119.00 include 19.00; 107.00 include 7.00."""
     rates = [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=on("Books"))]
     invoice = taxed(item("web", "119"), item("book", "107", **BOOKS), by=rates)
     assert told(invoice) == [("USt", 10000, 1900), ("USt 7", 10000, 700)]
 
 
-def test_a_coupon_over_prices_with_their_taxes_lowers_each() -> None:
-    """22.60 off 226.00 is a tenth: 107.10 hold 17.10, 96.30 hold 6.30."""
+def test_a_coupon_over_inclusive_prices_lowers_each_tax() -> None:
+    """22.60 off 226.00 is a tenth: 107.10 include 17.10, 96.30 include 6.30."""
     rates = [rate("USt", "19", is_inclusive=True), rate("USt 7", "7", is_inclusive=True, scope=on("Books"))]
     invoice = taxed(item("web", "119"), item("book", "107", **BOOKS), by=rates, discounts=[amount_off("22.60")])
     assert told(invoice) == [("USt", 9000, 1710), ("USt 7", 9000, 630)]
 
 
-def test_an_exempt_item_beside_prices_with_their_tax_holds_none() -> None:
+def test_an_exempt_item_beside_inclusive_prices_includes_no_tax() -> None:
     gross = rate("USt", "19", is_inclusive=True)
     invoice = taxed(item("web", "119"), item("cover", "50", product="Insurance"), by=[gross, EXEMPT])
     assert sorted(told(invoice)) == [("No VAT", 5000, 0), ("USt", 10000, 1900)]
     assert invoice.left_in_all() == 169
 
 
-def test_one_item_has_its_taxes_in_its_price_or_not() -> None:
+def test_an_item_has_either_inclusive_or_exclusive_taxes() -> None:
     city = rate("City tax", "2", tax="City", is_inclusive=True, scope=on("Books"))
     assert told(taxed(item("web", "100"), by=[VAT, city])) == [("VAT", 10000, 2000)]
     with pytest.raises(BillingError) as refused:
@@ -513,10 +513,10 @@ def test_one_item_has_its_taxes_in_its_price_or_not() -> None:
     assert "usage 'book' of acme in 2026-09 are VAT (exclusive), City tax (inclusive)" in refused.value.operator_text
 
 
-# --- What a rate can be ---------------------------------------------------------------------------------------------
+# --- Valid rates ---------------------------------------------------------------------------------------------------
 
 
-def test_a_rate_may_be_as_high_as_the_price_and_its_text_fill_the_line() -> None:
+def test_a_rate_may_be_100_percent_and_its_text_may_fill_the_line() -> None:
     assert rate("VAT", "100", legal_text="x" * 300).percent == 100
 
 
@@ -540,7 +540,7 @@ def test_a_rate_may_be_as_high_as_the_price_and_its_text_fill_the_line() -> None
         ({"scope": Scope(kinds=())}, "the kinds of its scope are"),
     ],
 )
-def test_a_rate_that_makes_no_sense_is_refused_by_name(changes: dict[str, Any], wrong: str) -> None:
+def test_an_invalid_rate_is_refused_by_name(changes: dict[str, Any], wrong: str) -> None:
     given: dict[str, Any] = {"percent": "20", **changes}
     with pytest.raises(ValueError, match="tax rate 'VAT'") as refused:
         rate("VAT", given.pop("percent"), **given)
