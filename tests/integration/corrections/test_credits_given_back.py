@@ -172,7 +172,7 @@ def test_a_fee_that_is_cancelled_after_its_month_is_final_returns_credit_by_a_co
     assert (platform.totals(), left(platform)) == ([900, 0, -900], 2000)
 
 
-def test_a_credit_pays_an_increase_of_a_month_that_a_correction_brought_below_zero(platform: Platform) -> None:
+def test_15_a_credit_pays_an_increase_of_a_month_that_a_correction_brought_below_zero(platform: Platform) -> None:
     """October: 10.00 of usage by credit, then 29.00 of its fee go back late: 19.00 in money, 10.00 to the credit.
 
     The usage rises to 15.00 and 16.00: the credit pays 5.00 and 1.00. Without usage, the fee and all credit are back.
