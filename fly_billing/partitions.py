@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from dagster import (
     AssetExecutionContext,
+    DagsterError,
     DailyPartitionsDefinition,
     DynamicPartitionsDefinition,
     MonthlyPartitionsDefinition,
@@ -81,6 +82,15 @@ def landing_day_partitions(context: AssetExecutionContext, now: datetime) -> lis
     found = named_days(*named_range(context.run.tags), now)
     _follow_the_range(context, [day.isoformat() for day in found])
     return found
+
+
+def keys_of_run(context: AssetExecutionContext) -> list[str]:
+    """Return the partition keys that Dagster would record for the run; [] if its tags name no valid partitions."""
+    try:
+        _drop_leftovers(context)
+        return list(map(str, context.partition_keys))
+    except (WrongPartitions, DagsterError):
+        return []
 
 
 def named_range(tags: Mapping[str, str]) -> tuple[str, str]:
@@ -191,13 +201,17 @@ def _follow_the_range(context: AssetExecutionContext, requested: Sequence[str]) 
     Raises:
         WrongPartitions: Dagster would still record other partitions than the run must cover.
     """
-    tags = context.run.tags
-    if RANGE_START in tags and isinstance(tags, dict):
-        for leftover in [tag for tag in tags if tag.startswith(DIMENSION)]:
-            del tags[leftover]
+    _drop_leftovers(context)
     recorded = list(map(str, context.partition_keys))
     if sorted(recorded) != sorted(requested):
         raise WrongPartitions(
             f"the run asks for {len(requested)} partitions ({requested[0]} to {requested[-1]}), but Dagster would"
             f" record {len(recorded)} ({', '.join(recorded[:3])}). Nothing was done. {LAUNCH_AGAIN}"
         )
+
+
+def _drop_leftovers(context: AssetExecutionContext) -> None:
+    tags = context.run.tags
+    if RANGE_START in tags and isinstance(tags, dict):
+        for leftover in [tag for tag in tags if tag.startswith(DIMENSION)]:
+            del tags[leftover]

@@ -1,17 +1,21 @@
-"""Shows billed months in Dagster: totals as metadata, check results, and failures with their fix."""
+"""Shows billed months in Dagster: the outcome of each partition, and the metadata of the run's checks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dagster import DagsterLogManager
+
+from fly_billing.assets.partition_metadata import of_invoices
 from fly_billing.assets.run_report import PartitionOutcomes, table
 from fly_billing.corrections.correction import Corrections
 from fly_billing.corrections.month_run import MonthReport
+from fly_billing.corrections.month_totals import invoice_totals
 from fly_billing.invoicing.bill_run import Billed, UsageNotLanded
-from fly_billing.money import format_cents, plain
+from fly_billing.invoicing.group_members import groups_by_organization
+from fly_billing.money import plain
 from fly_billing.partitions import BillingPartition, partition_key
-from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.rejections import list_unresolved
 
@@ -19,52 +23,34 @@ from fly_billing.usage.rejections import list_unresolved
 REPORTED_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
 
 
-def metadata_of(reports: Iterable[MonthReport]) -> dict[str, Any]:
-    """Return the metadata of a run over these months."""
-    metadata: dict[str, Any] = {}
-    for report in reports:
-        if isinstance(report.billed, Billed):
-            metadata |= _invoices(report.month, report.billed)
-        if report.corrections:
-            metadata |= _adjustments(report.month, report.corrections)
-        for month, totals in report.held_totals.items():
-            metadata[f"{month} corrections that wait"] = " ".join(held.sentence for held in totals)
-    return metadata
+def metadata_of_checks(reports: Iterable[MonthReport]) -> dict[str, Any]:
+    """Return what the run's checks rest on: the adjustments that it booked and the corrections that wait."""
+    listed = list(reports)
+    booked = [row for report in listed if report.corrections for row in _adjustments(report.corrections)]
+    waiting = [held.sentence for report in listed for totals in report.held_totals.values() for held in totals]
+    return {"adjustments of this run": table(booked, most=20), "corrections that wait": " ".join(waiting) or "none"}
 
 
-def unresolved_rejections(database: BillingDatabase, reports: Iterable[MonthReport]) -> dict[str, Any]:
-    """Return the rejected usage that the final invoices of these months lack: a sentence per source and reason."""
-    found = {
-        report.month: list_unresolved(database, report.month)
-        for report in reports
-        if isinstance(report.billed, Billed) and report.billed.finalized
-    }
-    return {
-        f"{month} rejected usage that is not billed": table(
-            [{"rejected usage": group.sentence} for group in groups], most=20
-        )
-        for month, groups in found.items()
-        if groups
-    }
+def log_month(log: DagsterLogManager, database: BillingDatabase, report: MonthReport) -> None:
+    """Log what the run did in the month, and the rejected usage that its final invoices lack.
+
+    These are numbers of all billing groups of the run, so they are no partition's metadata.
+    """
+    log.info(report.sentence)
+    if isinstance(report.billed, Billed) and report.billed.finalized:
+        for group in list_unresolved(database, report.month):
+            log.warning(f"{report.month}: rejected usage that is not billed: {group.sentence}")
 
 
 def partition_outcomes(
-    parts: Iterable[BillingPartition],
-    reports: Iterable[MonthReport],
-    group_of: Mapping[str, str],
-    metadata: Callable[[MonthReport], Mapping[str, Any]],
+    database: BillingDatabase, parts: Iterable[BillingPartition], reports: Iterable[MonthReport]
 ) -> PartitionOutcomes:
-    """Return the outcome of every partition.
-
-    Args:
-        group_of: The billing group of each organization.
-        metadata: Returns the metadata of a month's partitions.
-    """
+    """Return the outcome of every partition, with the totals that Postgres has now."""
+    group_of = groups_by_organization(database)
     outcomes = PartitionOutcomes([key for part in parts for key in part.keys])
     for report in reports:
-        outcomes.done |= dict.fromkeys(
-            (str(partition_key(report.month, group)) for group in report.groups), metadata(report)
-        )
+        for group, totals in invoice_totals(database, report.month, report.groups).items():
+            outcomes.done[str(partition_key(report.month, group))] = of_invoices(totals)
         for row in _failures(report):
             # A month that can't be closed fails all its partitions.
             groups = [group_of[row["organization"]]] if "organization" in row else report.groups
@@ -105,29 +91,8 @@ def _failures(report: MonthReport) -> Sequence[Mapping[str, Any]]:
     return failed + damaged
 
 
-def _invoices(month: BillingMonth, billed: Billed) -> dict[str, Any]:
-    totals: dict[str, int] = {}
-    for invoice in billed.invoices:
-        totals[invoice.currency] = totals.get(invoice.currency, 0) + invoice.total_cents
-    rows = [
-        {
-            "organization": invoice.organization_id,
-            "items": invoice.items,
-            "total": format_cents(invoice.total_cents, invoice.currency),
-        }
-        for invoice in sorted(billed.invoices, key=lambda invoice: -invoice.total_cents)
-    ]
-    state = "finalized" if billed.finalized else "open"
-    return {
-        f"{month} invoices": f"{len(billed.invoices)} {state}, {len(billed.already_final)} were final already",
-        f"{month} total": ", ".join(format_cents(cents, currency) for currency, cents in totals.items())
-        or "nothing new",
-        f"{month} largest": table(rows, most=20),
-    }
-
-
-def _adjustments(month: BillingMonth, corrections: Corrections) -> dict[str, Any]:
-    rows = [
+def _adjustments(corrections: Corrections) -> list[dict[str, Any]]:
+    return [
         {
             "month": str(correction.month),
             "organization": correction.payer.organization_id,
@@ -138,4 +103,3 @@ def _adjustments(month: BillingMonth, corrections: Corrections) -> dict[str, Any
         for correction in sorted(corrections.booked, key=lambda correction: -abs(correction.amount))
         for difference in correction.differences
     ]
-    return {f"{month} adjustments": table(rows, most=20)} if rows else {}

@@ -15,15 +15,14 @@ from dagster import (
 
 from fly_billing.assets.invoice_report import (
     are_recorded,
-    metadata_of,
+    log_month,
+    metadata_of_checks,
     partition_outcomes,
-    unresolved_rejections,
 )
-from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, report
+from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, explains_failures, report
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.corrections.month_run import BillingRun, MonthReport, bill_and_correct
 from fly_billing.invoicing.bill_run import Billed
-from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.partitions import billing_partitions, month_by_org
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
@@ -70,6 +69,7 @@ WARNINGS = {ALL_BILLED, APPROVED, RECALCULATED, DECIDED}
     kinds={"postgres"},
     group_name="fly_billing",
 )
+@explains_failures
 def invoices(
     context: AssetExecutionContext,
     billing_postgres: BillingPostgres,
@@ -96,13 +96,8 @@ def invoices(
     for number, part in enumerate(parts, start=1):
         context.log.info(f"{part.month} ({number} of {len(parts)})")
         reports.append(bill_and_correct(run, part.month, part.groups))
-        context.log.info(reports[-1].sentence)
-    outcomes = partition_outcomes(
-        parts,
-        reports,
-        groups_by_organization(database),
-        lambda month: metadata_of([month]) | unresolved_rejections(database, [month]),
-    )
+        log_month(context.log, database, reports[-1])
+    outcomes = partition_outcomes(database, parts, reports)
     checks = _check_results(reports, _events_not_in_one_item(run, reports))
     yield from report(context, outcomes, checks, are_recorded=are_recorded(outcomes))
 
@@ -133,5 +128,5 @@ def _check_results(reports: Sequence[MonthReport], events: Sequence[Mapping[str,
     severity = {name: AssetCheckSeverity.WARN if name in warnings else AssetCheckSeverity.ERROR for name in CHECKS}
     # A sensor reads waiting corrections from Postgres and sends the alert.
     extra = {APPROVED: {REPORTED_BY_SENSOR: True}}
-    metadata = metadata_of(reports)
+    metadata = metadata_of_checks(reports)
     return [check("invoices", name, wrong[name], severity[name], **metadata, **extra.get(name, {})) for name in CHECKS]

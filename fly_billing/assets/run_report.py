@@ -1,15 +1,17 @@
 """Reports a run in which some organizations failed and others succeeded.
 
 Yielding a result would mark every partition of the run as materialized, including the failed ones. So if there are
-failures, this module logs each good partition separately, reports the checks, and fails the run.
+failures, this module logs each good partition separately, reports the checks, and fails the run. Each failed partition
+gets an observation with its cause, because Dagster's page of a failed partition shows none.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 from dagster import (
@@ -18,18 +20,28 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetMaterialization,
+    AssetObservation,
     Failure,
     MaterializeResult,
     MetadataValue,
 )
 
+from fly_billing.assets.failure_causes import cause_of
 from fly_billing.foreign_text import visible
 from fly_billing.money import counted
+from fly_billing.partitions import keys_of_run
 
 # Set in the metadata of a Failure whose organizations and reasons are recorded in Postgres: the sensors that read them
 # there send the alerts, so `alert_on_failed_run` does not.
 REPORTED_BY_SENSOR = "failures_are_recorded"
 MOST_DESCRIBED = 3
+
+Results = Iterator[MaterializeResult[None] | AssetCheckResult]
+Body = TypeVar("Body", bound=Callable[..., Results])
+
+
+class PartitionsFailed(Failure):
+    """Some partitions failed. Each of them has an observation with its cause."""
 
 
 @dataclass
@@ -48,6 +60,10 @@ class PartitionOutcomes:
 
     def fail(self, key: str, row: Mapping[str, Any]) -> None:
         self.failures.setdefault(key, []).append(row)
+
+    def explained(self, key: str, run_id: str) -> Mapping[str, Any]:
+        """Return the metadata of a failed partition: its numbers, its cause in one sentence, and the run."""
+        return {**self.done.get(key, {}), **_explanation(described_failures(self.failures[key]), run_id)}
 
     def differences(self) -> list[Mapping[str, Any]]:
         """Return a row for the partitions that were requested and not covered, and one for the reverse."""
@@ -68,14 +84,14 @@ def report(
     checks: Sequence[AssetCheckResult],
     *,
     are_recorded: bool = True,
-) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+) -> Results:
     """Report the run: the partitions that are done, the checks, and the failures.
 
     Args:
         are_recorded: Each failure has a row in Postgres, from which a sensor alerts.
 
     Raises:
-        Failure: Some partitions failed, or the partitions that the run covered are not the requested ones.
+        PartitionsFailed: Some partitions failed, or the partitions that the run covered are not the requested ones.
     """
     different = outcomes.differences()
     done = {key: metadata for key, metadata in outcomes.done.items() if key not in outcomes.failures}
@@ -87,14 +103,47 @@ def report(
     for key in outcomes.requested:
         if key in done:
             context.log_event(AssetMaterialization(context.asset_key, partition=key, metadata=done[key]))
+        elif key in outcomes.failures:
+            explained = outcomes.explained(key, context.run.run_id)
+            context.log_event(AssetObservation(context.asset_key, partition=key, metadata=explained))
     yield from checks
     # A month that can't be closed fails all its partitions in the same words.
     rows = [*different, *_distinct(row for key in outcomes.failures for row in outcomes.failures[key])]
     others = "; the others are done" if done else ""
     reported = {REPORTED_BY_SENSOR: True} if are_recorded and not different else {}
-    raise Failure(
+    raise PartitionsFailed(
         described_failures(rows) + others, metadata={"failures": table(rows), **reported}, allow_retries=False
     )
+
+
+def explains_failures(body: Body) -> Body:
+    """Wrap the body of an asset, so that an error that ends it is shown as a sentence, in the run and its partitions.
+
+    Each partition of the run gets an observation with the cause. An error that says what to do becomes a Failure, whose
+    text Dagster shows before any stack trace.
+    """
+
+    @wraps(body)
+    def explained(context: AssetExecutionContext, **resources: Any) -> Results:
+        try:
+            yield from body(context, **resources)
+        except PartitionsFailed:
+            raise
+        except Exception as problem:
+            cause = cause_of(problem)
+            text = problem.description or cause.text if isinstance(problem, Failure) else cause.text
+            metadata = _explanation(text, context.run.run_id)
+            for key in keys_of_run(context):
+                context.log_event(AssetObservation(context.asset_key, partition=key, metadata=metadata))
+            if isinstance(problem, Failure) or not cause.is_actionable:
+                raise
+            raise Failure(text, allow_retries=False) from problem
+
+    return cast(Body, explained)
+
+
+def _explanation(cause: str, run_id: str) -> dict[str, Any]:
+    return {"cause": cause, "run": MetadataValue.dagster_run(run_id)}
 
 
 def _listed(keys: Sequence[str]) -> str:
@@ -129,12 +178,12 @@ def described_failures(failures: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _described_failure(row: Mapping[str, Any]) -> str:
-    what = row.get("what to do")
+    what = ": ".join(str(row[name]) for name in ("what", "what to do") if row.get(name))
     if not what:
         return ", ".join(f"{name} {value}" for name, value in row.items())
-    whose = " ".join(str(row[name]) for name in ("month", "organization") if row.get(name))
+    whose = " ".join(str(row[name]) for name in ("landing_day", "month", "organization") if row.get(name))
     code = f" ({row['code']})" if row.get("code") else ""
-    return f"{what}{code}" if str(what).startswith(whose) else f"{whose}: {what}{code}"
+    return f"{what}{code}" if what.startswith(whose) else f"{whose}: {what}{code}"
 
 
 def table(rows: Sequence[Mapping[str, Any]], most: int = 50) -> MetadataValue:

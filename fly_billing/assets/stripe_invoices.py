@@ -1,5 +1,6 @@
 """The fourth asset: sends each finalized invoice to Stripe exactly once."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,11 +15,13 @@ from dagster import (
 )
 
 from fly_billing.assets.invoices import invoices
-from fly_billing.assets.reconciliation_metadata import described_sides
-from fly_billing.assets.run_report import PartitionOutcomes, check, report
+from fly_billing.assets.partition_metadata import by_group, of_synced
+from fly_billing.assets.run_report import PartitionOutcomes, check, explains_failures, report, table
+from fly_billing.corrections.month_totals import invoice_totals
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.money import format_cents
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
@@ -53,6 +56,7 @@ APPROVED_TOTAL, APPROVED_BY = "fly_billing/approved_total", "fly_billing/approve
     group_name="fly_billing",
     pool="stripe",
 )
+@explains_failures
 def stripe_invoices(
     context: AssetExecutionContext,
     billing_postgres: BillingPostgres,
@@ -83,20 +87,26 @@ def stripe_invoices(
         except ReadingFailed as problem:
             both = None
             wrong.append(unread_month(part.month, problem))
-        _add_outcomes(outcomes, part, synced, both, groups_by_organization(database))
+        _add_outcomes(database, outcomes, part, synced, both)
+        context.log.info(_described(part, synced))
     yield from report(context, outcomes, [check("stripe_invoices", AGREES, wrong, **reasons)])
 
 
 def _add_outcomes(
+    database: BillingDatabase,
     outcomes: PartitionOutcomes,
     part: BillingPartition,
     synced: SyncReport,
     both: Reconciliation | None,
-    group_of: Mapping[str, str],
 ) -> None:
-    for key in part.keys:
-        outcomes.done[key] = _describe(part, synced, both) if both else {}
-    for row in _failures(part, synced):
+    group_of = groups_by_organization(database)
+    compared = by_group(both, part.groups, group_of) if both else {}
+    failures = _failures(part, synced)
+    failed = Counter(group_of[row["organization"]] for row in failures)
+    for group, totals in invoice_totals(database, part.month, part.groups).items():
+        metadata = of_synced(compared.get(group), failed[group], totals)
+        outcomes.done[str(partition_key(part.month, group))] = metadata
+    for row in failures:
         outcomes.fail(str(partition_key(part.month, group_of[row["organization"]])), row)
 
 
@@ -106,14 +116,14 @@ def _guard(
     """Return why each month of this run may be sent. Raises Failure before anything is sent if one may not."""
     parts = [part for part in requested if tools.journal.invoices_to_sync(part.month, part.groups)]
     _approve_by_tag(context, tools, parts)
-    reasons: dict[str, Any] = {}
+    reasons: list[str] = []
     for part in parts:
         try:
             results = require_usual_totals(tools.journal.database, part.month, percent)
         except UnusualTotals as stop:
             raise Failure(str(stop), metadata=_unusual_totals(stop), allow_retries=False) from None
-        reasons[f"{part.month} spending guard"] = ", ".join(f"{result.currency}: {result.reason}" for result in results)
-    return reasons
+        reasons += [f"{part.month}, {result.currency}: {result.reason}" for result in results]
+    return {"spending guard": "; ".join(reasons) or "nothing to send"}
 
 
 def _approve_by_tag(context: AssetExecutionContext, tools: SyncTools, parts: Sequence[BillingPartition]) -> None:
@@ -132,11 +142,16 @@ def _approve_by_tag(context: AssetExecutionContext, tools: SyncTools, parts: Seq
 
 
 def _unusual_totals(stop: UnusualTotals) -> dict[str, Any]:
-    return {
-        f"{stop.month} {result.currency}": f"{result.reason}; largest changes:"
-        f" {', '.join(map(describe_totals, result.contributors))}"
+    rows = [
+        {
+            "month": str(stop.month),
+            "currency": result.currency,
+            "total": result.reason,
+            "largest changes": ", ".join(map(describe_totals, result.contributors)),
+        }
         for result in stop.results
-    }
+    ]
+    return {"unusual totals": table(rows)}
 
 
 def _progress(context: AssetExecutionContext, part: BillingPartition) -> Any:
@@ -147,10 +162,9 @@ def _progress(context: AssetExecutionContext, part: BillingPartition) -> Any:
     return log
 
 
-def _describe(part: BillingPartition, synced: SyncReport, both: Reconciliation) -> dict[str, Any]:
+def _described(part: BillingPartition, synced: SyncReport) -> str:
     states = ", ".join(f"{count} {state}" for state, count in sorted(synced.states.items())) or "nothing to send"
-    run = f"{states}, {len(synced.failures)} failed, {len(synced.not_tried)} not tried"
-    return {f"{part.month} this run": run, **described_sides(part.month, both)}
+    return f"{part.month}: {states}, {len(synced.failures)} failed, {len(synced.not_tried)} not tried"
 
 
 def _failures(part: BillingPartition, synced: SyncReport) -> list[Mapping[str, Any]]:

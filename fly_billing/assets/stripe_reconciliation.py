@@ -14,9 +14,10 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.reconciliation_metadata import described_sides
-from fly_billing.assets.run_report import PartitionOutcomes, check, report
+from fly_billing.assets.partition_metadata import of_reconciliation
+from fly_billing.assets.run_report import PartitionOutcomes, check, explains_failures, report
 from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.corrections.month_totals import invoice_totals
 from fly_billing.invoicing.group_members import billing_groups
 from fly_billing.partitions import month_key, month_partitions, months
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -46,6 +47,7 @@ STILL_AGREES = "stripe_still_agrees_with_our_invoices"
     group_name="fly_billing",
     pool="stripe",
 )
+@explains_failures
 def stripe_reconciliation(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
@@ -65,8 +67,9 @@ def stripe_reconciliation(
         except ReadingFailed as problem:
             outcomes.fail(month_key(month), unread_month(month, problem))
             continue
-        record_reconciliation(database, month, both, context.run.run_id, clock.now())
-        outcomes.done[month_key(month)] = described_sides(month, both)
+        number = record_reconciliation(database, month, both, context.run.run_id, clock.now())
+        totals = invoice_totals(database, month, groups)
+        outcomes.done[month_key(month)] = of_reconciliation(both, number, totals.values())
         wrong += differences_from_stripe(month, both)
         context.log.info(f"{month}: {len(both.discrepancies)} discrepancies in {len(both.expected)} invoices")
     unread = [row for rows in outcomes.failures.values() for row in rows]

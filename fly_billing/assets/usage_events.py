@@ -16,7 +16,8 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.run_report import REPORTED_BY_SENSOR, PartitionOutcomes, check, report, table
+from fly_billing.assets.partition_metadata import PARTITION_ROWS
+from fly_billing.assets.run_report import REPORTED_BY_SENSOR, PartitionOutcomes, check, explains_failures, report, table
 from fly_billing.partitions import landing_day_partitions, landing_days
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -59,6 +60,7 @@ WARN = AssetCheckSeverity.WARN
     kinds={"deltalake", "duckdb"},
     group_name="fly_billing",
 )
+@explains_failures
 def usage_events(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
@@ -121,6 +123,7 @@ def _metadata_of(database: BillingDatabase, landed: LandingReport, day: date) ->
         "accepted": sum(file.accepted for file in files),
         "duplicate": sum(file.duplicate for file in files),
         "rejected": rejected,
+        PARTITION_ROWS: sum(file.accepted for file in files),
         "rejected_by_reason": table(count_rejected_rows(database, [day]) if rejected else []),
     }
 

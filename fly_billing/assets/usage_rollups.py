@@ -13,14 +13,17 @@ from dagster import (
     asset,
 )
 
-from fly_billing.assets.run_report import PartitionOutcomes, check, report, runs_also, table
+from fly_billing.assets.partition_metadata import of_rollups
+from fly_billing.assets.run_report import PartitionOutcomes, check, explains_failures, report, runs_also
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
+from fly_billing.usage.rollup_totals import rollup_totals
 from fly_billing.usage.rollups import RollupReport, roll_up
 
 ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
@@ -43,6 +46,7 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
     kinds={"duckdb", "postgres"},
     group_name="fly_billing",
 )
+@explains_failures
 def usage_rollups(
     context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
@@ -61,23 +65,25 @@ def usage_rollups(
             context.log.info(f"{part.month} ({number} of {len(parts)})")
             results[part.month] = roll_up(database, usage_table, part.month, part.groups, clock.now(), engine)
             context.log.info(f"{part.month}: {results[part.month].sentence}")
-    outcomes = _outcomes(parts, results, groups_by_organization(database))
+    outcomes = _outcomes(database, parts, results)
     failures = [row for rows in outcomes.failures.values() for row in rows]
     checks = [check("usage_rollups", ROLLED_UP, failures)]
     if runs_also(context, "invoices") and len(failures) < sum(result.organizations for result in results.values()):
-        for key, rows in outcomes.failures.items():
-            outcomes.done[key] = {"failed": table(rows)}
+        for key in outcomes.failures:
+            outcomes.done[key] = outcomes.explained(key, context.run.run_id)
         outcomes.failures = {}
     yield from report(context, outcomes, checks, are_recorded=False)
 
 
 def _outcomes(
-    parts: Sequence[BillingPartition], results: Mapping[BillingMonth, RollupReport], groups: Mapping[str, str]
+    database: BillingDatabase, parts: Sequence[BillingPartition], results: Mapping[BillingMonth, RollupReport]
 ) -> PartitionOutcomes:
+    groups = groups_by_organization(database)
     outcomes = PartitionOutcomes([key for part in parts for key in part.keys])
     for month, result in results.items():
+        totals = rollup_totals(database, month, result.groups)
         for group in result.groups:
-            outcomes.done[str(partition_key(month, group))] = {str(month): result.sentence}
+            outcomes.done[str(partition_key(month, group))] = of_rollups(totals[group])
         for row in _failures(month, result):
             outcomes.fail(str(partition_key(month, groups[row["organization"]])), row)
     return outcomes

@@ -29,4 +29,9 @@ def differences_from_stripe(month: BillingMonth, reconciliation: Reconciliation)
 
 def unread_month(month: BillingMonth, problem: Exception) -> Mapping[str, Any]:
     """Return the row of a month that could not be compared, because Stripe could not be read."""
-    return {"month": str(month), "kind": "unread", "what": f"Stripe could not be read: {problem}"}
+    return {
+        "month": str(month),
+        "kind": "unread",
+        "what": f"Stripe could not be read: {problem}",
+        "what to do": "launch the month again when Stripe answers",
+    }

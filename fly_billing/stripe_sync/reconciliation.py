@@ -89,8 +89,8 @@ def reconcile_month(
 
 def record_reconciliation(
     database: BillingDatabase, month: BillingMonth, result: Reconciliation, run_id: str, now: datetime
-) -> None:
-    """Record the result, to show later since when both sides agree or differ."""
+) -> int:
+    """Record the result, to show later since when both sides agree or differ. Returns the number of the month's."""
     discrepancies = [
         {
             "kind": discrepancy.kind,
@@ -102,11 +102,12 @@ def record_reconciliation(
         }
         for discrepancy in result.discrepancies
     ]
-    database.rows(
+    (number,) = database.values(
         "record_stripe_reconciliation", month=month.first_day, now=now, run_id=run_id, here=len(result.expected),
         there=len(result.found), totals_here=json.dumps(result.totals_here),
         totals_there=json.dumps(result.totals_in_stripe), discrepancies=json.dumps(discrepancies),
     )  # fmt: skip
+    return int(number)
 
 
 def _totals(invoices: Sequence[ExpectedInvoice] | Sequence[FoundInvoice]) -> dict[str, int]:

@@ -238,7 +238,7 @@ def test_usage_three_weeks_late_changes_no_finalized_invoice_and_is_on_the_next_
         "finalized_invoices_bill_all_usage_known_now"
     ]
     assert late.passed
-    assert "late rows" in str(late.metadata["2026-10 adjustments"].value)
+    assert "late rows" in str(late.metadata["adjustments of this run"].value)
     for _ in range(2):
         deployment.bill(OCTOBER)
         deployment.bill(NOVEMBER)

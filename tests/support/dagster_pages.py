@@ -66,6 +66,24 @@ mutation Reexecute($reexecutionParams: ReexecutionParams!) {
   }
 }
 """
+PARTITION = """
+query PartitionMetadata($asset: AssetKeyInput!, $partitions: [String!]!) {
+  assetOrError(assetKey: $asset) {
+    __typename
+    ... on Asset {
+      assetMaterializations(partitions: $partitions, limit: 1) { timestamp metadataEntries { ...shown } }
+      assetObservations(partitions: $partitions, limit: 1) { timestamp metadataEntries { ...shown } }
+    }
+  }
+}
+fragment shown on MetadataEntry {
+  label
+  ... on IntMetadataEntry { intValue }
+  ... on FloatMetadataEntry { floatValue }
+  ... on TextMetadataEntry { text }
+  ... on PipelineRunMetadataEntry { runId }
+}
+"""
 CODE_LOCATION = """
 from dagster import definitions
 from tests.support.deployment import Deployment
@@ -117,6 +135,20 @@ class Pages:
         self._mutate(REEXECUTE, {"reexecutionParams": params}, "LaunchRunSuccess")
         return self._new_runs()
 
+    def partition(self, asset: str, key: str) -> dict[str, Any]:
+        """Assets -> the asset -> Partitions -> this one: the metadata of its latest event, by name.
+
+        A number is an int or a float, as the page plots it. A link to a run is the run's id.
+        """
+        found = self._execute(PARTITION, {"asset": {"path": [asset]}, "partitions": [key]})["assetOrError"]
+        events = [*found["assetMaterializations"], *found["assetObservations"]]
+        latest = max(events, key=lambda event: float(event["timestamp"]))
+        shown = {}
+        for entry in latest["metadataEntries"]:
+            values = [entry[name] for name in ("intValue", "floatValue", "text", "runId") if name in entry]
+            shown[entry["label"]] = values[0] if values else None
+        return shown
+
     def _backfill(self, params: Mapping[str, Any]) -> list[DagsterRun]:
         body = {"tags": [], "fromFailure": False, **params}
         self._mutate(LAUNCH_BACKFILL, {"backfillParams": body}, "LaunchBackfillSuccess")
@@ -126,11 +158,15 @@ class Pages:
 
     def _mutate(self, query: str, variables: Mapping[str, Any], success: str) -> None:
         self._seen = {run.run_id for run in self._process.instance.get_runs()}
+        ((_, outcome),) = self._execute(query, variables).items()
+        assert outcome["__typename"] == success, outcome
+
+    def _execute(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         context = self._process.create_request_context()
         result = asyncio.run(SCHEMA.execute_async(query, context_value=context, variable_values=variables))
         assert not result.errors, result.errors
-        ((_, outcome),) = result.data.items()
-        assert outcome["__typename"] == success, outcome
+        data: dict[str, Any] = result.data
+        return data
 
     def _new_runs(self) -> list[DagsterRun]:
         """Launch the queued runs, as the daemon does, and return them as they were queued, oldest first."""

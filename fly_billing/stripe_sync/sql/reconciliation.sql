@@ -1,12 +1,13 @@
 -- name: record_stripe_reconciliation
--- No rows. Records the result of comparing a month with Stripe.
+-- One row: the number of the comparisons of the month, with this one. Records the result of comparing it with Stripe.
 insert into stripe_reconciliations (
     month, swept_at, run_id, invoices_here, invoices_in_stripe, totals_here, totals_in_stripe, discrepancies
 )
 values (
     :month, :now, :run_id, :here, :there,
     cast(:totals_here as jsonb), cast(:totals_there as jsonb), cast(:discrepancies as jsonb)
-);
+)
+returning 1 + (select count(*) from stripe_reconciliations as r where r.month = :month) as number;
 
 -- name: invoices_expected_in_stripe
 -- One row per invoice of the month that Stripe should have: finalized here, with something to pay.

@@ -1,0 +1,117 @@
+"""The metadata of a partition: its own numbers, under keys that are the same in every month and for every organization.
+
+So Dagster's plots show a partition over time. Add the numbers of an asset's partitions here. Not here: numbers of a
+whole run or month, which are true for no single partition; a run logs them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from fly_billing.corrections.month_totals import InvoiceTotals
+from fly_billing.money import format_cents, from_cents
+from fly_billing.stripe_sync.reconciliation import Reconciliation
+from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
+from fly_billing.usage.rollup_totals import RollupTotals
+
+# The rows of the partition in the asset's table, under the key that Dagster's catalog knows.
+PARTITION_ROWS = "dagster/partition_row_count"
+
+OfOrganization = TypeVar("OfOrganization", ExpectedInvoice, FoundInvoice, Discrepancy)
+
+
+def money(name: str, totals: Mapping[str, int], currencies: Collection[str]) -> dict[str, Any]:
+    """Return an amount as a number and as text.
+
+    Args:
+        name: The metadata's key, such as `total`. With several currencies the numbers are `total EUR` and `total USD`,
+            because amounts of different currencies don't add up.
+        totals: Currency -> cents.
+        currencies: Every currency that the partition bills in, also those without an amount.
+    """
+    every = sorted({*currencies, *totals})
+    # A float is for Dagster's plots only, which accept no decimals. The text beside it is exact.
+    numbers = {
+        name if len(every) == 1 else f"{name} {currency}": float(from_cents(totals.get(currency, 0), currency))
+        for currency in every
+    }
+    exact = ", ".join(format_cents(totals.get(currency, 0), currency) for currency in every)
+    return {**(numbers or {name: 0.0}), f"{name} (exact)": exact or "0"}
+
+
+def of_rollups(totals: RollupTotals) -> dict[str, Any]:
+    """Return the metadata of a partition of `usage_rollups`."""
+    return {
+        "organizations": totals.organizations,
+        "accepted": totals.events,
+        "rollups": totals.rollups,
+        "failures": totals.failures,
+        PARTITION_ROWS: totals.rollups,
+    }
+
+
+def of_invoices(totals: InvoiceTotals) -> dict[str, Any]:
+    """Return the metadata of a partition of `invoices`."""
+    return {
+        "invoices": totals.invoices,
+        "final": totals.final,
+        "items": totals.items,
+        **money("total", totals.totals, totals.currencies),
+        **money("tax", totals.taxes, totals.currencies),
+        "accepted": totals.accepted,
+        "rejected": totals.rejected,
+        "adjustments": totals.adjustments,
+        "failures": totals.failures,
+        PARTITION_ROWS: totals.invoices,
+    }
+
+
+def of_synced(both: Reconciliation | None, failures: int, totals: InvoiceTotals) -> dict[str, Any]:
+    """Return the metadata of a partition of `stripe_invoices`.
+
+    Args:
+        both: The partition's part of the month's comparison; None if Stripe could not be read.
+        failures: The number of its invoices that this run could not sync.
+        totals: The partition's invoices, for its currencies.
+    """
+    if both is None:
+        return {"failures": failures, "comparison": "Stripe could not be read"}
+    sent = sum(1 for invoice in both.expected if invoice.stripe_id)
+    return {**_both_sides(both, totals.currencies), "failures": failures, PARTITION_ROWS: sent}
+
+
+def of_reconciliation(both: Reconciliation, number: int, totals: Iterable[InvoiceTotals]) -> dict[str, Any]:
+    """Return the metadata of a partition of `stripe_reconciliation`, of which the table now has this number of rows."""
+    currencies = {currency for group in totals for currency in group.currencies}
+    return {**_both_sides(both, currencies), PARTITION_ROWS: number}
+
+
+def _both_sides(both: Reconciliation, currencies: Collection[str]) -> dict[str, Any]:
+    every = {*currencies, *both.totals_here, *both.totals_in_stripe}
+    count = len(both.discrepancies)
+    return {
+        "comparison": "equal" if not count else "1 discrepancy" if count == 1 else f"{count:,} discrepancies",
+        "invoices": len(both.expected),
+        **money("total", both.totals_here, every),
+        "invoices in Stripe": len(both.found),
+        **money("total in Stripe", both.totals_in_stripe, every),
+        "discrepancies": count,
+    }
+
+
+def by_group(both: Reconciliation, groups: Sequence[str], group_of: Mapping[str, str]) -> dict[str, Reconciliation]:
+    """Split a reconciliation into its billing groups. What belongs to no known organization is in none of them."""
+    expected = _split(both.expected, group_of)
+    found = _split(both.found, group_of)
+    discrepancies = _split(both.discrepancies, group_of)
+    return {group: Reconciliation(expected[group], found[group], discrepancies[group]) for group in groups}
+
+
+def _split(rows: Iterable[OfOrganization], group_of: Mapping[str, str]) -> Mapping[str, list[OfOrganization]]:
+    parts: dict[str, list[OfOrganization]] = defaultdict(list)
+    for row in rows:
+        if group := group_of.get(row.organization_id):
+            parts[group].append(row)
+    return parts
