@@ -25,6 +25,7 @@ LAYERS = (
     {"corrections", "stripe_sync"},
     {"focus"},
     {"statements"},
+    {"finance"},
     {"sample_platform"},
     {"resources"},
     {"partitions", "executors"},

@@ -34,6 +34,12 @@ TRIED = {
     "corrections": (["2026-09"], ["2026-09", "--json"]),
     "rebill": (["acme", "2026-09", "--dry-run"], ["acme", "2026-09", "--dry-run", "--json"]),
     "shadow": (["2026-09", "--price-book", "{book}", "--instead-of", "fly"],),
+    "finance months": ([], ["--json"]),
+    "finance revenue": (["2026-09"], ["2026-09", "--by", "organization"], ["2026-09", "--json"]),
+    "finance taxes": (["2026-09"],),
+    "finance receivables": ([], ["--csv", "{owed}"]),
+    "finance credits": ([], ["acme"], ["--csv", "{credits}"]),
+    "history": (["acme", "2026-09"], [EVIL, "2026-09"]),
     "export-focus": (["2026-09", "--out", "{csv}"],),
     "land": (["--repair"],),
     "rejected": ([], ["2026-10"], ["--list"], ["--csv", "{rows}"]),
@@ -121,7 +127,7 @@ def output_of(arguments: list[str]) -> str:
 
 def test_no_command_prints_or_writes_control_characters_or_active_content(hostile: Platform, tmp_path: Path) -> None:
     files = {"{page}": tmp_path / "page.html", "{csv}": tmp_path / "focus.csv", "{book}": tmp_path / "book"}
-    files["{rows}"] = tmp_path / "rows.csv"
+    files |= {f"{{{name}}}": tmp_path / f"{name}.csv" for name in ("rows", "owed", "credits")}
     files["{book}"].mkdir()
     data = json.dumps({"prices": [{**REQUESTS.to_data(), "description": EVIL}]})
     (files["{book}"] / "prices.yaml").write_text(data, encoding="utf-8")
@@ -136,14 +142,21 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
             assert not any(line.strip(" │").startswith("What to do: pay") for line in printed.splitlines()), command
             seen[command] = seen.get(command, False) or "[red]acme[/]" in "".join(printed.split())
     shown = {command for command, was in seen.items() if was}
-    assert shown >= {"statement", "explain", "spend-alert add", "reserve", "rejected"}  # it reached the output
+    assert shown >= {
+        "statement",
+        "explain",
+        "spend-alert add",
+        "reserve",
+        "rejected",
+        "finance revenue",
+    }  # it reached the output
 
     html = files["{page}"].read_text(encoding="utf-8")
     tags = Tags(html)
     assert tags.handlers == []
     assert not {"img", "script"} & set(tags.found)
     assert "{{ 7*7 }}" in html
-    for name in ("{csv}", "{rows}"):
+    for name in ("{csv}", "{rows}", "{owed}", "{credits}"):
         with files[name].open(encoding="utf-8", newline="") as exported:
             cells = [cell for row in csv.reader(exported) for cell in row]
         assert any("=cmd" in cell for cell in cells)

@@ -133,10 +133,17 @@ def test_a_void_invoice_has_no_revenue_and_an_open_one_has_none_yet(books: Platf
     books.add_one_off("acme", "Later", "7", at("2026-10-02"))
     books.compute(OCTOBER)
     assert books.totals() == [5843, 3856]
-    books.execute("update invoices set status = 'void' where organization_id = 'epsilon' and status <> 'open'")
+    books.execute(
+        "update invoices set status = 'void' where organization_id in ('delta', 'epsilon') and status <> 'open'"
+    )
     found = rows(books, "select month, revenue_cents from finance_months where currency = 'USD'")
     assert found == [(SEPTEMBER.first_day, 4910)]
-    assert rows(books, "select count(*) from finance_revenue where organization_id = 'epsilon'") == [(0,)]
+    assert rows(books, "select distinct organization_id from finance_revenue order by 1") == [
+        ("acme",),
+        ("beta",),
+        ("gamma",),
+    ]
+    assert rows(books, "select organization_id, tax_cents from finance_taxes") == [("acme", 933)]
 
 
 def test_an_adjustment_counts_in_the_month_whose_invoice_bills_it(platform: Platform) -> None:

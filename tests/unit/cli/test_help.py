@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from fly_billing.cli.main import app
 
-# Typer's own names of kinds of values, and how a month is written.
+# Typer's own names of kinds of values, how a month is written, and lists of words to choose from.
 KINDS = {"<bool>", "<int>", "<int range>", "<str>", "<path>", "<dir>", "<list[Path]>", "<YYYY-MM>"}
+KINDS |= {"<product|region|organization>"}
 
 
 def commands(group: typer.core.TyperGroup, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

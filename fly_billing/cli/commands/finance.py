@@ -1,0 +1,121 @@
+"""Commands for finance: revenue, taxes, receivables, credits and the audit trail. None of them contacts Stripe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fly_billing.cli.parameters import (
+    CsvFile,
+    JsonInCents,
+    Month,
+    OptionalOrganization,
+    Organization,
+    Overwrite,
+    ParquetFile,
+    parse_month,
+    wide_console,
+)
+from fly_billing.finance.rules.tables import RevenueBy
+from fly_billing.periods import BillingMonth
+
+PANEL = "Finance"
+# A table of receivables has eleven columns.
+COLUMNS = 200
+
+app = typer.Typer()
+finance = typer.Typer(help="Revenue, taxes, receivables and credits, from the views for finance.", no_args_is_help=True)
+app.add_typer(finance, name="finance", rich_help_panel=PANEL)
+
+
+@finance.command("months")
+def show_months(
+    first: Annotated[
+        BillingMonth | None, typer.Option("--from", metavar="YYYY-MM", help="First month", parser=parse_month)
+    ] = None,
+    last: Annotated[
+        BillingMonth | None, typer.Option("--to", metavar="YYYY-MM", help="Last month", parser=parse_month)
+    ] = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    overwrite: Overwrite = False,
+    as_json: JsonInCents = False,
+) -> None:
+    """Show each month's revenue, tax, prepaid credit and total of final invoices, newest first."""
+    from fly_billing.cli.finance import Output
+    from fly_billing.cli.finance import show_months as show
+
+    show(wide_console(COLUMNS), first, last, Output(csv, parquet, overwrite, as_json))
+
+
+@finance.command("revenue")
+def show_revenue(
+    month: Month,
+    by: Annotated[RevenueBy, typer.Option(help="How to break it down")] = RevenueBy.PRODUCT,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    overwrite: Overwrite = False,
+    as_json: JsonInCents = False,
+) -> None:
+    """Show a month's revenue: final invoices before tax. Excludes void invoices."""
+    from fly_billing.cli.finance import Output
+    from fly_billing.cli.finance import show_revenue as show
+
+    show(wide_console(COLUMNS), month, by, Output(csv, parquet, overwrite, as_json))
+
+
+@finance.command("taxes")
+def show_taxes(
+    month: Month,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    overwrite: Overwrite = False,
+    as_json: JsonInCents = False,
+) -> None:
+    """Show the taxes of a month's final invoices by rate. Excludes void invoices."""
+    from fly_billing.cli.finance import Output
+    from fly_billing.cli.finance import show_taxes as show
+
+    show(wide_console(COLUMNS), month, Output(csv, parquet, overwrite, as_json))
+
+
+@finance.command("receivables")
+def show_receivables(
+    csv: CsvFile = None, parquet: ParquetFile = None, overwrite: Overwrite = False, as_json: JsonInCents = False
+) -> None:
+    """Show what organizations owe now, by days overdue."""
+    from fly_billing.cli.finance import Output
+    from fly_billing.cli.finance import show_receivables as show
+
+    show(wide_console(COLUMNS), Output(csv, parquet, overwrite, as_json))
+
+
+@finance.command("credits")
+def show_credits(
+    organization: OptionalOrganization = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    overwrite: Overwrite = False,
+    as_json: JsonInCents = False,
+) -> None:
+    """Show credits: granted, used, pending on open invoices, expired and remaining."""
+    from fly_billing.cli.finance import Output
+    from fly_billing.cli.finance import show_credits as show
+
+    show(wide_console(COLUMNS), organization, Output(csv, parquet, overwrite, as_json))
+
+
+@app.command(rich_help_panel=PANEL)
+def history(
+    organization: Organization,
+    month: Month,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    overwrite: Overwrite = False,
+    as_json: JsonInCents = False,
+) -> None:
+    """Show who changed, approved, voided, waived, kept or rebilled what of an organization's month, and why."""
+    from fly_billing.cli.finance import Output, show_history
+
+    show_history(wide_console(COLUMNS), organization, month, Output(csv, parquet, overwrite, as_json))
