@@ -1,6 +1,6 @@
-"""What people do by hand in Stripe's dashboard, or programs of theirs by its API; with a record of what they touched.
+"""Manual changes in Stripe's dashboard, or by other programs through its API, with a record of the changed invoices.
 
-Keeps out: what the sync and the repair make of it.
+Keeps out: the reactions of the sync and the repair.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from tests.support.stripe_builders import API_KEY
 
 Json = dict[str, Any]
 
-# How the idempotency keys of requests that are not ours begin.
-BY_HAND = "by hand/"
+# The prefix of the idempotency keys of requests that are not ours.
+MANUAL = "manual/"
 MARK = "fly_billing_invoice"
-# By these deeds there comes to be a finalized invoice that we did not finalize.
+# These changes make a finalized invoice that we did not finalize.
 FINALIZING = frozenset({"finalize a draft", "let Stripe finalize it", "copy"})
 
 
 class DashboardUser:
-    """A person at the dashboard, who meets the same faults as everybody. Each deed is done to the nth thing it fits."""
+    """A person at the dashboard, who meets the same faults as the sync. A change is made to the nth suitable one."""
 
     def __init__(self, sandbox: SandboxServer) -> None:
         self._control = sandbox.control
@@ -34,13 +34,13 @@ class DashboardUser:
         self._invoices, self._customers, self._items = client.v1.invoices, client.v1.customers, client.v1.invoice_items
         self._numbers = itertools.count(1)
         self._metadata: dict[str, Mapping[str, str]] = {}
-        # The id of an invoice of ours -> what was done, or tried, to what Stripe has of it.
-        self.deeds: dict[str, set[str]] = defaultdict(set)
+        # The id of an invoice of ours -> the changes made or tried to its invoices in Stripe.
+        self.changes: dict[str, set[str]] = defaultdict(set)
         self.deleted_customers: set[str] = set()
 
-    def do(self, deed: str, nth: int) -> tuple[str, str]:
-        """Do it; return to which invoice and how it ended. Nothing is done where there is none that it fits."""
-        statuses, act = DEEDS[deed]
+    def do(self, change: str, nth: int) -> tuple[str, str]:
+        """Make the change; return the invoice's id and the outcome. Without a suitable invoice nothing is changed."""
+        statuses, act = CHANGES[change]
         fitting = [
             billed_invoice
             for billed_invoice in self._control.invoices()
@@ -49,7 +49,7 @@ class DashboardUser:
         if not fitting:
             return "nothing", "there is none"
         invoice = fitting[nth % len(fitting)]
-        self.deeds[self.mark_of(invoice) or ""].add(deed)
+        self.changes[self.mark_of(invoice) or ""].add(change)
         try:
             act(self, invoice)
         except stripe.StripeError as refused:
@@ -57,18 +57,18 @@ class DashboardUser:
         return invoice["id"], "done"
 
     def mark_of(self, invoice: Mapping[str, Any]) -> str | None:
-        """Return the id of the invoice of ours that it is, or was before somebody changed its metadata."""
+        """Return the id of our invoice in its metadata, or in its metadata from before a change."""
         metadata: Mapping[str, str] = self._metadata.get(invoice["id"], invoice["metadata"])
         return metadata.get(MARK)
 
     def write_metadata_back(self) -> None:
-        """Do what a reconciliation says of changed metadata."""
+        """Restore changed metadata, as a reconciliation asks."""
         living = {invoice["id"] for invoice in self._control.invoices()}
         for stripe_id in living & self._metadata.keys():
             self._invoices.update(stripe_id, {"metadata": dict(self._metadata[stripe_id])}, self._key())
 
     def _key(self) -> Any:
-        return {"idempotency_key": f"{BY_HAND}{next(self._numbers)}"}
+        return {"idempotency_key": f"{MANUAL}{next(self._numbers)}"}
 
     def edit_line(self, invoice: Json, number: int = 0, change: int = 100) -> None:
         if len(invoice["lines"]) > number:
@@ -143,8 +143,8 @@ class DashboardUser:
 
 
 EVERY = ("draft", "open", "paid")
-# Deed -> (statuses of the invoices it fits, how it is done).
-DEEDS: Mapping[str, tuple[tuple[str, ...], Callable[[DashboardUser, Json], None]]] = {
+# Change -> (statuses of the suitable invoices, the method that makes it).
+CHANGES: Mapping[str, tuple[tuple[str, ...], Callable[[DashboardUser, Json], None]]] = {
     "edit a line": (("draft",), DashboardUser.edit_line),
     "edit two lines that even out": (("draft",), DashboardUser.edit_two_lines),
     "add a line": (("draft",), DashboardUser.add_line),

@@ -1,6 +1,6 @@
-"""What must hold between what was billed, our journal and Stripe, at any moment: read from the sandbox's own store.
+"""The invariants between bills, our journal and Stripe, checked in the sandbox's own store at any moment.
 
-Keeps out: what happens (`sync_machine`), and what people did (`hands_in_stripe`).
+Keeps out: the steps (`sync_machine`), and manual changes (`dashboard_user`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from tests.scenarios.dashboard_user import BY_HAND, FINALIZING, DashboardUser
+from tests.scenarios.dashboard_user import FINALIZING, MANUAL, DashboardUser
 from tests.support.stripe_builders import query
 
 Json = dict[str, Any]
@@ -22,7 +22,7 @@ FINAL = ("open", "paid", "uncollectible")
 
 @dataclass(frozen=True)
 class Bill:
-    """A finalized invoice: the cents of its lines as Stripe is to have them. A total of 0 is never sent."""
+    """A finalized invoice: the expected cents of its lines in Stripe. A total of 0 is never sent."""
 
     organization: str
     month: str
@@ -46,13 +46,13 @@ class Seen:
 
 @dataclass
 class Audit:
-    """Follows Stripe's call log from step to step, and says where something that must hold does not."""
+    """Follows Stripe's call log from step to step, and fails where an invariant is broken."""
 
     database: BillingDatabase
     sandbox: SandboxServer
-    hands: DashboardUser
+    dashboard_user: DashboardUser
     billed: dict[str, Bill] = field(default_factory=dict)
-    # Stripe's ids of drafts that were edited while a sync was at work on them: it can't have noticed.
+    # Stripe's ids of drafts that were edited while a sync worked on them, which it can't have noticed.
     edited_meanwhile: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -75,39 +75,39 @@ class Audit:
         return Seen(self.sandbox.control.invoices(), {row["id"]: row for row in journal})
 
     def check(self, *, is_permitted: bool = False) -> Seen:
-        """Assert all of it. `is_permitted`: a human has allowed a repair since the last check."""
+        """Assert all invariants. `is_permitted`: a person has confirmed a repair since the last check."""
         voided = len(self._voided_by_us)
         self._read_calls()
         seen = self.look()
         self._check_journaled()
         self._check_each_key_was_applied_once()
         for invoice_id, bill in self.billed.items():
-            theirs = [invoice for invoice in seen.invoices if self.hands.mark_of(invoice) == invoice_id]
+            theirs = [invoice for invoice in seen.invoices if self.dashboard_user.mark_of(invoice) == invoice_id]
             self._check_asked_once(invoice_id, bill, theirs)
             self._check_equal(bill, theirs)
             self._check_journal(bill, seen.journal[invoice_id], seen)
             self._check_status(seen.journal[invoice_id], theirs)
         if not is_permitted:
-            assert len(self._voided_by_us) == voided, "an invoice was voided and nobody was asked"
+            assert len(self._voided_by_us) == voided, "an invoice was voided without confirmation"
         self._check_nothing_is_sent_again(is_permitted=is_permitted)
         self._before = seen.journal
         return seen
 
     def forget_the_journal(self) -> None:
-        """A backup was restored: what was sent since is no longer written down, and keys of then may be used again."""
+        """Note a restored backup: later requests are no longer in the journal, and their keys may be used again."""
         self._read_calls()
         self._calls_by_key.clear()
         self._applied_by_key.clear()
         self._discards, self._last_attempt, self._before = 0, 0, {}
 
     def _read_calls(self) -> None:
-        """Take note of what was asked of Stripe since the last time."""
+        """Read the calls to Stripe since the last time."""
         control = self.sandbox.control
         calls = control.calls()
         control.clear_calls()
         for call in calls:
             key, parts = call["idempotency_key"] or "", call["path"].split("/")
-            if call["method"] == "GET" or key.startswith(BY_HAND) or call["endpoint"] == "customers.delete":
+            if call["method"] == "GET" or key.startswith(MANUAL) or call["endpoint"] == "customers.delete":
                 continue
             if call["method"] == "DELETE":
                 self._discards += 1
@@ -121,7 +121,7 @@ class Audit:
                     self._voided_by_us.add(parts[3])
 
     def _check_journaled(self) -> None:
-        """Every request of ours was written down before it was sent, with its key."""
+        """Assert that each of our requests was journaled with its key before it was sent."""
         found = query(
             self.database,
             "select idempotency_key, step from stripe_attempts union all"
@@ -137,13 +137,13 @@ class Audit:
         assert not twice, f"Stripe did twice what was sent under {twice}"
 
     def _check_asked_once(self, invoice_id: str, bill: Bill, theirs: list[Json]) -> None:
-        """The customer is asked to pay once, whatever people do; and never to pay nothing."""
+        """Assert that the customer is asked to pay once, after any manual change, and never to pay zero."""
         living = [invoice["id"] for invoice in theirs if invoice["status"] in FINAL]
         ours = [living_id for living_id in living if living_id in self._finalized_by_us]
         assert len(ours) <= 1, f"{invoice_id} was finalized twice: {ours}"
-        by_hand = FINALIZING & self.hands.deeds[invoice_id]
-        assert len(living) <= 1 or by_hand, f"{invoice_id} is {len(living)} times in Stripe: {living}"
-        assert set(living) == set(ours) or by_hand, f"{living} finalized by nobody we know"
+        manual = FINALIZING & self.dashboard_user.changes[invoice_id]
+        assert len(living) <= 1 or manual, f"{invoice_id} is {len(living)} times in Stripe: {living}"
+        assert set(living) == set(ours) or manual, f"{living} not finalized by us or manually"
         assert bill.total or not theirs, f"{invoice_id} over $0.00 was sent: {theirs}"
 
     def _check_equal(self, bill: Bill, theirs: list[Json]) -> None:
@@ -155,7 +155,7 @@ class Audit:
                 )
 
     def _check_journal(self, bill: Bill, row: Mapping[str, Any], seen: Seen) -> None:
-        """What our journal calls finalized, Stripe has, and no draft of it."""
+        """Assert that Stripe has each invoice that our journal records as finalized, and not as a draft."""
         if row["state"] == "skipped_zero":
             assert bill.total == 0
         if row["state"] == "finalized":
@@ -165,18 +165,18 @@ class Audit:
             assert row["stripe_total_cents"] == bill.total
 
     def _check_status(self, row: Mapping[str, Any], theirs: list[Json]) -> None:
-        """Our invoice is paid, written off or void only where Stripe says so of the one in our journal."""
+        """Assert that our invoice is paid, written off or void only if the one in our journal is so in Stripe."""
         statuses = {invoice["id"]: invoice["status"] for invoice in theirs}
-        deeds = self.hands.deeds[row["id"]]
+        changes = self.dashboard_user.changes[row["id"]]
         if row["status"] == "paid":
             assert "paid" in statuses.values()
         if row["status"] == "void":
-            assert "void" in deeds and "void" in statuses.values()
+            assert "void" in changes and "void" in statuses.values()
         if row["status"] == "uncollectible":
-            assert "write off" in deeds
+            assert "write off" in changes
 
     def _check_nothing_is_sent_again(self, *, is_permitted: bool) -> None:
-        """What our journal called finalized is made anew only when a human says so."""
+        """Assert that an invoice that our journal recorded as finalized is created again only after confirmation."""
         found = query(
             self.database,
             "select id, cast(invoice_id as text) as invoice_id from stripe_attempts"
@@ -184,16 +184,16 @@ class Audit:
             last=self._last_attempt,
         )
         again = {row["invoice_id"] for row in found if self._state_before(row["invoice_id"]) == "finalized"}
-        assert is_permitted or not again, f"{again} were made anew and nobody was asked"
+        assert is_permitted or not again, f"{again} were created again without confirmation"
         self._last_attempt = max([self._last_attempt, *(row["id"] for row in found)])
 
     def _state_before(self, invoice_id: str) -> str | None:
         return (self._before.get(invoice_id) or {}).get("state")
 
     def living(self, invoice_id: str, seen: Seen) -> list[Json]:
-        """List the finalized invoices that Stripe has of ours, void ones left out."""
+        """List our finalized invoices in Stripe, without void ones."""
         return [
             invoice
             for invoice in seen.invoices
-            if self.hands.mark_of(invoice) == invoice_id and invoice["status"] in FINAL
+            if self.dashboard_user.mark_of(invoice) == invoice_id and invoice["status"] in FINAL
         ]

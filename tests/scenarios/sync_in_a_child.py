@@ -1,4 +1,4 @@
-"""Runs syncs in processes that die at a moment of the test's choosing, by SIGKILL; a script, not a test.
+"""Runs syncs in processes that SIGKILL ends at a moment that the test chooses; a script, not a test.
 
 Reads orders from stdin, one JSON object a line, and forks a process for each; so the imports are paid for once. Writes
 `started <pid>` and, when that process is gone, `ended <exit code>` (-9: killed).
@@ -23,7 +23,7 @@ from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.rules.requests import StripeRequest
 from tests.support.stripe_builders import sync, sync_tools
 
-# Here the test itself kills, once the sandbox has done what it was asked and keeps the answer back.
+# Here the test itself kills, once the sandbox has applied the request and delays the response.
 IN_FLIGHT = "sent and not answered"
 MOMENTS = (
     "before it is journaled",
@@ -36,7 +36,7 @@ MOMENTS = (
 
 @dataclass(frozen=True)
 class MortalJournal(StripeJournal):
-    """The journal of a process that dies at a moment of its n-th request."""
+    """The journal of a process that dies at a moment of its nth request."""
 
     moment: str = ""
     n: int = 0
@@ -66,7 +66,7 @@ class MortalJournal(StripeJournal):
 
 
 def run(order: Mapping[str, Any]) -> None:
-    """Sync June 2023 of a database to a sandbox, with one worker unless told otherwise."""
+    """Sync June 2023 of a database to a sandbox, by default with one worker."""
     database = BillingDatabase(order["database"])
     journal = MortalJournal(database, "child", order.get("moment", ""), order.get("n", 0))
     report = sync(sync_tools(database, order["stripe"], journal=journal, workers=order.get("workers", 1)))

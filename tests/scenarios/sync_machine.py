@@ -1,7 +1,7 @@
-"""A platform, a Stripe, and everything that can happen to the two of them, in any order: for Hypothesis to explore.
+"""A platform, a Stripe, and all events that can happen to them, in any order, for Hypothesis to explore.
 
-Rules are what happens; what must hold after each is in `sync_audit`. At the end faults stop, people mend what only they
-can, and everything billable is in Stripe once, to the cent. What is drawn never depends on what came of earlier steps
+Rules are the events; the invariants after each are in `sync_audit`. At the end faults stop, people fix what only they
+can, and every billable invoice is in Stripe once, to the cent. Draws never depend on the results of earlier steps
 (ids are Stripe's, threads are quick or slow), so that Hypothesis can play a run again.
 """
 
@@ -39,7 +39,7 @@ from fly_billing.stripe_sync.rules.reconciliation import Discrepancy
 from fly_billing.stripe_sync.rules.repair_plan import Action
 from fly_billing.stripe_sync.webhooks import PATH, build_app
 from fly_billing.stripe_sync.webhooks.server import make_receiver
-from tests.scenarios.dashboard_user import DEEDS, FINALIZING, DashboardUser
+from tests.scenarios.dashboard_user import CHANGES, FINALIZING, DashboardUser
 from tests.scenarios.sync_audit import Audit, Bill, Seen
 from tests.scenarios.watched_process import Crash, WatchedHttp, WatchedProcess
 from tests.support.stripe_builders import (
@@ -112,25 +112,25 @@ STRIKES: Mapping[str, Mapping[str, Any]] = {
     "every": {},
 }
 
-# A moment of a process: an undisturbed sync of one invoice has about fifty of them.
+# A moment of a process: a sync of one invoice without a fault has about fifty of them.
 MOMENTS = st.integers(1, 120)
 NTH = st.integers(0, 9)
 WORKERS = st.integers(1, 2)
 ITEMS = st.sampled_from(sorted(BILLS))
-DEED = st.sampled_from(sorted(DEEDS))
+CHANGE = st.sampled_from(sorted(CHANGES))
 ENDPOINT = st.sampled_from(ENDPOINTS)
 EFFECT = st.sampled_from(sorted(EFFECTS))
 STRIKE = st.sampled_from(sorted(STRIKES))
-# Stripe keeps events for 30 days: what is older when somebody looks is lost, rightly.
+# Stripe keeps events for 30 days: older ones are correctly lost.
 MOST_HOURS = 24 * 20
-# Seconds for which a hanging request hangs, and for which it is waited for.
+# Seconds for which a hanging request hangs, and the timeout for it.
 HANGING, PATIENCE = 0.25, 0.1
 
 _numbers = itertools.count()
 
 
 def make_template(postgres: PostgresServer, name: str, folder: Path) -> None:
-    """Make a database in which the months of all organizations could be finalized, and none is yet."""
+    """Make a database with closed months of all organizations and no final invoice."""
     create_database(postgres, name, template="billing_template")
     database = BillingDatabase(postgres.url(name))
     for organization in ORGANIZATIONS:
@@ -157,17 +157,17 @@ class SyncMachine(RuleBasedStateMachine):
         self._sandbox = sandbox
         self._clock = MovableClock(sandbox)
         self._hours = 0
-        self._hands = DashboardUser(sandbox)
-        self._audit = Audit(self._database, sandbox, self._hands)
+        self._dashboard_user = DashboardUser(sandbox)
+        self._audit = Audit(self._database, sandbox, self._dashboard_user)
         self._billed: list[str] = []
         self._backup = f"{self._name}_backup"
         self._has_backup = False
         self._is_hanging = False
         self._is_permitted = False
-        # What happened in a step, from whichever thread: Hypothesis takes notes from its own only.
-        self._said: list[str] = []
+        # The events of a step from all threads, because Hypothesis accepts notes from its own thread only.
+        self._notes: list[str] = []
 
-    # What happens -----------------------------------------------------------------------------------------------
+    # Events -----------------------------------------------------------------------------------------------------
 
     @initialize(items=ITEMS)
     def first_invoice(self, items: str) -> None:
@@ -183,7 +183,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule(endpoint=st.sampled_from(MUTATIONS), nth=st.integers(1, 3), after_apply=st.booleans())
     def a_request_hangs(self, endpoint: str, nth: int, after_apply: bool) -> None:
-        """A request takes longer than we wait for it: what we do then is done beside it."""
+        """A request takes longer than our timeout: later requests overlap with it."""
         self._is_hanging = True
         self._sandbox.control.add_fault("slow", endpoint, nth=nth, seconds=HANGING, after_apply=after_apply)
 
@@ -197,10 +197,10 @@ class SyncMachine(RuleBasedStateMachine):
     def sync(self, workers: int) -> None:
         self._in_a_process(lambda process: self._sync(process, workers))
 
-    # Of an invoice that is in Stripe a sync asks nothing more: those that something happens to have a new one to sync.
+    # A sync sends no request for an invoice that is in Stripe, so each rule with a fault adds a new one to sync.
 
     @rule(items=ITEMS, workers=WORKERS, endpoint=st.sampled_from(MUTATIONS), effect=EFFECT, strikes=STRIKE)
-    def sync_in_bad_weather(self, items: str, workers: int, endpoint: str, effect: str, strikes: str) -> None:
+    def sync_during_faults(self, items: str, workers: int, endpoint: str, effect: str, strikes: str) -> None:
         self._bill(items)
         self._add_fault(endpoint, effect, strikes)
         self._in_a_process(lambda process: self._sync(process, workers))
@@ -212,7 +212,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule(items=ITEMS, moment=MOMENTS)
     def sync_beside_another(self, items: str, moment: int) -> None:
-        """A second machine syncs from beginning to end, while the first is at a moment of its own."""
+        """A second machine syncs from beginning to end at a moment of the first one's sync."""
         self._bill(items)
 
         def meanwhile() -> None:
@@ -222,10 +222,10 @@ class SyncMachine(RuleBasedStateMachine):
 
         self._in_a_process(lambda process: self._sync(process, workers=1), at=(moment, meanwhile))
 
-    @rule(items=ITEMS, moment=MOMENTS, deed=DEED, nth=NTH)
-    def sync_while_somebody_is_at_the_dashboard(self, items: str, moment: int, deed: str, nth: int) -> None:
+    @rule(items=ITEMS, moment=MOMENTS, change=CHANGE, nth=NTH)
+    def sync_with_a_manual_change(self, items: str, moment: int, change: str, nth: int) -> None:
         self._bill(items)
-        meanwhile = self._by_hand_meanwhile(deed, nth)
+        meanwhile = self._manual_change(change, nth)
         self._in_a_process(lambda process: self._sync(process, workers=1), at=(moment, meanwhile))
 
     @rule(hours=st.sampled_from((1, 25)))
@@ -235,23 +235,23 @@ class SyncMachine(RuleBasedStateMachine):
             self._hours += hours
             self._clock.advance(hours)
 
-    @rule(deed=DEED, nth=NTH)
-    def somebody_is_at_the_dashboard(self, deed: str, nth: int) -> None:
-        self._do_by_hand(deed, nth)
+    @rule(change=CHANGE, nth=NTH)
+    def simulate_a_manual_change(self, change: str, nth: int) -> None:
+        self._change_manually(change, nth)
         self._note()
 
     @rule()
-    def have_deleted_customers_made_anew(self) -> None:
-        """Do what the failure `customer_missing` says."""
+    def forget_deleted_customers(self) -> None:
+        """Clear the ids of deleted customers, as the failure `customer_missing` asks."""
         execute(
             self._database,
             "update organizations set stripe_customer_id = null where stripe_customer_id = any (:gone)",
-            gone=sorted(self._hands.deleted_customers),
+            gone=sorted(self._dashboard_user.deleted_customers),
         )
 
     @rule(chosen=st.lists(st.integers(0, 30), min_size=1, max_size=5))
     def deliver_events(self, chosen: list[int]) -> None:
-        """Webhooks bring events late, twice and in any order; the others get lost."""
+        """Webhooks deliver some events late, twice and in any order; the others are lost."""
         events = self._events()
         process = self._start()
         app = build_app(SECRET, make_receiver(process.database, process.tools().reader()))
@@ -274,7 +274,7 @@ class SyncMachine(RuleBasedStateMachine):
         try:
             self._discrepancies()
         except ReadingFailed as problem:
-            self._said.append(f"not read: {problem}")
+            self._notes.append(f"not read: {problem}")
         self._note()
         assert self._is_hanging or self._audit.look() == before
 
@@ -286,9 +286,9 @@ class SyncMachine(RuleBasedStateMachine):
     def repair_and_die(self, is_permitted: bool, moment: int) -> None:
         self._in_a_process(lambda process: self._repair(process, is_permitted), dies_at=moment)
 
-    @rule(is_permitted=st.booleans(), moment=MOMENTS, deed=DEED, nth=NTH)
-    def repair_while_somebody_is_at_the_dashboard(self, is_permitted: bool, moment: int, deed: str, nth: int) -> None:
-        meanwhile = self._by_hand_meanwhile(deed, nth)
+    @rule(is_permitted=st.booleans(), moment=MOMENTS, change=CHANGE, nth=NTH)
+    def repair_with_a_manual_change(self, is_permitted: bool, moment: int, change: str, nth: int) -> None:
+        meanwhile = self._manual_change(change, nth)
         self._in_a_process(lambda process: self._repair(process, is_permitted), at=(moment, meanwhile))
 
     @rule()
@@ -301,7 +301,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule()
     def the_backup_is_restored(self) -> None:
-        """Our database is what it was then; Stripe is not. What was finalized since is billed again, the same."""
+        """Our database returns to its earlier state, Stripe does not. Later invoices are billed again."""
         if not self._has_backup:
             return
         self._let_requests_end()
@@ -318,36 +318,36 @@ class SyncMachine(RuleBasedStateMachine):
             for result in guard_results(self._database, month, GUARD_PERCENT):
                 approve_total(self._database, month, result.currency, result.total_cents, "a human", self._clock())
 
-    # What must hold ---------------------------------------------------------------------------------------------
+    # Invariants -------------------------------------------------------------------------------------------------
 
     @invariant()
-    def what_must_hold(self) -> None:
+    def run_audit(self) -> None:
         self._audit.check(is_permitted=self._is_permitted)
         self._is_permitted = False
 
     def teardown(self) -> None:
-        """After a good run, have everything end well, and see that it does."""
+        """After a run without an error, resolve everything and check it."""
         try:
             if sys.exc_info()[0] is None:
-                self.end_well()
+                self.resolve_everything()
         finally:
             self.drop()
 
     def statuses_in_stripe(self) -> list[str]:
-        """List the statuses of all invoices that Stripe has, oldest first."""
+        """List the statuses of all invoices in Stripe, oldest first."""
         return [invoice["status"] for invoice in self._sandbox.control.invoices()]
 
     def drop(self) -> None:
-        """Leave nothing behind."""
+        """Drop the databases."""
         self._database.engine.dispose()
         for name in (self._name, self._backup):
             drop_database(self._postgres, name)
 
-    def end_well(self) -> None:
-        """People do what only people can; then syncs, polls and repairs that are permitted bring all to an end."""
+    def resolve_everything(self) -> None:
+        """People do what only they can; then syncs, polls and confirmed repairs resolve everything else."""
         self.faults_end()
-        self._hands.write_metadata_back()
-        self.have_deleted_customers_made_anew()
+        self._dashboard_user.write_metadata_back()
+        self.forget_deleted_customers()
         self._clock.advance(25)
         left: list[Discrepancy] = []
         for _ in range(6):
@@ -355,7 +355,7 @@ class SyncMachine(RuleBasedStateMachine):
             self.sync(workers=1)
             self.poll()
             self.repair(is_permitted=True)
-            self.what_must_hold()
+            self.run_audit()
             before, left = left, self._discrepancies()
             if not left or left == before:
                 break
@@ -364,20 +364,20 @@ class SyncMachine(RuleBasedStateMachine):
         matters_for_people = {self._why_left(discrepancy, seen) for discrepancy in left}
         for invoice_id, billed in self._audit.billed.items():
             if invoice_id not in matters_for_people:
-                self._demand_billed_once(invoice_id, billed, seen)
+                self._check_billed_once(invoice_id, billed, seen)
 
     def _why_left(self, discrepancy: Discrepancy, seen: Seen) -> str:
-        """Return which invoice of ours only people can settle now, as money moved that no program gives back.
+        """Return the invoice that only people can settle, because money moved that no program returns.
 
-        - `duplicate`: others than ours were made by hand, and were paid or written off: they can't be voided
-        - `differing`, `edited`: a draft that was not right was finalized by hand, or edited while we finalized it, and
+        - `duplicate`: other invoices were created manually, and were paid or written off, so they can't be voided
+        - `differing`, `edited`: a wrong draft was finalized manually, or edited while we finalized it, and
           it was paid or written off since
-        - `orphaned`: ours was voided by hand, which ended it, and another that was made by hand is still there
+        - `orphaned`: ours was voided manually, and another one that was created manually still exists
         """
-        deeds = self._hands.deeds[discrepancy.invoice_id]
+        changes = self._dashboard_user.changes[discrepancy.invoice_id]
         theirs = {found.stripe_id: found.status for found in discrepancy.theirs}
-        by_hand = FINALIZING & deeds or theirs.keys() & self._audit.edited_meanwhile
-        assert by_hand, f"left over, and nobody was at it: {discrepancy}"
+        manual = FINALIZING & changes or theirs.keys() & self._audit.edited_meanwhile
+        assert manual, f"left over without a manual change: {discrepancy}"
         if discrepancy.kind == "orphaned":
             assert seen.journal[discrepancy.invoice_id]["status"] == "void", f"left over: {discrepancy}"
         else:
@@ -385,22 +385,22 @@ class SyncMachine(RuleBasedStateMachine):
             assert {"paid", "uncollectible"} & set(theirs.values()), f"left over: {discrepancy}"
         return discrepancy.invoice_id
 
-    def _demand_billed_once(self, invoice_id: str, billed: Bill, seen: Seen) -> None:
+    def _check_billed_once(self, invoice_id: str, billed: Bill, seen: Seen) -> None:
         living = self._audit.living(invoice_id, seen)
         row = seen.journal[invoice_id]
         is_owed = billed.total != 0 and row["status"] != "void"
-        told = f"{invoice_id}, {billed.organization} {billed.month}: {row}, {living}"
-        assert len(living) == is_owed, told
-        assert row["state"] == ("finalized" if billed.total else "skipped_zero"), told
+        context = f"{invoice_id}, {billed.organization} {billed.month}: {row}, {living}"
+        assert len(living) == is_owed, context
+        assert row["state"] == ("finalized" if billed.total else "skipped_zero"), context
         for invoice in living:
-            assert invoice["id"] == row["stripe_invoice_id"], told
-            assert sorted(line["amount"] for line in invoice["lines"]) == sorted(billed.lines), told
-            assert row["status"] == {"open": "finalized"}.get(invoice["status"], invoice["status"]), told
+            assert invoice["id"] == row["stripe_invoice_id"], context
+            assert sorted(line["amount"] for line in invoice["lines"]) == sorted(billed.lines), context
+            assert row["status"] == {"open": "finalized"}.get(invoice["status"], invoice["status"]), context
 
-    # How it is done ---------------------------------------------------------------------------------------------
+    # Steps ------------------------------------------------------------------------------------------------------
 
     def _bill(self, items: str) -> None:
-        """Finalize the next invoice, if there is one left: two months of each organization, one after the other."""
+        """Finalize the next invoice, if one is left: two months of each organization, one after the other."""
         if len(self._billed) < len(ORGANIZATIONS) * len(MONTHS):
             self._billed.append(items)
             self._finalize(len(self._billed) - 1, items)
@@ -441,7 +441,7 @@ class SyncMachine(RuleBasedStateMachine):
         try:
             work(process)
         except Crash:
-            self._said.append("it died")
+            self._notes.append("it died")
         finally:
             process.close()
             self._note()
@@ -450,7 +450,7 @@ class SyncMachine(RuleBasedStateMachine):
         for month in MONTHS:
             report = sync_month(process.tools(workers), month, groups_of(self._database))
             codes = [failure.failure.code for failure in report.failures]
-            self._said.append(f"{month}: {report.states}, {codes}, {len(report.not_tried)} not tried")
+            self._notes.append(f"{month}: {report.states}, {codes}, {len(report.not_tried)} not tried")
 
     def _repair(self, process: WatchedProcess, is_permitted: bool) -> None:
         self._is_permitted = self._is_permitted or is_permitted
@@ -458,10 +458,10 @@ class SyncMachine(RuleBasedStateMachine):
             try:
                 done = self._repair_month(process, month, is_permitted)
             except (ReadingFailed, UnusualTotals) as problem:
-                self._said.append(f"{month}: not repaired: {problem}")
+                self._notes.append(f"{month}: not repaired: {problem}")
             else:
-                told = [f"{repair.action.verb}: {repair.outcome} {repair.detail}" for repair in done]
-                self._said.append(f"{month}: {told}")
+                outcomes = [f"{repair.action.verb}: {repair.outcome} {repair.detail}" for repair in done]
+                self._notes.append(f"{month}: {outcomes}")
 
     def _repair_month(self, process: WatchedProcess, month: BillingMonth, is_permitted: bool) -> list[Repaired]:
         tools, groups = process.tools(), groups_of(self._database)
@@ -469,39 +469,39 @@ class SyncMachine(RuleBasedStateMachine):
         return carry_out(tools, month, actions, lambda action: self._may(action, is_permitted), GUARD_PERCENT)
 
     def _may(self, action: Action, is_permitted: bool) -> bool:
-        self._said.append(f"{'yes' if is_permitted else 'no'} to: {action.sentence}")
+        self._notes.append(f"{'yes' if is_permitted else 'no'} to: {action.sentence}")
         return is_permitted
 
     def _poll(self, process: WatchedProcess) -> None:
         now, tools = self._clock(), process.tools()
         try:
             found = poll_events(process.database, tools.reader(), now - KEPT, now)
-            self._said.append(f"{found.outcomes}")
+            self._notes.append(f"{found.outcomes}")
         except ReadingFailed as problem:
-            self._said.append(f"not read: {problem}")
+            self._notes.append(f"not read: {problem}")
         settle_waiting_events(process.database)
 
     def _note(self) -> None:
-        for event in self._said if currently_in_test_context() else []:
+        for event in self._notes if currently_in_test_context() else []:
             note(event)
-        self._said.clear()
+        self._notes.clear()
 
-    def _do_by_hand(self, deed: str, nth: int) -> str:
-        stripe_id, ended = self._hands.do(deed, nth)
-        self._said.append(f"{deed}, {stripe_id}: {ended}")
+    def _change_manually(self, change: str, nth: int) -> str:
+        stripe_id, ended = self._dashboard_user.do(change, nth)
+        self._notes.append(f"{change}, {stripe_id}: {ended}")
         return stripe_id
 
-    def _by_hand_meanwhile(self, deed: str, nth: int) -> Callable[[], None]:
-        """Return the deed, for a moment at which a sync may be at work on the very same invoice."""
-        return lambda: self._audit.edited_meanwhile.add(self._do_by_hand(deed, nth))
+    def _manual_change(self, change: str, nth: int) -> Callable[[], None]:
+        """Return a function that makes the change while a sync may be working on the same invoice."""
+        return lambda: self._audit.edited_meanwhile.add(self._change_manually(change, nth))
 
     def _let_requests_end(self) -> None:
-        """A request that hangs is done within a moment, not hours or faults later."""
+        """Wait until hanging requests are applied, before time passes or faults end."""
         if self._is_hanging:
             time.sleep(HANGING)
 
     def _events(self) -> list[str]:
-        """Return all events, oldest first, past every fault."""
+        """Return all events, oldest first, from the store, which has no faults."""
         with closing(sqlite3.connect(self._sandbox.store_path)) as store:
             return [body for (body,) in store.execute("select body from events order by seq")]
 
@@ -514,7 +514,7 @@ class SyncMachine(RuleBasedStateMachine):
 
 
 def _post(app: Any, body: str) -> int:
-    """Deliver an event, signed, to the webhook service; return the status of its answer."""
+    """Deliver a signed event to the webhook service; return the status of its response."""
     signed = stripe.WebhookSignature.generate_signature_header(body, SECRET)
     scope = {
         "type": "http", "method": "POST", "path": PATH, "query_string": b"",

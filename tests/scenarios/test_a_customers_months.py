@@ -1,4 +1,4 @@
-"""Short stories of customers' months, from usage files to invoices, with every amount worked out by hand.
+"""Customers' months from usage files to invoices, with every amount calculated manually.
 
 The price book: a request 0.10, outbound traffic 0.02 per GB after 100 GB, a Machine 1.94 per 30 days, support 29.00 a
 month. A month is closed 72 hours after it ended.
@@ -27,13 +27,13 @@ NOVEMBER = OCTOBER.next()
 
 
 def used(platform: Platform, name: str, quantity: str, time: str, **changes: str) -> None:
-    """Usage of acme's that lands on the day on which it happened."""
+    """Land usage of acme's on its own day."""
     usage = event(name, quantity, time=f"{at(time).isoformat()}", **changes)
     write_jsonl(platform.landing_dir, [usage], at(time).date(), name)
 
 
 def cents(platform: Platform, month: BillingMonth = SEPTEMBER) -> list[tuple[str, str, int]]:
-    """Kind, description and cents of each item."""
+    """Return kind, description and cents of each item."""
     found = platform.query(
         "select t.kind, t.description, t.amount_cents from invoice_items as t join invoices as i on i.id = t.invoice_id"
         " where i.month = :month order by t.position",
@@ -43,7 +43,7 @@ def cents(platform: Platform, month: BillingMonth = SEPTEMBER) -> list[tuple[str
 
 
 def all_is_in_order(platform: Platform, *months: BillingMonth) -> None:
-    """Items add up, every rollup is priced once, and all usage that is known is billed."""
+    """Return True if items equal their totals, every rollup is priced once, and all landed usage is billed."""
     for month in months:
         for check in ("check_items_sum", "check_rollups_priced", "check_late_usage"):
             assert platform.database.rows(check, month=month.first_day, groups=platform.organizations()) == []
@@ -69,9 +69,9 @@ def test_a_price_change_on_the_15th(platform: Platform) -> None:
 
 
 def test_usage_three_weeks_late_is_charged_once_on_the_next_invoice(platform: Platform) -> None:
-    """September: 30 requests, 3.00. On 25 October 12.5 more of September come in: 1.25, on October's invoice.
+    """September: 30 requests, 3.00. On 25 October 12.5 more of September land: 1.25, on October's invoice.
 
-    October has 4 of its own, 0.40: 1.65. Looked at night after night, nothing more is found; November owes nothing.
+    October has 4 of its own, 0.40: 1.65. Later nightly runs find no other difference; November owes 0.00.
     """
     used(platform, "e1", "30", "2026-09-15T12:00:00")
     platform.close()
@@ -115,7 +115,7 @@ def test_an_upgrade_and_a_cancellation_on_one_day(platform: Platform) -> None:
 
 
 def test_1200_items_of_0_004_cents_are_rounded_once(platform: Platform) -> None:
-    """1,200 x 0.00004 = 0.048: 5 cents. Each rounded by itself would be nothing at all."""
+    """1,200 x 0.00004 = 0.048: 5 cents. Each rounded separately would be 0."""
     platform.execute(
         "insert into one_off_items select gen_random_uuid(), 'acme', 'call ' || n, 0.00004, 'USD', '2026-09-10'"
         " from generate_series(1, 1200) as n"
@@ -139,15 +139,15 @@ def test_1200_requests_of_0_004_cents_are_rounded_once(platform: Platform) -> No
 
 
 def a_whole_month(platform: Platform, month: BillingMonth, days: int) -> None:
-    """Support all month, support by the day from its last day on, and a Machine that ran all month long."""
+    """Bill support all month, support by the day from its last day on, and a Machine that ran all month."""
     last = month.end - timedelta(days=1)
     platform.add_subscription("acme", "support", month.start)
     platform.add_subscription("acme", "support", last, proration="day")
     machine = {"type": "machine_seconds", "preset": "shared-cpu-1x", "region": "ams"}
     for day in range(days):
-        # A day's seconds are told of at its end; those of the last day a microsecond before midnight.
-        told = month.start + timedelta(days=day + 1, microseconds=-1)
-        used(platform, f"m{day}", "86400", told.replace(tzinfo=None).isoformat(), **machine)
+        # A day's seconds are measured at its end; those of the last day a microsecond before midnight.
+        measured_at = month.start + timedelta(days=day + 1, microseconds=-1)
+        used(platform, f"m{day}", "86400", measured_at.replace(tzinfo=None).isoformat(), **machine)
     platform.close(month)
 
 
@@ -164,7 +164,7 @@ def test_a_leap_days_month(platform: Platform) -> None:
 def test_a_month_with_a_leap_second(platform: Platform) -> None:
     """As if 30 June 2026 had a second 23:59:60, as in 2015. A POSIX month has none: 2,592,000 seconds, a Machine 1.94.
 
-    What was measured in the leap second is usage of June, not of July: 10 requests, 1.00. Support by the day from the
+    Usage measured in the leap second belongs to June, not to July: 10 requests, 1.00. Support by the day from the
     30th on: 29.00 / 30 = 0.9666..., 0.97.
     """
     june = BillingMonth(2026, 6)
@@ -203,7 +203,7 @@ def test_a_credit_that_runs_out_in_the_middle(platform: Platform) -> None:
 def test_a_coupon_then_a_commitment_then_tax_on_one_invoice(platform: Platform) -> None:
     """40 requests 4.00, support 29.00: 33.00. 10 % off is 3.30: 29.70. At least 50.00 was agreed: 20.30 more.
 
-    19 % of 50.00 are 9.50. To pay: 59.50. The commitment counts what is left after the coupon, the tax is on all of it.
+    19 % of 50.00 are 9.50. To pay: 59.50. The commitment counts the amount after the coupon, the tax is on all of it.
     """
     platform.insert("coupons", code="TEN", description="Ten percent off", percent=10)
     platform.redeem("acme", "TEN")
@@ -251,7 +251,7 @@ def test_two_linked_organizations_share_a_prepaid_credit(platform: Platform) -> 
 def test_a_machine_that_is_stopped_at_midnight_of_the_months_end(platform: Platform) -> None:
     """It ran on 30 September from 12:00 to midnight: 43,200 seconds, 1.94 / 60 = 0.0323..., 3 cents; October owes none.
 
-    Its last second is told of just before midnight. One told of at midnight sharp is October's.
+    Its last second is measured just before midnight. One measured exactly at midnight is October's.
     """
     machine = {"type": "machine_seconds", "preset": "shared-cpu-1x", "region": "ams"}
     used(platform, "m1", "43200", "2026-09-30T23:59:59.999999", **machine)

@@ -23,12 +23,12 @@ NOON = datetime(2026, 10, 14, 12, tzinfo=UTC)
 
 
 def use_something(deployment: Deployment, *organizations: str) -> None:
-    """Each runs a Machine for 30 days' worth of seconds: $2.02."""
+    """Run a Machine for 30 days' worth of seconds for each: $2.02."""
     deployment.write_usage(DAY, [machine_seconds(f"{name}-1", name, NOON, "2592000") for name in organizations])
 
 
 def three_that_used_something(deployment: Deployment) -> list[str]:
-    """Make three organizations that owe $2.02 each; the one that tests break is called so."""
+    """Make three organizations that owe $2.02 each; tests break the one named `broken`."""
     deployment.load_prices()
     names = ["acme", "broken", "gamma"]
     for name in names:
@@ -100,7 +100,7 @@ def test_billing_and_syncing_a_month_again_bills_nothing_twice(deployment: Deplo
     assert sandbox.control.call_counts()["invoices.create"] == 1
 
 
-def test_one_organization_that_cannot_be_billed_leaves_the_others_billed_and_its_own_partition_failed(
+def test_an_organization_that_can_not_be_billed_fails_its_own_partition_and_the_others_are_billed(
     deployment: Deployment, sandbox: SandboxServer
 ) -> None:
     names = three_that_used_something(deployment)
@@ -133,7 +133,7 @@ def test_one_organization_that_cannot_be_billed_leaves_the_others_billed_and_its
 def test_a_damaged_rollup_of_a_final_invoice_fails_its_organization_by_name_and_late_usage_of_the_others_is_billed(
     deployment: Deployment,
 ) -> None:
-    """acme and broken used as much again as they did: $2.02 more, which broken is not charged for yet."""
+    """acme and broken use the same amount again: $2.02 more, which broken is not charged for yet."""
     names = three_that_used_something(deployment)
     deployment.land_month(OCTOBER)
     deployment.bill(OCTOBER)
@@ -172,13 +172,13 @@ def test_a_damaged_rollup_of_a_final_invoice_fails_its_organization_by_name_and_
     wrong = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
     assert "every_accepted_event_is_in_exactly_one_rollup" in wrong
 
-    # Rolled up alone, the failure is the rollups' own.
+    # If only rollups run, they fail themselves.
     alone = deployment.run("bill_month", {}, "2026-10-01|broken", fails=True, only="usage_rollups")
     (cause,) = failure_causes(alone.all_events)
     assert (cause.step, "usage_rollups of broken" in cause.text) == ("usage_rollups", True)
 
 
-def test_one_invoice_that_stripe_refuses_leaves_the_others_synced_and_its_own_partition_failed(
+def test_an_invoice_that_stripe_refuses_fails_its_own_partition_and_the_others_are_synced(
     deployment: Deployment, sandbox: SandboxServer
 ) -> None:
     names = three_that_used_something(deployment)
@@ -188,7 +188,9 @@ def test_one_invoice_that_stripe_refuses_leaves_the_others_synced_and_its_own_pa
 
     result = deployment.sync(OCTOBER, fails=True)
 
-    assert [check.passed for check in result.get_asset_check_evaluations()] == [False]  # it says what is missing
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [
+        False
+    ]  # the check names the missing invoice
     assert deployment.statuses("stripe_invoices", OCTOBER, names) == {
         "acme": "MATERIALIZED",
         "broken": "FAILED",
@@ -270,7 +272,7 @@ def test_the_open_month_is_the_upcoming_invoice_and_grows_with_the_usage(deploym
     assert deployment.execute("select * from stripe_invoices") == []
 
 
-def test_usage_that_landed_after_the_rollup_is_never_left_out_of_a_final_invoice(deployment: Deployment) -> None:
+def test_a_final_invoice_includes_usage_that_landed_after_the_rollup(deployment: Deployment) -> None:
     deployment.load_prices()
     deployment.add_organization("acme")
     deployment.land_month(OCTOBER)
@@ -289,7 +291,7 @@ def test_a_month_is_not_closed_while_a_landing_folder_holds_files_that_were_not_
     deployment.load_prices()
     deployment.add_organization("acme")
     deployment.land_month(OCTOBER)
-    use_something(deployment, "acme")  # a source tries again, two weeks later
+    use_something(deployment, "acme")  # a source sends again, two weeks later
 
     deployment.bill(OCTOBER, fails=True)
     assert deployment.totals(OCTOBER) == {}
@@ -325,7 +327,7 @@ def test_nothing_is_landed_while_the_landing_folder_is_not_mounted(deployment: D
     assert deployment.execute("select * from landing_days") == []
 
 
-def test_a_rollup_changed_by_hand_is_put_right_before_anything_is_billed_from_it(deployment: Deployment) -> None:
+def test_a_manually_changed_rollup_is_recalculated_before_it_is_billed(deployment: Deployment) -> None:
     deployment.load_prices()
     deployment.add_organization("acme")
     use_something(deployment, "acme")
@@ -338,7 +340,7 @@ def test_a_rollup_changed_by_hand_is_put_right_before_anything_is_billed_from_it
     assert deployment.totals(OCTOBER) == {"acme": ("finalized", 202)}
 
 
-def test_rollups_that_do_not_hold_what_was_used_are_not_written(deployment: Deployment) -> None:
+def test_rollups_that_differ_from_the_usage_are_not_written(deployment: Deployment) -> None:
     deployment.load_prices()
     deployment.add_organization("acme")
     use_something(deployment, "acme")
@@ -357,7 +359,7 @@ def test_rollups_that_do_not_hold_what_was_used_are_not_written(deployment: Depl
     assert deployment.statuses("usage_rollups", OCTOBER, ["acme"]) == {"acme": "FAILED"}
 
 
-def test_while_stripe_is_down_nothing_is_lost_and_only_what_is_missing_there_is_failed(
+def test_a_month_recovers_after_an_outage_of_stripe_and_only_missing_invoices_fail(
     deployment: Deployment, sandbox: SandboxServer
 ) -> None:
     deployment.load_prices()
@@ -377,7 +379,7 @@ def test_while_stripe_is_down_nothing_is_lost_and_only_what_is_missing_there_is_
     }
     assert [check.passed for check in result.get_asset_check_evaluations()] == [False]
     assert deployment.execute("select state, failure_code from stripe_invoices where failure_code is not null") == [
-        {"state": "failed", "failure_code": "no_answer"}  # it could not even look: nothing was sent
+        {"state": "failed", "failure_code": "no_answer"}  # it could not read Stripe, so it sent nothing
     ]
 
     deployment.stripe_url = stripe_url

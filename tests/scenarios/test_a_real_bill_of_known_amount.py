@@ -1,4 +1,4 @@
-"""The FOCUS sample goes through the assets like any usage: 1,000 real charges, 73 organizations, one known answer."""
+"""The FOCUS sample goes through the assets like any usage: 1,000 real charges, 73 organizations, known amounts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def list_amounts() -> dict[str, Fraction]:
     return dict(sums)
 
 
-def test_the_focus_sample_is_billed_and_synced_to_what_its_rows_add_up_to(
+def test_the_focus_sample_is_billed_and_synced_at_the_sum_of_its_rows(
     deployment: Deployment, sandbox: SandboxServer
 ) -> None:
     deployment.now = datetime(2024, 10, 5, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Past months billed by one command, stopped in the middle and gone on with."""
+"""One command bills past months; after an interruption it resumes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(environment: Mapping[str, str], *arguments: str) -> subprocess.Completed
 
 
 def final_months(environment: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    """Months with final invoices of ours: how many, and their cents."""
+    """Return the number and the cents of our final invoices by month."""
     database = BillingDatabase(environment["DATABASE_URL"])
     found = database.rows("monthly_totals", organization_id=None, first=FIRST.first_day, last=LAST.first_day)
     return {
@@ -56,13 +56,13 @@ def final_months(environment: Mapping[str, str]) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_a_backfill_that_is_stopped_goes_on_where_it_was_and_bills_nothing_twice(environment: dict[str, str]) -> None:
+def test_a_stopped_backfill_resumes_and_bills_nothing_twice(environment: dict[str, str]) -> None:
     assert run(environment, "migrate").returncode == 0
     seeded = run(environment, "seed", "--months", "6", "--organizations", "3")
     assert seeded.returncode == 0, seeded.stderr
 
     database = BillingDatabase(environment["DATABASE_URL"])
-    # The fourth month has to wait for us, so that the command is stopped in the middle however slow our looking is.
+    # The fourth month waits for this lock, so the command is stopped in the middle even if this test is slow.
     with database.transaction() as ours:
         lock_until_commit(ours, f"usage_rollups {FIRST.plus(3)}")
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Everything goes wrong at once, and each customer still gets one invoice, to the cent; a broken sync is found out.
+"""With all faults at once, each customer still gets one invoice, to the cent; the audit detects a broken sync.
 
 The large campaign is `make chaos`.
 """
@@ -30,13 +30,13 @@ def test_under_all_faults_at_once_each_invoice_reaches_stripe_once_and_to_the_ce
     assert outcome.shortcomings() == []
 
 
-def test_the_sync_as_it_is_passes_the_trial_that_the_broken_ones_fail(
+def test_the_real_sync_passes_the_trial_that_the_broken_ones_fail(
     one_seat: WorkerPool, billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     assert trial(one_seat, billing_database, tmp_path, None) == Findings(billable=12)
 
 
-def test_the_audit_finds_out_a_sync_without_a_journal(
+def test_the_audit_detects_a_sync_without_a_journal(
     one_seat: WorkerPool, billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     found = trial(one_seat, billing_database, tmp_path, "no journal")
@@ -44,15 +44,15 @@ def test_the_audit_finds_out_a_sync_without_a_journal(
     assert found == Findings(billable=12, duplicated=4, charged_twice=4, cents_off=4200, journal_off=4)
 
 
-def test_the_audit_finds_out_a_sync_with_random_keys(
+def test_the_audit_detects_a_sync_with_random_keys(
     one_seat: WorkerPool, billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     found = trial(one_seat, billing_database, tmp_path, "random keys")
-    # Four customers and four drafts whose answers were lost were made twice, and the first ones forgotten.
+    # Four customers and four drafts whose responses were lost were created twice, and the first ones forgotten.
     assert found == Findings(billable=12, duplicated=4, customers_doubled=4, drafts_left=4)
 
 
-def test_the_audit_finds_out_a_sync_that_does_not_read_before_a_new_generation(
+def test_the_audit_detects_a_sync_that_does_not_read_before_a_new_generation(
     one_seat: WorkerPool, billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     found = trial(one_seat, billing_database, tmp_path, "no read before a new generation")

@@ -1,4 +1,4 @@
-"""What a newcomer types: `fly-billing demo`, twice, in a data folder of its own, as a process of its own."""
+"""`fly-billing demo`, twice, in a new data folder and a separate process, as a newcomer runs it."""
 
 from __future__ import annotations
 

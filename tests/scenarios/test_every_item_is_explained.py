@@ -1,4 +1,4 @@
-"""Nobody is charged what a person can't redo: the whole of Fly.io's catalogue, and a real bill of 1,000 rows."""
+"""A person can recalculate every charge: of Fly.io's whole catalogue, and of a real bill of 1,000 rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUANTITY = Decimal("1234567.891")
 
 
 def usage_of(price: Price, month: BillingMonth) -> UsageRollup:
-    """What finds this price: its dimensions, in the part of the month in which it holds."""
+    """Return usage under this price: with its dimensions, in the part of the month in which it applies."""
     dimensions = {name: values[0] for name, values in price.match.items()}
     start = max(month.start, price.effective_from)
     end = min(month.end, price.effective_until or month.end)
@@ -38,7 +38,7 @@ def usage_of(price: Price, month: BillingMonth) -> UsageRollup:
 
 
 def fee_of(price: Price, month: BillingMonth) -> Subscription:
-    """Three of them, from some moment inside the month on."""
+    """Return three of this fee, from a moment inside the month on."""
     started = month.start.replace(day=10, hour=7, minute=13, second=1)
     return Subscription(id_of(str(price.id)), price.key, started, None, Decimal(3))
 
@@ -51,7 +51,7 @@ def month_of(prices: Sequence[Price], month: BillingMonth, book: PriceBook) -> t
 
 
 def catalogue() -> Iterator[tuple[Invoice, list[UsageRollup]]]:
-    """An invoice for each month in which a version of a price begins to hold, with usage of just those prices."""
+    """Yield an invoice for each month in which a version of a price begins, with usage of only those prices."""
     prices = read_price_book_files(SHIPPED / "fly").prices
     by_month: dict[BillingMonth, list[Price]] = defaultdict(list)
     for price in prices:
@@ -60,7 +60,7 @@ def catalogue() -> Iterator[tuple[Invoice, list[UsageRollup]]]:
         yield month_of(beginning, month, PriceBook(prices))
 
 
-def test_every_price_of_the_whole_catalogue_is_charged_by_a_sum_that_a_person_can_redo() -> None:
+def test_a_person_can_recalculate_the_charge_of_every_price_of_the_catalogue() -> None:
     prices = {price.id: price for price in read_price_book_files(SHIPPED / "fly").prices}
     explained = []
     for invoice, rollups in catalogue():
@@ -77,7 +77,7 @@ def test_every_price_of_the_whole_catalogue_is_charged_by_a_sum_that_a_person_ca
         assert sum(rounded.cents for rounded in rounding.values()) == invoice.total_cents
     assert Counter(item.price_id for item in explained) == Counter(prices.keys())
     assert sum(1 for item in explained if item.meter == "machine_seconds") == 1085
-    # What was free before it had a price.
+    # Usage that was free before it had a price.
     free = {"stopped-rootfs", "volume-snapshot"}
     assert {item.price_key for item in explained if not item.amount} == free
 
@@ -101,9 +101,7 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
             assert redo(printed(explanation.explanation))["Amount"].total == Fraction(found.amount)
             rows += explanation.usage.events if explanation.usage else 0
             explained += 1
-        if (
-            explanation.usage
-        ):  # the last of each invoice, down to its files; that no event is missing anywhere comes below
+        if explanation.usage:  # the last of each invoice, down to its files; a check below covers all events
             with open_billed_events(platform.database, platform.usage_table, explanation.usage) as events:
                 assert events.problems() == []
                 assert sum(file.events for file in events.files()) == explanation.usage.events

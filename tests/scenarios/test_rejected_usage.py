@@ -51,7 +51,7 @@ def test_rejected_usage_warns_until_it_is_fixed_or_waived(deployment: Deployment
     cursor = look(deployment, alert_on_rejected_usage, None)
     assert cursor == '[["usage.jsonl", "bad_time"]]'
 
-    check = resolved(deployment.land(NEXT_DAY, NEXT_DAY))  # another day is fine, this one is not
+    check = resolved(deployment.land(NEXT_DAY, NEXT_DAY))  # another day is valid, this one is not
     assert not check.passed
     assert '"alerted": []' in str(look(deployment, alert_on_failed_check, checked))  # one alert, not two
 

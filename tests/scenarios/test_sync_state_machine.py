@@ -1,7 +1,7 @@
-"""Orders of syncs, faults, crashes, webhooks and hand edits that nobody thought of: all is billed once, to the cent.
+"""Random orders of syncs, faults, crashes, webhooks and manual edits: every invoice is billed once, to the cent.
 
 `make test` plays the same runs each time. HYPOTHESIS_PROFILE=explore plays many new ones; what they find is kept below
-as a test of its own.
+as a separate test.
 """
 
 import os
@@ -22,7 +22,7 @@ from fly_billing.stripe_sync.rules.requests import StripeRequest
 from tests.scenarios.sync_machine import SyncMachine, make_template
 from tests.scenarios.watched_process import WatchedHttp
 
-# A run makes a database and talks to servers: it is slow, and meant to be.
+# A run makes a database and talks to servers, so it is slow by design.
 SLOW = [HealthCheck.too_slow]
 settings.register_profile(
     "play", max_examples=12, stateful_step_count=16, deadline=None, derandomize=True, suppress_health_check=SLOW
@@ -32,13 +32,13 @@ settings.register_profile(
 )
 PROFILE = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "play"))
 Playing = Callable[[type[SyncMachine]], SyncMachine]
-# That there is something to find is all that counts, not the shortest way to it.
+# These tests need any failure, not the shortest run that leads to it.
 SEARCH = settings(settings.get_profile("play"), phases=[Phase.generate], report_multiple_bugs=False)
 
 
 @pytest.fixture(scope="module")
 def template(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The name of a database with six organizations and two closed months, nothing finalized; copied for each run."""
+    """A database with six organizations and two closed months without final invoices, copied for each run; its name."""
     name = f"machine_{os.getpid()}"
     make_template(postgres, name, tmp_path_factory.mktemp("machine"))
     yield name
@@ -47,7 +47,7 @@ def template(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def playing(postgres: PostgresServer, sandbox_server: SandboxServer, template: str) -> Iterator[Playing]:
-    """Return what makes a machine whose steps a test takes itself."""
+    """Return a function that makes a machine whose steps the test runs itself."""
     machines: list[SyncMachine] = []
 
     def play(kind: type[SyncMachine]) -> SyncMachine:
@@ -60,28 +60,28 @@ def playing(postgres: PostgresServer, sandbox_server: SandboxServer, template: s
 
 
 def explore(machine: Callable[[], SyncMachine], how: settings) -> None:
-    """Play runs until one fails, each with a machine of its own."""
+    """Play runs until one fails, each with a new machine."""
     run_state_machine_as_test(machine, settings=how)  # type: ignore[arg-type]  # a function does, says its docstring
 
 
-def test_whatever_happens_everything_is_billed_once_and_to_the_cent(
+def test_every_invoice_is_billed_once_and_to_the_cent_after_any_events(
     postgres: PostgresServer, sandbox_server: SandboxServer, template: str
 ) -> None:
     explore(lambda: SyncMachine(postgres, sandbox_server, template), PROFILE)
 
 
-# The machine does find what is wrong ---------------------------------------------------------------------------------
+# The machine detects broken syncs ------------------------------------------------------------------------------------
 
 
 class RandomKeys(WatchedHttp):
-    """Sends each request under a key that nobody knows."""
+    """Sends each request under a random key."""
 
     def request(self, method: str, url: str, headers: Mapping[str, str] | None, *rest: Any, **more: Any) -> Any:
         return super().request(method, url, {**(headers or {}), "Idempotency-Key": str(uuid4())}, *rest, **more)
 
 
 class LateJournal(StripeJournal):
-    """Writes a request down once it was answered."""
+    """Records a request only after its response."""
 
     def begin_attempt(self, invoice: UUID, request: StripeRequest, generation: int, key: str, now: datetime) -> int:
         object.__setattr__(self, "_begun", (invoice, request, generation, key, now))
@@ -95,7 +95,7 @@ NOTHING_FOUND = b'{"object": "list", "data": [], "has_more": false, "url": "/v1/
 
 
 class BlindHttp(WatchedHttp):
-    """Finds no invoice in Stripe, whatever is there: neither by its id nor in a list."""
+    """Finds no invoice in Stripe, neither by its id nor in a list."""
 
     def request(self, method: str, url: str, headers: Mapping[str, str] | None, *rest: Any, **more: Any) -> Any:
         is_reading_one = method == "get" and "/v1/invoices/in_" in url
@@ -123,25 +123,25 @@ def test_a_sync_under_random_keys_is_found(
         explore(lambda: WithRandomKeys(postgres, sandbox_server, template), SEARCH)
 
 
-def test_a_sync_that_journals_late_is_found_where_it_dies(playing: Playing) -> None:
+def test_a_sync_that_journals_late_is_found_when_it_dies(playing: Playing) -> None:
     machine = playing(WithLateJournal)
     machine.first_invoice("one line")
     with pytest.raises(AssertionError, match=r"1 calls under .*, 0 of them in the journal"):
         for moment in range(1, 60):
             machine.sync_and_die("nothing", 1, moment)
-            machine.what_must_hold()
+            machine.run_audit()
 
 
-def test_a_sync_that_does_not_see_what_it_has_made_is_found(playing: Playing) -> None:
+def test_a_sync_that_does_not_see_its_own_invoices_is_found(playing: Playing) -> None:
     machine = playing(WithoutSight)
     machine.first_invoice("one line")
     with pytest.raises(AssertionError, match="was finalized twice"):
         for _ in range(2):
-            machine.sync_in_bad_weather("nothing", 1, "invoices.finalize", "applied_500", "the first")
-            machine.what_must_hold()
+            machine.sync_during_faults("nothing", 1, "invoices.finalize", "applied_500", "the first")
+            machine.run_audit()
 
 
-# What was found ------------------------------------------------------------------------------------------------------
+# Found failures ------------------------------------------------------------------------------------------------------
 
 
 def sync_as_of_the_backup(machine: SyncMachine) -> None:
@@ -149,48 +149,50 @@ def sync_as_of_the_backup(machine: SyncMachine) -> None:
     machine.the_backup_is_restored()
     machine.time_passes(25)
     machine.sync(workers=1)
-    machine.what_must_hold()
-    machine.end_well()
+    machine.run_audit()
+    machine.resolve_everything()
 
 
-def test_a_create_that_was_refused_before_the_backup_is_not_sent_again_after_it_was_restored(playing: Playing) -> None:
+def test_a_create_that_was_refused_before_the_backup_is_not_sent_again_after_the_restore(playing: Playing) -> None:
     machine = playing(SyncMachine)
     machine.first_invoice("one line")
-    machine.sync_in_bad_weather("nothing", 1, "invoices.create", "error, 400", "the first")
+    machine.sync_during_faults("nothing", 1, "invoices.create", "error, 400", "the first")
     machine.a_backup_is_made()
     machine.sync(workers=1)
     sync_as_of_the_backup(machine)
 
 
-def test_a_draft_begun_anew_before_the_backup_is_not_made_again_after_it_was_restored(playing: Playing) -> None:
+def test_a_draft_created_again_before_the_backup_is_not_created_a_third_time_after_the_restore(
+    playing: Playing,
+) -> None:
     machine = playing(SyncMachine)
     machine.first_invoice("one line")
-    machine.sync_in_bad_weather("nothing", 1, "invoices.add_lines", "error, 400", "the first")
-    machine.somebody_is_at_the_dashboard("delete a draft", 0)
-    machine.sync_in_bad_weather("nothing", 1, "invoices.create", "error, 400", "the first")
+    machine.sync_during_faults("nothing", 1, "invoices.add_lines", "error, 400", "the first")
+    machine.simulate_a_manual_change("delete a draft", 0)
+    machine.sync_during_faults("nothing", 1, "invoices.create", "error, 400", "the first")
     machine.a_backup_is_made()
     machine.sync(workers=1)
     sync_as_of_the_backup(machine)
 
 
-def test_a_draft_deleted_since_the_backup_and_made_anew_is_not_made_a_third_time(playing: Playing) -> None:
+def test_a_draft_deleted_since_the_backup_and_created_again_is_not_created_a_third_time(playing: Playing) -> None:
     machine = playing(SyncMachine)
     machine.first_invoice("one line")
-    machine.sync_in_bad_weather("nothing", 1, "invoices.add_lines", "error, 400", "the first")
+    machine.sync_during_faults("nothing", 1, "invoices.add_lines", "error, 400", "the first")
     machine.a_backup_is_made()
-    machine.somebody_is_at_the_dashboard("delete a draft", 0)
+    machine.simulate_a_manual_change("delete a draft", 0)
     machine.sync(workers=1)
     sync_as_of_the_backup(machine)
 
 
-def test_a_draft_that_is_too_much_is_removed_also_where_a_human_has_to_decide_between_others(playing: Playing) -> None:
+def test_an_extra_draft_is_removed_even_if_a_person_has_to_decide_between_others(playing: Playing) -> None:
     machine = playing(SyncMachine)
     machine.first_invoice("one line")
     machine.sync(workers=1)
-    machine.somebody_is_at_the_dashboard("copy", 0)
+    machine.simulate_a_manual_change("copy", 0)
     # The first of the two is paid, and so is the second: neither can be voided.
-    machine.somebody_is_at_the_dashboard("pay", 0)
-    machine.somebody_is_at_the_dashboard("pay", 0)
-    machine.somebody_is_at_the_dashboard("copy as a draft", 0)
+    machine.simulate_a_manual_change("pay", 0)
+    machine.simulate_a_manual_change("pay", 0)
+    machine.simulate_a_manual_change("copy as a draft", 0)
     machine.repair(is_permitted=False)
     assert machine.statuses_in_stripe() == ["paid", "paid"]

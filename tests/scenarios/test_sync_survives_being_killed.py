@@ -1,4 +1,4 @@
-"""A machine goes away in the middle of a sync, at any moment of any request: all are billed, and once.
+"""A machine dies during a sync, at any moment of any request: each invoice is billed exactly once.
 
 Three invoices of June 2023: 101 lines (two batches), a credit beside a charge, and nothing to pay.
 """
@@ -35,13 +35,13 @@ from tests.support.unguarded import damage
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("sync_in_a_child.py")
 BILLED = [("bolt", "open", 10100, 101), ("crux", "open", 2345, 2)]
-# Changes asked for. Of each of the two: customer, create, add_lines, finalize; and bolt's second batch.
+# Requests for changes. For each of the two: customer, create, add_lines, finalize; and bolt's second batch.
 REQUESTS = 9
 _numbers = itertools.count()
 
 
 class Children:
-    """Processes that sync, one after the other, forked from one that has everything imported."""
+    """Processes that sync, one after the other, forked from one with all imports loaded."""
 
     def __init__(self) -> None:
         self._parent = subprocess.Popen(
@@ -59,13 +59,13 @@ class Children:
         assert self._parent.stdin
         self._parent.stdin.write(json.dumps(order) + "\n")
         self._parent.stdin.flush()
-        return self._told("started")
+        return self._reported("started")
 
     def exit_code(self) -> int:
         """Wait for the sync that was started to end."""
-        return self._told("ended")
+        return self._reported("ended")
 
-    def _told(self, word: str) -> int:
+    def _reported(self, word: str) -> int:
         assert self._parent.stdout
         event, number = self._parent.stdout.readline().split()
         assert event == word
@@ -87,7 +87,7 @@ def children() -> Iterator[Children]:
 
 @pytest.fixture(scope="module")
 def finalized_june(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a database in which June is finalized and Stripe has nothing yet; copied for each test."""
+    """The name of a database in which June is finalized and not yet in Stripe; copied for each test."""
     name = f"finalized_june_{os.getpid()}"
     create_database(postgres, name, template="billing_template")
     database = BillingDatabase(postgres.url(name))
@@ -108,7 +108,7 @@ def june(postgres: PostgresServer, finalized_june: str) -> Iterator[BillingDatab
 
 
 def applied(sandbox: SandboxServer) -> list[dict[str, Any]]:
-    """List the calls that changed something."""
+    """List the calls that changed an object."""
     return sandbox.control.calls(applied=True, method="POST")
 
 
@@ -118,7 +118,7 @@ def order(june: BillingDatabase, sandbox: SandboxServer, **more: Any) -> dict[st
 
 
 def kill_in_flight(children: Children, june: BillingDatabase, sandbox: SandboxServer, n: int) -> None:
-    """Kill the sync once Stripe has done its n-th request, and before Stripe says so."""
+    """Kill the sync once Stripe has applied its nth request, before the response."""
     rule = sandbox.control.add_fault("hold", "POST *", nth=n, seconds=3600, after_apply=True)
     child = children.start(**order(june, sandbox))
     eventually(sandbox.control.held)
@@ -137,7 +137,7 @@ def assert_billed_once(june: BillingDatabase, sandbox: SandboxServer) -> None:
     assert outcome(sync(tools)) == ({}, [])
 
 
-def test_an_undisturbed_sync_makes_nine_requests(
+def test_a_sync_without_a_fault_makes_nine_requests(
     children: Children, june: BillingDatabase, sandbox: SandboxServer
 ) -> None:
     children.start(**order(june, sandbox))
@@ -160,16 +160,16 @@ def test_a_sync_killed_at_any_request_is_finished_by_the_next_one(
     done = len(applied(sandbox))
     assert done == (n - 1 if moment in MOMENTS[:2] else n)
     assert_billed_once(june, sandbox)
-    # What was done before the kill was not done again: nine things were done altogether.
+    # Requests applied before the kill were not applied again: nine in total.
     assert len(applied(sandbox)) == REQUESTS
 
 
 @pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != IN_FLIGHT])
-def test_syncs_that_are_killed_again_and_again_get_there_in_the_end(
+def test_syncs_that_are_killed_repeatedly_finish_in_the_end(
     children: Children, june: BillingDatabase, sandbox: SandboxServer, moment: str
 ) -> None:
     codes = []
-    for requests in itertools.count(1):  # each lives one request longer than the one before
+    for requests in itertools.count(1):  # each lives one request longer than the previous one
         children.start(**order(june, sandbox, moment=moment, n=requests))
         codes.append(children.exit_code())
         if codes[-1] != -signal.SIGKILL:
@@ -186,8 +186,8 @@ def test_a_sync_killed_and_left_for_days_is_finished_by_reading(
 ) -> None:
     kill_in_flight(children, june, sandbox, n)
     assert children.exit_code() == -signal.SIGKILL
-    eventually(lambda: not sandbox.control.held())  # the call that was kept open has ended
-    # Stripe forgets its keys, and we know how old ours are.
+    eventually(lambda: not sandbox.control.held())  # the held call has ended
+    # Stripe's keys expire, and we know the age of ours.
     sandbox.control.advance_clock(3 * 24 * 3600)
     damage(june, "update stripe_attempts set sent_at = sent_at - interval '3 days'")
     assert_billed_once(june, sandbox)

@@ -1,4 +1,4 @@
-"""What is held over time is billed for exactly that time, over the ends of months and price changes."""
+"""A level over time is billed for its exact time, across month ends and price changes."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ VOLUME = price("volume", "0", "volumes", unit="GB-hour", model=PerUnit(Decimal("
 
 @pytest.fixture
 def platform(platform: Platform) -> Platform:
-    """Acme, billed for what its Machines and volumes hold."""
+    """Acme, billed for the levels of its Machines and volumes."""
     with platform.database.transaction() as connection:
         load_price_book(connection, PriceBookFiles("fly", METERS, (MACHINE, VOLUME)))
     return platform
 
 
 def machine(name: str, is_on: str, time: str) -> dict[str, Any]:
-    """Started (1) or stopped (0)."""
+    """Return an event of a Machine: started (1) or stopped (0)."""
     return event(name, is_on, type="machines", time=f"{time}Z", region="ams", machine="m-1")
 
 
 def volume(name: str, size: str, time: str) -> dict[str, Any]:
-    """So many GB from then on."""
+    """Return an event of a volume: its GB from then on."""
     return event(name, size, type="volumes", time=f"{time}Z", region="ams", volume="vol-1")
 
 
-def tell(platform: Platform, *events: Mapping[str, Any]) -> None:
+def write_events(platform: Platform, *events: Mapping[str, Any]) -> None:
     """Put each event into the folder of its day."""
     for day in {row["time"][:10] for row in events}:
         of_day = [row for row in events if row["time"].startswith(day)]
@@ -68,11 +68,11 @@ def quantities(platform: Platform, invoice: BilledInvoice) -> list[Decimal]:
     return [row["quantity"] for row in platform.items_of(invoice)]
 
 
-def test_a_machine_that_is_stopped_at_midnight_of_the_months_end_ran_all_of_the_month_and_none_of_the_next(
+def test_a_machine_stopped_at_midnight_of_the_months_end_ran_all_of_the_month_and_none_of_the_next(
     platform: Platform,
 ) -> None:
     """Ten days of 86,400 seconds: 864,000 x 25.92 / 2,592,000 = 8.64."""
-    tell(platform, machine("on", "1", "2026-09-21T00:00:00"), machine("off", "0", "2026-10-01T00:00:00"))
+    write_events(platform, machine("on", "1", "2026-09-21T00:00:00"), machine("off", "0", "2026-10-01T00:00:00"))
     september = close(platform, SEPTEMBER)
     assert (quantities(platform, september), september.total_cents) == ([Decimal(864_000)], 864)
     october = close(platform, OCTOBER)
@@ -88,7 +88,7 @@ def test_a_machine_started_in_one_month_and_stopped_two_months_later_is_billed_f
 
     7,200 s = 0.072; 31 x 86,400 = 2,678,400 s = 26.784; 3,601 s = 0.03601.
     """
-    tell(platform, machine("on", "1", "2026-09-30T22:00:00"), machine("off", "0", "2026-11-01T01:00:01"))
+    write_events(platform, machine("on", "1", "2026-09-30T22:00:00"), machine("off", "0", "2026-11-01T01:00:01"))
     invoices = [close(platform, month) for month in (SEPTEMBER, OCTOBER, NOVEMBER)]
     assert [quantities(platform, invoice) for invoice in invoices] == [
         [Decimal(7_200)],
@@ -107,15 +107,15 @@ def test_a_machine_started_in_one_month_and_stopped_two_months_later_is_billed_f
 
 def test_a_volume_of_10_gb_held_for_30_hours_is_300_gb_hours(platform: Platform) -> None:
     """300 x 0.72 / 720 = 0.30."""
-    tell(platform, volume("made", "10", "2026-09-10T04:00:00"), volume("gone", "0", "2026-09-11T10:00:00"))
+    write_events(platform, volume("made", "10", "2026-09-10T04:00:00"), volume("gone", "0", "2026-09-11T10:00:00"))
     invoice = close(platform, SEPTEMBER)
     assert (quantities(platform, invoice), invoice.amount, invoice.total_cents) == ([Decimal(300)], Decimal("0.30"), 30)
 
 
-def test_the_29th_of_february_is_billed_as_the_day_it_is(platform: Platform) -> None:
+def test_the_29th_of_february_is_billed_as_a_day(platform: Platform) -> None:
     """29 days of 86,400 seconds: 2,505,600 x 25.92 / 2,592,000 = 25.056. March has 31: 26.784."""
     february, march = BillingMonth(2028, 2), BillingMonth(2028, 3)
-    tell(platform, machine("on", "1", "2028-02-01T00:00:00"))
+    write_events(platform, machine("on", "1", "2028-02-01T00:00:00"))
     leap = close(platform, february)
     assert (quantities(platform, leap), leap.amount, leap.total_cents) == (
         [Decimal(2_505_600)],
@@ -127,14 +127,14 @@ def test_the_29th_of_february_is_billed_as_the_day_it_is(platform: Platform) -> 
     assert close(platform, march).amount == Decimal("26.784")
 
 
-def test_a_price_change_on_the_15th_splits_what_is_held_at_its_moment(platform: Platform) -> None:
+def test_a_price_change_on_the_15th_splits_a_level_at_its_moment(platform: Platform) -> None:
     """14 days at a cent, 16 at half a cent for 1,000 seconds: 12.096 + 6.912 = 19.008."""
     half = price(
         "machine", "0", "machines", unit="second", model=PerUnit(Decimal("12.96"), Decimal(2_592_000)),
         effective_from=at("2026-09-15"),
     )  # fmt: skip
     platform.load(half)
-    tell(platform, machine("on", "1", "2026-08-20T07:00:00"), volume("made", "10", "2026-08-31T00:00:00"))
+    write_events(platform, machine("on", "1", "2026-08-20T07:00:00"), volume("made", "10", "2026-08-31T00:00:00"))
     platform.land(date(2026, 8, 20), date(2026, 8, 31), now=at("2026-09-01"))
     invoice = close(platform, SEPTEMBER)
     by_price = {(row["price_key"], row["quantity"]): row["amount"] for row in platform.items_of(invoice)}
@@ -147,14 +147,14 @@ def test_a_price_change_on_the_15th_splits_what_is_held_at_its_moment(platform: 
     assert (invoice.amount, invoice.total_cents) == (Decimal("26.208"), 2621)
 
 
-def test_an_open_invoice_owes_what_was_held_so_far_and_grows_with_time(platform: Platform) -> None:
+def test_an_open_invoice_charges_the_level_so_far_and_grows_with_time(platform: Platform) -> None:
     """From the 1st: 10 days are 8.64, and 15 days 12.96."""
-    tell(platform, machine("on", "1", "2026-09-01T00:00:00"))
+    write_events(platform, machine("on", "1", "2026-09-01T00:00:00"))
     platform.land(date(2026, 9, 1))
     totals = []
     for now in (at("2026-09-11"), at("2026-09-16")):
         platform.roll_up(now=now)
         totals += [invoice.total_cents for invoice in platform.bill(now=now).invoices]
     assert totals == [864, 1296]
-    # 30 days, whenever after its end it is billed.
+    # 30 days, at any billing time after its end.
     assert close(platform, SEPTEMBER).total_cents == 2592

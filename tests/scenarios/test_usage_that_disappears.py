@@ -1,4 +1,4 @@
-"""The whole way through Dagster: usage of a final month disappears, nobody gets money, people are cursor once."""
+"""Through Dagster: usage of a final month disappears, no customer gets a refund, and one alert is sent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def look(deployment: Deployment, sensor: Any, cursor: str | None) -> str | None:
         return str(sensor.evaluate_tick(context).cursor)
 
 
-def test_a_final_months_usage_disappears_and_comes_back(deployment: Deployment) -> None:
+def test_a_final_months_usage_that_disappears_and_returns_books_nothing(deployment: Deployment) -> None:
     deployment.load_prices()
     for name in TEN:
         deployment.add_organization(name, created_at=datetime(2026, 10, 5, tzinfo=UTC))

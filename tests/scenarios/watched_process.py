@@ -1,7 +1,7 @@
-"""A process of ours, in this process, of which every touch of the world is a moment at which something can happen.
+"""A simulated process of ours, in this process: each transaction and request is a moment at which a test can act.
 
-A moment is the beginning or the end of a transaction, or of a request to Stripe: between two of them a process that is
-killed leaves the same behind. Keeps out: what happens at the moment (`sync_machine`).
+A moment is the beginning or the end of a transaction, or of a request to Stripe: a process that is killed between two
+of them always leaves the same state. Keeps out: the actions at a moment (`sync_machine`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Crash(BaseException):
 
 
 class Moments:
-    """Counts the moments of a process; at one of them something happens, once. May be shared by threads."""
+    """Counts the moments of a process and acts at one of them, once. May be shared by threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,15 +35,15 @@ class Moments:
         self._is_dead = False
 
     def plan(self, nth: int, act: Callable[[], None]) -> None:
-        """Have `act` happen at the nth moment from now on, whichever thread meets it."""
+        """Call `act` at the nth moment from now on, in any thread."""
         self._left, self._act = nth, act
 
     def plan_death(self, nth: int) -> None:
-        """Have the process die at the nth moment from now on, with all its threads."""
+        """Let the process die at the nth moment from now on, with all its threads."""
         self.plan(nth, self._die)
 
     def pass_one(self) -> None:
-        """Raises Crash where the process is dead, or dies now."""
+        """Count a moment. Raises Crash if the process is dead, or dies now."""
         with self._lock:
             if self._is_dead:
                 raise Crash
@@ -58,7 +58,7 @@ class Moments:
 
 
 class WatchedDatabase(BillingDatabase):
-    """The billing database as a process sees it; only committed transactions end at a moment."""
+    """The billing database of a process; only committed transactions end at a moment."""
 
     def __init__(self, url: str, moments: Moments) -> None:
         super().__init__(url)
@@ -79,7 +79,7 @@ class WatchedDatabase(BillingDatabase):
 
 
 class WatchedHttp(stripe.RequestsClient):
-    """The way to Stripe: what was answered is not yet known to a process that dies now."""
+    """The connection to Stripe: a process that dies now doesn't know the response yet."""
 
     def __init__(self, moments: Moments, patience: float) -> None:
         super().__init__(timeout=(5, patience))
@@ -93,9 +93,9 @@ class WatchedHttp(stripe.RequestsClient):
 
 
 class WatchedProcess:
-    """Sync tools over a watched database and a watched way to Stripe. Never sleeps between tries.
+    """Sync tools over a watched database and a watched connection to Stripe. Never sleeps between attempts.
 
-    `patience`: seconds to wait for an answer. The classes can be replaced by broken ones.
+    `patience`: seconds to wait for a response. The classes can be replaced by broken ones.
     """
 
     def __init__(
