@@ -25,10 +25,10 @@ from tests.support.deployment import Deployment
 
 _numbers = itertools.count()
 
-# The machine's speed says nothing about billing, so no example fails or counts as too slow because of its time.
+# The machine's speed is no property of billing, so no example fails or counts as too slow because of its time.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
-# For `make mutants`: thousands of identical runs, whose failing examples nobody reads.
+# For `make mutants`: thousands of identical runs, whose failing examples are not used.
 hypothesis.settings.register_profile(
     "mutants",
     hypothesis.settings.get_profile("untimed"),
@@ -40,7 +40,7 @@ hypothesis.settings.register_profile(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the long tests first; otherwise one worker would still run them when the others are done."""
+    """Start the long tests first, so that no worker still runs them after the others have finished."""
     items.sort(key=lambda item: "scenarios" not in item.path.parts)
 
 

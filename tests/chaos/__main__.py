@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: a campaign, then the broken syncs that the same audit must find out; exit code 1 if not.
+"""`python -m tests.chaos`: a campaign, then the broken syncs that the same audit must detect; exit code 1 if not.
 
 `make chaos` runs it with 10,000 invoices.
 """
@@ -19,7 +19,7 @@ from tests.chaos import campaign
 from tests.chaos.broken import BROKEN
 from tests.chaos.plan import Plan
 from tests.chaos.plot import data_of, plot
-from tests.chaos.report import for_machines, shown, tell, tell_trials
+from tests.chaos.report import for_machines, print_outcome, print_trials, shown
 from tests.chaos.trial import trial
 from tests.chaos.worker_pool import workers
 from tests.pictures.facts import write_data
@@ -46,7 +46,7 @@ def main(
         raise typer.BadParameter(f"there is no folder {folder}: create it first", param_hint="--write")
     with shown(console, plan) as show:
         outcome = campaign.run(plan, show)
-    tell(console, outcome)
+    print_outcome(console, outcome)
     if folder:
         write_data(folder / "chaos.json", data_of(outcome))
         plot(data_of(outcome), folder / "chaos.png")
@@ -57,7 +57,7 @@ def main(
 
 
 def show_broken_syncs() -> bool:
-    """Run the sync as it is and each broken one through the same trial; return whether the audit tells them apart."""
+    """Run the real sync and each broken one through the same trial; return True if the audit distinguishes them."""
     findings = {}
     with (
         throwaway() as server,
@@ -70,7 +70,7 @@ def show_broken_syncs() -> bool:
             migrate(database)
             findings[broken] = trial(worker, database, Path(folder) / str(number), broken)
             database.engine.dispose()
-    tell_trials(console, findings)
+    print_trials(console, findings)
     return not findings.pop(None).wrong and all(found.wrong for found in findings.values())
 
 

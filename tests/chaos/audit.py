@@ -1,7 +1,7 @@
-"""The audit: reads Stripe's side from the sandbox's own SQLite store and ours with plain SQL, and counts what is wrong.
+"""The audit: reads Stripe's side from the sandbox's SQLite store and ours with plain SQL, and counts differences.
 
 It shares no code with the sync or its reconciliation, so that neither can be wrong in the same way. Money is in minor
-units. Keeps out: mending anything.
+units. Keeps out: repairs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from invoice_lines where invoice is not null order by invoice, position
 """
 CUSTOMERS = "select id, metadata ->> '$.organization' as organization from customers where not deleted"
 
-# What each of our statuses is called in Stripe.
+# Our statuses -> Stripe's.
 STATUSES = {"finalized": "open", "paid": "paid", "uncollectible": "uncollectible"}
 # Stripe takes 250 lines on an invoice; of longer ones, the 247 largest items and the sum of the others are sent.
 MOST_LINES = 248
@@ -52,10 +52,10 @@ Line = tuple[str | None, int, str]
 
 @dataclass(frozen=True)
 class Findings:
-    """What is wrong; 0 is right. `billable`: our finalized invoices with a total, the only number that is no fault.
+    """The differences; 0 is right. `billable`: our finalized invoices with a total, the only count that is no fault.
 
-    lost: not finalized in Stripe. duplicated: copies there beyond the first, drafts included; charged_twice: the
-    finalized ones of them. cents_off: what all finalized copies of an invoice come to, less ours, without its sign.
+    lost: not finalized in Stripe. duplicated: copies beyond the first, including drafts; charged_twice: finalized
+    ones of them. cents_off: the total of all finalized copies of an invoice, less ours, without its sign.
     """
 
     billable: int = 0
@@ -76,7 +76,7 @@ class Findings:
 
     @property
     def wrong(self) -> dict[str, int]:
-        """Return what is not 0."""
+        """Return the counts that are not 0."""
         return {name: count for name, count in self.counts.items() if count}
 
     @property
@@ -135,7 +135,7 @@ def audit(database: BillingDatabase, store_path: Path) -> Findings:
     counts["orphans"] = sum(len(found) for id, found in copies.items() if id not in known)
     for invoice in ours:
         wrong = Counter(dict(_judge(invoice, copies[invoice.id], customers)))
-        counts += wrong  # drops what is 0
+        counts += wrong  # drops counts of 0
         if +wrong:
             examples.append(f"{invoice.organization} {invoice.id}: {dict(+wrong)}")
     return Findings(**counts, examples=tuple(examples[:10]))
@@ -157,7 +157,7 @@ def _read_store(path: Path) -> tuple[list[_Theirs], dict[str, str]]:
 
 
 def _judge(ours: _Ours, copies: Sequence[_Theirs], customers: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """Say what is wrong with one invoice."""
+    """Yield the differences of one invoice."""
     final = [copy for copy in copies if copy.is_final]
     if ours.total == 0:
         yield "zeros_sent", len(copies)
@@ -175,14 +175,14 @@ def _judge(ours: _Ours, copies: Sequence[_Theirs], customers: Mapping[str, str])
 
 
 def _is_their_customer(ours: _Ours, theirs: _Theirs, customers: Mapping[str, str]) -> bool:
-    """Whether it is the organization's customer, or was: one deleted since is nobody's any more."""
+    """Return True if it is the organization's customer, or was before the customer was deleted."""
     return theirs.organization == ours.organization and (
         theirs.customer == ours.customer or theirs.customer not in customers
     )
 
 
 def _lines_off(ours: _Ours, theirs: _Theirs) -> int:
-    """Count the lines that are not as they should be: all items of ours, or the largest and the sum of the others."""
+    """Count wrong lines: expected are all our items, or the largest ones and the sum of the others."""
     items: Counter[Line] = Counter((item, amount, ours.currency) for item, amount in (ours.items or {}).items())
     sent = Counter(theirs.lines)
     if len(items) > MOST_LINES:

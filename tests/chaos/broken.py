@@ -1,4 +1,4 @@
-"""Syncs that are broken on purpose, each by one small replacement of a production part: the audit must find them out.
+"""Syncs broken on purpose, each by one small replacement of a production part: the audit must detect them.
 
 Keeps out: the campaign in which they break (trial.py).
 """
@@ -21,13 +21,13 @@ from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.journal import JournalEntry, StripeJournal
 from fly_billing.stripe_sync.rules.idempotency_keys import Attempt
 
-# The clients below override `request` with the signature it has in RequestsClient; that of its own base is another.
+# The clients below override `request` with its signature in RequestsClient, which differs from that of its base.
 Headers = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class ForgetfulJournal(StripeJournal):
-    """A journal that is as good as none: what processes before this one did with an unfinished invoice is forgotten."""
+    """A journal without memory: the requests of earlier processes for an unfinished invoice are forgotten."""
 
     since: datetime = field(kw_only=True)
     seen: set[UUID] = field(default_factory=set)
@@ -43,14 +43,14 @@ class ForgetfulJournal(StripeJournal):
 
 
 class RandomKeys(stripe.RequestsClient):
-    """A client that sends every request under a key of its own, a resent one too."""
+    """A client that sends every request under a new key, retries too."""
 
     def request(self, method: str, url: str, headers: Headers | None, post_data: Any = None) -> Any:  # type: ignore[override]
         return super().request(method, url, {**(headers or {}), "Idempotency-Key": str(uuid4())}, post_data)
 
 
 class NothingRead(stripe.RequestsClient):
-    """A client that looks up no invoice: it says that there is none. So the next generation is opened unread."""
+    """A client that finds no invoice, so the next generation starts without reading."""
 
     def request(self, method: str, url: str, headers: Headers | None, post_data: Any = None) -> Any:  # type: ignore[override]
         path = urlsplit(url).path
@@ -80,7 +80,7 @@ def _with_client(kind: type[stripe.RequestsClient]) -> Callable[[SyncTools, Sett
     return broken
 
 
-# What is wrong with each, and how production tools are made so.
+# The fault of each, and the function that puts it into production tools.
 BROKEN: Mapping[str, Callable[[SyncTools, Settings], SyncTools]] = {
     "random keys": _with_client(RandomKeys),
     "no read before a new generation": _with_client(NothingRead),

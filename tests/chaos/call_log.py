@@ -1,6 +1,6 @@
-"""Reads the sandbox's own log of the calls it got, straight from its store, while it runs or after.
+"""Reads the sandbox's log of its calls from its store, while it runs or later.
 
-Keeps out: what is in Stripe in the end (audit.py).
+Keeps out: the final state of Stripe (audit.py).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from calls group by endpoint order by calls desc, endpoint
 
 
 class CallLog:
-    """The log of one sandbox; every method is one read of what is committed."""
+    """The log of one sandbox; every method is one read of committed rows."""
 
     def __init__(self, store_path: Path) -> None:
-        # One connection, used by one thread at a time: the campaign's.
+        # One connection, used only by the campaign's thread.
         self._store = sqlite3.connect(f"file:{store_path}?mode=ro", uri=True, timeout=10)
         self._store.row_factory = sqlite3.Row
         self._finalized = 0
@@ -47,7 +47,7 @@ class CallLog:
 
     @property
     def finalized(self) -> int:
-        """How many invoices were finalized so far. Only what is new since the last look is read."""
+        """The number of finalized invoices so far. Reads only the calls since the last time."""
         row = self._store.execute(FINALIZED, {"after": self._seen}).fetchone()
         self._finalized += row["finalized"]
         self._seen = row["seq"]
@@ -55,23 +55,23 @@ class CallLog:
 
     @property
     def calls(self) -> int:
-        """How many calls came in so far: the log numbers them, from 1 on."""
+        """The number of calls so far: the log numbers them from 1."""
         return int(self._store.execute("select coalesce(max(seq), 0) from calls").fetchone()[0])
 
     def calls_except(self, endpoints: Collection[str]) -> int:
-        """How many calls came in so far at other endpoints than these."""
+        """Return the number of calls so far to other endpoints than these."""
         return sum(endpoint["calls"] for endpoint in self.by_endpoint() if endpoint["endpoint"] not in endpoints)
 
     def refused_since(self, seq: int, but_at: Collection[str]) -> int:
-        """Count the calls after the `seq`-th that a limit refused, not a fault; those `but_at` some endpoints."""
+        """Count the calls after number `seq` that a limit refused, not a fault, without the endpoints of `but_at`."""
         return int(self._store.execute(REFUSED, (seq, json.dumps(sorted(but_at)))).fetchone()[0])
 
     def by_endpoint(self) -> Sequence[Mapping[str, Any]]:
-        """Return endpoint, calls, applied, replayed, the busiest first."""
+        """Return endpoint, calls, applied and replayed, by falling number of calls."""
         return [dict(row) for row in self._store.execute(BY_ENDPOINT)]
 
     def moments(self) -> Sequence[tuple[str, str]]:
-        """Return (when, in ISO 8601; endpoint) of every call."""
+        """Return (time in ISO 8601, endpoint) of every call."""
         return [
             (row["at"], row["endpoint"]) for row in self._store.execute("select at, endpoint from calls order by seq")
         ]

@@ -1,7 +1,7 @@
-"""One campaign from the first invoice to the audit: months as phases, kills and restarts by progress, then the ending.
+"""A campaign from the first invoice to the audit: months as phases, kills and restarts by progress, then the ending.
 
-Whether something strikes never depends on the machine's speed: it happens at a call that is counted and kept open
-(stops.py), and a month ends when all of its stops were met. Keeps out: each of its parts (faults.py, dashboard_user.py,
+A fault never depends on the machine's speed: it strikes at a counted call that is held (stops.py), and a month ends
+when all of its stops have been reached. Keeps out: each of its parts (faults.py, dashboard_user.py,
 worker_pool.py, ending.py, audit.py), and the report (report.py).
 """
 
@@ -23,14 +23,14 @@ from tests.chaos.faults import AT_ONCE, LOW_LIMITS, Faults, LowLimits
 from tests.chaos.months import QUITTERS, fill, tinkered_with_lines
 from tests.chaos.plan import SYNCED_AFTER, Plan
 from tests.chaos.servers import TestServers, started_servers
-from tests.chaos.stops import Deed, Stops
+from tests.chaos.stops import Action, Stops
 from tests.chaos.syncing import Order
 from tests.chaos.worker_pool import Lives, WorkerPool, workers
 from tests.support.stripe_builders import query, utc_now
 
-# Of all invoices, this share is finalized before the faults are switched off.
+# The share of all invoices that is finalized before the faults are switched off.
 SHARE_UNDER_FIRE = 0.9
-# Stripe got no call for so long, or a deed was waited for: the campaign itself is stuck.
+# Seconds without a call, or without an awaited action, after which the campaign itself is stuck.
 STANDSTILL = 600.0
 SECONDS_AWAY = 1.0
 TICK = 0.05
@@ -54,7 +54,7 @@ KILL, RESTART, JUMP, END = "kill", "Postgres restarted", "a month later", "fault
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened to the campaign, for its picture."""
+    """An event of the campaign, for its picture."""
 
     at: datetime
     what: str
@@ -62,7 +62,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is."""
+    """The progress of a campaign."""
 
     finalized: int
     calls: int
@@ -73,10 +73,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a campaign came to. `findings`: in the end; `as_left`: before people and `repair` did anything.
+    """The outcome of a campaign. `findings`: at the end; `as_left`: before people and `repair` did anything.
 
     `sync_calls`: the calls until the sync had nothing more to do; `minimum_calls`: what the same invoices and customers
-    take where nothing goes wrong.
+    need without a fault.
     """
 
     plan: Plan
@@ -105,11 +105,11 @@ class Outcome:
 
     @property
     def faults(self) -> int:
-        """How often anything struck, people's hands left out."""
+        """The number of strikes of all faults, without manual changes."""
         return sum(self.struck.values())
 
     def shortcomings(self) -> list[str]:
-        """Say why the campaign has failed: what is wrong in Stripe or here, or what it did not put to the test."""
+        """List the reasons why the campaign failed: differences between Stripe and us, or untested faults."""
         left = self.as_left
         shortcomings = [f"{name}={count}" for name, count in self.findings.wrong.items()]
         shortcomings += [f"charged_twice={left.charged_twice} before repair"] if left.charged_twice else []
@@ -127,7 +127,7 @@ class Outcome:
 
 
 class Campaign:
-    """One run of a plan on servers of its own."""
+    """One run of a plan on its own servers."""
 
     def __init__(self, plan: Plan, servers: TestServers, workers: WorkerPool, show: Callable[[Progress], None]) -> None:
         self._plan = plan
@@ -138,10 +138,10 @@ class Campaign:
         self._log = CallLog(servers.sandbox.store_path)
         self._faults = Faults(self._control, plan)
         self._limits = LowLimits(self._control, self._log, -(-plan.least_strikes // plan.low_limits))
-        # Organizations with a draft that stays one until people have done to it what is theirs to do.
+        # Organizations whose draft is not finalized before a person has changed it.
         self._kept = dict(zip((EDITED, SWAPPED, DELETED), tinkered_with_lines(plan, 2), strict=False))
         self._dashboard_user = DashboardUser(
-            servers.sandbox, plan.seed, plan.seconds_between_deeds, self._kept.values()
+            servers.sandbox, plan.seed, plan.seconds_between_actions, self._kept.values()
         )
         self._stops = Stops(self._control)
         self._marks: list[Mark] = []
@@ -151,10 +151,10 @@ class Campaign:
         self._shown_at = 0.0
 
     def run(self) -> Outcome:
-        """Sync all months under fire, have what is left decided, and audit. Raises UnexpectedEnd and AssertionError."""
+        """Sync all months under faults, decide the rest, and audit. Raises UnexpectedEnd and AssertionError."""
         begun = time.monotonic()
         self._control.advance_clock(self._ahead(0))
-        self._stop_where_people_come()  # before the faults: a call that one of those strikes is not kept open
+        self._plan_manual_changes()  # before the faults, as a call that one of them strikes is not held
         self._faults.switch_on()
         with self._dashboard_user:
             for number in range(self._plan.months):
@@ -192,7 +192,7 @@ class Campaign:
         return Order(self._servers.environment, months, self._ahead(number))
 
     def _ahead(self, number: int) -> int:
-        """How many seconds the clocks are ahead of ours (below zero: behind) while a month is synced."""
+        """Return the seconds by which the clocks are ahead of ours (negative: behind) while a month is synced."""
         at = self._plan.billing_months[number].end + SYNCED_AFTER
         return int((at - self._began).total_seconds())
 
@@ -200,33 +200,35 @@ class Campaign:
         first = self._plan.billing_months[0].end
         self._polled += poll(order, first)
 
-    def _stop_where_people_come(self) -> None:
-        """Plan what needs a draft that is not final yet, and a customer whose next invoice is about to be made."""
-        for deed, organization in self._kept.items():
+    def _plan_manual_changes(self) -> None:
+        """Plan changes that need a draft, or a customer whose next invoice is about to be created."""
+        for action, organization in self._kept.items():
             at: dict[str, Any] = {"endpoint": "invoices.finalize", "metadata": {"organization": organization}}
-            self._stops.add(deed, partial(self._tinker, deed, organization), **at)
+            self._stops.add(action, partial(self._tinker, action, organization), **at)
         for quitter in QUITTERS:
             at = {"endpoint": "invoices.create", "metadata": {"organization": quitter}, "from_nth": 2}
             self._stops.add(f"{quitter} deleted", partial(self._delete_customer, quitter), **at)
 
     def _phase(self, number: int) -> None:
-        """Sync the first months up to this one until all that is planned for it has happened and its end has come."""
+        """Sync the months up to this one until all its planned actions have happened and it has ended."""
         if number:
             self._jump(number)
-        for nth, deed_name, deed in sorted(self._planned(number), key=lambda planned: planned[0]):
-            # At the stops of all limits but one every call waits: so there is work left that the limit can refuse.
-            are_all_held = deed_name in LOW_LIMITS and deed_name != AT_ONCE
-            self._stops.add(deed_name, deed, from_nth=nth, after_apply=nth % 2 == 0, times=None if are_all_held else 1)
+        for nth, action_name, action in sorted(self._planned(number), key=lambda planned: planned[0]):
+            # Every call waits at the stops of all limits except one, so there are calls left that the limit can refuse.
+            are_all_held = action_name in LOW_LIMITS and action_name != AT_ONCE
+            self._stops.add(
+                action_name, action, from_nth=nth, after_apply=nth % 2 == 0, times=None if are_all_held else 1
+            )
         if number < self._plan.months - 1:
             nth = self._plan.writes_of_a_month + 1
             self._stops.add(JUMP, self._end_month, from_nth=nth, after_apply=number % 2 == 0)
         self._sync(number)
         self._workers.end(killed=True)
-        self._stops.look()  # what people were to do to a draft whose process was killed
+        self._stops.look()  # manual changes of a draft whose process was killed
         self._mark(KILL)
 
-    def _planned(self, number: int) -> Iterator[tuple[int, str, Deed]]:
-        """Yield what is to happen in a month: at the how-manieth request that writes an invoice, what, and its deed."""
+    def _planned(self, number: int) -> Iterator[tuple[int, str, Action]]:
+        """Yield a month's actions: the number of an invoice-writing request, the action's name, and the action."""
         kills = self._plan.moments("kill", self._plan.kills)
         restarts = self._plan.moments("restart", self._plan.postgres_restarts)
         limits = self._plan.moments("limit", len(LOW_LIMITS) * self._plan.low_limits)
@@ -237,7 +239,7 @@ class Campaign:
                 yield nth, name, partial(self._lower, name)
 
     def _sync(self, number: int) -> None:
-        """Let the workers sync, and do what is to be done at the stops, until there is nothing more to wait for."""
+        """Let the workers sync, and run the actions of the stops, until none is left to wait for."""
         order = self._order(number)
         self._workers.begin(order)
         calls, changed = -1, time.monotonic()
@@ -248,9 +250,9 @@ class Campaign:
             self._tick(str(order.months[-1]))
 
     def _waiting_for(self, number: int) -> list[str]:
-        """Return what is still to happen in a month; the last one ends when all has happened to enough invoices."""
+        """Return the outstanding actions of a month; the last one ends after all of them with enough invoices."""
         if number < self._plan.months - 1:
-            return [deed for deed in self._stops.pending if deed == JUMP]
+            return [action for action in self._stops.pending if action == JUMP]
         if pending := self._stops.pending:
             return pending
         never = [name for name, count in {**self._faults.struck(), **self._dashboard_user.done}.items() if not count]
@@ -261,14 +263,14 @@ class Campaign:
         self._workers.check()
         self._limits.look()
         self._stops.look()
-        self._tell(month)
+        self._show_progress(month)
         time.sleep(TICK)
 
-    def _until(self, happened: Callable[[], bool], deed_name: str) -> None:
-        """Wait for something that surely happens, however slow the machine is."""
+    def _until(self, happened: Callable[[], bool], action_name: str) -> None:
+        """Wait for a condition that is certain to come, even on a slow machine."""
         deadline = time.monotonic() + STANDSTILL
         while not happened():
-            assert time.monotonic() < deadline, f"{deed_name}: not in {STANDSTILL:.0f} s"
+            assert time.monotonic() < deadline, f"{action_name}: not in {STANDSTILL:.0f} s"
             self._workers.check()
             self._limits.look()
             time.sleep(TICK)
@@ -290,33 +292,33 @@ class Campaign:
     def _until_no_limit_is_low(self) -> None:
         self._until(lambda: not self._limits.is_low, "refusals by the limit that is low")
 
-    def _tinker(self, deed: str, organization: str, caller: str) -> None:
+    def _tinker(self, action: str, organization: str, caller: str) -> None:
         self._until_no_limit_is_low()
-        self._dashboard_user.tinker(deed, organization)
+        self._dashboard_user.tinker(action, organization)
 
     def _delete_customer(self, organization: str, caller: str) -> None:
         self._until_no_limit_is_low()
         self._dashboard_user.delete_customer(organization)
 
     def _end_month(self, caller: str) -> None:
-        """Kill both processes while requests of theirs are kept open: those are the ones that lose their keys."""
+        """Kill both processes while requests of theirs are held: these requests lose their keys."""
         self._until_no_limit_is_low()
         enough = -(-self._plan.least_strikes // (self._plan.months - 1))
         self._until(lambda: len(self._control.held()) >= enough, f"{enough} calls kept open")
         self._workers.end(killed=True)
 
     def _jump(self, number: int) -> None:
-        """Move Stripe's clock to the next month; ours moves with the next order. What was begun loses its keys."""
+        """Move Stripe's clock to the next month; ours moves with the next order. Keys of unfinished invoices expire."""
         self._poll(self._order(number - 1))
         (row,) = query(self._servers.database, UNFINISHED)
         self._expired += row["invoices"]
         self._control.advance_clock(self._ahead(number) - self._ahead(number - 1))
         self._mark(JUMP)
 
-    def _mark(self, deed_name: str) -> None:
-        self._marks.append(Mark(utc_now(), deed_name))
+    def _mark(self, action_name: str) -> None:
+        self._marks.append(Mark(utc_now(), action_name))
 
-    def _tell(self, month: str) -> None:
+    def _show_progress(self, month: str) -> None:
         if time.monotonic() > self._shown_at + 0.5:
             self._shown_at = time.monotonic()
             struck = sum(self._faults.struck().values()) + sum(self._limits.refusals.values())
@@ -328,7 +330,7 @@ class Campaign:
 
 
 def run(plan: Plan, show: Callable[[Progress], None] = lambda progress: None) -> Outcome:
-    """Run a whole campaign on servers of its own."""
+    """Run a whole campaign on its own servers."""
     with (
         started_servers(plan.workers, plan.requests_per_second) as servers,
         workers(servers.folder, 2, servers.postgres.was_away) as processes,

@@ -1,6 +1,6 @@
-"""People at work in Stripe's dashboard while the sync runs: drafts edited and deleted, a customer deleted, payments.
+"""Manual changes in Stripe's dashboard while the sync runs: drafts edited and deleted, a customer deleted, payments.
 
-What they do goes through Stripe's own API, under the same faults. Keeps out: what is to become of it (ending.py).
+They go through Stripe's API, under the same faults. Keeps out: resolving their effects (ending.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.chaos.months import is_tinkered
 from tests.chaos.worker_pool import PATIENCE
 from tests.support.stripe_builders import API_KEY
 
-# The newest objects are looked through, not the whole store: drafts are young, and so is what is paid.
+# Only the newest objects are searched, not the whole store: drafts and payable invoices are young.
 YOUNG = """
 select id, body ->> '$.metadata.organization' as organization, body ->> '$.total' as total from (
     select id, status, body from objects where object = 'invoice' order by seq desc limit 400
@@ -31,14 +31,14 @@ select id, body ->> '$.metadata.organization' as organization, body ->> '$.total
 CUSTOMER = """
 select id from customers where metadata ->> '$.organization' = ? and not deleted
 """
-EDITED, SWAPPED, DELETED = "draft edited by hand", "amounts of a draft swapped by hand", "draft deleted by hand"
-CUSTOMER_DELETED = "customer deleted by hand"
+EDITED, SWAPPED, DELETED = "draft edited manually", "amounts of a draft swapped manually", "draft deleted manually"
+CUSTOMER_DELETED = "customer deleted manually"
 PAID, DECLINED, WRITTEN_OFF = "invoice paid", "payment failed", "invoice written off"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """An invoice as somebody sees it in the dashboard; the total in minor units."""
+    """An invoice as the dashboard shows it; the total in minor units."""
 
     id: str
     organization: str
@@ -46,14 +46,14 @@ class Seen:
 
 
 class DashboardUser:
-    """Somebody in the dashboard, a deed every `pause` seconds while the block runs. What Stripe refuses is no deed.
+    """A person in the dashboard: an action every `pause` seconds while the block runs. A refused one does not count.
 
-    Payments are for other organizations than those whose drafts are tinkered with: a wrong invoice that was paid can
-    only be settled by a credit note.
+    Other organizations get the payments than those whose drafts are changed: only a credit note can settle a wrong
+    invoice that was paid.
     """
 
     def __init__(self, sandbox: SandboxServer, seed: int, pause: float, kept: Collection[str]) -> None:
-        """`kept`: organizations whose drafts are for `tinker` alone."""
+        """`kept`: organizations whose drafts only `tinker` changes."""
         self._kept = frozenset(kept)
         self._sandbox = sandbox
         self._client = make_stripe_client(API_KEY, sandbox.url)
@@ -62,7 +62,7 @@ class DashboardUser:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._problem: Exception | None = None
-        self._deeds: dict[str, Callable[[], bool]] = {
+        self._actions: dict[str, Callable[[], bool]] = {
             PAID: lambda: self._on("open", self._pay),
             EDITED: lambda: self._on("draft", self._edit),
             DECLINED: lambda: self._on("open", self._decline),
@@ -71,7 +71,7 @@ class DashboardUser:
             SWAPPED: lambda: self._on("draft", self._swap),
         }
         self._drafts = {EDITED: self._edit, SWAPPED: self._swap, DELETED: self._delete}
-        self._done = dict.fromkeys((*self._deeds, CUSTOMER_DELETED), 0)
+        self._done = dict.fromkeys((*self._actions, CUSTOMER_DELETED), 0)
         self._counting = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -88,45 +88,45 @@ class DashboardUser:
 
     @property
     def done(self) -> Mapping[str, int]:
-        """How often each deed was done so far."""
+        """The number of each action so far."""
         with self._counting:
             return dict(self._done)
 
-    def tinker(self, deed: str, organization: str) -> None:
-        """Do EDITED, SWAPPED or DELETED to the organization's draft, however often Stripe has to be asked."""
+    def tinker(self, action: str, organization: str) -> None:
+        """Do EDITED, SWAPPED or DELETED to the organization's draft, with as many retries as needed."""
         found = [invoice for invoice in self._young("draft") if invoice.organization == organization]
         assert found, f"{organization} has no draft in Stripe"
         deadline = time.monotonic() + PATIENCE
-        while not self._drafts[deed](found[0]):
-            assert time.monotonic() < deadline, f"{deed}: not in {PATIENCE:.0f} s"
-        self._count(deed)
+        while not self._drafts[action](found[0]):
+            assert time.monotonic() < deadline, f"{action}: not in {PATIENCE:.0f} s"
+        self._count(action)
 
     def delete_customer(self, organization: str) -> None:
-        """Delete the organization's customer, however often Stripe has to be asked."""
+        """Delete the organization's customer, with as many retries as needed."""
         assert self._customer_of(organization), f"{organization} is no customer in Stripe"
         while customer := self._customer_of(organization):
             self._tried(lambda: self._client.v1.customers.delete(customer))
         self._count(CUSTOMER_DELETED)
 
-    def _count(self, deed: str) -> None:
-        with self._counting:  # the campaign has hands too
-            self._done[deed] += 1
+    def _count(self, action: str) -> None:
+        with self._counting:  # the campaign acts in its own thread too
+            self._done[action] += 1
 
     def _work(self) -> None:
         try:
             while not self._stopped.is_set():
-                for name, deed in self._deeds.items():
+                for name, action in self._actions.items():
                     if self._stopped.wait(self._pause):
                         break
-                    if deed():
+                    if action():
                         self._count(name)
         except Exception as problem:  # noqa: BLE001 - a thread can't raise: leaving the block does
             self._problem = problem
 
-    def _on(self, status: str, deed: Callable[[Seen], bool]) -> bool:
-        """Do it to one of the young invoices of this status, if there is one."""
+    def _on(self, status: str, action: Callable[[Seen], bool]) -> bool:
+        """Run the action on one of the young invoices of this status, if there is one."""
         found = [invoice for invoice in self._young(status) if self._is_for(invoice, status)]
-        return bool(found) and deed(self._rng.choice(found))
+        return bool(found) and action(self._rng.choice(found))
 
     def _is_for(self, invoice: Seen, status: str) -> bool:
         if invoice.organization in self._kept:
@@ -142,7 +142,7 @@ class DashboardUser:
         return self._tried(lambda: self._client.v1.invoices.line_items.update(draft.id, line.id, change))  # type: ignore[arg-type]
 
     def _swap(self, draft: Seen) -> bool:
-        """Change two lines so that the total stays as it was."""
+        """Change two lines without changing the total."""
         found = self._lines(draft)[:2]
         if len(found) < 2:
             return False

@@ -1,6 +1,6 @@
-"""The end of a campaign: Stripe is well again, what is left is synced, decided by a human, and told by webhooks.
+"""The end of a campaign without faults: remaining invoices are synced, decided by a person, and reported by webhooks.
 
-A human does only what the product's own texts and commands say. Keeps out: faults, and judging the result (audit.py).
+A person does only what the product's texts and commands say. Keeps out: faults, and judging the result (audit.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ select i.id, s.failure_code as code
 from invoices as i left join stripe_invoices as s on s.invoice_id = i.id
 where i.status = 'finalized' and coalesce(s.state, '') not in ('finalized', 'skipped_zero')
 """
-# As the failure's text says: set it to null, to have a customer made.
+# The failure's text asks to set it to null, so that a customer is created.
 FORGET_CUSTOMERS = """
 update organizations set stripe_customer_id = null where id in (
     select i.organization_id from invoices as i join stripe_invoices as s on s.invoice_id = i.id
@@ -37,7 +37,7 @@ update organizations set stripe_customer_id = null where id in (
 )
 """
 CUSTOMER_MISSING = "customer_missing"
-# How often `repair` is called, how often events are polled, and how many seconds a sync or Stripe's webhooks may take.
+# The most calls of `repair`, the most polls of events, and the most seconds of a sync or of Stripe's webhooks.
 ROUNDS = 4
 POLLS = 100
 PATIENCE = 1800.0
@@ -45,7 +45,7 @@ PATIENCE = 1800.0
 
 @dataclass
 class Decided:
-    """How many invoices were left to people, by reason; what `repair` did without asking; what it could not do."""
+    """Counts of invoices left to people, by reason, and of unconfirmed actions of `repair`; and its failed actions."""
 
     by_human: Counter[str] = field(default_factory=Counter)
     by_repair: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Decided:
 
 
 def drain(workers: WorkerPool, order: Order, database: BillingDatabase) -> Counter[str]:
-    """Sync until nothing is left, or only what another run does not change; return how many are left, by failure."""
+    """Sync until no invoice is left, or another run changes nothing; return the number left, by failure."""
     workers.begin(order)
     left, deadline = _left(database), time.monotonic() + PATIENCE
     while left:
@@ -74,7 +74,7 @@ def _left(database: BillingDatabase) -> dict[str, str]:
 
 
 def decide(workers: WorkerPool, order: Order, left: Mapping[str, int]) -> Decided:
-    """Do what only a human may, until `fly-billing repair` has done all it can. `left`: what `drain` returned."""
+    """Do what only a person may, until `fly-billing repair` has done all it can. `left`: the result of `drain`."""
     tools = tools_of(order)
     database = tools.journal.database
     decided = Decided(Counter({CUSTOMER_MISSING: left.get(CUSTOMER_MISSING, 0)}))
@@ -90,7 +90,7 @@ def decide(workers: WorkerPool, order: Order, left: Mapping[str, int]) -> Decide
 
 
 def _repair(tools: SyncTools, month: BillingMonth, order: Order, decided: Decided) -> bool:
-    """Repair a month as `fly-billing repair` does, somebody saying yes to all; return whether some of it failed."""
+    """Repair a month as `fly-billing repair` does, with every action confirmed; return True if some failed."""
     settings = Settings.from_environment(order.environment)
     _, actions = plan_of_repair(tools, month, groups_of(tools.journal.database), all_lines=True)
     done = carry_out(tools, month, actions, lambda action: True, settings.guard_percent)
@@ -105,13 +105,13 @@ def _repair(tools: SyncTools, month: BillingMonth, order: Order, decided: Decide
 
 
 def poll(order: Order, since: datetime) -> int:
-    """Poll Stripe's events as the sensor does every 15 minutes; return how many no webhook had brought."""
+    """Poll Stripe's events as the sensor does every 15 minutes; return the number that no webhook had delivered."""
     tools, new = tools_of(order), 0
     for _ in range(POLLS):
         try:
             polled = poll_events(tools.journal.database, tools.reader(), since, tools.clock())
         except ReadingFailed:
-            continue  # what was not remembered as read is read by the next poll
+            continue  # the next poll reads events that were not recorded as read
         new += polled.new
         if polled.is_done:
             settle_waiting_events(tools.journal.database)
@@ -120,7 +120,7 @@ def poll(order: Order, since: datetime) -> int:
 
 
 def await_webhooks(control: SandboxControl) -> None:
-    """Wait until Stripe has no event left to deliver."""
+    """Wait until Stripe has delivered all events."""
     deadline = time.monotonic() + PATIENCE
     while pending := sum(delivery["state"] == "pending" for delivery in control.deliveries()):
         assert time.monotonic() < deadline, f"{pending} events were not delivered in {PATIENCE:.0f} s"

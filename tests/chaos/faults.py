@@ -1,6 +1,6 @@
-"""Every kind of fault the sandbox has, as rules of a campaign, and how often each struck.
+"""Every kind of fault of the sandbox, as rules of a campaign, with their numbers of strikes.
 
-Keeps out: what a fault does (fly_billing/stripe_sandbox/faults.py), and what people do by hand (hands.py).
+Keeps out: the effects of faults (fly_billing/stripe_sandbox/faults.py), and manual changes (dashboard_user.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.chaos.plan import Plan
 REASONS = ("global-rate", "global-concurrency", "endpoint-rate", "endpoint-concurrency", "resource-specific")
 OUTAGE: Mapping[str, Any] = {"status": 503, "type": "api_error"}
 
-# By the name it has in the report: the effect and the rest of its rule.
+# Name in the report -> the effect and the rest of its rule.
 CALL_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "slow before it is applied": {"effect": "slow", "seconds": 0.3},
     "slow after it was applied": {"effect": "slow", "seconds": 0.3, "after_apply": True},
@@ -38,21 +38,21 @@ DELIVERY_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "deliver_never": {"effect": "deliver_never"},
 }
 SHARE_OF_DELIVERIES = 0.06
-# So long that no limit of calls per second depends on how fast the machine is: it is a number of calls.
+# So long that a limit of calls per second does not depend on the machine's speed: it is a number of calls.
 AN_HOUR = 3600.0
 AT_ONCE = "limit of calls at once"
-# The account's limits, each lowered so far that the sync, which does not know of it, runs into it with its next calls.
+# The account's limits, each lowered so far that the sync, which does not know it, exceeds it with its next calls.
 LOW_LIMITS: Mapping[str, Mapping[str, float]] = {
     "limit per endpoint": {"endpoint_per_second": 1, "rate_window_seconds": AN_HOUR},
     "limit of the account": {"global_per_second": 2, "rate_window_seconds": AN_HOUR},
-    # While a call is kept open, every other one is one too many.
+    # While a call is held, every other one exceeds the limit.
     AT_ONCE: {"concurrency": 1},
 }
 NO_LIMITS = {"endpoint_per_second": None, "global_per_second": None, "concurrency": None, "rate_window_seconds": 1.0}
 
 
 class Faults:
-    """The fault rules of one campaign, each with dice of its own: the same seed strikes the same calls by number."""
+    """The fault rules of one campaign, each with its own random numbers: a seed strikes the same numbers of calls."""
 
     def __init__(self, control: SandboxControl, plan: Plan) -> None:
         self._control = control
@@ -60,11 +60,11 @@ class Faults:
         self._names: dict[str, str] = {}
         self._struck = dict.fromkeys((*CALL_FAULTS, *DELIVERY_FAULTS), 0)
         used = {str(rule["effect"]) for rule in (*CALL_FAULTS.values(), *DELIVERY_FAULTS.values())}
-        unused = EFFECTS.keys() - used - {"hold"}  # that is how stops are made
+        unused = EFFECTS.keys() - used - {"hold"}  # stops are made of these
         assert not unused, f"the sandbox has faults that no campaign uses: {unused}"
 
     def switch_on(self) -> None:
-        """Strike calls and deliveries from now on, and have Stripe lock what a request is changing."""
+        """Strike calls and deliveries from now on, and let Stripe lock the object that a request changes."""
         self._control.settings(object_locks=True, webhook_retry_seconds=0.2)
         share = self._plan.fault_probability
         for number, (name, rule) in enumerate(CALL_FAULTS.items()):
@@ -73,10 +73,10 @@ class Faults:
             self._add(name, {"endpoint": "webhooks.*", **rule}, SHARE_OF_DELIVERIES, after=2 + 2 * number)
 
     def _add(self, name: str, rule: Mapping[str, Any], probability: float, after: int) -> None:
-        """Strike a share of the calls, and once the first one after so many that can be struck.
+        """Strike a share of the calls, and once the first one after this number of calls that can be struck.
 
-        So a short campaign surely meets every fault too: where another fault is quicker, or where the answer is a
-        replay that no fault can reach, the next call is struck.
+        So a short campaign meets every fault too: if another fault preempts it, or the response is a replay, which no
+        fault can reach, the next call is struck.
         """
         seed = self._plan.seed * 100 + len(self._names)
         for when in ({"from_nth": after, "times": 1}, {"probability": probability, "seed": seed}):
@@ -84,13 +84,13 @@ class Faults:
             self._names[added["id"]] = name
 
     def switch_off(self) -> None:
-        """Let Stripe be well again."""
+        """Remove all faults."""
         self._struck = self.struck()
         self._control.clear_faults()
         self._names.clear()
 
     def struck(self) -> dict[str, int]:
-        """Return how often each fault has struck so far, those that never did as 0."""
+        """Return the number of strikes of each fault so far, including 0."""
         counts = dict(self._struck)
         for rule in self._control.faults():
             if rule["id"] in self._names:  # the others are stops
@@ -99,9 +99,9 @@ class Faults:
 
 
 class LowLimits:
-    """Lowers one of the account's limits at a time, until it has refused so many calls of the sync, and counts them.
+    """Lowers one of the account's limits at a time, until it has refused a number of the sync's calls, and counts them.
 
-    It stays low for as long as that takes: nothing gets through any more, and the sync asks again and again.
+    It stays low for as long as that takes: no call succeeds any more, and the sync retries.
     """
 
     def __init__(self, control: SandboxControl, log: CallLog, enough: int) -> None:
@@ -113,7 +113,7 @@ class LowLimits:
 
     @property
     def is_low(self) -> bool:
-        """Whether one of them is low right now."""
+        """True while one of them is low."""
         return self._low is not None
 
     def lower(self, name: str) -> None:
@@ -123,7 +123,7 @@ class LowLimits:
         self._control.settings(**LOW_LIMITS[name])
 
     def look(self) -> None:
-        """Give the account its full limits back, if the one that is low has refused enough calls."""
+        """Restore the account's full limits if the low one has refused enough calls."""
         if self._low is None:
             return
         name, since = self._low

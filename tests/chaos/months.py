@@ -26,22 +26,22 @@ GROUPS = 16
 BEFORE_ALL_MONTHS = datetime(2023, 1, 1, tzinfo=UTC)
 MOST_ITEMS = 4
 
-# What makes some organizations special, by their number modulo 40. What people edit by hand in Stripe has plenty to
-# pay: an invoice that comes to less than the minimum charge is paid at once, and then nobody can void it.
+# Special organizations, by their number modulo 40. Invoices that people edit manually in Stripe have large totals: one
+# below the minimum charge is paid at once, and can't be voided.
 TINKERED = frozenset(range(1, 40, 4))
 YEN = frozenset({2, 22})
 CREDITED = frozenset({4, 14, 24, 34})
 NEGATIVE = frozenset({6})
-# Their customer is deleted in Stripe once they have paid a month. They are the last ones that a sync comes to.
+# Their customer is deleted in Stripe once they have paid a month. A sync processes them last.
 QUITTERS = ("quitter-1", "quitter-2", "quitter-3")
-# Numbers of items, one organization each: one to three add_lines calls, and more than one invoice in Stripe can hold.
+# Numbers of items, one organization each: one to three add_lines calls, and more than an invoice in Stripe allows.
 LONG = {8: 101, 10: 150, 12: 248, 16: 249, 18: 260, 20: 400}
 NOTHING_TO_PAY = ("zero-empty", "zero-cancelled")
 
 
 @dataclass(frozen=True)
 class Organization:
-    """One that is billed every month. `kind` says what its invoices are like."""
+    """An organization that is billed every month. `kind` determines its invoices."""
 
     id: str
     number: int
@@ -60,13 +60,13 @@ def organizations(plan: Plan) -> list[Organization]:
 
 
 def is_tinkered(organization: str) -> bool:
-    """Whether people edit and delete this organization's drafts by hand; then nobody pays its invoices meanwhile."""
+    """Return True if people edit and delete this organization's drafts, and so do not pay its invoices."""
     number = organization.removeprefix("org-")
     return number.isdecimal() and int(number) % 40 in TINKERED
 
 
 def tinkered_with_lines(plan: Plan, least: int) -> list[str]:
-    """Return the organizations whose drafts people edit and that have so many items each month at least."""
+    """Return the organizations whose drafts people edit and that have at least this number of items each month."""
     found = [organization for organization in organizations(plan) if is_tinkered(organization.id)]
     return [
         organization.id
@@ -119,7 +119,7 @@ def _rows(month: BillingMonth, organization: str, currency: str, amounts: list[D
 
 
 def _amounts(rng: Random, organization: Organization) -> list[Decimal]:
-    """Amounts with up to six decimals, each from 1.00 to 50.00 or, in yen, from 100 to 5,000."""
+    """Return amounts with up to six decimals, each from 1.00 to 50.00 or, in yen, from 100 to 5,000."""
     scale = Decimal(100) if organization.currency == "JPY" else Decimal(1)
     amounts = [_amount(rng) * scale for _ in range(LONG.get(organization.number) or rng.randint(1, MOST_ITEMS))]
     if organization.kind in CREDITED:
@@ -128,7 +128,7 @@ def _amounts(rng: Random, organization: Organization) -> list[Decimal]:
 
 
 def _amount(rng: Random) -> Decimal:
-    """Half of them have whole cents, half have six decimals."""
+    """Return an amount: one half has whole cents, the other half six decimals."""
     if rng.random() < 0.5:
         return Decimal(rng.randint(100, 5_000)).scaleb(-2)
     return Decimal(rng.randint(1_000_000, 50_000_000)).scaleb(-6)

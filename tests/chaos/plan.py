@@ -1,4 +1,4 @@
-"""What a campaign is to be: how many invoices, under which faults, with how many kills. Keeps out: doing it."""
+"""The plan of a campaign: numbers of invoices, faults and kills. Keeps out: running it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from random import Random
 from fly_billing.periods import BillingMonth
 
 FIRST_MONTH = BillingMonth(2023, 6)
-# How long after its end a month is synced: what was begun in the month before has lost its keys by then.
+# A month is synced this long after its end, when requests of the previous month have lost their keys.
 SYNCED_AFTER = timedelta(days=4)
-# A month's invoices that are still to be finalized, about, when the next one joins them: one less this.
+# The approximate share of a month's invoices that is finalized before the next month joins.
 SHARE_OF_A_MONTH = 0.9
-# So that each month has an invoice of every length.
+# Gives each month an invoice of every length.
 LEAST_PER_MONTH = 25
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One campaign. `invoices`: billable ones, those with a total; `strikes`: about how often each fault is to strike;
-    `kills`: of processes at work, beside those at the end of each month; `low_limits`: how often each of the account's
-    limits is lowered.
+    """A campaign. `invoices`: billable ones, those with a total; `strikes`: the approximate number of strikes of each
+    fault; `kills`: of running processes, besides those at the end of each month; `low_limits`: the number of times that
+    each of the account's limits is lowered.
 
-    Each month is a phase: its invoices join those left of the months before, and the clocks jump to its end.
+    Each month is a phase: its invoices join the remaining ones of earlier months, and the clocks jump to its end.
     """
 
     invoices: int = 10_000
@@ -34,7 +34,7 @@ class Plan:
     strikes: int = 150
     workers: int = 8
     requests_per_second: int = 1000
-    seconds_between_deeds: float = 0.25
+    seconds_between_actions: float = 0.25
     low_limits: int = 4
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Plan:
 
     @property
     def organizations(self) -> int:
-        """How many organizations have something to pay each month."""
+        """The number of organizations with an amount to pay each month."""
         return -(-self.invoices // self.months)
 
     @property
@@ -58,26 +58,26 @@ class Plan:
 
     @property
     def least_strikes(self) -> int:
-        """How often each fault must have struck for the campaign to count: dozens of times in one of full size."""
+        """The strikes of each fault that a valid campaign needs: dozens in one of full size."""
         return 24 if self.invoices >= Plan.invoices else 1
 
-    def moments(self, deed_name: str, count: int) -> list[tuple[int, int]]:
-        """Return when something happens, in order: in which month, at the how-manieth request that writes an invoice.
+    def moments(self, action_name: str, count: int) -> list[tuple[int, int]]:
+        """Return the moments of an action in order: the month, and the number of the request that writes an invoice.
 
-        Evenly spread and a little off. Each month's new invoices take three such requests each at least, so that it
-        surely gets to the last of them, and there is work left.
+        Evenly spread with a random offset. Each month's new invoices take three such requests each or more, so the
+        last moment is always reached with calls left.
         """
-        rng = Random(f"{self.seed} {deed_name}")
+        rng = Random(f"{self.seed} {action_name}")
         shares = [(n + 0.2 + 0.6 * rng.random()) / count * self.months for n in range(count)]
         return [(int(share), 1 + int(share % 1 * self.writes_of_a_month)) for share in shares]
 
     @property
     def writes_of_a_month(self) -> int:
-        """How many requests that write an invoice are counted before the next month joins: most of the fewest."""
+        """The number of invoice-writing requests before the next month joins: most of the smallest possible number."""
         return int(SHARE_OF_A_MONTH * 3 * self.organizations)
 
 
-# For `make test`: as few invoices as meet every fault, since it is the number of passes over them that takes long.
+# For `make test`: the fewest invoices that meet every fault, because the number of passes over them takes the time.
 SMALL = Plan(
     invoices=60,
     seed=7,
@@ -85,6 +85,6 @@ SMALL = Plan(
     postgres_restarts=1,
     months=2,
     strikes=2,
-    seconds_between_deeds=0.05,
+    seconds_between_actions=0.05,
     low_limits=1,
 )

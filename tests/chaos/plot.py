@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-mpl.use("Agg")  # there is no screen
+mpl.use("Agg")  # without a screen
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
@@ -29,14 +29,14 @@ OTHERS, OTHERS_COLOUR = "reads and manual calls", "#bdbdbd"
 RED, GREY = "#cb181d", "0.35"
 # Marked by a line: its color and style, and the height of its name.
 LINES = {RESTART: (RED, "-", 1.1), JUMP: (GREY, ":", 1.05), END: (GREY, "--", 1.05)}
-# Of such a name, as shares of the plot.
+# The size of such a name, as shares of the plot.
 NAME_WIDTH, LINE_HEIGHT = 0.12, 0.05
 # Seconds per point: single seconds are mostly noise.
 WINDOW = 4
 
 
 def data_of(outcome: Outcome) -> dict[str, Any]:
-    """Return all that the picture shows, ready for JSON; times are seconds since the first call."""
+    """Return the data of the picture, ready for JSON; times are seconds since the first call."""
     moments = [(datetime.fromisoformat(at).timestamp(), endpoint) for at, endpoint in outcome.moments]
     first = min(moment for moment, _ in moments)
     counts = Counter(
@@ -52,7 +52,7 @@ def data_of(outcome: Outcome) -> dict[str, Any]:
 
 
 def plot(data: Mapping[str, Any], path: Path) -> None:
-    """Write a PNG of what `data_of` returned."""
+    """Write a PNG of the result of `data_of`."""
     calls, seconds = data["calls"], data["window_seconds"]
     windows = range(len(calls[OTHERS]))
     figure, axes = plt.subplots(figsize=(11, 4.6), dpi=130)
@@ -74,7 +74,7 @@ def plot(data: Mapping[str, Any], path: Path) -> None:
 
 
 def _mark(axes: Axes, marks: Sequence[Mapping[str, Any]]) -> None:
-    """Kills as ticks along the top, everything else as a line with its name."""
+    """Mark kills as ticks along the top, and other events as a line with its name."""
     above = axes.get_xaxis_transform()
     kills = [mark["second"] for mark in marks if mark["what"] == KILL]
     axes.plot(

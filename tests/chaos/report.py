@@ -1,4 +1,4 @@
-"""Shows a campaign to people: a line while it runs, a table in the end, and one line for machines.
+"""Shows a campaign to people: a line while it runs, tables at the end, and one line for machines.
 
 Keeps out: the picture (plot.py).
 """
@@ -20,7 +20,7 @@ from tests.chaos.plan import Plan
 
 @contextmanager
 def shown(console: Console, plan: Plan) -> Iterator[Callable[[campaign.Progress], None]]:
-    """Show how far a campaign is while the block runs."""
+    """Show the progress of a campaign while the block runs."""
     more_to_say = TextColumn("{task.fields[more]}")
     columns = (BarColumn(30), MofNCompleteColumn(), TextColumn("invoices"), TimeElapsedColumn(), more_to_say)
     with Progress(*columns, console=console, transient=True) as bar:
@@ -33,8 +33,8 @@ def shown(console: Console, plan: Plan) -> Iterator[Callable[[campaign.Progress]
         yield show
 
 
-def tell(console: Console, outcome: Outcome) -> None:
-    """Print what struck, who called what, and what had to be done by people."""
+def print_outcome(console: Console, outcome: Outcome) -> None:
+    """Print the strikes, the calls by endpoint, and the invoices left to people."""
     console.print(_table("Faults", "what", {**outcome.struck, **outcome.by_hand}, "struck"))
     calls = Table(title="Calls", title_justify="left")
     calls.add_column("endpoint")
@@ -44,15 +44,15 @@ def tell(console: Console, outcome: Outcome) -> None:
         calls.add_row(*(_number(endpoint[name]) for name in ("endpoint", "calls", "applied", "replayed")))
     console.print(calls)
     decided = outcome.decided
-    console.print(_table("Left to a human", "why", decided.by_human, "invoices"))
+    console.print(_table("Left to a person", "why", decided.by_human, "invoices"))
     if decided.by_repair:
-        console.print(_table("Mended by repair, unasked", "what", decided.by_repair, "invoices"))
+        console.print(_table("Fixed by repair without confirmation", "what", decided.by_repair, "invoices"))
     lives = outcome.lives
     facts = {
         "calls of the sync per invoice": f"{outcome.calls_per_invoice:.2f}",
         "the least possible": f"{outcome.minimum_calls / outcome.findings.billable:.2f}",
         "processes killed": lives.killed,
-        "processes that came to their end": lives.ended,
+        "processes that ended": lives.ended,
         "processes that Postgres was away from": lives.crashed,
         "Postgres restarts": outcome.postgres_restarts,
         "events that only polling brought": outcome.polled,
@@ -77,7 +77,7 @@ def _number(value: object) -> str:
 
 
 def for_machines(outcome: Outcome) -> str:
-    """Say it all in one line; what the audit counts is 0 where all is well."""
+    """Return the outcome in one line; the audit's counts are 0 if all is well."""
     facts = {
         "seed": outcome.plan.seed,
         "invoices": outcome.findings.billable,
@@ -93,8 +93,8 @@ def for_machines(outcome: Outcome) -> str:
     return "chaos: " + " ".join(f"{name}={value}" for name, value in facts.items())
 
 
-def tell_trials(console: Console, findings: Mapping[str | None, Findings]) -> None:
-    """Print what the audit found of the sync as it is (None) and of the broken ones, by what is wrong with them."""
+def print_trials(console: Console, findings: Mapping[str | None, Findings]) -> None:
+    """Print the audit's findings of the real sync (None) and of the broken ones, by their fault."""
     table = Table("sync", "the audit found", title="Broken on purpose", title_justify="left")
     for broken, found in findings.items():
         found_wrong = " ".join(f"{name}={count}" for name, count in found.wrong.items())

@@ -1,6 +1,6 @@
 """The servers of a campaign, all on 127.0.0.1: a Postgres that can be restarted, a Stripe sandbox, the webhook service.
 
-Keeps out: what happens on them.
+Keeps out: their use.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from fly_billing.settings import Settings
 from fly_billing.stripe_sync.webhooks import serve
 serve(Settings.from_environment(), "127.0.0.1", int(sys.argv[1]), print)
 """
-# How long after a restart a process may still come upon a connection that it cut off.
+# Seconds after a restart in which a process may still use a connection that the restart closed.
 AFTERMATH = 10.0
 
 
@@ -59,10 +59,10 @@ class RestartablePostgres:
         return self._server.url(DATABASE)
 
     def restart(self, seconds: float) -> None:
-        """Stop the server, which ends all connections, and start it again after so many seconds."""
+        """Stop the server, which ends all connections, and start it again after this number of seconds."""
         port, self._is_away = self._server.port, True
         self.stop()
-        with socket.socket() as guard:  # so that nobody is given the port meanwhile
+        with socket.socket() as guard:  # so that no other program gets the port meanwhile
             guard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             guard.bind(("127.0.0.1", port))
             time.sleep(seconds)
@@ -72,7 +72,7 @@ class RestartablePostgres:
         assert self._server.port == port, f"port {port} was taken while Postgres was away: run the campaign again"
 
     def was_away(self, since: float) -> bool:
-        """Whether it is away, or was since then (of time.monotonic), or has only just come back."""
+        """Return True if it is away, was away since then (of time.monotonic), or is only just back."""
         return self._is_away or self._last_back + AFTERMATH > since
 
     def stop(self) -> None:
@@ -95,10 +95,10 @@ class TestServers:
 
 @contextmanager
 def started_servers(workers: int, requests_per_second: int) -> Iterator[TestServers]:
-    """Start the servers for the block; the settings give a sync so many workers and so high a pace."""
+    """Start the servers for the block; a sync gets this number of workers and this pace."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fly_billing-chaos-")))
-        folder.chmod(0o711)  # so that root's server account gets through
+        folder.chmod(0o711)  # so that the account of root's server can traverse it
         root = folder / "postgres"
         stack.callback(remove, root)
         postgres = RestartablePostgres(root)
@@ -121,7 +121,7 @@ def started_servers(workers: int, requests_per_second: int) -> Iterator[TestServ
 
 @contextmanager
 def _webhook_service(log: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Run the production's webhook service as a process of its own; yield the address that takes events."""
+    """Run the production webhook service in a separate process; yield its address for events."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with log.open("wb") as out:

@@ -1,7 +1,7 @@
-"""Stops: Stripe keeps a call of the sync open until something has happened, so that it happens in the middle of it.
+"""Stops: Stripe holds a call of the sync until an action has run, so that the action runs in the middle of the call.
 
-What strikes is decided by the number of a call, never by a clock: a slow machine gets to the same calls later. Keeps
-out: what happens at a stop (campaign.py).
+The number of a call decides the strike, never a clock: a slow machine reaches the same calls later. Keeps out: the
+actions at a stop (campaign.py).
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from typing import Any
 from fly_billing.stripe_sandbox import SandboxControl
 from tests.chaos.worker_pool import KEYS
 
-# The sync's requests that make, fill and finalize an invoice: three or more for each.
+# The sync's requests that create, fill and finalize an invoice: three or more for each.
 WRITES = "POST /v1/invoices*"
-# Nothing is to depend on this: a stop ends when its deed is done.
+# No result depends on this: a stop ends when its action has run.
 AT_MOST_SECONDS = 3600.0
 
-# Is told who made the call that is kept open (the API key); the calls go on once it has returned.
-Deed = Callable[[str], None]
+# Gets the API key of the held call's caller; the call continues once it has returned.
+Action = Callable[[str], None]
 
 
 class Stops:
-    """The stops that are still to come."""
+    """The outstanding stops."""
 
     def __init__(self, control: SandboxControl) -> None:
         self._control = control
-        self._deeds: dict[str, tuple[str, Deed]] = {}
+        self._actions: dict[str, tuple[str, Action]] = {}
 
-    def add(self, deed_name: str, deed: Deed, **rule: Any) -> None:
-        """Do it while a call of the sync is kept open. `rule` says which call, as fields of the sandbox's Rule."""
+    def add(self, action_name: str, action: Action, **rule: Any) -> None:
+        """Run the action while a call of the sync is held. `rule` selects the call by fields of the sandbox's Rule."""
         given = {"endpoint": WRITES, "caller": KEYS, "seconds": AT_MOST_SECONDS, **rule}
-        self._deeds[self._control.add_fault("hold", **given)["id"]] = (deed_name, deed)
+        self._actions[self._control.add_fault("hold", **given)["id"]] = (action_name, action)
 
     def look(self) -> None:
-        """Do what is to be done at the calls that are kept open right now, and let them go on."""
+        """Run the actions of the calls that are held now, and let the calls continue."""
         for call in self._control.held():
-            _, deed = self._deeds.pop(call["rule"], ("", None))
-            if deed:
-                deed(call["caller"])
+            _, action = self._actions.pop(call["rule"], ("", None))
+            if action:
+                action(call["caller"])
                 self._control.clear_faults(call["rule"])
 
     @property
     def pending(self) -> list[str]:
-        """What has not happened yet."""
-        return [deed for deed, _ in self._deeds.values()]
+        """The names of the outstanding actions."""
+        return [action for action, _ in self._actions.values()]

@@ -29,17 +29,17 @@ from fly_billing.stripe_sync.month_sync import sync_month
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from tests.chaos.broken import BROKEN
 
-# The exit code of a process that ended because Postgres was away (EX_TEMPFAIL of sysexits.h).
+# The exit code of a process that ended because Postgres was unreachable (EX_TEMPFAIL of sysexits.h).
 POSTGRES_AWAY = os.EX_TEMPFAIL
-# Pauses between tries take this part of the time they take in production.
+# Pauses between attempts take this part of their production time.
 HURRY = 20
-# A connection that was cut off says the third to whoever uses it next.
+# A closed connection raises the third at its next use.
 AWAY = (OperationalError, InterfaceError, PendingRollbackError, psycopg.OperationalError)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a process is to sync: months, oldest first. `clock_seconds`: how far our clock was moved.
+    """An order to sync months, oldest first. `clock_seconds`: the shift of our clock.
 
     `environment` names the servers and the pace as in production; `broken` is one of BROKEN, or none.
     """
@@ -51,7 +51,7 @@ class Order:
 
 
 def tools_of(order: Order) -> SyncTools:
-    """Make the production's sync tools from settings, with a clock that was moved and a hurry between tries."""
+    """Make the production sync tools from settings, with a shifted clock and short pauses between attempts."""
     settings = Settings.from_environment(order.environment)
     database = BillingDatabase(settings.database_url)
     moved = timedelta(seconds=order.clock_seconds)
@@ -67,7 +67,7 @@ def tools_of(order: Order) -> SyncTools:
 
 
 def sync(order: Order) -> None:
-    """Sync what the order names, once through; failures of single invoices are in the journal, for the next time."""
+    """Sync the order's months once; failures of single invoices are in the journal for the next pass."""
     tools = tools_of(order)
     groups = [row["billing_group"] for row in tools.journal.database.rows("billing_groups")]
     for month in order.months:
@@ -82,10 +82,10 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os._exit(_exit_code(Order(**json.loads(line))))
-        _tell("started", child)
+        _show_progress("started", child)
         result = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
         assert result is not None, "without WNOHANG, waitid waits"
-        _tell("ended", result.si_status if result.si_code == os.CLD_EXITED else -result.si_status)
+        _show_progress("ended", result.si_status if result.si_code == os.CLD_EXITED else -result.si_status)
         ended = child
 
 
@@ -101,7 +101,7 @@ def _exit_code(order: Order) -> int:
     return 0
 
 
-def _tell(word: str, number: int) -> None:
+def _show_progress(word: str, number: int) -> None:
     sys.stdout.write(f"{word} {number}\n")
     sys.stdout.flush()
 

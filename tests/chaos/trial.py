@@ -1,6 +1,6 @@
-"""A small campaign of fixed faults, in which a broken sync surely bills twice: it shows that the audit can fail.
+"""A small campaign of fixed faults, in which a broken sync always bills twice: it shows that the audit can fail.
 
-Twelve invoices of $1.00 to $12.00, each with a fate of its own. Keeps out: what is broken (broken.py).
+Twelve invoices of $1.00 to $12.00, each with its own fault. Keeps out: the broken parts (broken.py).
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from tests.chaos.syncing import Order
 from tests.chaos.worker_pool import WorkerPool
 from tests.support.stripe_builders import API_KEY, JUNE, bill_june, in_stripe
 
-# What happens to the first request of each of these organizations at an endpoint.
+# The fault of the first request of each of these organizations at an endpoint.
 DROPPED = ("answer-lost-1", "answer-lost-2", "answer-lost-3", "answer-lost-4")
 POISONED = ("poisoned-1", "poisoned-2", "poisoned-3", "poisoned-4")
-# The last ones that the sync comes to, and as many as it has workers: all of them are on their way at the same time.
+# The last ones that the sync processes, as many as it has workers: their requests are in flight at the same time.
 KILLED = ("sent-and-killed-1", "sent-and-killed-2", "sent-and-killed-3", "sent-and-killed-4")
 ORGANIZATIONS = (*DROPPED, *POISONED, *KILLED)
-# Seconds for which the answer to these four is kept back: the process is killed as soon as Stripe has done them.
+# Seconds by which the responses to these four are delayed: the process is killed as soon as Stripe has applied them.
 KEPT_BACK = 3600.0
 PATIENCE = 600.0
 A_DAY_AND_AN_HOUR = 25 * 3600
 
 
 def trial(workers: WorkerPool, database: BillingDatabase, folder: Path, broken: str | None) -> Findings:
-    """Bill June 2023 to a new sandbox by one process, kill it, and a day later by another; return what was wrong then.
+    """Sync June 2023 to a new sandbox by one process, kill it, and a day later by another; return the audit's findings.
 
     Drafts of `answer-lost` are made and the answer is lost; finalizing `poisoned` is done and a 500 is stored;
     finalizing `sent-and-killed` is done when the process is killed. `broken`: one of BROKEN; None: the sync as it is.
@@ -44,7 +44,7 @@ def trial(workers: WorkerPool, database: BillingDatabase, folder: Path, broken: 
         _wait_for_the_last(workers, sandbox)
         workers.end(killed=True)
         sandbox.control.advance_clock(A_DAY_AND_AN_HOUR)
-        sandbox.kill()  # what it still keeps back would be at work under the old keys
+        sandbox.kill()  # delayed requests would still be running under the old keys
     with spawn(store) as sandbox:
         drain(workers, replace(_order(database, sandbox, broken), clock_seconds=A_DAY_AND_AN_HOUR), database)
         return audit(database, store)

@@ -1,6 +1,6 @@
-"""Keeps syncing processes at work: each seat has one at a time, and a new one as soon as that was killed or has ended.
+"""Keeps syncing processes running: each seat has one at a time, and a new one when that is killed or has ended.
 
-Keeps out: what they do (syncing.py), and when they are killed (campaign.py).
+Keeps out: their work (syncing.py), and the moments of kills (campaign.py).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pathlib import Path
 from tests.chaos.syncing import POSTGRES_AWAY, Order
 
 ROOT = Path(__file__).resolve().parents[2]
-# Seconds after which a process that does not come or does not end is a fault of the campaign itself.
+# Seconds after which a process that does not start or end is a fault of the campaign itself.
 PATIENCE = 600.0
-# Before a process that Postgres was away from is replaced: the next one would only end the same way.
+# The pause before replacing a process without Postgres: the next one would only end the same way.
 PAUSE = 0.3
-# Each seat has an API key of its own, which tells Stripe's side who called.
+# Each seat has its own API key, which identifies the caller on Stripe's side.
 KEY = "sk_test_seat_{}"
 KEYS = KEY.format("*")
 
@@ -32,17 +32,17 @@ WasAway = Callable[[float], bool]
 
 
 def never_away(since: float) -> bool:
-    """Where Postgres stays up, no process may end because it was away."""
+    """Return False: if Postgres stays up, no process may end because it was away."""
     return False
 
 
 class UnexpectedEnd(Exception):
-    """A syncing process ended in a way that nobody meant: that is a finding, not a fault to survive."""
+    """A syncing process ended unexpectedly: that is a finding, not a planned fault."""
 
 
 @dataclass
 class Lives:
-    """How syncing processes ended: on their own, killed by us, or with an error because Postgres was away."""
+    """The ends of syncing processes: on their own, killed by us, or with an error because Postgres was away."""
 
     ended: int = 0
     killed: int = 0
@@ -53,7 +53,7 @@ class Worker:
     """One place for a syncing process."""
 
     def __init__(self, number: int, log: Path, was_away: WasAway) -> None:
-        """`was_away` says whether Postgres was away at any time since a moment (of time.monotonic)."""
+        """`was_away` returns True if Postgres was away at any time since a moment (of time.monotonic)."""
         self.lives = Lives()
         self.key = KEY.format(number)
         self._was_away = was_away
@@ -77,14 +77,14 @@ class Worker:
             )
 
     def begin(self, order: Order) -> None:
-        """Have the order carried out again and again, until `stop`."""
+        """Carry out the order repeatedly, until `stop`."""
         assert self._thread is None, "one order at a time"
         self._order = replace(order, environment={**order.environment, "STRIPE_API_KEY": self.key})
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def kill(self) -> bool:
-        """Kill the process in the seat; False where there is none."""
+        """Kill the process in the seat; return False if there is none."""
         with self._lock:
             if self._pid is None or self._is_killed:
                 return False
@@ -93,7 +93,7 @@ class Worker:
             return True
 
     def stop(self) -> None:
-        """Give no more orders."""
+        """Start no more processes."""
         self._order = None
 
     def wait(self, *, killed: bool = False) -> None:
@@ -105,7 +105,7 @@ class Worker:
         self._thread = None
 
     def check(self) -> None:
-        """Raise what went wrong in this seat, if anything did."""
+        """Raise this seat's error, if there is one."""
         if self._problem is not None:
             raise self._problem
 
@@ -165,12 +165,12 @@ class WorkerPool:
         self._workers = workers
 
     def begin(self, order: Order) -> None:
-        """Have every seat carry the order out, again and again."""
+        """Let every seat carry out the order repeatedly."""
         for worker in self._workers:
             worker.begin(order)
 
     def end(self, *, killed: bool = False) -> None:
-        """Start no more processes, and let those at work come to their end, or kill them. Raises UnexpectedEnd."""
+        """Start no more processes, and wait for the running ones or kill them. Raises UnexpectedEnd."""
         for worker in self._workers:
             worker.stop()
         for worker in self._workers:
@@ -178,7 +178,7 @@ class WorkerPool:
         self.check()
 
     def check(self) -> None:
-        """Raise UnexpectedEnd where a process ended in a way that nobody meant."""
+        """Raise UnexpectedEnd if a process ended unexpectedly."""
         for worker in self._workers:
             worker.check()
 
@@ -193,7 +193,7 @@ class WorkerPool:
 
     @property
     def passes(self) -> int:
-        """How many times every seat has gone through its order at least."""
+        """The smallest number of completed orders of a seat."""
         return min(worker.lives.ended for worker in self._workers)
 
     @property
@@ -208,7 +208,7 @@ class WorkerPool:
 
 @contextmanager
 def workers(folder: Path, count: int, was_away: WasAway = never_away) -> Iterator[WorkerPool]:
-    """Have so many seats while the block runs; what the processes say goes to logs in the folder."""
+    """Run this number of seats during the block; the output of the processes goes to logs in the folder."""
     with ExitStack() as stack:
         made = []
         for number in range(count):

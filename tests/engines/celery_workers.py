@@ -1,6 +1,6 @@
-"""Celery workers on this machine, and runs for them: a Redis, a Dagster home, processes as production has them.
+"""Celery workers on this machine, and runs for them: a Redis, a Dagster home and processes as in production.
 
-Everything listens on 127.0.0.1 and is ended by whoever started it. Keeps out: what is billed, and what is expected.
+Everything listens on 127.0.0.1, and its starter ends it. Keeps out: the billed usage and the expected results.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.periods import BillingMonth
 
 ROOT = Path(__file__).resolve().parents[2]
-# Seconds; long, as it is only for what never comes.
+# Seconds; long, because only a failure takes this long.
 PATIENCE = 300
 LAUNCH = "test/launch"
 
@@ -71,7 +71,7 @@ def _answers(port: int) -> bool:
 
 @dataclass
 class LaunchedRun:
-    """A run that was launched in a process of its own, which hands its steps to the workers."""
+    """A run that was launched in a separate process, which hands its steps to the workers."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -79,7 +79,7 @@ class LaunchedRun:
     log_file: Path
 
     def finish(self) -> bool:
-        """Wait for its end; return whether it went well."""
+        """Wait for its end; return True if it succeeded."""
         return self.process.wait(timeout=PATIENCE) == 0
 
     def status(self) -> DagsterRunStatus:
@@ -87,12 +87,12 @@ class LaunchedRun:
         return run.status
 
     def is_launched_again(self) -> bool:
-        """Whether Dagster's daemon launches the failed run once more (`run_retries` in `dagster.yaml`)."""
+        """Return True if Dagster's daemon launches the failed run again (`run_retries` in `dagster.yaml`)."""
         (run,) = self._runs()
         return run.tags["dagster/will_retry"] == "true"
 
     def worked_off_by(self, step: str) -> list[str]:
-        """Return the names of the workers that took the step, in order."""
+        """Return the names of the workers that ran the step, in order."""
         return [
             str(event.engine_event_data.metadata["Celery worker"].value).partition("@")[0]
             for event in self._events()
@@ -101,7 +101,7 @@ class LaunchedRun:
         ]
 
     def why_it_failed(self) -> str:
-        """Return the errors that Dagster shows for the run, and what its process wrote last."""
+        """Return the errors that Dagster shows for the run, and the end of its process's output."""
         failures = [event.job_failure_data for event in self._events() if event.is_job_failure]
         errors = [str(failure.error.to_string()) for failure in failures if failure.error]
         return "\n".join([*errors, self.log_file.read_text(encoding="utf-8")[-2000:]])
@@ -116,7 +116,7 @@ class LaunchedRun:
 
 @dataclass
 class CeleryWorkers:
-    """Two workers, and whatever starts runs for them. `names` is the environment that all of these processes have."""
+    """Two workers and the launchers of runs for them. `names` is the environment of all these processes."""
 
     folder: Path
     names: Mapping[str, str]
@@ -125,7 +125,7 @@ class CeleryWorkers:
     launched: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def hire(self, *names: str, **environment: str) -> None:
-        """Start these workers where they do not run."""
+        """Start those of these workers that do not run."""
         new = [name for name in names if name not in self.workers]
         for name in new:
             command = [sys.executable, "-m", "celery", "-A", "fly_billing.celery_workers", "worker"]
@@ -145,7 +145,7 @@ class CeleryWorkers:
         return LaunchedRun(name, process, self.instance, log_file)
 
     def kill_process_of(self, worker: str) -> None:
-        """Kill the process that works off the worker's step, as the kernel does where memory runs out."""
+        """Kill the process that runs the worker's step, as the kernel does if memory runs out."""
         master = self.workers[worker].pid
         (child,) = subprocess.check_output(
             ["ps", "-o", "pid=", "--ppid", str(master)], text=True, encoding="utf-8"
@@ -153,7 +153,7 @@ class CeleryWorkers:
         os.kill(int(child), signal.SIGKILL)
 
     def kill_machine_of(self, worker: str) -> None:
-        """Kill the worker and all its processes at once, as if their machine were gone."""
+        """Kill the worker and all its processes at once, like a failure of their machine."""
         process = self.workers.pop(worker)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
@@ -178,7 +178,7 @@ class CeleryWorkers:
         self, command: list[str], log_file: Path, environment: Mapping[str, str] = MappingProxyType({})
     ) -> subprocess.Popen[bytes]:
         names = {**os.environ, **self.names, **environment}
-        # A session of its own: the worker's processes can be killed together, and nothing else with them.
+        # A separate session, so that exactly the worker's processes can be killed together.
         with log_file.open("wb") as log:
             return subprocess.Popen(command, cwd=ROOT, env=names, stdout=log, stderr=log, start_new_session=True)
 
@@ -190,7 +190,7 @@ class CeleryWorkers:
 
 
 def dagster_home(folder: Path) -> Path:
-    """Make a Dagster home with the project's own `dagster.yaml`."""
+    """Make a Dagster home with the project's `dagster.yaml`."""
     home = folder / "dagster"
     home.mkdir()
     shutil.copyfile(INSTANCE_FILE, home / "dagster.yaml")

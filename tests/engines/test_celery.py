@@ -1,6 +1,6 @@
-"""Months billed by two Celery workers: to the cent what one process bills, and once, also where a worker is killed.
+"""Two Celery workers bill months to the cent like one process, and exactly once, even if a worker is killed.
 
-The months are the last closed ones of the real calendar, as the code location runs by the real clock.
+The months are the last closed ones of the real calendar, because the code location uses the real clock.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tests.engines.celery_workers import CeleryWorkers, dagster_home, redis_serv
 from tests.support.deployment import Deployment, event, machine_seconds
 
 NOW = datetime.now(UTC)
-# Closed since a month and more.
+# Closed for a month and more.
 MONTHS = [BillingMonth.containing(NOW).plus(-n) for n in range(6, 1, -1)]
 FIRST, SECOND, THIRD, FOURTH, FIFTH = MONTHS
 # 2.02 + a quarter of that + 12.5 GB at 0.02 = 2.775; 0.505; both rounded half-up once.
 OWED = {"acme": ("finalized", 278), "beta": ("finalized", 51)}
 OWED_IN_SECOND = {"acme": ("finalized", 404), "beta": ("finalized", 0)}
 LANDED = "billing_with_landed_usage"
-# What billing a month writes last: whoever waits for it has finalized all invoices and committed none.
+# The last write of billing a month: a process that waits for it has finalized all invoices and committed none.
 LAST_WRITTEN = "billing_failures"
 STANDING = (
     "select count(distinct pid) as standing from pg_locks"
@@ -43,7 +43,7 @@ def use(deployment: Deployment, month: BillingMonth, *usage: Mapping[str, Any]) 
 
 
 def write_usage(deployment: Deployment) -> None:
-    """Have acme and beta use something in each month, and more Machines but nothing else in the second."""
+    """Write usage of acme and beta in each month, with more Machines and nothing else in the second."""
     for month in (FIRST, THIRD, FOURTH, FIFTH):
         noon = month.start + timedelta(days=13, hours=12)
         use(
@@ -59,7 +59,7 @@ def write_usage(deployment: Deployment) -> None:
 
 @pytest.fixture(scope="module")
 def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A platform whose usage of all the months has landed, and nothing is rolled up: what the tests' are copies of."""
+    """A platform whose usage of all months has landed and is not rolled up; tests copy it."""
     folder = tmp_path_factory.mktemp("landed")
     create_database(postgres, LANDED, template="billing_template")
     database = BillingDatabase(postgres.url(LANDED))
@@ -80,7 +80,7 @@ def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
 
 @contextmanager
 def copy_of(landed: Deployment, postgres: PostgresServer, name: str, instance: DagsterInstance) -> Iterator[Deployment]:
-    """The same platform with a database of its own, known to another Dagster."""
+    """Copy the platform with a separate database, for another Dagster."""
     create_database(postgres, name, template=LANDED)
     database = BillingDatabase(postgres.url(name))
     deployment = replace(landed, database=database, database_url=postgres.url(name), instance=instance)
@@ -134,7 +134,7 @@ def celery_deployment(workers_and_deployment: tuple[CeleryWorkers, Deployment]) 
 
 @contextmanager
 def held(deployment: Deployment, *locks: str, table: str | None = None) -> Iterator[Connection]:
-    """Hold these locks, or writers of a table, back while the block runs: whoever needs them stands in the middle."""
+    """Hold these locks, or block writers of a table, during the block: processes that need them wait in the middle."""
     with deployment.database.transaction() as connection:
         for lock in locks:
             lock_until_commit(connection, lock)
@@ -144,12 +144,12 @@ def held(deployment: Deployment, *locks: str, table: str | None = None) -> Itera
 
 
 def standing(deployment: Deployment) -> int:
-    """How many transactions on the platform wait for a lock."""
+    """Return the number of transactions on the platform that wait for a lock."""
     return int(deployment.execute(STANDING)[0]["standing"])
 
 
 def billed(deployment: Deployment, month: BillingMonth) -> list[Mapping[str, Any]]:
-    """All that the month's invoices say but for ids, time and number: of months billed at once, the first done is 1."""
+    """Return the month's invoices without ids, time and number, which depends on the order of concurrent months."""
     return deployment.execute(
         "select i.organization_id, i.revision, i.status, i.currency, i.amount, i.total_cents,"
         " t.position, t.kind, t.description, t.quantity, t.amount as item_amount, t.amount_cents, t.detail"
@@ -159,7 +159,7 @@ def billed(deployment: Deployment, month: BillingMonth) -> list[Mapping[str, Any
     )
 
 
-def test_two_workers_roll_up_two_months_at_once_and_the_invoices_are_to_the_cent_those_of_one_process(
+def test_two_workers_that_roll_up_two_months_at_once_bill_the_same_cents_as_one_process(
     workers: CeleryWorkers,
     celery_deployment: Deployment,
     landed: Deployment,
@@ -198,7 +198,7 @@ def test_a_month_billed_again_by_the_workers_is_billed_once(
     assert celery_deployment.execute("select * from adjustments") == []
 
 
-def test_an_organization_that_cannot_be_billed_fails_its_run_on_the_workers_and_leaves_the_others_billed(
+def test_an_organization_that_can_not_be_billed_fails_its_run_on_the_workers_and_the_others_are_billed(
     workers: CeleryWorkers, celery_deployment: Deployment
 ) -> None:
     celery_deployment.add_organization("broken", created_at=FIFTH.start)
@@ -241,7 +241,7 @@ def test_a_step_whose_process_is_killed_fails_its_run_and_the_next_run_bills_the
     assert celery_deployment.totals(THIRD) == OWED
 
 
-def test_a_step_whose_machine_is_gone_is_done_by_another_worker_and_the_month_is_billed_once(
+def test_another_worker_runs_the_step_of_a_failed_machine_and_the_month_is_billed_once(
     workers: CeleryWorkers, celery_deployment: Deployment
 ) -> None:
     with held(celery_deployment, table=LAST_WRITTEN):
@@ -254,7 +254,7 @@ def test_a_step_whose_machine_is_gone_is_done_by_another_worker_and_the_month_is
     wait_until(lambda: standing(celery_deployment) == 0, "the server notices that its client is gone")
     assert celery_deployment.totals(FOURTH) == {}
 
-    # An hour, in production: longer than any step takes.
+    # An hour in production: longer than any step.
     workers.hire("heir", FLY_BILLING_CELERY_REDELIVER_SECONDS="20")
 
     assert run.finish(), run.why_it_failed()

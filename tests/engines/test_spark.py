@@ -1,5 +1,5 @@
-"""Spark adds a month up to the last digit as DuckDB does, and as the domain says: over the same table, in processes of
-its own (one machine plays a cluster of two).
+"""Spark aggregates a month to the last digit like DuckDB and the rules, over the same table, in separate processes (one
+machine acts as a cluster of two).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tests.support.deployment import Deployment, machine_seconds
 
 FEBRUARY = BillingMonth(2028, 2)
 CLUSTER = "local-cluster[2,1,1024]"
-# Small, and quickly compiled instead of well: what runs for a minute gains nothing from Java's second compiler.
+# Small, and with the fast compiler only: a run of a minute gains nothing from Java's second compiler.
 JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 SMALL = {
     "spark.driver.memory": "1g",
@@ -59,7 +59,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """A driver, and two executors that are processes of their own."""
+    """A driver, and two executors in separate processes."""
     with open_spark(CLUSTER, SMALL) as session:
         session.sparkContext.setLogLevel("OFF")
         yield session
@@ -67,14 +67,14 @@ def spark() -> Iterator[SparkSession]:
     shutil.rmtree(left_behind)
 
 
-# --- The statements against DuckDB and the domain ------------------------------------------------------------------
+# --- The statements against DuckDB and the rules -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Total:
-    """The events of one organization, meter and dimensions; where prices cut the month is the meter's.
+    """The events of one organization, meter and dimensions; the meter's prices split the month.
 
-    `shared_as`: the type of its events where other meters read them too; None where they are this meter's alone.
+    `shared_as`: the type of its events if other meters read them too; None if only this meter does.
     """
 
     organization: str
@@ -103,7 +103,7 @@ def aggregation(name: str, chance: random.Random) -> Aggregation:
 
 
 def moment(chance: random.Random) -> datetime:
-    """The month's edges and midnights often, so that events and cuts meet; any microsecond otherwise."""
+    """Return often the month's edges and midnights, so that events and cuts coincide; any microsecond otherwise."""
     last = FEBRUARY.seconds * 1_000_000 - 1
     often = [0, 1, 86_400_000_000, 86_400_000_001, 1_296_000_000_000, last]
     return FEBRUARY.start + timedelta(
@@ -112,7 +112,7 @@ def moment(chance: random.Random) -> datetime:
 
 
 def number(chance: random.Random) -> Decimal:
-    """Small and whole, or up to 1e12 with all of the 15 decimals."""
+    """Return a small integer, or a number up to 1e12 with 15 decimals."""
     if chance.random() < 0.4:
         return Decimal(chance.randint(0, 3))
     return Decimal(chance.randint(0, 10 ** chance.randint(1, 27))).scaleb(-15)
@@ -151,7 +151,7 @@ def totals(seed: int) -> list[Total]:
 
 
 def totals_of_shared_events(chance: random.Random, organization: str, shared_as: str) -> list[Total]:
-    """Make two to four meters that read the same events: each measures most of them, in a quantity of its own."""
+    """Make two to four meters that read the same events: each measures most of them, in its own quantity."""
     events_by_id = {
         (usage_event.source, usage_event.id): usage_event
         for usage_event in map(measurement, [chance] * chance.randint(1, 12))
@@ -175,9 +175,9 @@ def measurement(chance: random.Random) -> Measurement:
 
 
 def usage_rows(all_totals: Sequence[Total]) -> list[dict[str, Any]]:
-    """Each event, the first of each total twice, and once of an organization that is not billed.
+    """Return a row per event, the first of each total twice, and once of an organization that is not billed.
 
-    An event that several meters read is one row, as landing writes it; one that a single meter measured is a plain one.
+    An event that several meters read is one row, as landing writes it; an event of a single meter is a plain one.
     """
     together: dict[Any, list[tuple[Total, Measurement]]] = {}
     for place, total in enumerate(all_totals):
@@ -211,7 +211,7 @@ def usage_rows(all_totals: Sequence[Total]) -> list[dict[str, Any]]:
 
 
 def measurements(measured: Sequence[tuple[Total, Measurement]]) -> str:
-    """Write what each meter measured of an event as the usage table has it, in place of dimensions."""
+    """Return each meter's quantity of an event in the form of the usage table, in place of dimensions."""
     return json.dumps(
         [
             {"meter": total.meter, "quantity": f"{usage_event.quantity:.15f}", "dimensions": total.dimensions}
@@ -222,7 +222,7 @@ def measurements(measured: Sequence[tuple[Total, Measurement]]) -> str:
 
 @dataclass(frozen=True)
 class Terms:
-    """What an engine is handed in besides the events."""
+    """An engine's inputs besides the events."""
 
     meters: list[dict[str, Any]]
     segments: list[dict[str, Any]]
@@ -328,7 +328,7 @@ def on_spark(spark: SparkSession) -> SparkEngine:
 
 
 @pytest.mark.parametrize("as_of", [FEBRUARY.end + timedelta(days=9), FEBRUARY.start - timedelta(days=1), None])
-def test_spark_adds_up_what_duckdb_and_the_domain_do_to_the_last_digit(
+def test_spark_aggregates_like_duckdb_and_the_rules_to_the_last_digit(
     on_spark: SparkEngine, tmp_path: Path, as_of: datetime | None
 ) -> None:
     """Totals of all six aggregations, with price changes, carried levels, duplicates and events of several meters."""
@@ -343,7 +343,7 @@ def test_spark_adds_up_what_duckdb_and_the_domain_do_to_the_last_digit(
     assert added_up(on_spark, usage_table, terms, until) == (expected, sums)
 
 
-def test_spark_counts_together_what_one_price_covers_as_duckdb_does(on_spark: SparkEngine, tmp_path: Path) -> None:
+def test_spark_counts_usage_under_one_price_together_like_duckdb(on_spark: SparkEngine, tmp_path: Path) -> None:
     all_totals = totals(7)
     usage_table, terms = usage_table_in(tmp_path, usage_rows(all_totals)), terms_of(all_totals)
     together = added_up(DuckDBEngine(), usage_table, terms, FEBRUARY.end, lambda *_: "one price")
@@ -365,8 +365,8 @@ def one_meter(how: Aggregation) -> Terms:
     return terms_of([Total("acme", "m", "{}", how, [], [])])
 
 
-def test_a_value_that_is_no_text_counts_as_the_same_one_on_spark(on_spark: SparkEngine, tmp_path: Path) -> None:
-    """1; 1.1, however it is written; 1e30; true; a list; a text that looks like a number."""
+def test_a_value_that_is_no_text_is_the_same_one_on_spark(on_spark: SparkEngine, tmp_path: Path) -> None:
+    """1; 1.1 in any notation; 1e30; true; a list; a text that looks like a number."""
     values = [
         "1",
         "1.1",
@@ -385,8 +385,10 @@ def test_a_value_that_is_no_text_counts_as_the_same_one_on_spark(on_spark: Spark
         assert sums == {("acme", "m"): (9, Decimal(6))}
 
 
-def test_a_series_that_spark_would_call_otherwise_than_duckdb_is_refused(on_spark: SparkEngine, tmp_path: Path) -> None:
-    """As a number that is not whole it would be another series than the one that the month before carried."""
+def test_a_series_that_spark_would_name_differently_from_duckdb_is_refused(
+    on_spark: SparkEngine, tmp_path: Path
+) -> None:
+    """As a fractional number it would be another series than the one that the previous month carried."""
     usage_table = usage_table_in(tmp_path, rows_with("m", '{"volume": 12345678.0}'))
     terms = one_meter(Aggregation("time_weighted", series="volume", time_unit=1))
     with pytest.raises(SparkRuntimeException, match=r"writes the number 1\.2345678E7 otherwise than DuckDB does"):
@@ -399,9 +401,7 @@ def test_a_sum_with_too_many_digits_is_refused_and_not_left_out(on_spark: SparkE
         added_up(on_spark, usage_table, one_meter(Aggregation("sum")), CLOSED)
 
 
-def test_what_is_held_all_month_is_added_up_on_spark_though_no_event_tells_of_it(
-    on_spark: SparkEngine, tmp_path: Path
-) -> None:
+def test_spark_bills_a_level_held_all_month_without_an_event(on_spark: SparkEngine, tmp_path: Path) -> None:
     """10 GB for 29 days of 24 hours."""
     how = Aggregation("time_weighted", series="volume", time_unit=3600)
     terms = terms_of([Total("acme", "m", "{}", how, [], [], carried={"vol-1": Decimal(10)})])
@@ -439,7 +439,7 @@ def snapshots(platform: Platform) -> list[dict[str, Any]]:
     return [dict(row) for row in found]
 
 
-def test_a_month_rolled_up_on_spark_is_snapshot_by_snapshot_what_duckdb_makes_of_it(
+def test_a_month_rolled_up_on_spark_has_the_same_snapshots_as_on_duckdb(
     platform: Platform, on_spark: SparkEngine
 ) -> None:
     """September begins with 10 GB, 20 from 15 September 12:00 on: 348 x 10 + 372 x 20 GB-hours, cut at 342 hours."""
@@ -481,7 +481,7 @@ def test_a_month_rolled_up_on_spark_is_snapshot_by_snapshot_what_duckdb_makes_of
         ("seats", SEPTEMBER.start): Decimal(3),
         ("volume", SEPTEMBER.start): Decimal(3_420),
         ("volume", at("2026-09-15T06:00:00")): Decimal(7_500),
-        (None, None): None,  # globex used nothing
+        (None, None): None,  # globex has no usage
     }
     assert (on_many.organizations, on_many.events, on_many.rollups, on_many.changed) == (2, 12, 9, 2)
     assert on_one == replace(on_many, changed=0)
@@ -491,10 +491,10 @@ def test_a_month_rolled_up_on_spark_is_snapshot_by_snapshot_what_duckdb_makes_of
 IAD = {"region": "iad"}
 
 
-def test_a_month_is_billed_on_spark_where_the_setting_says_so(
+def test_a_month_is_billed_on_spark_if_the_setting_says_so(
     deployment: Deployment, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The asset adds up on Spark; 2,592,000 seconds of a Machine are $2.02."""
+    """The asset aggregates on Spark; 2,592,000 seconds of a Machine are $2.02."""
     monkeypatch.setenv("FLY_BILLING_ROLLUP_ENGINE", "spark")
     monkeypatch.setenv("SPARK_MASTER", CLUSTER)
     deployment.load_prices()

@@ -1,1 +1,1 @@
-"""Lands odd rows and broken files by the thousand, and counts independently what became of each."""
+"""Lands thousands of odd rows and broken files, and counts the result of each independently."""

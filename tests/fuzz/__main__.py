@@ -28,7 +28,7 @@ def main(
     seed: Annotated[int, typer.Option(help="The same seed makes the same rows and files")] = 1,
     keep: Annotated[Path, typer.Option(help="Where batches that fail are kept")] = Path("fuzz-failures"),
 ) -> None:
-    """Land odd rows and broken files, and count independently what became of each row."""
+    """Land odd rows and broken files, and count the result of each row independently."""
     with throwaway() as server, tempfile.TemporaryDirectory() as folder:
         create_database(server, "fuzz")
         database = BillingDatabase(server.url("fuzz"))

@@ -1,4 +1,4 @@
-"""Lands what `rows` and `mutations` make, batch by batch, and audits each against the disk, the table and Postgres."""
+"""Lands files of `rows` and `mutations`, batch by batch, and audits each against the disk, the table and Postgres."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRITTEN_BEFORE_MUTATION = 12
 
 @dataclass(frozen=True)
 class Plan:
-    """How much: rows with odd cells, mutated files, and the seed that both are made from."""
+    """The numbers of rows with odd cells and of mutated files, and the seed of both."""
 
     rows: int
     files: int
@@ -34,7 +34,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What was landed, and what was wrong; `kept` are folders of batches that can be landed again."""
+    """The landed counts and the problems; `kept` are folders of batches that can be landed again."""
 
     rows: int = 0
     files: int = 0
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def run(plan: Plan, platform: Platform, keep: Path, tell: Callable[[str], None] = lambda _: None) -> Outcome:
-    """Run the campaign on a platform of its own. Batches that go wrong are copied below `keep`."""
+    """Run the campaign on a new platform. Failed batches are copied below `keep`."""
     outcome = Outcome()
     started = time.monotonic()
     batch = 0
@@ -66,7 +66,7 @@ def run(plan: Plan, platform: Platform, keep: Path, tell: Callable[[str], None] 
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         expected = _control(folder, batch)
-        # In turn, as long as there is something left to do of both.
+        # In turn, while both have work left.
         if outcome.rows < plan.rows and (batch % 2 == 0 or outcome.files >= plan.files):
             expected |= _rows(rng, folder, batch, min(plan.rows - outcome.rows, ROWS_PER_FILE * ROW_FILES_AT_ONCE))
             outcome.rows += sum(expected.values()) - CONTROL_ROWS
@@ -91,7 +91,7 @@ def _control(folder: Path, batch: int) -> dict[str, int]:
 
 
 def _rows(rng: random.Random, folder: Path, batch: int, count: int) -> dict[str, int]:
-    """Write whole files of odd rows; return how many rows each file has."""
+    """Write whole files of odd rows; return the number of rows of each file."""
     expected: dict[str, int] = {}
     while count > 0:
         ending = rng.choice(list(ODD_WRITERS))

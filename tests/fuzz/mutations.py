@@ -1,4 +1,4 @@
-"""What happens to files: bytes flipped, cut off, put in, swapped or zeroed; wrong names, encodings and headers."""
+"""Mutations of files: bytes flipped, cut off, put in, swapped or zeroed; wrong names, encodings and headers."""
 
 from __future__ import annotations
 

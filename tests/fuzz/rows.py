@@ -1,4 +1,4 @@
-"""Odd rows: events of which some cells are what no sender should write, and sometimes are."""
+"""Odd rows: events with some cells that a sender should never write, but sometimes does."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _bent(rng: random.Random, text: str) -> str:
 
 
 def write_odd_jsonl(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A line each: quantities as text or, where JSON has it so, as numbers; sometimes a key twice, or other kinds."""
+    """Write a line per event: quantities as text or as JSON numbers; sometimes a repeated key, or other types."""
     lines = []
     for row in rows:
         cells: dict[str, Any] = dict(row)
@@ -131,12 +131,12 @@ def write_odd_jsonl(path: Path, rng: random.Random, rows: Sequence[Mapping[str, 
 
 
 def write_odd_csv(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
-    """As Python's csv writes it."""
+    """Write the events with Python's csv."""
     write_csv(path.parents[1], rows, date.fromisoformat(path.parent.name), path.stem)
 
 
 def write_odd_parquet(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Text columns, of one type or another; sometimes typed times and quantities, of which some lie out of range."""
+    """Write text columns of several types; sometimes typed times and quantities, some of them out of range."""
     names = ["id", "source", "type", "subject", "time", "quantity"]
     columns: dict[str, pa.Array] = {}
     for name in names:
@@ -172,7 +172,7 @@ def write_odd_parquet(path: Path, rng: random.Random, rows: Sequence[Mapping[str
 
 
 def write_odd_batch(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A CloudEvents batch of what the odd lines are."""
+    """Write the odd lines as a CloudEvents batch."""
     write_odd_jsonl(path, rng, rows)
     lines = path.read_text(encoding="utf-8", errors="surrogatepass").split("\n")[:-1]
     batch = "[" + rng.choice([",", ",\n", " , "]).join(lines) + "]"
@@ -186,7 +186,7 @@ def _as_event(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_odd_event_csv(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`data` as JSON, with the quantity; sometimes cut off, or nothing."""
+    """Write `data` as JSON, with the quantity; sometimes cut off, or missing."""
     events = [_as_event(row) for row in rows]
     for row in events:
         text = json.dumps(row["data"], ensure_ascii=rng.random() < 0.3)
@@ -198,7 +198,7 @@ def write_odd_event_csv(path: Path, rng: random.Random, rows: Sequence[Mapping[s
 
 
 def write_odd_struct_parquet(path: Path, rng: random.Random, rows: Sequence[Mapping[str, Any]]) -> None:
-    """`data` as a struct with the quantity, sometimes null."""
+    """Write `data` as a struct with the quantity, sometimes null."""
     events = [_as_event(row) for row in rows]
     for row in events:
         row["data"] = None if rng.random() < 0.05 else row["data"]
@@ -220,7 +220,7 @@ def _packed(write: OddWriter, ending: str) -> OddWriter:
     return write_packed
 
 
-# By the end of a file's name.
+# Ending of a file's name -> its writer.
 ODD_WRITERS: dict[str, OddWriter] = {
     ".jsonl": write_odd_jsonl,
     ".csv": write_odd_csv,

@@ -83,12 +83,12 @@ def main() -> None:
                 traceback.print_exc()
                 os._exit(1)
             os._exit(0)
-        tell("started", child)
+        write_line("started", child)
         _, status = os.waitpid(child, 0)
-        tell("ended", os.waitstatus_to_exitcode(status))
+        write_line("ended", os.waitstatus_to_exitcode(status))
 
 
-def tell(word: str, number: int) -> None:
+def write_line(word: str, number: int) -> None:
     sys.stdout.write(f"{word} {number}\n")
     sys.stdout.flush()
 

@@ -23,7 +23,7 @@ PACKAGES = Path(sys.prefix) / "servers" / "node_modules"
 
 @contextmanager
 def older_server(major: int) -> Iterator[PostgresServer]:
-    """Run a server with the project's roles and no database of theirs."""
+    """Run a server with the project's roles and without their databases."""
     parent = Path(tempfile.mkdtemp())
     parent.chmod(0o755)
     try:
@@ -53,7 +53,7 @@ def older_server(major: int) -> Iterator[PostgresServer]:
 
 
 def _copied(package: Path, target: Path) -> Path:
-    """Copy the programs to where every account can run them; npm leaves links out, and lists them in a file."""
+    """Copy the programs to a folder where every account can run them; npm omits links, and lists them in a file."""
     assert package.is_dir(), f"{package} is missing: `make test-servers` installs it"
     shutil.copytree(package / "native", target / "native")
     for link in json.loads((package / "native" / "pg-symlinks.json").read_text(encoding="utf-8")):

@@ -1,4 +1,4 @@
-"""Debian's pgbouncer on 127.0.0.1, as an account that is not root. Keeps out: what is billed through it."""
+"""Debian's pgbouncer on 127.0.0.1, under an account that is not root. Keeps out: the billing through it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ START_SECONDS = 30
 
 @contextmanager
 def pgbouncer(server: PostgresServer, mode: str) -> Iterator[PostgresServer]:
-    """Run a pooler in front of a server; yields the server as it is reached through it."""
+    """Run a pooler in front of a server; yield the server with the pooler's address."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program, "pgbouncer is not installed: `make test-servers` installs it"
     with tempfile.TemporaryDirectory() as name:
@@ -73,7 +73,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until somebody listens there."""
+    """Wait until a server listens at the address."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:

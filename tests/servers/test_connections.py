@@ -1,4 +1,4 @@
-"""How many connections a run has open at once, counted in the server's log: never more than the start asks for."""
+"""A run never has more open connections than the startup check requires, counted in the server's log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.servers.whole_month import Databases, command
 LOGGED = {"log_connections": "on", "log_disconnections": "on"}
 
 
-def test_the_demo_never_has_more_connections_open_than_the_start_asks_for(tmp_path: Path) -> None:
+def test_the_demo_never_has_more_open_connections_than_the_startup_check_requires(tmp_path: Path) -> None:
     with throwaway(("billing", "dagster"), LOGGED) as server:
         databases = Databases.on(server)
         found = command(Databases(databases.owner, databases.dagster, databases.owner), tmp_path, "demo")
@@ -27,7 +27,7 @@ def test_the_demo_never_has_more_connections_open_than_the_start_asks_for(tmp_pa
 
 
 def open_at_once(log: Iterable[str], database: str) -> Iterator[int]:
-    """Yield how many connections to the databases are open, after each that begins or ends."""
+    """Yield the number of open connections to the databases, after each that begins or ends."""
     number = 0
     for line in log:
         if re.search(rf"database=({database})\b", line):

@@ -1,4 +1,4 @@
-"""PostgreSQL 15, 16 and 17 bill a month to the cent; 14 is refused. 18 is what every other test runs on."""
+"""PostgreSQL 15, 16 and 17 bill a month to the cent; 14 is refused. All other tests run on 18."""
 
 from __future__ import annotations
 

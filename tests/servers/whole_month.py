@@ -1,4 +1,4 @@
-"""A small month on any server: migrated, landed, rolled up, billed, synced, shown. Keeps out: which server it is."""
+"""A small month on any server: migrated, landed, rolled up, billed, synced, shown. Keeps out: the server's version."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def bill_october(databases: Databases, folder: Path, sandbox: SandboxServer, mon
 
 
 def command(databases: Databases, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `fly-billing` on these databases, in a process of its own."""
+    """Run `fly-billing` on these databases, in a separate process."""
     names = {
         **os.environ,
         "DATABASE_URL": databases.billing,
@@ -96,7 +96,7 @@ def command(databases: Databases, folder: Path, *arguments: str) -> subprocess.C
 
 
 def refused(found: subprocess.CompletedProcess[str], message: str) -> None:
-    """Make sure that a command ended with one line that says what is wrong, and with an exit code that says so."""
+    """Check that a command ended with one line that names the problem, and with a failing exit code."""
     lines = found.stderr.strip().splitlines()
     assert found.returncode != 0
     assert len(lines) == 1, found.stderr
