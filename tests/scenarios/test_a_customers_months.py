@@ -248,7 +248,7 @@ def test_two_linked_organizations_share_a_prepaid_credit(platform: Platform) -> 
     all_is_in_order(platform, SEPTEMBER, OCTOBER)
 
 
-def test_a_machine_that_is_stopped_at_midnight_of_the_months_end(platform: Platform) -> None:
+def test_a_machine_stopped_at_midnight_of_the_months_end(platform: Platform) -> None:
     """It ran on 30 September from 12:00 to midnight: 43,200 seconds, 1.94 / 60 = 0.0323..., 3 cents; October owes none.
 
     Its last second is measured just before midnight. One measured exactly at midnight is October's.

@@ -72,7 +72,7 @@ def test_a_month_of_usage_fees_and_one_off_items_is_billed_and_synced_to_the_cen
     assert sum(line["amount"] for line in invoice["lines"]) == 1378
 
 
-def test_a_whole_month_is_one_run(deployment: Deployment) -> None:
+def test_one_run_bills_a_whole_month(deployment: Deployment) -> None:
     for name in ("acme", "beta", "gamma"):
         deployment.add_organization(name)
     deployment.land_month(OCTOBER)

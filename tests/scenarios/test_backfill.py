@@ -56,7 +56,7 @@ def final_months(environment: Mapping[str, str]) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_a_stopped_backfill_resumes_and_bills_nothing_twice(environment: dict[str, str]) -> None:
+def test_a_stopped_backfill_resumes_without_billing_twice(environment: dict[str, str]) -> None:
     assert run(environment, "migrate").returncode == 0
     seeded = run(environment, "seed", "--months", "6", "--organizations", "3")
     assert seeded.returncode == 0, seeded.stderr

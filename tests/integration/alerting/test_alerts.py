@@ -560,7 +560,7 @@ def test_a_run_that_fails_every_hour_for_one_cause_is_alerted_once(
     assert len(webhook.taken) == 1
 
 
-def test_a_month_that_fails_every_night_is_alerted_once_although_another_month_succeeds_in_between(
+def test_a_month_that_fails_every_night_is_alerted_once_even_if_another_month_succeeds_in_between(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, resources)
@@ -577,7 +577,7 @@ def test_a_month_that_fails_every_night_is_alerted_once_although_another_month_s
     assert webhook.subjects() == ["Run of a_month failed: 2026-09"]
 
 
-def test_a_failed_run_is_alerted_once_although_the_sensor_sees_it_twice(
+def test_a_failed_run_is_alerted_once_even_if_the_sensor_sees_it_twice(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
     sensor = Looks(alert_on_failed_run, instance, resources)

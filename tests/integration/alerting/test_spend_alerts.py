@@ -100,7 +100,7 @@ def test_a_final_month_does_not_alert(spending: Platform, webhook: Webhook) -> N
     assert new_alerts(spending, webhook) == []
 
 
-def test_a_threshold_that_is_set_again_does_not_alert_again_in_its_month(spending: Platform, webhook: Webhook) -> None:
+def test_a_threshold_set_again_does_not_alert_again_in_its_month(spending: Platform, webhook: Webhook) -> None:
     spend(spending, "first", "10.00")
     new_alerts(spending, webhook)
     remove_threshold(spending.database, "acme", "10")
@@ -147,7 +147,7 @@ def test_thresholds_are_listed_with_the_month_of_their_last_alert(spending: Plat
     assert thresholds(spending.database, "globex") == []
 
 
-def test_adding_a_threshold_twice_adds_one(spending: Platform) -> None:
+def test_adding_a_threshold_twice_adds_it_once(spending: Platform) -> None:
     assert not add_threshold(spending.database, "acme", "10.00")
     assert len(thresholds(spending.database)) == 3
 

@@ -83,7 +83,7 @@ def test_an_invalid_month_is_named_in_the_error(tmp_path: Path) -> None:
     assert "no such month: 2026-13" in result.stderr
 
 
-def test_the_sandbox_runs_by_itself_and_stops_cleanly(tmp_path: Path) -> None:
+def test_the_sandbox_command_runs_alone_and_stops_cleanly(tmp_path: Path) -> None:
     command = [COMMAND, "stripe-sandbox", "--port", "0", "--store", str(tmp_path / "stripe.sqlite")]
     with subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.PIPE, text=True, encoding="utf-8"

@@ -99,7 +99,7 @@ def test_a_file_in_place_of_a_folder_outside_the_data_folder_is_named_too(
         local_platform().__enter__()
 
 
-def test_removing_the_data_leaves_what_fly_billing_did_not_create(tmp_path: Path) -> None:
+def test_removing_the_data_leaves_files_that_fly_billing_did_not_create(tmp_path: Path) -> None:
     """FLY_BILLING_DATA_DIR may name a folder with the user's files in it."""
     data_dir, shared = tmp_path / "home", tmp_path / "shared_landing"
     for folder in (data_dir / "dagster" / "storage", data_dir / "usage_events", data_dir / "photos", shared):

@@ -69,7 +69,7 @@ def test_a_command_that_writes_to_a_month_refuses_one_that_has_not_begun(install
         assert installed.query(f"select from {table}") == [], table
 
 
-def test_a_command_that_writes_to_a_month_refuses_one_before_the_first_that_is_billed(
+def test_a_command_that_writes_to_a_month_refuses_one_before_the_first_billable_month(
     installed: Platform, tmp_path: Path
 ) -> None:
     for command in WRITING:

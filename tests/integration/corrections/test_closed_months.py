@@ -244,7 +244,7 @@ def test_an_organization_that_was_billed_was_not_created_later(closed: Platform)
         change(closed, created_at="2026-10-01")
 
 
-def test_a_one_off_item_that_is_edited_later_leaves_the_discount_of_its_month_as_it_was(platform: Platform) -> None:
+def test_a_one_off_item_edited_later_does_not_change_the_discount_of_its_month(platform: Platform) -> None:
     """10 % off 3.00 and 10.00; the 10.00 are made 100.00 afterwards."""
     platform.insert("coupons", code="ten", description="10 % off", percent=10)
     platform.redeem("acme", "ten")
@@ -264,7 +264,7 @@ def subscription(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("whose", ["beta", "acme"])
-def test_a_subscription_recorded_after_the_close_waits_although_others_have_late_usage(
+def test_a_subscription_recorded_after_the_close_waits_even_if_others_have_late_usage(
     closed: Platform, whose: str
 ) -> None:
     subscription(closed)

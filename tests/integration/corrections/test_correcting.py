@@ -191,7 +191,7 @@ def test_an_invoice_that_stripe_has_is_not_reissued(platform: Platform) -> None:
         reissue(platform.database, "acme", SEPTEMBER, TERMS, LATER, "ann")
 
 
-def test_an_invoice_whose_finalizing_may_have_arrived_is_not_reissued(platform: Platform) -> None:
+def test_an_invoice_that_stripe_may_have_finalized_is_not_reissued(platform: Platform) -> None:
     platform.execute(
         "insert into stripe_invoices (invoice_id, state, stripe_invoice_id, updated_at)"
         " select id, 'verified', 'in_1', now() from invoices"

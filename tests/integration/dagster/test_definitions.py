@@ -169,13 +169,13 @@ def test_after_the_grace_period_only_the_current_month_is_billed_nightly(deploym
 
 
 @pytest.mark.parametrize("day", [1, 2, 4, 30], ids=lambda day: f"on the {day}.")
-def test_on_a_platform_without_organizations_no_schedule_of_months_fails(deployment: Deployment, day: int) -> None:
+def test_no_schedule_of_months_fails_on_a_platform_without_organizations(deployment: Deployment, day: int) -> None:
     for schedule in (bill_open_months_nightly, close_months_nightly, sync_months_hourly, reconcile_months_nightly):
         tick = _tick(deployment, schedule, datetime(2026, 11, day, 2, tzinfo=UTC))
         assert (tick.run_requests or [], bool(tick.skip_message)) == ([], True), schedule.name
 
 
-def test_in_a_platforms_first_days_only_a_month_with_organizations_is_billed(deployment: Deployment) -> None:
+def test_only_a_month_with_organizations_is_billed_in_a_platforms_first_days(deployment: Deployment) -> None:
     """acme came on 2 November, when October was still in its grace period."""
     deployment.add_organization("acme", created_at=datetime(2026, 11, 2, tzinfo=UTC))
     requests = _evaluate(deployment, bill_open_months_nightly, datetime(2026, 11, 3, 2, tzinfo=UTC))

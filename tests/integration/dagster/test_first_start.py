@@ -236,7 +236,7 @@ def test_after_a_kill_at_any_statement_the_next_start_has_all_tables_indexes_and
     assert (report["wrong"], report["ended"]) == ([], 0)
 
 
-def test_tables_that_are_in_use_keep_their_rows_and_get_what_is_missing(
+def test_tables_in_use_keep_their_rows_and_get_missing_tables_and_indexes(
     dagster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")

@@ -267,7 +267,7 @@ def test_usage_that_landed_after_the_rollup_is_on_the_final_invoice(platform: Pl
 # --- One organization that can't be billed -------------------------------------------------------------------------
 
 
-def test_an_organization_that_can_not_be_billed_fails_alone_and_is_billed_once_its_price_is_there(
+def test_an_organization_that_can_not_be_billed_fails_alone_and_is_billed_once_its_price_exists(
     platform: Platform,
 ) -> None:
     platform.add_organization("globex")

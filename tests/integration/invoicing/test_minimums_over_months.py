@@ -100,7 +100,7 @@ def test_late_usage_before_the_last_month_is_final_is_counted_when_it_is(platfor
     assert sum(platform.totals()) == 10000
 
 
-def test_a_month_that_is_final_only_after_the_last_one_counts_as_well(platform: Platform) -> None:
+def test_a_month_finalized_after_the_last_one_also_counts(platform: Platform) -> None:
     """October was closed first and topped up 70. September's 20 were part of it."""
     platform.commit("acme", "minimum", "100", months=2)
     close(platform, (OCTOBER, 30), (SEPTEMBER, 20))

@@ -289,7 +289,7 @@ def test_an_open_month_leaves_the_credit_that_the_previous_open_month_will_draw(
     assert ledger(platform) == [("granted", 50), ("drawn", -30), ("drawn", -20)]
 
 
-def test_a_later_month_that_is_final_first_leaves_the_rest_to_the_earlier_one(platform: Platform) -> None:
+def test_a_later_month_finalized_first_leaves_the_remaining_credit_to_the_earlier_one(platform: Platform) -> None:
     platform.grant("acme", "prepaid", "50")
     for month in (SEPTEMBER, OCTOBER):
         spend(platform, "30", month)

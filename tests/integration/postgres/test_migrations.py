@@ -79,7 +79,7 @@ def settled(postgres: PostgresServer, name: str, empty: Callable[[], str], *, ri
 
 
 @pytest.mark.parametrize("revision", schema_files.revisions())
-def test_a_database_made_by_any_release_is_brought_up_to_the_schema_of_a_new_one(
+def test_a_database_of_any_release_is_migrated_to_the_schema_of_a_new_one(
     revision: str, postgres: PostgresServer, empty: Callable[[], str]
 ) -> None:
     """With its triggers, functions, constraints, indexes, comments and rights."""

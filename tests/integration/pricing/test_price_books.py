@@ -42,7 +42,7 @@ def stored(platform: Platform) -> dict[str, Price]:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.NAME))
-def test_a_price_of_any_model_is_read_back_as_it_was_loaded(platform: Platform, model: PriceModel) -> None:
+def test_a_price_of_any_model_is_read_back_unchanged(platform: Platform, model: PriceModel) -> None:
     bare = price("bare", "0", "requests", model=model)
     full = replace(
         bare,
@@ -94,7 +94,7 @@ def test_the_database_refuses_a_price_that_no_model_can_read(platform: Platform,
         platform.execute(f"update prices set {change} where key = 'support'")  # noqa: S608
 
 
-def test_the_shipped_book_is_read_back_as_it_was_loaded(platform: Platform) -> None:
+def test_the_shipped_book_is_read_back_unchanged(platform: Platform) -> None:
     book = read_price_book_files(SHIPPED / "fly")
     with platform.database.transaction() as connection:
         load_price_book(connection, book)

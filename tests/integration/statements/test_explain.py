@@ -735,7 +735,7 @@ def test_each_invoice_is_compared_with_its_own_version_of_the_usage_table(platfo
         ),
     ],
 )
-def test_an_event_that_is_in_no_item_is_found(
+def test_an_event_without_an_item_is_found(
     platform: Platform, damage: str, found: list[tuple[str, str, int, str]]
 ) -> None:
     used(

@@ -186,7 +186,7 @@ def test_a_draft_without_our_metadata_is_never_changed(tools: SyncTools, sandbox
     assert (repair(tools, yes), changes(sandbox)) == ([], {})
 
 
-def test_the_invoice_in_our_journal_stays_of_two(tools: SyncTools, sandbox: SandboxServer) -> None:
+def test_the_one_of_two_invoices_in_our_journal_is_kept(tools: SyncTools, sandbox: SandboxServer) -> None:
     first = invoice_in_stripe(sandbox, "acme")["id"]
     second = copy_in_stripe(sandbox, "acme")
     assert repair(tools, no) == [("void", "acme", "refused")]

@@ -469,7 +469,7 @@ def test_a_second_signature_header_is_refused(service: str) -> None:
     ],
     ids=lambda changed: json.dumps(changed)[:40],
 )  # fmt: skip
-def test_an_event_that_can_t_be_recorded_is_refused_though_signed(
+def test_a_signed_event_that_can_not_be_recorded_is_refused(
     billing_database: BillingDatabase, service: str, changed: dict[str, Any]
 ) -> None:
     payload = json.dumps(event_body("invoice.paid", "in_1") | changed)

@@ -325,7 +325,7 @@ def environment(postgres: PostgresServer, platform: Platform, tmp_path: Path) ->
     drop_database(postgres, "rejections_dagster")
 
 
-def test_landing_and_billing_print_what_is_rejected(platform: Platform, environment: dict[str, str]) -> None:
+def test_landing_and_billing_print_rejected_usage(platform: Platform, environment: dict[str, str]) -> None:
     """Two requests are accepted, one of them twice; 3 requests at $0.10 have no offset."""
 
     def run(*arguments: str) -> str:

@@ -253,7 +253,7 @@ def test_a_landing_into_another_table_than_before_is_refused_and_changes_nothing
     assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [80]
 
 
-def test_in_dagster_a_missing_table_fails_the_run_with_its_reason_and_closes_nothing(deployment: Deployment) -> None:
+def test_a_missing_table_fails_the_run_in_dagster_with_its_reason_and_closes_no_month(deployment: Deployment) -> None:
     """acme runs a shared-cpu-1x Machine for half a month on each of two landing days: $2.02."""
     deployment.load_prices()
     deployment.add_organization("acme")
