@@ -11,6 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -49,6 +50,19 @@ def _one_of(words: Any) -> Callable[[Any], Any]:
 
 def _hours(value: Any) -> Any:
     return timedelta(hours=_whole(0)(value)) if isinstance(value, str) else value
+
+
+def _page(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        is_page = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_page = False
+    if not is_page or "@" in value or "?" in value or "#" in value or not value.isascii() or not value.isprintable():
+        raise ValueError("must be an address such as https://dagster.example.com, without user and password")
+    return value.rstrip("/")
 
 
 Whole = Annotated[int, BeforeValidator(_whole(0))]
@@ -128,6 +142,7 @@ class Settings(_FromEnvironment):
     executor: Annotated[Executors, BeforeValidator(_one_of(Executors))] = Field(
         "in_process", alias="FLY_BILLING_EXECUTOR"
     )
+    dagster_url: Annotated[str | None, BeforeValidator(_page)] = Field(None, alias="FLY_BILLING_DAGSTER_URL")
     celery_broker_url: SecretStr | None = Field(None, alias="DAGSTER_CELERY_BROKER_URL")
     celery_backend_url: SecretStr | None = Field(None, alias="DAGSTER_CELERY_BACKEND_URL")
     celery_redeliver_seconds: Positive = Field(3600, alias="FLY_BILLING_CELERY_REDELIVER_SECONDS")

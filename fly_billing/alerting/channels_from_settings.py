@@ -37,7 +37,8 @@ def _slack(settings: Settings, slack_client: SlackClient) -> list[Channel]:
         return []
     if settings.slack_api_base:
         check_secret_address("SLACK_API_BASE", settings.slack_api_base, is_base=True)
-    return [SlackChannel(slack_client(token, settings.slack_api_base), settings.slack_channel)]
+    client = slack_client(token, settings.slack_api_base)
+    return [SlackChannel(client, settings.slack_channel, dagster_url=settings.dagster_url)]
 
 
 def _mail(settings: Settings) -> list[Channel]:

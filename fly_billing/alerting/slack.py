@@ -1,7 +1,7 @@
 """Posts alerts to a Slack channel as a bot (chat.postMessage): the subject is a header, lists have bullets.
 
-All text is plain_text, which Slack does not format. Links to Stripe's dashboard are repeated below it as links. The
-lengths are Slack's limits.
+All text is plain_text, which Slack does not format. Links to Stripe's dashboard and to Dagster's runs are repeated
+below it as links. The lengths are Slack's limits.
 Source: docs.slack.dev/reference/methods/chat.postMessage, .../block-kit/blocks/section-block and header-block.
 """
 
@@ -17,6 +17,7 @@ from slack_sdk.web.client import WebClient
 
 from fly_billing.alerting.channel import AlertNotSent
 from fly_billing.alerting.rules.alerts import Alert
+from fly_billing.alerting.rules.run_links import RUN_ID
 
 MOST_TEXT = 40_000
 MOST_BLOCK_TEXT = 3_000
@@ -37,16 +38,19 @@ class SlackChannel:
     Attributes:
         client: Has the bot's token.
         channel: The channel's id or #name.
+        dagster_url: The address of Dagster's pages. Addresses of its runs become links.
     """
 
     client: WebClient = field(repr=False)
     channel: str
     name: str = "slack"
+    dagster_url: str | None = None
 
     def post(self, alert: Alert) -> None:
         try:
             self.client.chat_postMessage(
-                channel=self.channel, text=shortened(escaped(alert.text), MOST_TEXT), blocks=blocks_of(alert),
+                channel=self.channel, text=shortened(escaped(alert.text), MOST_TEXT),
+                blocks=blocks_of(alert, self.dagster_url),
                 unfurl_links=False, unfurl_media=False, mrkdwn=False, parse="none", link_names=False,
             )  # fmt: skip
         except SlackApiError as refusal:
@@ -55,20 +59,27 @@ class SlackChannel:
             raise AlertNotSent(self.name, alert, getattr(problem, "reason", type(problem).__name__)) from None
 
 
-def blocks_of(alert: Alert) -> list[dict[str, Any]]:
+def blocks_of(alert: Alert, dagster_url: str | None = None) -> list[dict[str, Any]]:
     """Return the alert as blocks within Slack's length limits. A text that is too long ends in an ellipsis."""
     subject = shortened(escaped(alert.subject), MOST_BLOCK_TEXT)
     body = re.sub(r"^- ", "• ", shortened(escaped(alert.body), MOST_TEXT - len(subject)), flags=re.MULTILINE)
     head = _plain("header" if len(subject) <= MOST_HEADER else "section", subject)
-    return [head, *(_plain("section", piece) for piece in _pieces(body) if piece.strip()), *_links(alert.body)]
+    return [
+        head,
+        *(_plain("section", piece) for piece in _pieces(body) if piece.strip()),
+        *_links(alert.body, dagster_url),
+    ]
 
 
 def _plain(block: str, text: str) -> dict[str, Any]:
     return {"type": block, "text": {"type": "plain_text", "text": text, "emoji": False}}
 
 
-def _links(body: str) -> list[dict[str, Any]]:
-    links = list(dict.fromkeys(_STRIPE_LINK.findall(body)))[:MOST_LINKS]
+def _links(body: str, dagster_url: str | None) -> list[dict[str, Any]]:
+    known = _STRIPE_LINK.pattern
+    if dagster_url is not None:
+        known += f"|{re.escape(dagster_url)}/runs/{RUN_ID.pattern}"
+    links = list(dict.fromkeys(re.findall(known, body)))[:MOST_LINKS]
     text = "\n".join(f"<{link}>" for link in links)
     return [{"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}] if links else []
 

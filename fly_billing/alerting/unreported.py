@@ -19,14 +19,16 @@ from fly_billing.alerting.rules.payment_alerts import payment_alerts
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 
 
-def queue_sync_failure_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+def queue_sync_failure_alerts(
+    database: BillingDatabase, channels: Sequence[Channel], log: Log, dagster_url: str | None = None
+) -> int:
     """Queue alerts about invoices that did not reach Stripe, once per failure, and about recoveries.
 
-    Returns the number of alerts.
+    `dagster_url` is the address of Dagster's pages, to which alerts link. Returns the number of alerts.
     """
 
     def add_alerts(pending: PendingAlerts) -> None:
-        failures = failure_alerts("Stripe sync", pending.read("failed_syncs_to_alert"))
+        failures = failure_alerts("Stripe sync", pending.read("failed_syncs_to_alert"), dagster_url=dagster_url)
         pending.add(failures, "mark_failed_syncs_alerted", lambda alert: {"ids": _ids(alert), "code": alert.code})
         recovered = _recovery("Stripe sync", pending.read("recovered_syncs_to_alert"))
         pending.add(recovered, "mark_recovered_syncs_alerted", lambda alert: {"ids": _ids(alert)})
@@ -34,14 +36,16 @@ def queue_sync_failure_alerts(database: BillingDatabase, channels: Sequence[Chan
     return _in_one_transaction(database, channels, log, add_alerts)
 
 
-def queue_invoice_failure_alerts(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+def queue_invoice_failure_alerts(
+    database: BillingDatabase, channels: Sequence[Channel], log: Log, dagster_url: str | None = None
+) -> int:
     """Queue alerts about organizations whose invoice can't be computed, once per failure, and about recoveries.
 
-    Returns the number of alerts.
+    `dagster_url` is the address of Dagster's pages, to which alerts link. Returns the number of alerts.
     """
 
     def add_alerts(pending: PendingAlerts) -> None:
-        failures = failure_alerts("Billing", pending.read("failed_invoices_to_alert"))
+        failures = failure_alerts("Billing", pending.read("failed_invoices_to_alert"), dagster_url=dagster_url)
         pending.add(failures, "mark_failed_invoices_alerted", lambda alert: {**_months(alert), "code": alert.code})
         recovered = _recovery("Billing", pending.read("recovered_invoices_to_alert"))
         pending.add(recovered, "mark_recovered_invoices_alerted", _months)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -26,17 +27,20 @@ def dev(console: Terminal, port: int) -> int:
         console.print(f"Stripe: {settings.stripe_api_base or 'the real one'}. Data: {settings.data_dir}")
         address = ["-m", "fly_billing.definitions", "-h", "127.0.0.1", "-p", str(port)]
         command = [sys.executable, "-m", "dagster", "dev", *address]
-        return _run_until_interrupted(console, command, settings.data_dir)
+        # Alerts link to the pages that this command serves, unless another address is set.
+        variables = {} if settings.dagster_url else {"FLY_BILLING_DAGSTER_URL": f"http://127.0.0.1:{port}"}
+        return _run_until_interrupted(console, command, settings.data_dir, variables)
 
 
-def _run_until_interrupted(console: Terminal, command: list[str], folder: Path) -> int:
+def _run_until_interrupted(console: Terminal, command: list[str], folder: Path, variables: Mapping[str, str]) -> int:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     # Before the child starts: a background job of a shell ignores SIGINT, and the child would inherit that.
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     # In its own session, so that only this process gets Ctrl-C: it stops Dagster before the servers that Dagster uses.
-    child = subprocess.Popen(command, cwd=folder, env={**os.environ, "PYTHONWARNINGS": QUIET}, start_new_session=True)
+    environment = {**os.environ, **variables, "PYTHONWARNINGS": QUIET}
+    child = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
     try:
         return child.wait()
     except KeyboardInterrupt:

@@ -27,7 +27,11 @@ class SlackWorkspace(SlackResource):
 
 
 class Alerts(ConfigurableResource[Any]):
-    """The channels of alerts besides the log: each of webhook, Slack and e-mail that is set (see `.env.example`)."""
+    """The channels of alerts besides the log: each of webhook, Slack and e-mail that is set (see `.env.example`).
+
+    Attributes:
+        fly_billing_dagster_url: The address of Dagster's pages, to which alerts link.
+    """
 
     alert_webhook_url: str | None = None
     slack_bot_token: str | None = None
@@ -36,11 +40,18 @@ class Alerts(ConfigurableResource[Any]):
     smtp_url: str | None = None
     alert_email_from: str | None = None
     alert_email_to: str | None = None
+    fly_billing_dagster_url: str | None = None
 
     def channels(self) -> list[Channel]:
         """Read the settings again and return the channels that are set. Raises SettingsError if one is incomplete."""
-        given = {name.upper(): value for name in Alerts.model_fields if (value := getattr(self, name))}
         return configured_channels(
-            Settings.from_environment(given),
-            lambda token, base: SlackWorkspace(token=token, base_url=base).get_client(),
+            self._settings(), lambda token, base: SlackWorkspace(token=token, base_url=base).get_client()
         )
+
+    def dagster_url(self) -> str | None:
+        """Return the address of Dagster's pages, to which alerts link; None if it is not set."""
+        return self._settings().dagster_url
+
+    def _settings(self) -> Settings:
+        given = {name.upper(): value for name in Alerts.model_fields if (value := getattr(self, name))}
+        return Settings.from_environment(given)

@@ -13,6 +13,7 @@ from dagster import (
 
 from fly_billing.alerting.outbox import put_or_post
 from fly_billing.alerting.rules.alerts import Alert
+from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
@@ -46,7 +47,7 @@ def alert_on_failed_check(
                     if sent_key != key and not (cause and sent_key.startswith(f"{key} "))
                 ]
             if not evaluation.passed and alerted_as not in memory.alerted:
-                alert = check_alert(run, evaluation)
+                alert = check_alert(run, evaluation, alerts.dagster_url())
                 put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} {key}", context.log.error)
                 memory.alerted.append(alerted_as)
                 sent += 1
@@ -54,15 +55,16 @@ def alert_on_failed_check(
     return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
 
 
-def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation) -> Alert:
-    """Return the alert: the check, its month, the number of errors, and the first of them."""
+def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation, dagster_url: str | None = None) -> Alert:
+    """Return the alert: the check, its month, the number of errors, the first of them, and a link to the run."""
     word = "Warning" if evaluation.severity == AssetCheckSeverity.WARN else "Check failed"
     of_month = f" of {_month(run)}" if _month(run) else ""
     shown = [str(evaluation.metadata[name].value) for name in ("wrong", "first_of_them") if name in evaluation.metadata]
     what_to_do = f"What to do: read the check's description on {evaluation.asset_key.to_user_string()} in Dagster."
+    links = run_links([run.run_id], dagster_url)
     # The table of errors has several lines; its cells have one each (`run_report.table`).
     lines = [line for text in shown for line in text.splitlines()]
-    return Alert.of("failed_check", f"{word}: {evaluation.check_name}{of_month}", [*lines, what_to_do])
+    return Alert.of("failed_check", f"{word}: {evaluation.check_name}{of_month}", [*lines, what_to_do, *links])
 
 
 def _month(run: DagsterRun) -> str:

@@ -13,5 +13,7 @@ def alert_on_failed_invoices(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
     """Alert once per failure: which organizations can't be billed, why, and the fix. Alert again when they recover."""
-    sent = queue_invoice_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
+    sent = queue_invoice_failure_alerts(
+        billing_postgres.database(), alerts.channels(), context.log.error, alerts.dagster_url()
+    )
     return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")

@@ -14,6 +14,7 @@ from dagster import (
 
 from fly_billing.alerting.outbox import put_or_post
 from fly_billing.alerting.rules.alerts import Alert
+from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.assets.failure_causes import FailureCause, failure_causes
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.money import counted
@@ -39,7 +40,7 @@ def alert_on_failed_run(
         causes = failure_causes([*failures, *events_of(context.instance, run, DagsterEventType.RUN_FAILURE)])
         key = f"{_what_ran(run)}: {', '.join(cause.text for cause in causes)}"
         if not is_reported_by_sensor(failures) and key not in memory.alerted:
-            alert = run_alert(run, causes)
+            alert = run_alert(run, causes, alerts.dagster_url())
             put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} failed", context.log.error)
             memory.alerted.append(key)
             sent += 1
@@ -57,12 +58,10 @@ def is_reported_by_sensor(failures: list[DagsterEvent]) -> bool:
     return bool(data) and all(each is not None and REPORTED_BY_SENSOR in each.metadata for each in data)
 
 
-def run_alert(run: DagsterRun, causes: Sequence[FailureCause]) -> Alert:
-    """Return the alert: the run, its month, the failed steps with their causes, and the fix."""
+def run_alert(run: DagsterRun, causes: Sequence[FailureCause], dagster_url: str | None = None) -> Alert:
+    """Return the alert: the run, its month, the failed steps with their causes, the fix, and a link to the run."""
     month = run.tags.get("fly_billing/month")
     lines = [f"- {cause.step}: {cause.text}" if cause.step else cause.text for cause in causes]
-    what_to_do = (
-        f"What to do: read run {run.run_id} in Dagster, fix the cause and re-execute it; nothing is billed twice."
-    )
+    what_to_do = "What to do: fix the cause and re-execute the run; nothing is billed twice."
     subject = f"Run of {run.job_name} failed" + (f": {month}" if month else "")
-    return Alert.of("failed_run", subject, [*lines, what_to_do])
+    return Alert.of("failed_run", subject, [*lines, what_to_do, *run_links([run.run_id], dagster_url)])

@@ -16,5 +16,7 @@ def alert_on_failed_sync(
 
     Reads the Stripe journal, so it finds the failures of every run, however the run ended.
     """
-    sent = queue_sync_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
+    sent = queue_sync_failure_alerts(
+        billing_postgres.database(), alerts.channels(), context.log.error, alerts.dagster_url()
+    )
     return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")

@@ -96,6 +96,18 @@ def test_a_limit_of_the_database_that_can_not_be_right_is_named(name: str, value
         DatabaseLimits.from_environment({name: value})
 
 
+def test_the_address_of_dagsters_pages_is_one_that_an_alert_can_link_to() -> None:
+    def read(address: str) -> str | None:
+        return Settings.from_environment({"FLY_BILLING_DAGSTER_URL": address}).dagster_url
+
+    assert read("https://dagster.example.com/billing/") == "https://dagster.example.com/billing"
+    assert read("http://127.0.0.1:3000") == "http://127.0.0.1:3000"
+    assert read("") is None
+    for wrong in ("dagster.example.com", "ftp://host", "https://", "https://ann:secret@host", "https://host/?a=b"):
+        with pytest.raises(SettingsError, match=r"FLY_BILLING_DAGSTER_URL=.* must be an address such as https://"):
+            read(wrong)
+
+
 def test_usage_is_added_up_by_duckdb_unless_spark_is_asked_for() -> None:
     settings = Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": "spark", "SPARK_MASTER": "spark://host:7077"})
     assert (settings.rollup_engine, settings.spark_master) == ("spark", "spark://host:7077")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.foreign_text import visible
 from fly_billing.money import format_cents
 
@@ -29,6 +30,7 @@ class FailedInvoice:
         total_cents: None if it is not known yet.
         invoice_id: None if there is no invoice yet.
         reason: Separates failures of one code that need different actions, such as a decline code.
+        run_id: The Dagster run in which it failed last; None if it did not fail in a run.
     """
 
     organization_id: str
@@ -39,6 +41,7 @@ class FailedInvoice:
     total_cents: int | None
     invoice_id: UUID | None = None
     reason: str | None = None
+    run_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,24 +77,30 @@ class Alert:
 
 
 def failure_alerts(
-    stage: str, failures: Sequence[FailedInvoice], headings: Mapping[str, str] | None = None
+    stage: str,
+    failures: Sequence[FailedInvoice],
+    headings: Mapping[str, str] | None = None,
+    dagster_url: str | None = None,
 ) -> list[Alert]:
-    """Make one alert per cause. It names the ten largest amounts.
+    """Make one alert per cause. It names the ten largest amounts and links to the runs of the largest.
 
     Args:
         stage: The step that failed, such as `Stripe sync`.
         headings: For a code, a subject that replaces `<stage> failed (<code>)`.
+        dagster_url: The address of Dagster's pages, if it is known.
     """
     by_cause: dict[tuple[str, str], list[FailedInvoice]] = defaultdict(list)
     for failure in failures:
         by_cause[failure.code, failure.reason or ""].append(failure)
     return [
-        _failure_alert((headings or {}).get(code) or f"{stage} failed ({code})", reason, by_cause[code, reason])
+        _failure_alert(
+            (headings or {}).get(code) or f"{stage} failed ({code})", reason, by_cause[code, reason], dagster_url
+        )
         for code, reason in sorted(by_cause)
     ]
 
 
-def _failure_alert(heading: str, reason: str, failures: Sequence[FailedInvoice]) -> Alert:
+def _failure_alert(heading: str, reason: str, failures: Sequence[FailedInvoice], dagster_url: str | None) -> Alert:
     largest = sorted(
         failures, key=lambda failure: (-(failure.total_cents or 0), failure.organization_id, failure.month)
     )
@@ -103,9 +112,10 @@ def _failure_alert(heading: str, reason: str, failures: Sequence[FailedInvoice])
         for failure in largest[1:MOST_NAMED]
         if failure.operator_text != first
     ]
+    links = run_links((failure.run_id for failure in largest), dagster_url)
     because = f" ({reason})" if reason else ""
     subject = f"{heading}{because}: {_count(len(failures))}, {_money(failures)}"
-    return Alert.of(failures[0].code, subject, [*named, *more, *what_to_do], failures)
+    return Alert.of(failures[0].code, subject, [*named, *more, *what_to_do, *links], failures)
 
 
 def recovery_alert(stage: str, recovered: Sequence[FailedInvoice]) -> Alert:

@@ -3,7 +3,7 @@
 -- that of the last invoice that could be computed, if there is one.
 select
     i.id as invoice_id, f.organization_id, to_char(f.month, 'YYYY-MM') as month, f.code, f.operator_text, o.currency,
-    i.total_cents, null as reason
+    i.total_cents, null as reason, f.run_id
 from billing_failures as f
 join organizations as o on o.id = f.organization_id
 left join invoices as i on i.organization_id = f.organization_id and i.month = f.month and i.revision = 0
@@ -14,7 +14,7 @@ order by f.month, f.organization_id;
 -- One row per invoice whose sync failed and that nobody was alerted about yet.
 select
     s.invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, s.failure_code as code,
-    s.failure_operator_text as operator_text, i.currency, i.total_cents, null as reason
+    s.failure_operator_text as operator_text, i.currency, i.total_cents, null as reason, s.run_id
 from stripe_invoices as s
 join invoices as i on i.id = s.invoice_id
 where s.state in ('unknown', 'failed', 'needs_attention') and s.alerted_code is distinct from s.failure_code
@@ -54,7 +54,7 @@ where invoice_id = any (:ids) and code = :code and alerted_at is null;
 -- One row per organization and month whose invoice can be computed again after a reported failure.
 select
     i.id as invoice_id, r.organization_id, to_char(r.month, 'YYYY-MM') as month, r.alerted_code as code,
-    '' as operator_text, o.currency, i.total_cents, null as reason
+    '' as operator_text, o.currency, i.total_cents, null as reason, null as run_id
 from billing_recoveries as r
 join organizations as o on o.id = r.organization_id
 left join invoices as i on i.organization_id = r.organization_id and i.month = r.month and i.revision = 0
@@ -63,7 +63,7 @@ order by r.month, r.organization_id;
 -- name: recovered_payments_to_alert
 -- One row per invoice whose reported problem is over: it is paid now, or finalized if finalizing had failed.
 select distinct i.id as invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, i.currency, i.total_cents,
-    'recovered' as code, '' as operator_text, null as reason
+    'recovered' as code, '' as operator_text, null as reason, null as run_id
 from stripe_events as e
 join invoices as i on i.id = e.invoice_id
 left join stripe_invoices as s on s.invoice_id = i.id
@@ -77,7 +77,7 @@ order by month, i.organization_id;
 -- One row per invoice that is in Stripe now after a reported failure.
 select
     s.invoice_id, i.organization_id, to_char(i.month, 'YYYY-MM') as month, s.alerted_code as code,
-    '' as operator_text, i.currency, i.total_cents, null as reason
+    '' as operator_text, i.currency, i.total_cents, null as reason, null as run_id
 from stripe_invoices as s
 join invoices as i on i.id = s.invoice_id
 where s.state in ('finalized', 'skipped_zero') and s.alerted_code is not null
@@ -89,7 +89,7 @@ order by i.month, i.organization_id;
 select distinct on (e.invoice_id, e.type)
     e.invoice_id, e.code, e.operator_text, i.organization_id, to_char(i.month, 'YYYY-MM') as month, i.currency,
     i.total_cents,
-    case when e.type = 'invoice.payment_failed' then e.error_code end as reason
+    case when e.type = 'invoice.payment_failed' then e.error_code end as reason, null as run_id
 from stripe_events as e
 join invoices as i on i.id = e.invoice_id
 left join payment_failures as p on p.invoice_id = i.id

@@ -95,6 +95,15 @@ def test_slack_links_only_to_stripes_dashboard() -> None:
     assert blocks[0] == {"type": "header", "text": {"type": "plain_text", "text": "Payment failed", "emoji": False}}
 
 
+def test_slack_links_to_runs_at_the_address_that_is_set_and_at_no_other() -> None:
+    run = "0fae4c9e-6f1e-4c53-9a0e-0d3e3f5f0a11"
+    ours = f"https://dagster.example.com/runs/{run}"
+    alert = Alert("code", "Billing failed", f"https://evil.example/runs/{run} {ours} https://dagster.example.com/other")
+    links = {"type": "section", "text": {"type": "mrkdwn", "text": f"<{ours}>", "verbatim": True}}
+    assert blocks_of(alert, "https://dagster.example.com")[-1] == links
+    assert len(blocks_of(alert)) == 2
+
+
 def test_slack_gets_every_line_that_fits() -> None:
     lines = [f"- org-{number:04d} 2023-06: $1.00" for number in range(1_000)]
     blocks = blocks_of(Alert("code", "Billing failed", "\n".join(lines)))

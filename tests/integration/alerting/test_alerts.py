@@ -657,7 +657,7 @@ def test_a_final_invoice_that_can_not_be_recalculated_is_alerted_with_the_fix_un
         deployment.instance,
         {
             "billing_postgres": BillingPostgres(url=deployment.database_url),
-            "alerts": Alerts(alert_webhook_url=webhook.url),
+            "alerts": Alerts(alert_webhook_url=webhook.url, fly_billing_dagster_url="https://dagster.example.com"),
         },
     )
     october = BillingMonth(2026, 10)
@@ -676,6 +676,8 @@ def test_a_final_invoice_that_can_not_be_recalculated_is_alerted_with_the_fix_un
     assert text.splitlines()[:2] == ["Warning: final_invoices_can_be_recalculated of 2026-10", "1"]
     assert "acme" in text
     assert "no price 'support/gold' in force at 2026-10-01: add it to the price book" in text
+    runs = {run.run_id for run in deployment.instance.get_runs()}
+    assert text.splitlines()[-1].removeprefix("Run: https://dagster.example.com/runs/") in runs
     assert deployment.totals(october) == {"acme": ("finalized", 0)}
 
     deployment.execute("update subscriptions set price_key = 'support/standard'")

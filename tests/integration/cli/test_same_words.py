@@ -37,7 +37,7 @@ def trouble(deployment: Deployment) -> str | None:
 def what_to_do(alerts: list[str]) -> str:
     """Return the instruction of the only alert."""
     (text,) = alerts
-    return text.partition("What to do: ")[2]
+    return text.partition("What to do: ")[2].partition("\n")[0]
 
 
 def test_a_failed_sync_has_the_same_message_everywhere(

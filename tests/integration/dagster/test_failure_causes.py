@@ -181,7 +181,8 @@ def test_a_run_whose_process_was_killed_is_named_with_its_month() -> None:
         (run,) = instance.get_runs(RunsFilter(run_ids=[run.run_id]))
         alert = run_alert(run, failure_causes(events_of(instance, run, DagsterEventType.RUN_FAILURE)))
     assert alert.subject == "Run of bill_month failed: 2026-10"
-    assert alert.body.startswith("Run worker terminated unexpectedly with exit code -9\nWhat to do: read run ")
+    assert alert.body.startswith("Run worker terminated unexpectedly with exit code -9\nWhat to do: fix the cause")
+    assert alert.body.endswith(f"Run in Dagster: {run.run_id}")
 
 
 def test_a_run_without_any_event_is_not_reported_as_successful() -> None:

@@ -115,3 +115,22 @@ def test_organizations_that_fail_with_one_code_for_different_reasons_each_get_th
         "What to do: no_answer: look at it.",
         "What to do for bolt 2023-06: bolt: quantity NaN: correct it",
     ]
+
+
+RUN, OTHER_RUN = "0fae4c9e-6f1e-4c53-9a0e-0d3e3f5f0a11", "b7d5f6d2-52f9-4d0c-8a63-0a8a2f1c1e22"
+
+
+def test_an_alert_links_to_the_runs_in_which_its_invoices_failed_the_largest_first() -> None:
+    small, large = replace(failed("acme", 100), run_id=OTHER_RUN), replace(failed("bolt", 900), run_id=RUN)
+    (alert,) = failure_alerts("Billing", [small, large, replace(small, organization_id="crux")], None, "https://dag")
+    assert alert.body.splitlines()[-1] == f"Runs: https://dag/runs/{RUN} https://dag/runs/{OTHER_RUN}"
+
+
+def test_an_alert_without_the_address_of_dagsters_pages_names_the_run() -> None:
+    (alert,) = failure_alerts("Billing", [replace(failed("acme"), run_id=RUN)])
+    assert alert.body.splitlines()[-1] == f"Run in Dagster: {RUN}"
+
+
+def test_a_failure_outside_of_dagster_has_no_link() -> None:
+    (alert,) = failure_alerts("Billing", [replace(failed("acme"), run_id="manual")], None, "https://dag")
+    assert alert.body.splitlines()[-1].startswith("What to do")
