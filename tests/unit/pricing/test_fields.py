@@ -33,7 +33,7 @@ def message(read: Callable[[], object]) -> str:
     return str(refused.value)
 
 
-def test_a_size_is_below_a_hundred_sextillion_and_has_at_most_30_decimals() -> None:
+def test_a_number_is_below_a_hundred_sextillion_and_has_at_most_30_decimals() -> None:
     for number in ("99999999999999999999999", "0." + "0" * 29 + "1"):
         assert bounded_number("up_to", number) == Decimal(number)
     for number in ("100000000000000000000000", "0." + "0" * 30 + "1"):
@@ -42,7 +42,7 @@ def test_a_size_is_below_a_hundred_sextillion_and_has_at_most_30_decimals() -> N
         )
 
 
-def test_a_whole_amount_has_no_decimals_however_long_it_is() -> None:
+def test_a_whole_amount_of_any_length_has_no_decimals() -> None:
     check_amount("amount", Decimal("1234567890123"))
     check_amount("amount", Decimal("0.123456789012"))
     assert message(lambda: check_amount("amount", Decimal("0.1234567890123"))) == (
@@ -68,14 +68,14 @@ def test_a_record_s_settings_are_an_object() -> None:
         ("description", " two\nlines ", None),
     ],
 )
-def test_a_text_on_an_invoice_is_one_line_and_not_too_long(name: str, value: Any, problem: str | None) -> None:
+def test_a_text_on_an_invoice_is_one_line_of_limited_length(name: str, value: Any, problem: str | None) -> None:
     if problem is None:
         assert read_printable(name, value) == value
     else:
         assert message(lambda: read_printable(name, value)) == problem
 
 
-def test_a_damaged_record_is_described_by_the_field_that_is_wrong_and_never_by_python_s_own_errors() -> None:
+def test_a_damaged_record_is_described_by_its_invalid_field_and_not_by_a_python_error() -> None:
     outer = ValueError("price fly/egress: amount NaN is not a finite number")
     assert unreadable_reason(outer) == str(outer)
     outer.__cause__ = ValueError("amount NaN is not a finite number")
@@ -86,7 +86,7 @@ def test_a_damaged_record_is_described_by_the_field_that_is_wrong_and_never_by_p
         assert unreadable_reason(other) == "its fields do not fit together"
 
 
-def test_a_misspelt_field_is_refused_beside_the_known_ones() -> None:
+def test_a_misspelled_field_is_refused_with_the_known_fields() -> None:
     assert message(lambda: refuse_unknown({"unti": 1, "key": 2}, frozenset({"unit", "key"}), "a price")) == (
         "unknown fields ['unti'] in a price; known are ['key', 'unit']"
     )
@@ -125,12 +125,12 @@ def test_the_largest_step_of_an_event_s_quantity_is_below_a_trillion() -> None:
     assert EventRounding.from_data({"step": "999999999999"}).step == 999_999_999_999
 
 
-def test_a_period_that_ends_with_the_month_is_over_by_it() -> None:
+def test_a_period_that_ends_with_the_month_has_ended_by_the_months_end() -> None:
     assert FeePeriod(SEPTEMBER.start, SEPTEMBER.end).is_over_by(SEPTEMBER)
     assert not FeePeriod(SEPTEMBER.start, OCTOBER.end).is_over_by(SEPTEMBER)
 
 
-def test_a_percentage_off_reduces_the_amounts_of_every_tier_and_no_bound() -> None:
+def test_a_percentage_off_reduces_every_tiers_amounts_and_no_bound() -> None:
     """Half of 0.10 up to the hundredth, and of 0.05 above."""
     tiers = Graduated((Tier(Decimal(100), Decimal("0.10")), Tier(None, Decimal("0.05"))))
     half = NegotiatedPrice("fly", "requests", at("2026-01-01"), organization_id="acme", percent_off=Decimal(50))
@@ -138,7 +138,7 @@ def test_a_percentage_off_reduces_the_amounts_of_every_tier_and_no_bound() -> No
     assert found == Graduated((Tier(Decimal(100), Decimal("0.05")), Tier(None, Decimal("0.025"))))
 
 
-def test_a_fee_with_versions_of_two_intervals_has_none() -> None:
+def test_a_fee_with_versions_of_two_intervals_has_no_interval() -> None:
     plan = price("plan", "30")
     book = PriceBook([plan, price("plan", "90", interval="quarter", effective_from=at("2026-07-01"))])
     with pytest.raises(BillingError) as refused:

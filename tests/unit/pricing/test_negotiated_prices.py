@@ -1,6 +1,7 @@
-"""What an organization negotiated holds instead of the list price: worked cases, from the definition.
+"""A negotiated price of an organization replaces the list price: worked cases, from the definition.
 
-The month is September 2026. The list: a request costs 0.10, a GB 0.02 after 100 free ones, support 29.00 a month.
+The month is September 2026. The list: a request costs 0.10, a GB 0.02 after 100 free ones, support 29.00 a
+month.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ MIDDLE = at("2026-09-16")
 
 
 def agreed(key: str = "requests", organization: str | None = "acme", **fields: Any) -> NegotiatedPrice:
-    """A price that acme negotiated, from 2026 on unless told otherwise; `fields` as in a file."""
+    """Return a price that acme negotiated, from 2026 on unless `fields`, as in a file, say otherwise."""
     whose = {"organization": organization} if organization else {}
     return NegotiatedPrice.from_data("fly", {"key": key, "effective_from": "2026-01-01", **whose, **fields})
 
@@ -45,12 +46,12 @@ def member(group: str, start: str = "2026-01-01", end: str | None = None) -> Mem
 def book_of(
     prices: Iterable[Price], negotiated: Iterable[NegotiatedPrice], memberships: Sequence[Membership] = ()
 ) -> PriceBook:
-    """The price book as it is for acme."""
+    """Return the price book with acme's prices."""
     return PriceBook(prices).negotiated_by(Negotiated(holdings_of("acme", negotiated, memberships)))
 
 
 def used(meter: str, *quantities: str, **dimensions: str) -> list[UsageRollup]:
-    """Usage of September: one quantity for all of it, or one for each half."""
+    """Return usage of September: one quantity for the month, or one for each half."""
     edges = [SEPTEMBER.start, *([MIDDLE] if len(quantities) == 2 else []), SEPTEMBER.end]
     return [
         UsageRollup(id_of(f"{meter} {dimensions} {start}"), meter, dimensions, start, end, Decimal(quantity))
@@ -74,16 +75,16 @@ def amounts(invoice: Invoice) -> list[str]:
 
 
 def at_price(invoice: Invoice) -> dict[str, str]:
-    """Unit amount -> amount."""
+    """Return amounts by unit amount."""
     return {item.detail["steps"][0]["unit_amount"]: f"{item.amount.normalize():f}" for item in invoice.items}
 
 
 def listed(item: InvoiceItem) -> str:
-    """The item's amount at the list price."""
+    """Return the item's amount at the list price."""
     return str(item.detail["negotiated"]["list"]["amount"])
 
 
-# --- Whose price holds -----------------------------------------------------------------------------------------------
+# --- The holder of a price -----------------------------------------------------------------------------------------
 
 
 def test_an_organization_without_a_negotiated_price_pays_the_list_price() -> None:
@@ -91,7 +92,7 @@ def test_an_organization_without_a_negotiated_price_pays_the_list_price() -> Non
     assert (item.amount, item.negotiated_price_id, "negotiated" in item.detail) == (Decimal(5), None, False)
 
 
-def test_its_own_price_holds_instead_of_the_list_price_which_the_item_names_beside_it() -> None:
+def test_an_organizations_own_price_replaces_the_list_price_and_the_item_names_both() -> None:
     price = agreed(unit_amount="0.07")
     (item,) = month([price], used("requests", "50")).items
     assert item.amount == Decimal("3.50")  # 50 x 0.07
@@ -108,16 +109,16 @@ def test_a_member_of_a_group_pays_the_price_of_the_group() -> None:
     assert (item.amount, item.detail["negotiated"]["of"]) == (Decimal(3), "group startups")  # 50 x 0.06
 
 
-def test_who_is_not_in_the_group_pays_the_list_price() -> None:
+def test_an_organization_outside_the_group_pays_the_list_price() -> None:
     assert amounts(month([of_group("startups", unit_amount="0.06")], used("requests", "50"))) == ["5"]
 
 
-def test_its_own_price_comes_before_that_of_its_group_even_where_it_is_dearer() -> None:
+def test_an_organizations_own_price_replaces_its_groups_price_even_if_it_is_higher() -> None:
     both = [of_group("startups", unit_amount="0.06"), agreed(unit_amount="0.09")]
     assert amounts(month(both, used("requests", "50"), memberships=[member("startups")])) == ["4.5"]
 
 
-def test_its_own_price_for_one_region_leaves_the_others_to_its_group() -> None:
+def test_an_organizations_own_price_for_one_region_leaves_other_regions_to_the_group() -> None:
     """10 GB from Amsterdam at 1.00, 10 GB from Frankfurt at the group's 0.50; neither has free units."""
     both = [
         of_group("startups", key="egress", unit_amount="0.50"),
@@ -133,7 +134,7 @@ def test_two_groups_with_a_price_for_one_key_at_one_moment_are_refused_by_name()
         month(both, used("requests", "50"), memberships=[member("startups"), member("schools")])
 
 
-def test_two_groups_one_after_the_other_are_no_conflict() -> None:
+def test_consecutive_memberships_of_two_groups_do_not_conflict() -> None:
     both = [of_group("startups", unit_amount="0.06"), of_group("schools", percent_off="50")]
     one_after_the_other = [member("startups", end="2026-09-16"), member("schools", "2026-09-16")]
     invoice = month(both, used("requests", "10", "10"), memberships=one_after_the_other)
@@ -149,7 +150,7 @@ def test_two_prices_of_one_holder_that_fit_equally_well_are_refused() -> None:
         month(both, used("egress_gb", "1", region="ams"))
 
 
-def test_the_price_for_more_dimensions_comes_before_the_one_for_all() -> None:
+def test_a_price_for_more_dimensions_replaces_the_general_price() -> None:
     both = [agreed("egress", unit_amount="1"), agreed("egress", unit_amount="2", match={"region": "ams"})]
     usage = [*used("egress_gb", "1", region="ams"), *used("egress_gb", "10", region="fra")]
     assert sorted(amounts(month(both, usage))) == ["10", "2"]
@@ -158,12 +159,12 @@ def test_the_price_for_more_dimensions_comes_before_the_one_for_all() -> None:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ({}, {"effective_from": "2026-02-01"}),  # the one that began later is no better than the other
-        ({}, {"match": {"region": "ams"}}),  # nor is the narrower one
-        ({"percent_off": "100"}, {}),  # nor the cheaper one
+        ({}, {"effective_from": "2026-02-01"}),  # a later start does not decide
+        ({}, {"match": {"region": "ams"}}),  # nor does a narrower price
+        ({"percent_off": "100"}, {}),  # nor does a lower price
     ],
 )
-def test_two_groups_are_refused_whatever_their_prices_are(first: dict[str, Any], second: dict[str, Any]) -> None:
+def test_two_groups_are_refused_at_any_prices(first: dict[str, Any], second: dict[str, Any]) -> None:
     both = [of_group("startups", **({"percent_off": "5"} | first)), of_group("schools", percent_off="5", **second)]
     with pytest.raises(BillingError, match="ambiguous_price"):
         month(both, used("requests", "1", region="ams"), memberships=[member("startups"), member("schools")])
@@ -184,7 +185,7 @@ def test_contradicting_prices_are_named_with_the_fix(dimensions: dict[str, str],
     )
 
 
-def test_a_membership_that_ends_as_the_price_begins_holds_nothing() -> None:
+def test_a_membership_that_ends_when_the_price_begins_has_no_effect() -> None:
     price = of_group("startups", percent_off="5", effective_from="2026-09-16")
     assert holdings_of("acme", [price], [member("startups", end="2026-09-16")]) == []
     assert holdings_of("acme", [price], [member("startups", end="2026-09-17")]) != []
@@ -192,8 +193,8 @@ def test_a_membership_that_ends_as_the_price_begins_holds_nothing() -> None:
     assert holdings_of("acme", [agreed("it", organization="labs", percent_off="5")], [member("startups")]) == []
 
 
-def test_what_it_charges_is_kept_as_it_was_written() -> None:
-    """Without what the list price says, and without a unit and a currency that nobody wrote."""
+def test_the_model_of_a_negotiated_price_is_stored_as_written() -> None:
+    """It has no fields of the list price, and no unit or currency that the entry does not have."""
     bare = agreed(unit_amount="0.50")
     assert bare.charges_data() == bare.terms
     assert bare.terms == {"model": "per_unit", "unit_amount": "0.50"}
@@ -206,20 +207,20 @@ def test_what_it_charges_is_kept_as_it_was_written() -> None:
     assert agreed(unit_amount="1").over(REQUESTS).book == "fly"
 
 
-# --- When it holds ---------------------------------------------------------------------------------------------------
+# --- The period of a price -----------------------------------------------------------------------------------------
 
 
-def test_a_price_from_the_middle_of_the_month_splits_it_as_a_version_of_the_list_does() -> None:
+def test_a_negotiated_price_from_the_middle_of_the_month_splits_it_like_a_list_version() -> None:
     invoice = month([agreed(unit_amount="0.07", effective_from="2026-09-16")], used("requests", "10", "20"))
     assert amounts(invoice) == ["1", "1.4"]  # 10 x 0.10, then 20 x 0.07
 
 
-def test_after_the_end_of_the_agreement_the_list_price_holds_again() -> None:
+def test_the_list_price_applies_again_after_the_agreement_ends() -> None:
     price = agreed(unit_amount="0.07", effective_until="2026-09-16")
     assert sorted(amounts(month([price], used("requests", "10", "20")))) == ["0.7", "2"]
 
 
-def test_a_later_version_supersedes_an_earlier_one_and_what_ended_before_the_month_is_nothing() -> None:
+def test_a_later_version_supersedes_an_earlier_one_and_an_ended_one_has_no_effect() -> None:
     versions = [
         agreed(unit_amount="0.01", effective_until="2026-09-01"),
         agreed(unit_amount="0.05", effective_from="2026-02-01"),
@@ -229,7 +230,7 @@ def test_a_later_version_supersedes_an_earlier_one_and_what_ended_before_the_mon
     assert amounts(month(versions, used("requests", "10", "10"))) == ["0.5", "0.8"]
 
 
-def test_joining_a_group_in_mid_month_is_a_change_of_price_and_so_is_leaving_it() -> None:
+def test_joining_or_leaving_a_group_inside_the_month_changes_the_price() -> None:
     price = of_group("startups", unit_amount="0.06")
     usage = used("requests", "10", "20")
     joined = month([price], usage, memberships=[member("startups", "2026-09-16")])
@@ -238,12 +239,12 @@ def test_joining_a_group_in_mid_month_is_a_change_of_price_and_so_is_leaving_it(
     assert at_price(left) == {"0.06": "0.6", "0.1": "2"}
 
 
-def test_usage_that_was_added_up_over_the_beginning_of_a_negotiated_price_is_not_guessed_at() -> None:
+def test_a_rollup_that_spans_the_start_of_a_negotiated_price_is_refused() -> None:
     with pytest.raises(BillingError, match="price_changed_inside_rollup"):
         month([agreed(unit_amount="0.07", effective_from="2026-09-16")], used("requests", "30"))
 
 
-def test_a_fee_takes_the_price_that_holds_at_its_first_moment_in_the_month() -> None:
+def test_a_fee_takes_the_price_in_force_at_its_first_moment_in_the_month() -> None:
     plan = Subscription(id_of("plan"), "support", at("2026-08-01"), None, Decimal(2))
     assert amounts(month([agreed("support", unit_amount="20")], plans=[plan])) == ["40"]
     assert amounts(month([agreed("support", unit_amount="20", effective_from="2026-09-16")], plans=[plan])) == ["58"]
@@ -251,8 +252,8 @@ def test_a_fee_takes_the_price_that_holds_at_its_first_moment_in_the_month() -> 
     assert amounts(month([agreed("support", unit_amount="20", effective_from="2026-09-16")], plans=[later])) == ["20"]
 
 
-def test_a_fee_of_its_own_outlives_the_list_price_and_a_percentage_of_it_does_not() -> None:
-    """The list's support ended with August; acme agreed on 20.00 for as long as it wants."""
+def test_a_negotiated_fee_outlasts_the_list_price_and_a_percentage_off_does_not() -> None:
+    """The list's support ended with August; acme agreed on 20.00 without end."""
     plan = Subscription(id_of("plan"), "support", at("2026-08-01"), None)
     ended = replace(SUPPORT, effective_until=SEPTEMBER.start)
     assert amounts(month([agreed("support", unit_amount="20")], plans=[plan], prices=[ended])) == ["20"]
@@ -262,15 +263,15 @@ def test_a_fee_of_its_own_outlives_the_list_price_and_a_percentage_of_it_does_no
         month([agreed("support", unit_amount="20", effective_until="2026-09-01")], plans=[plan], prices=[ended])
 
 
-def test_a_list_price_that_comes_back_is_what_the_own_price_is_over() -> None:
-    """Of two versions the later one holds: 0.05 of its own stands beside 0.30, not beside the 0.10 that ended."""
+def test_a_negotiated_price_is_compared_with_the_list_price_that_returns() -> None:
+    """The later of two versions is in force: the negotiated 0.05 is beside 0.30, not beside the 0.10 that ended."""
     before = replace(REQUESTS, effective_until=SEPTEMBER.start)
     again = replace(REQUESTS, effective_from=SEPTEMBER.start, model=PerUnit(Decimal("0.30")))
     (item,) = month([agreed(unit_amount="0.05")], used("requests", "10"), prices=[before, again]).items
     assert (item.amount, listed(item), item.price_id) == (Decimal("0.5"), "3", again.id)
 
 
-def test_a_price_of_its_own_for_one_region_keeps_the_ended_list_price_alive_there_only() -> None:
+def test_a_negotiated_price_for_one_region_extends_the_ended_list_price_only_there() -> None:
     ended = replace(REQUESTS, effective_until=SEPTEMBER.start)
     own = agreed(unit_amount="0.05", match={"region": "ams"})
     assert amounts(month([own], used("requests", "10", region="ams"), prices=[ended])) == ["0.5"]
@@ -289,24 +290,24 @@ def test_a_negotiated_price_that_does_not_fit_the_list_price_is_refused() -> Non
     )
 
 
-def test_where_something_was_negotiated_a_change_of_the_list_price_is_noticed_all_the_same() -> None:
-    """ams has a price of its own from the 10th; usage of fra was added up over the list's change on the 16th."""
+def test_a_change_of_the_list_price_is_noticed_beside_a_negotiated_price() -> None:
+    """ams has a negotiated price from the 10th; a rollup of fra spans the list's change on the 16th."""
     dearer = replace(REQUESTS, effective_from=MIDDLE, model=PerUnit(Decimal("0.20")))
     own = agreed(unit_amount="0.05", match={"region": "ams"}, effective_from="2026-09-10")
     with pytest.raises(BillingError, match="price_changed_inside_rollup"):
         month([own], used("requests", "30", region="fra"), prices=[REQUESTS, dearer])
 
 
-def test_after_a_passing_offer_the_own_price_is_beside_the_regular_list_price_again() -> None:
-    """The list: 0.10, and 0.08 in the first half of September. Of its own 0.05 all the time."""
+def test_a_negotiated_price_is_beside_the_regular_list_price_again_after_an_offer() -> None:
+    """The list: 0.10, and 0.08 in the first half of September. The negotiated price is always 0.05."""
     offer = replace(REQUESTS, effective_from=SEPTEMBER.start, effective_until=MIDDLE, model=PerUnit(Decimal("0.08")))
     items = month([agreed(unit_amount="0.05")], used("requests", "10", "10"), prices=[REQUESTS, offer]).items
     assert sorted((listed(item), str(item.amount.normalize())) for item in items) == [("0.8", "0.5"), ("1", "0.5")]
     assert {item.price_id for item in items} == {REQUESTS.id, offer.id}
 
 
-def test_without_usage_a_price_of_its_own_that_came_after_the_list_price_ended_decides() -> None:
-    """The list asks for 4.00 until the 10th; acme agreed on 1.00 a month from the 16th to the 20th."""
+def test_a_negotiated_price_after_the_list_price_ended_applies_without_usage() -> None:
+    """The list charges 4.00 until the 10th; acme agreed on 1.00 a month from the 16th to the 20th."""
     ended = replace(REQUESTS, at_zero="item", minimum=Decimal(4), effective_until=at("2026-09-10"))
     own = agreed(
         model="flat", flat_amount="1", at_zero="item", effective_from="2026-09-16", effective_until="2026-09-20"
@@ -314,7 +315,7 @@ def test_without_usage_a_price_of_its_own_that_came_after_the_list_price_ended_d
     assert amounts(month([own], prices=[ended])) == ["1"]
 
 
-def test_what_was_negotiated_over_a_key_that_the_book_does_not_have_is_nothing() -> None:
+def test_a_negotiated_price_of_a_key_that_the_book_does_not_have_has_no_effect() -> None:
     book = book_of([REQUESTS], [agreed("unknown", unit_amount="1"), agreed("support", percent_off="1")])
     assert book.negotiated_edges() == {}
     assert PriceBook([REQUESTS]).negotiated_edges() == {}
@@ -323,8 +324,8 @@ def test_what_was_negotiated_over_a_key_that_the_book_does_not_have_is_nothing()
     }
 
 
-def test_a_price_that_all_usage_has_at_zero_is_that_of_the_months_last_moment() -> None:
-    """4.00 are asked for without usage until the 16th, 6.00 from then on; the price of its own, 1.00, ended before."""
+def test_the_price_at_zero_is_the_one_at_the_months_last_moment() -> None:
+    """The list charges 4.00 without usage until the 16th, 6.00 from then on; the negotiated 1.00 ended before."""
     prices = [
         replace(REQUESTS, at_zero="item", minimum=Decimal(4), effective_until=MIDDLE),
         replace(REQUESTS, at_zero="item", minimum=Decimal(6), effective_from=MIDDLE),
@@ -332,14 +333,14 @@ def test_a_price_that_all_usage_has_at_zero_is_that_of_the_months_last_moment() 
     own = agreed(model="flat", flat_amount="1", at_zero="item", effective_until="2026-09-10")
     assert amounts(month([own], prices=prices)) == ["6"]
     assert amounts(month([replace(own, effective_until=None)], prices=prices)) == ["1"]
-    # The list price ended on the 16th, the own one on the 10th: the 4.00 of the list held last.
+    # The list price ended on the 16th, the negotiated one on the 10th: the list's 4.00 was in force last.
     assert amounts(month([own], prices=prices[:1])) == ["4"]
-    # It ended first: from then on the price of its own held alone, until the 20th.
+    # The list price ended first: then only the negotiated price was in force, until the 20th.
     later = replace(own, effective_until=at("2026-09-20"))
     assert amounts(month([later], prices=prices[:1])) == ["1"]
 
 
-# --- What it charges -------------------------------------------------------------------------------------------------
+# --- Charges -------------------------------------------------------------------------------------------------------
 
 
 def test_a_percentage_follows_later_versions_of_the_list_price() -> None:
@@ -350,21 +351,21 @@ def test_a_percentage_follows_later_versions_of_the_list_price() -> None:
     assert len({item.price_id for item in invoice.items}) == 2
 
 
-def test_a_price_of_its_own_stays_while_the_list_price_changes_and_each_item_names_the_list_of_its_time() -> None:
+def test_a_negotiated_price_stays_when_the_list_price_changes_and_each_item_names_its_list_price() -> None:
     dearer = replace(REQUESTS, effective_from=MIDDLE, model=PerUnit(Decimal("0.20")))
     invoice = month([agreed(unit_amount="0.05")], used("requests", "10", "10"), prices=[REQUESTS, dearer])
     assert amounts(invoice) == ["0.5", "0.5"]
     assert [listed(item) for item in invoice.items] == ["1", "2"]
 
 
-def test_a_price_of_its_own_outlives_the_list_price_and_a_percentage_does_not() -> None:
+def test_a_negotiated_price_outlasts_the_list_price_and_a_percentage_off_does_not() -> None:
     ended = replace(REQUESTS, effective_until=SEPTEMBER.start)
     assert amounts(month([agreed(unit_amount="0.05")], used("requests", "10"), prices=[ended])) == ["0.5"]
     with pytest.raises(BillingError, match="unpriced_usage"):
         month([agreed(percent_off="10")], used("requests", "10"), prices=[ended])
 
 
-def test_tiers_that_were_negotiated_go_on_where_those_of_the_list_ended() -> None:
+def test_negotiated_tiers_continue_those_of_the_list() -> None:
     """List: the first 100 at 0.10, then 0.05. Negotiated from the 16th: the first 100 at 0.08, then 0.02."""
     tiers = (Tier(Decimal(100), Decimal("0.10")), Tier(None, Decimal("0.05")))
     own = agreed(
@@ -376,16 +377,16 @@ def test_tiers_that_were_negotiated_go_on_where_those_of_the_list_ended() -> Non
     assert listed(invoice.items[1]) == "5"  # 40 x 0.10 and 20 x 0.05
 
 
-def test_a_percentage_is_off_everything_that_the_list_price_charges() -> None:
-    """Tiers with flat fees, a minimum: 5.00 + 10 x 1.00 = 15.00 of 20.00 at least; 10 % off is 18.00 at least."""
+def test_a_percentage_off_reduces_every_charge_of_the_list_price() -> None:
+    """Tiers with flat fees, a minimum: 5.00 + 10 x 1.00 = 15.00 of at least 20.00; 10 % off is at least 18.00."""
     tiers = (Tier(Decimal(100), Decimal(1), Decimal(5)), Tier(None, Decimal("0.5")))
     price = replace(REQUESTS, model=Graduated(tiers), minimum=Decimal(20))
     (item,) = month([agreed(percent_off="10")], used("requests", "10"), prices=[price]).items
     assert (item.amount, listed(item)) == (Decimal(18), "20")
 
 
-def test_an_allowance_is_granted_once_where_one_region_was_negotiated() -> None:
-    """100 GB are free in all: 60 from Amsterdam at a quarter off come first, then 60 from Frankfurt: 20 x 0.02."""
+def test_an_allowance_is_granted_once_beside_a_negotiated_price_for_one_region() -> None:
+    """100 GB are free in total: 60 from Amsterdam at a quarter off come first, then 60 from Frankfurt: 20 x 0.02."""
     own = agreed("egress", percent_off="25", match={"region": "ams"})
     usage = [*used("egress_gb", "60", region="ams"), *used("egress_gb", "60", region="fra")]
     invoice = month([own], usage)
@@ -395,14 +396,14 @@ def test_an_allowance_is_granted_once_where_one_region_was_negotiated() -> None:
     assert negotiated.detail["negotiated"]["list"]["free_allowance_used"] == "60"
 
 
-def test_an_allowance_of_its_own_replaces_that_of_the_list() -> None:
+def test_a_negotiated_allowance_replaces_that_of_the_list() -> None:
     (item,) = month(
         [agreed("egress", unit_amount="0.02", free_allowance="500")], used("egress_gb", "600", region="ams")
     ).items
     assert (item.amount, listed(item)) == (Decimal(2), "10")  # 100 x 0.02; at the list price 500 x 0.02
 
 
-def test_packages_that_were_negotiated_are_counted_in_packages() -> None:
+def test_negotiated_packages_are_counted_in_packages() -> None:
     price = replace(REQUESTS, model=Package(Decimal(5), Decimal(1000)))
     (item,) = month(
         [agreed(model="package", unit_amount="3", per="1000")], used("requests", "2100"), prices=[price]
@@ -410,29 +411,29 @@ def test_packages_that_were_negotiated_are_counted_in_packages() -> None:
     assert (item.amount, listed(item)) == (Decimal(9), "15")
 
 
-def test_a_fee_by_the_year_stays_one_by_the_year() -> None:
+def test_a_negotiated_yearly_fee_stays_yearly() -> None:
     yearly = replace(SUPPORT, interval="year")
     for negotiated in (agreed("support", unit_amount="20"), agreed("support", percent_off="10")):
         assert negotiated.over(yearly).interval == "year"
 
 
-def test_at_zero_an_item_that_was_negotiated_is_charged_without_usage() -> None:
+def test_a_negotiated_price_with_at_zero_is_charged_without_usage() -> None:
     own = agreed(model="flat", flat_amount="4", at_zero="item")
     assert amounts(month([own])) == ["4"]
-    assert amounts(month([replace(own, effective_until=MIDDLE)])) == []  # at the month's end the list price holds
+    assert amounts(month([replace(own, effective_until=MIDDLE)])) == []  # at the month's end the list price is in force
     price = replace(REQUESTS, at_zero="item", minimum=Decimal(8))
     assert amounts(month([agreed(percent_off="50")], prices=[price])) == ["4"]
     assert amounts(month([agreed(unit_amount="1")], prices=[price])) == []
 
 
-def test_all_of_it_off_is_nothing_and_a_free_trial_of_a_fee_is_a_percentage() -> None:
+def test_a_hundred_percent_off_charges_nothing_and_makes_a_free_trial_of_a_fee() -> None:
     plan = Subscription(id_of("plan"), "support", at("2026-09-01"), None)
     invoice = month([agreed("support", percent_off="100", effective_until="2026-10-01")], plans=[plan])
     assert (amounts(invoice), listed(invoice.items[0])) == (["0"], "29")
 
 
-def test_a_negotiated_price_is_over_one_book_and_nothing_in_another() -> None:
-    """acme is billed by a book in EUR: what it negotiated over `fly`, in USD, is nothing there."""
+def test_a_negotiated_price_of_one_book_has_no_effect_in_another() -> None:
+    """acme is billed by a book in EUR: its negotiated prices of `fly`, in USD, have no effect there."""
     eur = replace(REQUESTS, book="fly-eur", currency="EUR")
     holdings = [
         holding for holding in holdings_of("acme", [agreed(unit_amount="0.01")], []) if holding.price.book == "fly-eur"
@@ -442,7 +443,7 @@ def test_a_negotiated_price_is_over_one_book_and_nothing_in_another() -> None:
 
 
 def test_an_item_names_the_negotiated_price_its_period_and_the_list_price() -> None:
-    """30 requests, 10 of them free by both: 20 x 0.10 at the list price, 10 % off."""
+    """30 requests, 10 of them free at both prices: 20 x 0.10 at the list price, 10 % off."""
     price = replace(REQUESTS, free_allowance=Decimal(10))
     own = agreed(percent_off="10", effective_until="2026-12-01")
     (item,) = month([own], used("requests", "30"), prices=[price]).items
@@ -472,7 +473,7 @@ def test_an_item_names_the_negotiated_price_its_period_and_the_list_price() -> N
     }
 
 
-# --- What is refused -------------------------------------------------------------------------------------------------
+# --- Refused input -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -498,7 +499,7 @@ def test_an_item_names_the_negotiated_price_its_period_and_the_list_price() -> N
         ({"model": "flat", "flat_amount": "1", "at_zero": "item", "match": {"region": "ams"}}, "at_zero: item"),
     ],
 )
-def test_what_says_nothing_or_two_things_is_refused(fields: dict[str, Any], said: str) -> None:
+def test_an_entry_with_no_change_or_two_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=rf"negotiated price fly/.* of .*: .*{said}"):
         agreed(**fields)
 
@@ -526,7 +527,9 @@ def test_what_says_nothing_or_two_things_is_refused(fields: dict[str, Any], said
         (agreed(percent_off="0.0000000000001"), REQUESTS, "more than 12 decimals"),
     ],
 )
-def test_what_does_not_fit_the_list_price_is_refused_by_name(own: NegotiatedPrice, over: Price, said: str) -> None:
+def test_a_price_that_does_not_fit_the_list_price_is_refused_by_name(
+    own: NegotiatedPrice, over: Price, said: str
+) -> None:
     with pytest.raises(ValueError, match=f"negotiated price fly/{own.key} of acme from 2026-01-01 00:00: .*{said}"):
         own.over(over)
 
@@ -602,12 +605,12 @@ def test_an_unreadable_membership_is_refused_with_its_organization(changes: dict
     assert str(refused.value) == said
 
 
-def test_a_membership_without_anything_is_named_by_question_marks() -> None:
+def test_an_empty_membership_is_named_by_question_marks() -> None:
     with pytest.raises(ValueError, match=r"^member \? of group \?: group is missing$"):
         Membership.from_data({})
 
 
-def test_a_negotiated_price_and_a_membership_know_where_they_were_read() -> None:
+def test_a_negotiated_price_and_a_membership_keep_their_file_and_line() -> None:
     data = {"key": "requests", "organization": "acme", "effective_from": "2026-01-01", "percent_off": "10"}
     price = NegotiatedPrice.from_data("fly", data, "fly/agreed.yaml: line 2")
     assert (price.place, price.book) == ("fly/agreed.yaml: line 2", "fly")
@@ -647,7 +650,7 @@ def test_a_percentage_off_any_price_is_that_percentage_off_its_amount(
 def test_a_negotiated_price_equal_to_the_list_price_charges_the_same(
     model: str, first: Decimal, second: Decimal
 ) -> None:
-    """From any moment on: tiers, packages, flat fees and allowances of the month go on."""
+    """From any moment on, tiers, packages, flat fees and allowances of the month continue."""
     price = Price.from_data("fly", data_of(model, "requests", {"free_allowance": "5"}))
     terms = {**OF_MODEL[model], "model": model, "free_allowance": "5", "effective_from": "2026-09-16"}
     usage = used("requests", str(first), str(second))

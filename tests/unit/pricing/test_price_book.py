@@ -1,4 +1,4 @@
-"""The shipped price book says what Fly.io publishes, and finds exactly one price for every usage it can price."""
+"""The shipped price book has the prices that Fly.io publishes, and exactly one for any usage that it can price."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def book() -> PriceBookFiles:
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, Decimal]:
-    """The published price of a month in USD, by the key that the price has in the book."""
+    """Return the published price of a month in USD, by the price's key in the book."""
     with (SHIPPED / "fly" / "machines.csv").open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(line for line in file if not line.startswith("#"))
         return {
@@ -53,7 +53,7 @@ def test_every_published_machine_price_is_in_the_book_as_a_month_per_2592000_sec
     assert prices["machine/shared-cpu-1x/256MB/iad"].model == PerUnit(Decimal("1.94"), Decimal(2592000))
 
 
-def test_a_machine_that_runs_30_days_is_charged_exactly_the_published_month(
+def test_a_machine_that_runs_30_days_costs_exactly_the_published_month(
     book: PriceBookFiles, published: dict[str, Decimal]
 ) -> None:
     charged = {key: rate(price, SECONDS_OF_30_DAYS).amount for key, price in machine_prices(book).items()}
@@ -61,7 +61,7 @@ def test_a_machine_that_runs_30_days_is_charged_exactly_the_published_month(
     assert charged == published
 
 
-def test_a_machine_line_reads_as_preset_memory_and_region(book: PriceBookFiles) -> None:
+def test_a_machine_line_names_preset_memory_and_region(book: PriceBookFiles) -> None:
     price = in_force(book, "machine_seconds", preset="shared-cpu-1x", memory="256MB", region="ams", app="shop")
     assert (price.product, price.description) == ("Machines", "shared-cpu-1x 256MB in ams")
 
@@ -73,8 +73,8 @@ def test_every_price_is_for_a_meter_of_the_book_and_matches_only_its_dimensions(
         assert price.meter is None or set(price.match) <= dimensions[price.meter], price.key
 
 
-def test_no_usage_finds_two_prices(book: PriceBookFiles) -> None:
-    """At every moment at which a price of the meter begins or ends, and just before it."""
+def test_usage_never_matches_two_prices(book: PriceBookFiles) -> None:
+    """Checked at and just before every moment at which a price of the meter begins or ends."""
     prices = PriceBook(book.prices)
     moments: dict[str, set[datetime]] = {}
     for price in book.prices:
@@ -136,8 +136,8 @@ def test_plans_are_recurring_fees(book: PriceBookFiles) -> None:
         assert (price.meter, price.model) == (None, PerUnit(Decimal(fee)))
 
 
-def test_every_price_of_the_catalogue_can_be_rated(book: PriceBookFiles) -> None:
-    """A million units past its allowance cost something, but for what was free in its time."""
+def test_every_price_of_the_catalog_can_be_rated(book: PriceBookFiles) -> None:
+    """A million units past the allowance have a cost, unless the price was free in its time."""
     free = {price.key for price in book.prices if rate(price, price.free_allowance + 1_000_000).amount == 0}
     assert free == {"stopped-rootfs", "volume-snapshot"}
     for price in book.prices:
@@ -145,7 +145,7 @@ def test_every_price_of_the_catalogue_can_be_rated(book: PriceBookFiles) -> None
         assert rate(price, price.free_allowance).amount == 0
 
 
-def test_every_price_of_the_catalogue_survives_json(book: PriceBookFiles) -> None:
+def test_every_price_of_the_catalog_survives_json(book: PriceBookFiles) -> None:
     assert [Price.from_data("fly", json.loads(json.dumps(price.to_data()))) for price in book.prices] == book.prices
 
 
@@ -153,8 +153,8 @@ def charged(book: PriceBookFiles, meter: str, quantity: str, moment: datetime = 
     return rate(in_force(book, meter, moment, **dimensions), quantity).amount
 
 
-def test_usage_costs_the_examples_of_flys_pricing_page(book: PriceBookFiles) -> None:
-    """The examples of superfly/docs, about/pricing.mdx ("What does a typical app cost?"), but for the Machines."""
+def test_usage_costs_match_the_examples_of_flys_pricing_page(book: PriceBookFiles) -> None:
+    """The examples of superfly/docs, about/pricing.mdx ("What does a typical app cost?"), except for Machines."""
     assert charged(book, "egress_gb", "50", region="iad") + charged(book, "egress_gb", "50", region="fra") == 2
     assert charged(book, "egress_gb", "50", region="sin") == Decimal("2.00")
     private = [charged(book, "private_egress_gb", "10", region=region) for region in ("iad", "fra", "sin")]
@@ -182,7 +182,7 @@ def test_usage_costs_the_examples_of_flys_pricing_page(book: PriceBookFiles) -> 
         ("machine_seconds", "86400", {"preset": "shared-cpu-1x", "memory": "256MB", "region": "iad"}, "0.0646666666"),
     ],
 )
-def test_usage_costs_the_amounts_calculated_by_hand(
+def test_usage_costs_match_worked_amounts(
     book: PriceBookFiles, meter: str, quantity: str, dimensions: dict[str, str], amount: str
 ) -> None:
     """12 certificates: 2 x 0.10. 8,640 GB-hours of snapshots: 12 GB, 2 of them at 0.08. A day: 1.94 / 30."""
@@ -190,7 +190,7 @@ def test_usage_costs_the_amounts_calculated_by_hand(
     assert amount_charged.quantize(Decimal("1e-10"), ROUND_FLOOR) == Decimal(amount)
 
 
-def test_an_hour_of_gpu_costs_its_published_price_until_they_ended(book: PriceBookFiles) -> None:
+def test_an_hour_of_gpu_costs_its_published_price_until_gpus_ended(book: PriceBookFiles) -> None:
     july = datetime(2026, 7, 31, 23, tzinfo=UTC)
     hours = {
         gpu: charged(book, "gpu_seconds", "3600", july, gpu=gpu) for gpu in ("a10", "l40s", "a100-40gb", "a100-80gb")
@@ -203,7 +203,7 @@ def test_an_hour_of_gpu_costs_its_published_price_until_they_ended(book: PriceBo
     }
 
 
-def test_an_l40s_that_ran_over_the_price_cut_pays_both_prices(book: PriceBookFiles) -> None:
+def test_an_l40s_that_runs_across_the_price_cut_pays_both_prices(book: PriceBookFiles) -> None:
     """10 hours at 2.50 before 15 August 2024, 10 hours at 1.25 since."""
     days = datetime(2024, 8, 14, tzinfo=UTC), datetime(2024, 8, 15, tzinfo=UTC)
     versions = [in_force(book, "gpu_seconds", day, gpu="l40s") for day in days]

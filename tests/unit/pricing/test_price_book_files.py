@@ -1,4 +1,4 @@
-"""Whatever a price book says twice is refused by name, and every number means what a person reads."""
+"""A duplicate in a price book is refused by name, and every number has the value that a person reads."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -71,7 +71,9 @@ def test_a_field_that_occurs_twice_is_refused_by_name_with_file_and_line(tmp_pat
         ),
     ],
 )
-def test_an_entry_that_a_book_has_twice_is_refused_by_name(tmp_path: Path, files: dict[str, str], named: str) -> None:
+def test_an_entry_that_occurs_twice_in_a_book_is_refused_by_name(
+    tmp_path: Path, files: dict[str, str], named: str
+) -> None:
     with pytest.raises(ValueError, match=f"'{named}' more than once"):
         book(tmp_path, **files)
 
@@ -86,7 +88,7 @@ def test_an_entry_that_a_book_has_twice_is_refused_by_name(tmp_path: Path, files
         ('region,price\nams,"1.00\n', "unexpected end of data"),
     ],
 )
-def test_a_price_table_that_can_be_read_two_ways_is_refused(tmp_path: Path, table: str, said: str) -> None:
+def test_an_ambiguous_price_table_is_refused(tmp_path: Path, table: str, said: str) -> None:
     each = (
         "{key: 'r/{region}', meter: m, product: p, description: d, unit: u, unit_amount: '{price}',"
         " effective_from: 2023-01-01}"
@@ -115,37 +117,37 @@ def test_an_amount_needs_no_quotes_and_keeps_every_digit(tmp_path: Path, written
     assert price.model == PerUnit(Decimal(1), Decimal(means))
 
 
-def test_a_hundred_written_with_a_zero_before_it_divides_by_a_hundred(tmp_path: Path) -> None:
+def test_a_hundred_with_a_leading_zero_is_a_hundred(tmp_path: Path) -> None:
     """$1.00 per 0100 requests: 6,400 requests are $64.00, not $100.00."""
     (price,) = book(tmp_path, prices=f"prices:{REQUESTS.replace('0.10', '1')}    per: 0100\n").prices
     assert rate(price, 6400).amount == 64
 
 
 @pytest.mark.parametrize("written", ["1:30", "1_0", "0x10", "0o14", "0b11", ".inf", ".nan", "1,000", "٣", "1 0", "yes"])
-def test_what_is_no_decimal_number_is_refused_and_never_converted(tmp_path: Path, written: str) -> None:
+def test_a_text_that_is_not_a_decimal_number_is_refused(tmp_path: Path, written: str) -> None:
     with pytest.raises(ValueError, match=r"per '.*' is no number: write digits"):
         book(tmp_path, prices=f"prices:{REQUESTS}    per: {written}\n")
 
 
 @pytest.mark.parametrize("written", ["true", "[1]", "{a: 1}", "!!binary aGk="])
-def test_what_is_no_scalar_is_no_number(tmp_path: Path, written: str) -> None:
+def test_a_list_or_mapping_is_not_a_number(tmp_path: Path, written: str) -> None:
     with pytest.raises(ValueError, match=r"per .* is no number"):
         book(tmp_path, prices=f"prices:{REQUESTS}    per: {written}\n")
 
 
 @given(st.decimals(min_value=0, max_value=10**12, allow_nan=False, places=9))
-def test_any_amount_is_read_as_it_is_written(amount: Decimal) -> None:
+def test_every_amount_is_read_exactly_as_written(amount: Decimal) -> None:
     assert exact_number("unit_amount", f"{amount:f}") == amount
 
 
-def test_norway_and_a_size_are_texts_as_written(tmp_path: Path) -> None:
+def test_the_region_no_and_a_size_with_a_leading_zero_are_read_as_text(tmp_path: Path) -> None:
     """YAML 1.1 reads `no` as false, and 0256 as 174."""
     prices = f"prices:{REQUESTS}    match: {{country: [no, NO, on], memory: 0256, day: 2026-01-01}}\n"
     (price,) = book(tmp_path, prices=prices).prices
     assert price.match == {"country": ("no", "NO", "on"), "memory": ("0256",), "day": ("2026-01-01",)}
 
 
-def test_a_date_without_quotes_is_its_midnight(tmp_path: Path) -> None:
+def test_a_date_without_quotes_is_read_as_its_midnight(tmp_path: Path) -> None:
     (price,) = book(tmp_path, prices=f"prices:{REQUESTS}").prices
     assert price.effective_from == datetime(2023, 1, 1, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Every field of a price changes what is charged, or is refused: none is accepted and ignored."""
+"""Every field of a price changes the charge, or is refused: none is accepted and ignored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding
 from tests.support.builders import SEPTEMBER, SUPPORT, at, id_of, price
 
-# A valid price of each model. Two tiers, so that a bound of one matters.
+# A valid price of each model. Two tiers, so that the bound of a tier matters.
 OF_MODEL: dict[str, dict[str, Any]] = {
     "per_unit": {"unit_amount": "2"},
     "package": {"unit_amount": "7", "per": "3"},
@@ -29,7 +29,7 @@ OF_MODEL: dict[str, dict[str, Any]] = {
     "graduated_percentage": {"tiers": [{"up_to": "4", "percent": "10", "flat_amount": "1"}, {"percent": "5"}]},
     "flat": {"flat_amount": "9"},
 }
-# One other value for every field.
+# Another value for every field.
 CHANGES: dict[str, Any] = {
     "currency": "EUR",
     "free_allowance": "6",
@@ -62,7 +62,7 @@ def data_of(model: str, meter: str | None, changes: Mapping[str, Any]) -> dict[s
 
 
 def outcomes(price: Price) -> list[Any]:
-    """The totals of a month under the price: without usage, with some, with and without a plan beside it."""
+    """Return the totals of a month under the price: with and without usage, with and without a plan beside it."""
     found: list[Any] = []
     for quantity in QUANTITIES:
         for plans in ((), ("1",), ("1", "2")):
@@ -79,7 +79,7 @@ def outcome(price: Price, quantity: str | None, plans: tuple[str, ...], started:
 
 
 def month_of(fee_or_price: Price, quantity: str | None, plans: tuple[str, ...], started: str) -> Invoice:
-    """`quantity` of usage or, for a fee, of what is subscribed since `started`; seats by plan."""
+    """Rate `quantity` of usage or, for a fee, of a subscription since `started`; `plans` are seats by plan."""
     rollups = []
     if fee_or_price.meter and quantity is not None:
         span = (SEPTEMBER.start, SEPTEMBER.end)
@@ -102,9 +102,9 @@ CASES = [(model, meter, name) for model in MODELS for meter in ("requests", None
 
 
 @pytest.mark.parametrize(("model", "meter", "name"), CASES, ids=lambda value: str(value))
-def test_a_field_of_a_price_changes_what_is_charged_or_is_refused(model: str, meter: str | None, name: str) -> None:
+def test_a_field_of_a_price_changes_the_charge_or_is_refused(model: str, meter: str | None, name: str) -> None:
     needs = {"free_allowance": "6"} if name == "allowance_with" else {}
-    if name == "at_zero":  # a fee has at least one unit: it comes to zero by its allowance
+    if name == "at_zero":  # a fee has at least one unit: its allowance makes it zero
         needs = {"minimum": "8"} | ({} if meter else {"free_allowance": "1000"})
     if name == "tiers" and model == "graduated_percentage":
         changed: Any = [{"up_to": "2", "percent": "3"}, {"percent": "2"}]
@@ -119,13 +119,13 @@ def test_a_field_of_a_price_changes_what_is_charged_or_is_refused(model: str, me
     assert outcomes(after) != outcomes(before)
 
 
-def test_every_field_and_every_model_is_tried() -> None:
+def test_every_field_and_every_model_is_tested() -> None:
     tried = {name for _, _, name in CASES}
     assert tried == set(CHANGES) | {"tiers"}
     assert set(OF_MODEL) == set(MODELS)
 
 
-# --- Fees: what is subscribed is rated like usage, then prorated ---------------------------------------------------
+# --- Fees: subscribed units are rated like usage, then prorated ----------------------------------------------------
 
 
 def fee(quantity: str, started: str = "2026-01-01", **terms: Any) -> Decimal:
@@ -166,11 +166,11 @@ def test_a_fee_can_not_have_fields_of_usage_prices(changes: dict[str, Any]) -> N
         Price.from_data("fly", data_of("per_unit", None, changes))
 
 
-# --- Allowances that come with a plan ------------------------------------------------------------------------------
+# --- Allowances of a plan ------------------------------------------------------------------------------------------
 
 
 def credits_bill(used: str, *plans: tuple[str, str, str | None]) -> Decimal:
-    """80 credits at $1, 25 of them included in each seat; `plans`: seats, start, end."""
+    """Bill 80 credits at $1, 25 of them included in each seat; `plans`: seats, start, end."""
     rollup = UsageRollup(id_of("usage"), "credits", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(used))
     seats = [
         Subscription(id_of(f"seat {number}"), "seat", at(start), at(end) if end else None, Decimal(quantity))
@@ -199,7 +199,7 @@ def credits_bill(used: str, *plans: tuple[str, str, str | None]) -> Decimal:
         ([("3", "2026-10-01", None)], 80),
     ],
 )
-def test_an_allowance_comes_with_each_seat_for_the_time_that_it_ran(
+def test_each_seat_grants_its_allowance_for_the_time_that_it_ran(
     plans: list[tuple[str, str, str | None]], owed: int
 ) -> None:
     assert credits_bill("80", *plans) == owed
@@ -211,7 +211,7 @@ MID = at("2026-09-15")
 
 
 def split_month(before: Price, after: Price, plans: tuple[str, ...] = ()) -> Decimal:
-    """50 requests before the 15th, 10 from then on, at 0.10."""
+    """Bill 50 requests before the 15th and 10 from then on, at 0.10."""
     rollups = [
         UsageRollup(id_of("early"), "requests", {}, SEPTEMBER.start, MID, Decimal(50)),
         UsageRollup(id_of("late"), "requests", {}, MID, SEPTEMBER.end, Decimal(10)),
@@ -249,7 +249,7 @@ def test_each_version_of_a_price_grants_its_own_allowance(
     assert split_month(version("2026-01-01", **before), version("2026-09-15", **after), plans) == Decimal(owed)
 
 
-# --- What is charged without usage ---------------------------------------------------------------------------------
+# --- Charges without usage -----------------------------------------------------------------------------------------
 
 
 def without_usage(*prices: Price) -> list[Decimal]:
@@ -290,7 +290,7 @@ def test_all_fields_that_occur_twice_are_named() -> None:
         refuse_repeated(["a", "b", "c", "b", "a"], "its header")
 
 
-def test_an_interval_that_there_is_not_is_answered_with_those_there_are() -> None:
+def test_an_unknown_interval_is_refused_with_the_known_intervals() -> None:
     with pytest.raises(ValueError) as refused:
         replace(SUPPORT, interval="week")
     assert str(refused.value) == "interval 'week'; known are month, quarter, half-year, year"

@@ -1,4 +1,4 @@
-"""For every usage exactly one price is in force; where there is none, or more than one, nothing is guessed."""
+"""Exactly one price is in force for any usage; without one, or with two, the usage is refused."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -22,7 +22,7 @@ def key_for(prices: list[Price], moment: datetime = SEPTEMBER, **dimensions: str
     return PriceBook(prices).for_usage("egress_gb", dimensions, moment).key
 
 
-def test_a_price_holds_from_its_first_moment_until_just_before_its_last() -> None:
+def test_a_price_is_in_force_from_its_first_moment_until_just_before_its_end() -> None:
     book = PriceBook([egress("0.02", effective_from=at("2026-09-10"), effective_until=at("2026-09-20"))])
     for moment in ("2026-09-10T00:00:00", "2026-09-19T23:59:59.999999"):
         assert book.for_usage("egress_gb", {}, at(moment)).key == "egress"
@@ -38,7 +38,7 @@ def test_a_later_version_supersedes_an_earlier_one() -> None:
     assert book.for_usage("egress_gb", {}, at("2026-09-10")) == new
 
 
-def test_after_a_passing_offer_the_earlier_price_holds_again() -> None:
+def test_the_earlier_price_is_in_force_again_after_an_offer() -> None:
     regular = egress("0.02")
     offer = egress("0.01", effective_from=at("2026-09-10"), effective_until=at("2026-09-20"))
     book = PriceBook([regular, offer])
@@ -49,7 +49,7 @@ def test_after_a_passing_offer_the_earlier_price_holds_again() -> None:
     ]
 
 
-def test_the_price_that_matches_most_dimensions_wins() -> None:
+def test_the_price_that_matches_most_dimensions_applies() -> None:
     prices = [
         egress("0.02", "anywhere"),
         egress("0.04", "asia", match={"region": ("nrt", "sin")}),
@@ -62,8 +62,8 @@ def test_the_price_that_matches_most_dimensions_wins() -> None:
     assert key_for(prices) == "anywhere"
 
 
-def test_a_price_by_preset_and_region_comes_before_one_by_region_and_one_for_all_is_the_fallback() -> None:
-    """Whatever the dimension, and in whatever order the prices stand; dimensions that no price names do not matter."""
+def test_a_price_by_preset_and_region_applies_before_one_by_region_and_the_general_one_is_the_fallback() -> None:
+    """This is true for any dimension and any order of the prices; dimensions that no price names do not matter."""
     prices = [
         egress("3", "both", match={"preset": ("shared-cpu-1x", "shared-cpu-2x"), "region": ("ams",)}),
         egress("2", "region", match={"region": ("ams", "fra")}),
@@ -76,12 +76,12 @@ def test_a_price_by_preset_and_region_comes_before_one_by_region_and_one_for_all
         assert key_for(order, preset="shared-cpu-1x", region="iad") == "all"
 
 
-def test_without_a_fallback_usage_that_nothing_matches_has_no_price() -> None:
+def test_usage_that_no_price_matches_has_no_price_without_a_fallback() -> None:
     with pytest.raises(BillingError, match="unpriced_usage"):
         key_for([egress("2", "region", match={"region": ("ams",)})], region="fra")
 
 
-def test_a_specific_price_that_ended_leaves_the_general_one() -> None:
+def test_the_general_price_applies_after_a_specific_price_ended() -> None:
     prices = [
         egress("0.02", "anywhere"),
         egress("0.04", "asia", match={"region": ("sin",)}, effective_until=at("2026-09-10")),
@@ -89,13 +89,13 @@ def test_a_specific_price_that_ended_leaves_the_general_one() -> None:
     assert key_for(prices, at("2026-09-10"), region="sin") == "anywhere"
 
 
-def test_a_price_for_the_empty_value_is_for_usage_that_does_not_say_that_dimension() -> None:
+def test_a_price_for_the_empty_value_applies_to_usage_without_that_dimension() -> None:
     prices = [egress("2", "nowhere", match={"region": ("",)}), egress("1", "ams", match={"region": ("ams",)})]
     assert key_for(prices, app="web") == "nowhere"
     assert key_for(prices, region="ams") == "ams"
 
 
-def test_two_prices_that_fit_equally_well_are_a_mistake_and_not_a_choice() -> None:
+def test_two_prices_that_fit_equally_well_are_an_error() -> None:
     prices = [egress("0.02", "one"), egress("0.03", "two")]
     with pytest.raises(BillingError) as raised:
         key_for(prices, region="sin")
@@ -136,7 +136,7 @@ def test_a_fee_is_found_by_its_key_and_never_by_usage() -> None:
     assert no.value.code == "unpriced_subscription"
 
 
-def test_the_last_version_of_a_fee_is_found_after_it_ended_and_none_that_began_later() -> None:
+def test_the_last_version_of_an_ended_fee_is_found_and_none_that_began_later() -> None:
     book = PriceBook(
         [
             price("support", "29.00"),
@@ -154,7 +154,7 @@ def test_the_last_version_of_a_fee_is_found_after_it_ended_and_none_that_began_l
         book.last_for_key("premium", at("2026-10-01"))
 
 
-def test_a_change_of_price_inside_a_stretch_of_time_is_noticed() -> None:
+def test_a_change_of_price_inside_a_period_is_noticed() -> None:
     start, end = at("2026-09-01"), at("2026-10-01")
     offer = egress("0.01", effective_from=at("2026-09-10"), effective_until=at("2026-09-20"))
     elsewhere = egress("0.05", "asia", match={"region": ("sin",)}, effective_from=at("2026-09-15"))
@@ -190,14 +190,14 @@ def test_a_price_is_read_from_plain_data() -> None:
     assert graduated.model == Graduated((Tier(Decimal(10), Decimal(1)), Tier(None, Decimal("0.5"))))
 
 
-def test_what_a_price_does_not_say_is_left_at_its_default() -> None:
+def test_a_missing_field_of_a_price_has_its_default() -> None:
     read = Price.from_data("fly", DATA)
     assert (read.free_allowance, read.match, read.minimum, read.maximum) == (Decimal(0), {}, None, None)
     assert (read.at_zero, read.effective_until, read.currency) == ("nothing", None, "USD")
     assert read.to_data() == DATA | {"currency": "USD", "model": "per_unit"}
 
 
-def test_a_price_can_say_everything_and_is_written_as_it_was() -> None:
+def test_a_price_with_every_field_is_written_back_unchanged() -> None:
     data = DATA | {
         "model": "package",
         "per": "1000",
@@ -271,7 +271,7 @@ def test_a_dimension_may_be_matched_by_numbers_written_without_quotes() -> None:
         ({"match": {"region": None}}, "match region None must be a text"),
     ],
 )
-def test_a_price_that_can_not_be_read_is_named_with_the_field_that_is_wrong(changes: dict[str, Any], said: str) -> None:
+def test_an_unreadable_price_is_named_with_its_invalid_field(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=rf"price fly/egress: {said}"):
         Price.from_data("fly", DATA | changes)
 
@@ -295,8 +295,8 @@ def test_a_price_version_is_named_by_book_key_and_first_moment() -> None:
 
 
 @pytest.mark.usefixtures("machine_in_honolulu")
-def test_a_price_version_has_the_same_name_wherever_the_machine_stands() -> None:
-    """Read in Honolulu, the first moment is still written in UTC; else the version would be loaded a second time."""
+def test_a_price_version_has_the_same_name_in_every_time_zone() -> None:
+    """In Honolulu the first moment is also written in UTC; otherwise the version would be loaded a second time."""
     read = Price.from_data("fly", DATA | {"effective_from": "2026-01-01T01:00:00+01:00"})
     assert read.to_data()["effective_from"] == "2026-01-01T00:00:00+00:00"
     assert read.id == egress("0.02").id

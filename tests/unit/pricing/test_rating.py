@@ -1,4 +1,4 @@
-"""Rating: what a quantity costs under a price, from plain values, with every step of the sum."""
+"""Rating: the cost of a quantity under a price, from plain values, with every step of the calculation."""
 
 import json
 from decimal import Decimal
@@ -72,12 +72,12 @@ def test_a_price_from_the_book_and_its_data_cost_the_same() -> None:
         (True, "quantity True is no number"),
     ],
 )
-def test_a_quantity_that_is_no_exact_number_is_refused(quantity: Any, said: str) -> None:
+def test_a_quantity_that_is_not_an_exact_number_is_refused(quantity: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         rate({"unit_amount": "1"}, quantity)
 
 
-def test_a_price_that_can_not_be_read_is_refused_by_name_and_field() -> None:
+def test_an_unreadable_price_is_refused_by_name_and_field() -> None:
     with pytest.raises(ValueError, match="price rated/unnamed: unit_amount is missing"):
         rate({}, 1)
     with pytest.raises(ValueError, match=r"price rated/egress: unit_amount 0\.02 is a float"):
@@ -100,7 +100,7 @@ def test_packages_are_counted_after_the_allowance_as_lagos_documentation_says() 
     assert rate({"model": "package", "unit_amount": "5", "per": "100", "free_allowance": "100"}, 201).amount == 10
 
 
-def test_tiers_begin_where_the_allowance_ends() -> None:
+def test_tiers_begin_after_the_allowance() -> None:
     """7 fonts, 2 free: 5 x 7."""
     assert labels(rate(priced(Graduated(FONT_TIERS), free_allowance=Decimal(2)), 7)) == ["0 to 5"]
     assert rate(priced(Volume(FONT_TIERS), free_allowance=Decimal(2)), 7).amount == 35
@@ -117,7 +117,7 @@ def test_tiers_begin_where_the_allowance_ends() -> None:
         (Fraction(1, 7), "12.85714285714285714286"),
     ],
 )
-def test_the_allowance_is_prorated_where_the_plan_is(share: Fraction | int | str, free: str) -> None:
+def test_the_allowance_is_prorated_with_its_plan(share: Fraction | int | str, free: str) -> None:
     rated = rate(per_unit("1", free_allowance=Decimal(90)), 200, share=share)
     assert rated.allowance_used == Decimal(free)
     assert rated.amount == Decimal(200) - Decimal(free)
@@ -132,12 +132,12 @@ def test_the_allowance_is_prorated_where_the_plan_is(share: Fraction | int | str
         ("1/0", "share '1/0' is not a fraction"),
     ],
 )
-def test_a_share_that_no_plan_could_have_is_refused(share: Any, said: str) -> None:
+def test_an_impossible_share_of_a_plan_is_refused(share: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         rate(per_unit("1"), 1, share=share)
 
 
-# --- Nothing used --------------------------------------------------------------------------------------------------
+# --- No usage ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", [Flat(Decimal(75)), Graduated(FEE_TIERS), Volume(FEE_TIERS), PerUnit(Decimal(1))])
@@ -157,17 +157,19 @@ def test_a_month_without_usage_costs_nothing_unless_at_zero_is_set(model: PriceM
         (Graduated(FEE_TIERS), "12.5", "12.5"),
     ],
 )
-def test_an_item_at_zero_is_the_flat_fee_of_zero_units_and_the_minimum(
+def test_an_item_at_zero_has_the_flat_fee_of_zero_units_and_the_minimum(
     model: PriceModel, minimum: str | None, amount: str
 ) -> None:
-    """As OpenMeter bills it, and Lago since getlago/lago-api#5760: tiers start at 0, so the first one's fee is owed."""
+    """OpenMeter bills it this way, and Lago since getlago/lago-api#5760: tiers start at 0, so the first
+    flat fee is owed.
+    """
     least = None if minimum is None else Decimal(minimum)
     rated = rate(priced(model, minimum=least, at_zero="item"), 0)
     assert (rated.quantity, rated.amount) == (Decimal(0), Decimal(amount))
     assert exact_sum([step.units for step in rated.steps]) == 0
 
 
-def test_usage_that_is_all_free_is_no_usage() -> None:
+def test_usage_within_the_allowance_counts_as_no_usage() -> None:
     assert rate(priced(Flat(Decimal(75)), free_allowance=Decimal(10)), 10).amount == 0
     assert rate(priced(Flat(Decimal(75)), free_allowance=Decimal(10), at_zero="item"), 10).amount == 75
     assert rate(priced(Flat(Decimal(75)), free_allowance=Decimal(10)), "10.1").amount == 75
@@ -194,7 +196,7 @@ def test_the_minimum_tops_up_and_the_maximum_cuts_down(used: str, amount: str, l
     assert (rated.amount, step.label, step.amount) == (Decimal(amount), last_step, Decimal(difference))
 
 
-def test_what_a_minimum_adds_stands_for_no_units() -> None:
+def test_the_true_up_to_a_minimum_has_no_units() -> None:
     rated = rate(per_unit("0.10", minimum=Decimal(5)), 3)
     assert [step.as_data() for step in rated.steps] == [
         {"label": "all", "quantity": "3", "unit_amount": "0.1", "per": "1", "amount": "0.3"},
@@ -218,13 +220,13 @@ def test_minimum_and_maximum_may_be_one_amount() -> None:
 
 
 def test_each_version_charges_the_usage_of_its_time() -> None:
-    """As docs.withorb.com/invoicing/invoice-deferral has it: 1.00 per 1,000 until the 12th, 0.80 after it."""
+    """The example of docs.withorb.com/invoicing/invoice-deferral: 1.00 per 1,000 until the 12th, 0.80 after it."""
     old = per_unit("1.00", model=PerUnit(Decimal("1.00"), Decimal(1000)))
     new = per_unit("0.80", model=PerUnit(Decimal("0.80"), Decimal(1000)), effective_from=at("2026-09-12"))
     assert amounts(rate_month([(old, 5_000), (new, 10_000)])) == [5, 8]
 
 
-def test_a_price_change_gives_no_second_start_in_the_cheap_tiers() -> None:
+def test_a_price_change_does_not_restart_the_tiers_of_the_month() -> None:
     """4 fonts at the old prices, then 3 at the new ones, which are twice as high: 4 x 7; 1 x 14 + 2 x 13."""
     doubled = tuple(Tier(tier.up_to, tier.unit_amount * 2) for tier in FONT_TIERS)
     old, new = rate_month([(priced(Graduated(FONT_TIERS)), 4), (priced(Graduated(doubled)), 3)])
@@ -232,7 +234,7 @@ def test_a_price_change_gives_no_second_start_in_the_cheap_tiers() -> None:
     assert labels(new) == ["0 to 5", "5 to 10"]
 
 
-def test_a_volume_tier_is_chosen_by_the_whole_month_also_before_the_change() -> None:
+def test_the_months_total_sets_the_volume_tier_before_and_after_a_price_change() -> None:
     """4 + 3 fonts are 7: 4 x 6.5 and 3 x 6.5."""
     assert amounts(rate_month([(priced(Volume(FONT_TIERS)), 4), (priced(Volume(FONT_TIERS)), 3)])) == [
         26,
@@ -270,8 +272,8 @@ def test_tiers_count_units_after_the_allowance() -> None:
     assert amounts(rate_month([(fonts, 6), (fonts, 3)])) == [28, 20]
 
 
-def test_the_minimum_is_owed_once_and_by_the_last_version() -> None:
-    """0.30 + 0.40 are 0.70: the last part adds what the month lacks to its own minimum."""
+def test_the_minimum_is_charged_once_by_the_last_version() -> None:
+    """0.30 + 0.40 are 0.70: the last part adds the shortfall to its own minimum."""
     old, new = per_unit("0.10", minimum=Decimal(9)), per_unit("0.20", minimum=Decimal(5))
     assert amounts(rate_month([(old, 3), (new, 2)])) == [Decimal("0.3"), Decimal("4.7")]
     assert amounts(rate_month([(old, 3), (new, 0)])) == [Decimal("0.3"), Decimal("4.7")]
@@ -286,19 +288,19 @@ def test_the_maximum_bounds_the_month_and_takes_nothing_back() -> None:
     assert labels(after) == ["all", "down to the maximum of 10"]
 
 
-def test_nothing_is_cut_from_nothing() -> None:
+def test_a_maximum_takes_nothing_off_zero() -> None:
     capped, lower = per_unit("1", maximum=Decimal(20)), per_unit("1", maximum=Decimal(10))
     assert rate_month([(capped, 15), (lower, 0)])[1].steps == ()
 
 
-def test_a_month_without_usage_is_charged_once_as_its_last_version_says() -> None:
+def test_a_month_without_usage_is_charged_once_by_its_last_version() -> None:
     always, if_used = priced(Flat(Decimal(75)), at_zero="item"), priced(Flat(Decimal(80)))
     assert amounts(rate_month([(always, 0), (always, 0)])) == [0, 75]
     assert amounts(rate_month([(always, 0), (if_used, 0)])) == [0, 0]
     assert amounts(rate_month([(always, 0), (always, 2)])) == [0, 75]
 
 
-def test_versions_in_two_currencies_are_not_added_up() -> None:
+def test_versions_in_two_currencies_are_refused() -> None:
     with pytest.raises(ValueError, match="the versions of a price are in EUR and USD"):
         rate_month([(per_unit("1"), 1), (per_unit("1", currency="EUR"), 1)])
 

@@ -1,4 +1,4 @@
-"""What holds of every price: no unit is lost, splitting changes nothing, bounds are kept, nothing is ever a float."""
+"""Properties of every price: no unit is lost, splitting changes nothing, bounds are kept, no value is a float."""
 
 import json
 from dataclasses import fields, is_dataclass, replace
@@ -17,7 +17,7 @@ from fly_billing.pricing.rules.rating import Rated, rate, rate_month
 from tests.unit.price_strategies import AMOUNTS, GRADUATED, MODELS, QUANTITIES, SIZES, prices
 
 SHARES = st.fractions(0, 1, max_denominator=2_678_400)
-# Where a price per so many units does not divide, each step may be half a unit of the 20th decimal place off.
+# Unless a price per several units divides evenly, each step may be off by half a unit of the 20th decimal place.
 ROUNDING = Decimal("1e-19")
 
 
@@ -26,7 +26,7 @@ def month_of(price: Price, quantities: list[Decimal]) -> list[Rated]:
 
 
 def values_in(thing: Any) -> list[Any]:
-    """List every value in a dataclass, as deep as it goes."""
+    """List every value in a dataclass, at any depth."""
     if is_dataclass(thing):
         return [value for field in fields(thing) for value in values_in(getattr(thing, field.name))]
     if isinstance(thing, tuple | list):
@@ -52,8 +52,8 @@ def test_the_amount_is_exactly_the_sum_of_its_steps(price: Price, quantities: li
 
 
 @given(prices(), st.lists(QUANTITIES, min_size=1, max_size=4))
-def test_a_month_in_parts_costs_the_same_as_in_one(price: Price, quantities: list[Decimal]) -> None:
-    """Whatever the model: allowance, tiers, packages, fees, minimum and maximum are those of the whole month."""
+def test_a_month_in_parts_costs_the_same_as_in_one_part(price: Price, quantities: list[Decimal]) -> None:
+    """In every model, allowance, tiers, packages, fees, minimum and maximum apply to the whole month."""
     parts = month_of(price, quantities)
     whole = rate(price, exact_sum(quantities))
     assert exact_sum([part.allowance_used for part in parts]) == whole.allowance_used
@@ -102,7 +102,7 @@ def test_packages_rounded_up_cost_at_least_as_much_as_down_and_at_most_one_packa
 
 
 @given(AMOUNTS, AMOUNTS, SIZES, QUANTITIES)
-def test_with_one_tier_volume_and_graduated_are_the_same(
+def test_volume_and_graduated_prices_with_one_tier_charge_the_same(
     unit_amount: Decimal, flat_amount: Decimal, per: Decimal, quantity: Decimal
 ) -> None:
     tiers = (Tier(None, unit_amount, flat_amount),)
@@ -111,8 +111,8 @@ def test_with_one_tier_volume_and_graduated_are_the_same(
 
 
 @given(GRADUATED, QUANTITIES)
-def test_a_unit_is_charged_in_the_tier_whose_bounds_it_lies_between(model: Graduated, quantity: Decimal) -> None:
-    """Half-open from below: above the bound before, up to and including its own."""
+def test_a_unit_is_charged_in_the_tier_whose_bounds_include_it(model: Graduated, quantity: Decimal) -> None:
+    """A tier is above the bound of the tier before, up to and including its own."""
     bounds = [Decimal(0), *(tier.up_to for tier in model.tiers)]
     expected = [
         EXACT.subtract(quantity if upper is None else min(quantity, upper), lower)
@@ -123,13 +123,13 @@ def test_a_unit_is_charged_in_the_tier_whose_bounds_it_lies_between(model: Gradu
 
 
 @given(prices(), QUANTITIES)
-def test_rating_again_gives_the_same(price: Price, quantity: Decimal) -> None:
+def test_rating_again_gives_the_same_result(price: Price, quantity: Decimal) -> None:
     assert rate(price, quantity) == rate(price, quantity)
     assert rate(price.to_data(), quantity) == rate(price, quantity)
 
 
 @given(prices(), QUANTITIES, SHARES)
-def test_nothing_is_ever_a_float(price: Price, quantity: Decimal, share: Fraction) -> None:
+def test_no_value_is_a_float(price: Price, quantity: Decimal, share: Fraction) -> None:
     rated = rate(price, quantity, share=share)
     assert {type(value) for value in values_in(rated)} <= {Decimal, str}
     data = json.dumps([rated.as_data(), price.to_data()])
@@ -141,12 +141,12 @@ def _refuse(number: str) -> None:
 
 
 @given(prices())
-def test_a_price_comes_back_from_json_as_it_was(price: Price) -> None:
+def test_a_price_is_read_back_from_json_unchanged(price: Price) -> None:
     data = json.loads(json.dumps(price.to_data()))
     assert Price.from_data(price.book, data) == price
     assert Price.from_data(price.book, data).to_data() == data
 
 
 @given(MODELS)
-def test_a_model_comes_back_from_its_data_as_it_was(model: Any) -> None:
+def test_a_model_is_read_back_from_its_data_unchanged(model: Any) -> None:
     assert type(model).from_data(json.loads(json.dumps(model.to_data()))) == model

@@ -1,4 +1,4 @@
-"""What can't be read of a price book is refused in a sentence: which field, of what, and what there is instead."""
+"""Unreadable data of a price book is refused in a sentence with the field, its entry and the valid values."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -48,9 +48,7 @@ from fly_billing.pricing.rules.transformed_quantity import EventRounding, Transf
         (EventRounding.from_data, {"step": "6", "round": "half"}, "round_each_event: round 'half'; known are up, down"),
     ],
 )
-def test_a_rounding_that_can_not_be_read_is_refused(
-    read: Callable[[Any], object], data: Mapping[str, Any], said: str
-) -> None:
+def test_an_unreadable_rounding_is_refused(read: Callable[[Any], object], data: Mapping[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         read(data)
     assert str(refused.value) == said
@@ -76,13 +74,13 @@ VAT: dict[str, Any] = {"key": "vat", "tax": "VAT", "percent": "19", "first_month
         ({"tax": None}, "tax is missing"),
     ],
 )
-def test_a_tax_rate_of_a_book_that_can_not_be_read_is_refused_by_its_key(changes: dict[str, Any], said: str) -> None:
+def test_an_unreadable_tax_rate_of_a_book_is_refused_by_its_key(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         BookTaxRate.from_data("fly", VAT | changes)
     assert str(refused.value) == f"tax rate fly/vat: {said}"
 
 
-def test_a_tax_rate_may_hold_for_one_month_and_is_called_like_its_tax_unless_it_has_a_name() -> None:
+def test_a_tax_rate_may_cover_one_month_and_has_its_taxs_name_unless_it_has_its_own() -> None:
     version = BookTaxRate.from_data("fly", VAT | {"last_month": "2026-09-01"})
     assert (version.last_month, version.rate.name, version.rate.category) == (version.first_month, "VAT", "standard")
     assert BookTaxRate.from_data("fly", VAT | {"name": "MwSt"}).rate.name == "MwSt"

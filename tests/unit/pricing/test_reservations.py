@@ -1,4 +1,4 @@
-"""A reservation block is a year of usage paid ahead: what it costs, what it is worth, and what it pays for."""
+"""A reservation block is a year of usage paid in advance: its price, its credit, and the usage that it pays for."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -25,7 +25,7 @@ DATA = {
 }
 
 
-def test_36_for_12_months_of_5_are_40_percent_off() -> None:
+def test_36_dollars_for_12_months_of_5_are_40_percent_off() -> None:
     block = ReservationBlock.from_data("fly", DATA)
     assert block.discount == Fraction(40, 100)
     assert (block.currency, block.match, block.bound_to) == ("USD", {"preset": ("shared-cpu-1x",)}, "region")
@@ -45,12 +45,12 @@ def test_36_for_12_months_of_5_are_40_percent_off() -> None:
         ({"bound_to": None}, "bound_to is missing"),
     ],
 )
-def test_a_block_that_can_not_be_read_is_named_with_the_field_that_is_wrong(changes: dict[str, Any], said: str) -> None:
+def test_an_unreadable_block_is_named_with_its_invalid_field(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=rf"reservation fly/shared/5: {said}"):
         ReservationBlock.from_data("fly", DATA | changes)
 
 
-def test_a_block_is_read_with_all_that_was_agreed() -> None:
+def test_a_block_is_read_with_all_its_terms() -> None:
     assert ReservationBlock.from_data("fly", DATA | {"currency": "EUR"}) == ReservationBlock(
         book="fly",
         key="shared/5",
@@ -76,7 +76,7 @@ def test_a_block_for_a_cent_a_month_can_be_sold() -> None:
     assert (block.monthly_credit, block.months, block.discount) == (Decimal("0.01"), 1, Fraction(1))
 
 
-# What it can be bound to -------------------------------------------------------------------------------------------
+# The scope of a block ------------------------------------------------------------------------------------------
 
 BLOCK = ReservationBlock.from_data("fly", DATA)
 
@@ -102,7 +102,7 @@ def test_a_block_can_be_reserved_in_each_region_with_a_price_for_its_usage() -> 
     assert BLOCK.values(prices, at("2026-09-01")) == ["ams", "fra"]
 
 
-def test_a_block_for_several_presets_can_be_bound_where_each_of_a_prices_presets_is_among_them() -> None:
+def test_a_block_for_several_presets_covers_prices_whose_presets_are_all_among_them() -> None:
     block = replace(BLOCK, match={"preset": ("shared-cpu-1x", "shared-cpu-2x")})
     prices = [
         machine("one", preset="shared-cpu-2x", region="ams"),
@@ -125,11 +125,11 @@ def test_a_year_bought_in_october_ends_with_next_september() -> None:
     )  # fmt: skip
 
 
-def test_its_credits_pay_for_the_blocks_usage_in_the_one_region_alone() -> None:
+def test_the_credits_of_a_block_pay_only_its_usage_in_its_region() -> None:
     assert BOUGHT.scope == {"meter": "machine_seconds", "match": {"preset": ["shared-cpu-1x"], "region": ["ams"]}}
 
 
-def test_the_same_purchase_has_the_same_id_in_every_release_so_that_it_is_charged_once() -> None:
+def test_a_purchase_has_the_same_id_in_every_release_and_is_charged_once() -> None:
     assert BOUGHT.id == UUID("1d5caac4-65e8-5a89-9be1-0790bc35a239")
     assert BOUGHT.credit_id(OCTOBER) == UUID("492563b1-2861-5ca5-994a-4a76bfec76b2")
 
@@ -145,16 +145,16 @@ def test_the_same_purchase_has_the_same_id_in_every_release_so_that_it_is_charge
         replace(BOUGHT, block=replace(BLOCK, book="fly-2027")),
     ],
 )
-def test_another_purchase_has_ids_of_its_own(other: Reservation) -> None:
+def test_another_purchase_has_other_ids(other: Reservation) -> None:
     assert other.id != BOUGHT.id
     assert other.credit_id(OCTOBER) != BOUGHT.credit_id(OCTOBER)
 
 
-def test_each_month_has_a_credit_of_its_own() -> None:
+def test_each_month_has_its_own_credit() -> None:
     assert len({BOUGHT.credit_id(month) for month in BOUGHT.months}) == 12
 
 
-def test_the_same_block_can_not_begin_in_a_month_that_it_covers_already() -> None:
+def test_a_block_can_not_begin_in_a_month_that_it_already_covers() -> None:
     """Of a block for 3 months from October on, those that begin from August to December share a month with it."""
     three = replace(BOUGHT, block=replace(BLOCK, months=3))
     assert [str(reservation.first_month) for reservation in three.overlapping()] == [

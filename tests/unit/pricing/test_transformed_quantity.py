@@ -1,4 +1,4 @@
-"""A price may charge for whole steps, and for other units than were measured: before allowance, tiers and bounds."""
+"""A price may charge for whole steps and for other units than the meter's: before allowance, tiers and bounds."""
 
 from decimal import Decimal
 from typing import Any
@@ -61,7 +61,7 @@ def test_an_allowance_is_in_the_new_units() -> None:
     assert [amount(hours, minutes) for minutes in ("90", "60")] == [3, 0]
 
 
-def test_steps_are_counted_over_the_month_whichever_version_began_them() -> None:
+def test_steps_are_counted_over_the_month_across_versions() -> None:
     """100 seconds, then 150: 250 seconds are one step of 300, which the first version began."""
     first, second = ({"meter": "m", "unit_amount": price, "transform_quantity": {"step": "300"}} for price in "12")
     assert [segment.quantity for segment in rate_month([(first, "100"), (second, "150")])] == [300, 0]
@@ -87,7 +87,7 @@ def test_rounding_up_charges_at_most_one_step_more_and_down_at_most_one_less(
 
 
 def billed(price: Price, *quantities: str) -> tuple[dict[str, Any], Decimal, tuple[str, ...]]:
-    """Return the explained sums of the only item, redone on a calculator, its quantity, and what does not come out."""
+    """Return the explained sums of the only item, redone on a calculator, its quantity, and the differences."""
     usage = [
         UsageRollup(id_of(f"{number}"), "m", {"app": str(number)}, SEPTEMBER.start, SEPTEMBER.end, Decimal(quantity))
         for number, quantity in enumerate(quantities)
@@ -107,7 +107,7 @@ def price_of(**fields: Any) -> Price:
     return Price.from_data("fly", {**named, "unit": "second", **fields})
 
 
-def test_an_invoice_has_the_quantity_that_is_charged_and_explains_how_it_came_about() -> None:
+def test_an_invoice_has_the_charged_quantity_and_explains_its_calculation() -> None:
     """100 + 201 seconds, rounded up to 600: 600 x 5.00 / 3600."""
     redone, quantity, problems = billed(price_of(**HOURLY), "100", "201")
     assert (quantity, problems) == (Decimal(600), ())
@@ -122,7 +122,7 @@ def test_a_conversion_is_explained_as_a_division() -> None:
     assert redone == {"Used": 250, "Quantity": 3, "Amount": 3}
 
 
-def test_a_conversion_whose_division_does_not_end_comes_out_all_the_same() -> None:
+def test_a_conversion_with_an_endless_division_is_explained_without_a_difference() -> None:
     """100 / 7 = 14.28..., rounded up to 15."""
     redone, quantity, problems = billed(price_of(unit_amount="1", transform_quantity={"divide_by": "7"}), "100")
     assert (quantity, problems, redone["Quantity"]) == (Decimal(15), (), 15)
@@ -163,6 +163,6 @@ def test_a_fee_is_not_transformed() -> None:
         price_of(meter=None, unit_amount="1", transform_quantity={"step": "300"})
 
 
-def test_it_is_written_and_read_back_as_the_same_price() -> None:
+def test_a_transformed_price_is_read_back_unchanged() -> None:
     price = price_of(**HOURLY)
     assert Price.from_data("fly", price.to_data()) == price

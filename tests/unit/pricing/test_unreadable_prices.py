@@ -18,7 +18,7 @@ SAID = (
 
 
 def book(**known: Any) -> PriceBook:
-    """A good list, and a version of `egress` of which nothing is known but what is given."""
+    """Return a book with a good list and a version of `egress` of which only these fields can be read."""
     wrong = UnreadablePrice("egress", "egress_gb", "amount NaN is not a finite number", **known)
     return PriceBook([EGRESS, REQUESTS, SUPPORT], [wrong])
 
@@ -44,7 +44,7 @@ def refusal(find: Callable[[], Price]) -> str | None:
         ({"match": {"region": ("ams",), "app": ("shop",)}}, {"region": "ams", "app": "blog"}, False),
     ],
 )
-def test_it_stops_the_usage_that_it_could_be_for(
+def test_an_unreadable_price_stops_the_usage_that_it_could_apply_to(
     known: dict[str, Any], dimensions: dict[str, str], stops: bool
 ) -> None:
     prices = book(**known)
@@ -67,7 +67,7 @@ def test_it_stops_the_usage_that_it_could_be_for(
         ("2026-09-17", "2026-09-20", False),
     ],
 )
-def test_it_stops_only_the_time_in_which_it_may_hold(since: str | None, until: str | None, stops: bool) -> None:
+def test_an_unreadable_price_stops_only_its_own_period(since: str | None, until: str | None, stops: bool) -> None:
     prices = book(effective_from=since and at(since), effective_until=until and at(until))
     said = SAID.format(since=f" from {at(since):%Y-%m-%d %H:%M}" if since else "") if stops else None
     assert refusal(lambda: prices.for_usage("egress_gb", {}, MIDDLE)) == said
@@ -85,13 +85,13 @@ def test_the_refusal_names_the_book_and_the_row_of_the_damaged_price() -> None:
     )
 
 
-def test_fees_of_other_keys_go_on() -> None:
+def test_fees_with_other_keys_are_still_billed() -> None:
     prices = book()
     assert prices.for_key("support", MIDDLE) == SUPPORT
     assert prices.last_for_key("support", MIDDLE) == SUPPORT
 
 
-def test_where_the_price_can_be_read_until_a_day_usage_before_it_is_billed() -> None:
+def test_usage_before_the_unreadable_version_is_billed() -> None:
     prices = book(effective_from=MIDDLE)
     assert prices.for_usage("egress_gb", {}, SEPTEMBER.start).model == EGRESS.model
     assert EGRESS.free_allowance == Decimal(100)

@@ -1,4 +1,4 @@
-"""Non-additive meters count the dimensions together that one price covers in the month."""
+"""Non-additive meters count together the dimensions that one price covers in the month."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def test_dimensions_with_a_price_each_form_separate_groups() -> None:
     assert groups(("in-ams", "ams"), ("in-fra", "fra")) == {frozenset({"ams"}), frozenset({"fra"})}
 
 
-def test_the_fallback_price_covers_all_that_have_none_of_their_own() -> None:
+def test_the_fallback_price_covers_all_dimensions_without_a_specific_price() -> None:
     assert groups(("in-ams", "ams"), ("else", "fra"), ("else", "iad")) == {
         frozenset({"ams"}),
         frozenset({"fra", "iad"}),
     }
 
 
-def test_if_a_price_ends_within_the_month_its_dimensions_stay_in_one_group() -> None:
-    """Until the 15th one price for all, then one for each: who was counted is not counted again."""
+def test_dimensions_stay_in_one_group_if_their_price_ends_within_the_month() -> None:
+    """Until the 15th one price for all, then one for each: a user counted before is not counted again."""
     assert groups(("all", "ams"), ("all", "fra"), ("in-ams", "ams"), ("in-fra", "fra")) == {frozenset({"ams", "fra"})}
 
 
@@ -35,5 +35,5 @@ def test_a_chain_of_prices_connects_its_ends() -> None:
     assert groups(*priced) == groups(*reversed(priced)) == {frozenset({"1", "2", "3"}), frozenset({"4"})}
 
 
-def test_without_priced_usage_there_are_no_groups() -> None:
+def test_usage_without_prices_has_no_groups() -> None:
     assert aggregation_groups([]) == {}

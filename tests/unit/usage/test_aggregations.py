@@ -1,4 +1,4 @@
-"""What each aggregation makes of a month's events, worked by hand; and which meters are refused."""
+"""Each aggregation gives the quantity of a month's events, worked out by example; and invalid meters are refused."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from tests.support.builders import SEPTEMBER, at
 
 GB_HOURS = Aggregation("time_weighted", series="volume", time_unit=3600)
 SECONDS = Aggregation("time_weighted", series="machine", time_unit=1)
-# Two users, a peak of 5 on the 10th, the last word on the 20th.
+# Two users, a peak of 5 on the 10th, the latest event on the 20th.
 EVENTS = (
     Measurement(at("2026-09-03"), "app", "1", Decimal("2.5"), "ada"),
     Measurement(at("2026-09-10"), "app", "2", Decimal(5), "bob"),
@@ -59,7 +59,7 @@ def level(time: str, quantity: str, value: str = "one", name: str = "1") -> Meas
     ],
     ids=lambda value: value.name if isinstance(value, Aggregation) else "",
 )
-def test_a_month_has_one_quantity_however_it_is_cut_and_each_part_what_it_added(
+def test_the_parts_of_a_month_add_up_to_its_quantity_for_any_split(
     how: Aggregation, whole: str, halves: list[str], days: dict[int, str]
 ) -> None:
     (month,) = used(how)
@@ -68,7 +68,7 @@ def test_a_month_has_one_quantity_however_it_is_cut_and_each_part_what_it_added(
     assert quantities(used(how, cuts=[CUT])) == [Decimal(half) for half in halves]
 
 
-def test_of_events_at_one_time_the_greatest_source_and_id_is_the_latest() -> None:
+def test_the_greatest_source_and_id_is_the_latest_of_simultaneous_events() -> None:
     same = [
         Measurement(CUT, "b", "1", Decimal(7)),
         Measurement(CUT, "a", "9", Decimal(8)),
@@ -92,13 +92,13 @@ def test_10_gb_held_for_30_hours_are_300_gb_hours() -> None:
     assert by_day(month) == {3: Decimal(200), 4: Decimal(100)}
 
 
-def test_levels_of_several_series_are_added_and_one_does_not_end_another() -> None:
+def test_levels_of_several_series_are_added_and_do_not_end_each_other() -> None:
     told = [level("2026-09-29", "10", "a"), level("2026-09-29T12:00:00", "4", "b"), level("2026-09-30", "0", "a")]
     # a: 24 hours of 10; b: 36 hours of 4, to the month's end.
     assert quantities(used(GB_HOURS, told)) == [Decimal(384)]
 
 
-TEN = {"one": Decimal(10)}  # 10 GB when September begins: 7,200 GB-hours if nothing moves
+TEN = {"one": Decimal(10)}  # 10 GB when September begins: 7,200 GB-hours without a change
 
 
 @pytest.mark.parametrize(
@@ -110,16 +110,16 @@ TEN = {"one": Decimal(10)}  # 10 GB when September begins: 7,200 GB-hours if not
         # Away on the 11th and back on the 21st: 10 + 10 days here, 10 days there.
         ([level("2026-09-21", "10", name="2")], [level("2026-09-11", "10")], TEN, "4800"),
         ([level("2026-09-11", "10")], [level("2026-09-21", "10", name="2")], {}, "2400"),
-        # Deleted under other dimensions than it was told under.
+        # Deleted under other dimensions than those of its report.
         ([], [level("2026-09-16", "0")], TEN, "3600"),
         # It grows while it moves: 10 until the 16th here, 20 there.
         ([level("2026-09-16", "20")], [], {}, "7200"),
         # Another volume elsewhere, and one that is smaller elsewhere: only the same series ends.
         ([], [level("2026-09-16", "10", "two")], TEN, "7200"),
         ([level("2026-09-11", "4", "two")], [level("2026-09-16", "10")], TEN, "5520"),  # 10 x 360 + 4 x 480
-        # Told again elsewhere after it had left: nothing is taken off twice.
+        # Reported again elsewhere after it had left: it is subtracted only once.
         ([], [level("2026-09-16", "10"), level("2026-09-20", "12", name="2")], TEN, "3600"),
-        # At one moment the greater id is the last word.
+        # The greater id is the latest of two at one moment.
         ([level("2026-09-16", "10", name="1")], [level("2026-09-16", "10", name="2")], TEN, "3600"),
         ([level("2026-09-16", "10", name="2")], [level("2026-09-16", "10", name="1")], TEN, "7200"),
     ],
@@ -136,8 +136,8 @@ def test_a_series_that_left_before_a_price_change_bills_nothing_after_it() -> No
     assert (before.end, before.quantity) == (CUT, Decimal(2400))
 
 
-def test_wherever_a_volume_moves_it_is_held_once() -> None:
-    """10 GB in three places by turns: 7,200 GB-hours of September in all."""
+def test_a_volume_that_moves_is_counted_once() -> None:
+    """10 GB in three places by turns: 7,200 GB-hours of September in total."""
     moves = {"ssd": ["2026-09-01", "2026-09-19"], "nvme": ["2026-09-05"], "hdd": ["2026-09-12T06:30:00", "2026-09-27"]}
     told = {place: [level(time, "10", name=time) for time in times] for place, times in moves.items()}
     held = Decimal(0)
@@ -147,7 +147,7 @@ def test_wherever_a_volume_moves_it_is_held_once() -> None:
     assert held == Decimal(7200)
 
 
-def test_a_price_change_inside_a_held_level_splits_its_time() -> None:
+def test_a_price_change_inside_a_level_splits_its_time() -> None:
     halves = used(SECONDS, [level("2026-09-14", "1"), level("2026-09-17", "0")], cuts=[CUT])
     assert quantities(halves) == [Decimal(86_400), Decimal(172_800)]
     assert [by_day(half) for half in halves] == [
@@ -156,8 +156,8 @@ def test_a_price_change_inside_a_held_level_splits_its_time() -> None:
     ]
 
 
-def test_an_event_at_the_moment_of_a_price_change_belongs_to_what_comes_after_it() -> None:
-    """Half-open: so it is in one segment, and in no other."""
+def test_an_event_at_the_moment_of_a_price_change_belongs_to_the_later_segment() -> None:
+    """Segments are half-open: the event is in exactly one."""
     told = [
         Measurement(SEPTEMBER.start, "app", "1", Decimal(2)),
         Measurement(CUT, "app", "2", Decimal(5)),
@@ -174,21 +174,21 @@ def test_a_month_begins_at_zero_and_is_rounded_half_up() -> None:
     assert UsageOfMonth(SECONDS, SEPTEMBER, [], SEPTEMBER.end).until(SEPTEMBER.end) == 0
 
 
-def test_the_29th_of_february_has_a_day_of_its_own() -> None:
+def test_the_29th_of_february_has_its_own_day() -> None:
     february = BillingMonth(2028, 2)
     (month,) = used(GB_HOURS, [level("2028-02-28T12:00:00", "2")], month=february)
     # 12 hours of the 28th and 24 of the 29th, 2 GB each.
     assert (month.quantity, len(month.daily), by_day(month)) == (Decimal(72), 29, {28: Decimal(24), 29: Decimal(48)})
 
 
-def test_an_open_month_is_counted_up_to_now_and_no_further() -> None:
+def test_an_open_month_is_counted_only_up_to_now() -> None:
     told = [level("2026-09-14", "1"), level("2026-09-16", "3"), level("2026-09-18", "0")]
     (month,) = used(SECONDS, told, as_of=at("2026-09-15T00:00:01"))
     assert (month.quantity, month.events) == (Decimal(86_401), 3)
     assert used(SECONDS, [], carried={"one": Decimal(1)}, as_of=at("2026-08-31")) == []
 
 
-def test_a_quantity_that_does_not_end_is_rounded_once_and_its_parts_add_up_to_it() -> None:
+def test_a_quantity_with_endless_decimals_is_rounded_once_and_its_parts_add_up_to_it() -> None:
     """A microsecond is a 3,600,000,000th of an hour: 2.777...e-10."""
     told = [level("2026-09-14T23:59:59.999999", "1"), level("2026-09-15T00:00:00.000002", "0")]
     assert quantities(used(GB_HOURS, told)) == [Decimal("0.000000000833333")]
@@ -243,17 +243,17 @@ def test_a_meter_is_read_with_its_settings() -> None:
 
 
 @pytest.mark.parametrize("unit", [True, False, 1.5, Decimal(60), "60", 0, -1])
-def test_a_unit_of_time_that_is_no_whole_number_of_seconds_is_refused(unit: Any) -> None:
+def test_a_unit_of_time_that_is_not_a_whole_number_of_seconds_is_refused(unit: Any) -> None:
     with pytest.raises(ValueError, match="is not a whole number of seconds above 0: write 3600 for hours"):
         Aggregation("time_weighted", series="volume", time_unit=unit)
 
 
-def test_an_aggregation_that_rounds_no_event_says_which_do() -> None:
+def test_rounding_in_an_aggregation_without_it_names_those_that_have_it() -> None:
     with pytest.raises(ValueError, match=r"^round_each_event is for the aggregations sum, max, latest, not for count$"):
         Aggregation("count", round_each_event=EventRounding(Decimal(6)))
 
 
-def test_a_level_of_twenty_digits_is_held_to_the_last_one() -> None:
+def test_a_level_of_twenty_digits_is_exact_to_the_last_digit() -> None:
     """12,345,678,901,234,567,890.123456789012345 GB for two seconds."""
     told = [level("2026-09-14", "12345678901234567890.123456789012345"), level("2026-09-14T00:00:02", "0")]
     assert quantities(used(SECONDS, told)) == [Decimal("24691357802469135780.246913578024690")]

@@ -1,6 +1,6 @@
-"""What a time, a quantity and a JSON document of an event may look like: the rules themselves, without files.
+"""The rules for a time, a quantity and a JSON document of an event, without files.
 
-The tables are those by which all readers of files are compared with each other.
+The tables of cases also compare all readers of files with each other.
 """
 
 import json
@@ -29,8 +29,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize("text", TIMES)
-def test_a_time_is_a_moment_in_utc_to_the_microsecond_or_none(text: str) -> None:
-    """Times too early or in the future are times all the same: whether they can be billed is another question."""
+def test_a_time_is_a_moment_in_utc_to_the_microsecond_or_invalid(text: str) -> None:
+    """Times too early or in the future are valid times: another rule decides if they can be billed."""
     expected = TIMES[text]
     moment = read_time(text)
     if isinstance(expected, int):
@@ -41,7 +41,7 @@ def test_a_time_is_a_moment_in_utc_to_the_microsecond_or_none(text: str) -> None
 
 
 @pytest.mark.parametrize("text", QUANTITIES)
-def test_a_quantity_is_written_without_exponent_and_superfluous_zeros_or_it_is_none(text: str) -> None:
+def test_a_quantity_is_normalized_without_exponent_and_superfluous_zeros_or_invalid(text: str) -> None:
     expected = QUANTITIES[text]
     written = plain_quantity(text)
     if isinstance(expected, str) and expected != "negative_quantity":
@@ -93,7 +93,7 @@ def test_a_quantity_has_twenty_digits_before_the_point_and_fifteen_behind_it(
         ('"\\ud83d\\ude80"', "🚀"),
     ],
 )  # fmt: skip
-def test_json_is_read_with_every_number_as_it_was_written(text: str, document: Any) -> None:
+def test_json_is_read_with_every_number_as_written(text: str, document: Any) -> None:
     assert read_document(text) == document
 
 
@@ -113,7 +113,7 @@ def test_json_is_read_with_every_number_as_it_was_written(text: str, document: A
         ("{} {}", "Extra data: line 1 column 4 (char 3)"),
     ],
 )
-def test_json_that_says_no_one_thing_is_refused_with_why(text: str, problem: str) -> None:
+def test_ambiguous_json_is_refused_with_the_reason(text: str, problem: str) -> None:
     with pytest.raises(InvalidDocument) as refused:
         read_document(text)
     assert str(refused.value) == problem
@@ -122,7 +122,7 @@ def test_json_that_says_no_one_thing_is_refused_with_why(text: str, problem: str
 
 
 @pytest.mark.parametrize("text", ['"\\ud800"', "[" * 100_000, '{"' + "k" * 400 + '": 1, "' + "k" * 400 + '": 2}'])
-def test_a_refusal_is_one_short_line_whatever_was_written(text: str) -> None:
+def test_a_refusal_is_one_short_line_for_any_text(text: str) -> None:
     problem = object_problem(text)
     assert problem is not None
     assert problem.startswith("not a JSON document: ")
@@ -155,7 +155,7 @@ def test_only_an_object_is_data() -> None:
         ({}, None, "{}"),
     ],
 )
-def test_a_name_is_a_text_or_whole_digits_and_a_cell_is_what_was_written(
+def test_a_name_is_a_text_or_whole_digits_and_a_cell_is_unchanged(
     value: Any, name: str | None, cell: str | None
 ) -> None:
     assert json_name(value) == name

@@ -1,4 +1,4 @@
-"""A meter may round the quantity of each event before events are added up."""
+"""A meter may round the quantity of each event before the events are added."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -16,7 +16,7 @@ from tests.support.builders import SEPTEMBER, at
 
 
 def month_of(quantities: Sequence[str], step: str, rounding: str = "up", name: str = "sum") -> Decimal:
-    """Return what events of these quantities, an hour apart from the 3rd on, come to in September."""
+    """Return September's quantity of events of these quantities, an hour apart from the 3rd on."""
     how = Aggregation(name, round_each_event=EventRounding(Decimal(step), rounding))
     events = [
         Measurement(at("2026-09-03") + timedelta(hours=n), "phone", f"c{n}", Decimal(quantity))
@@ -40,13 +40,13 @@ def month_of(quantities: Sequence[str], step: str, rounding: str = "up", name: s
         ([], "6", "up", "0"),
     ],
 )
-def test_each_event_is_rounded_before_events_are_added_up(
+def test_each_event_is_rounded_before_the_events_are_added(
     quantities: list[str], step: str, rounding: str, expected: str
 ) -> None:
     assert month_of(quantities, step, rounding) == Decimal(expected)
 
 
-def test_the_highest_and_the_last_event_are_rounded_as_well() -> None:
+def test_the_highest_and_the_latest_event_are_rounded_too() -> None:
     assert month_of(["61", "65", "4"], "6", name="max") == 66
     assert month_of(["61", "65", "4"], "6", name="latest") == 6
 
@@ -89,6 +89,6 @@ def test_a_meter_of_a_price_book_names_the_step() -> None:
         ),
     ],
 )
-def test_a_step_that_can_not_be_honoured_is_refused_by_name(fields: dict[str, Any], says: str) -> None:
+def test_an_unsupported_step_is_refused_by_name(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=f"meter call_seconds: .*{says}"):
         meter(**fields)

@@ -1,4 +1,4 @@
-"""A JSON array is cut into its elements without reading them, whatever is in them and however it is read."""
+"""A JSON array is cut into its elements without reading them, for any elements and any pieces of input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_elements_are_those_of_a_json_parser(values: list[Any], indent: int | No
 
 
 @pytest.mark.parametrize("before", [PIECE - 3, PIECE - 2, PIECE - 1, PIECE])
-def test_an_element_is_whole_wherever_a_piece_ends(before: int) -> None:
+def test_an_element_is_complete_for_any_end_of_a_piece(before: int) -> None:
     """Quotes, escapes and brackets on both sides of the edge."""
     values = ["x" * (before - 4), 'a\\"]', {"b": "\\"}, [1]]
     text = json.dumps(values)
@@ -43,7 +43,7 @@ def test_one_object_is_one_element() -> None:
     assert cut('{"id": "a", "data": [1, 2]}\n') == ['{"id": "a", "data": [1, 2]}']
 
 
-def test_an_element_that_is_no_json_costs_only_itself() -> None:
+def test_an_element_that_is_not_json_loses_only_itself() -> None:
     assert cut('[{"a": 1}, {"b": tru}, , {"c": 3}]') == ['{"a": 1}', '{"b": tru}', "", '{"c": 3}']
 
 
@@ -61,7 +61,7 @@ def test_an_element_that_is_no_json_costs_only_itself() -> None:
         ('"text"', [], "one event, or an array"),
     ],
 )
-def test_what_was_cut_before_an_array_is_torn_is_whole(text: str, whole: list[str], says: str) -> None:
+def test_elements_before_the_torn_end_of_an_array_are_complete(text: str, whole: list[str], says: str) -> None:
     found: list[str] = []
     elements = read_elements(io.StringIO(text))
     with pytest.raises(MalformedArray, match=says):
@@ -70,7 +70,7 @@ def test_what_was_cut_before_an_array_is_torn_is_whole(text: str, whole: list[st
     assert found == whole
 
 
-def test_an_element_that_is_too_long_is_never_held_as_a_whole() -> None:
+def test_an_element_that_is_too_long_is_never_in_memory_in_full() -> None:
     text = f'[1, "{"x" * (LONGEST_LINE + 1)}", 2]'
     first, second, third = cut(text)
     assert (first, third) == ("1", "2")

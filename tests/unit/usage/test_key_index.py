@@ -1,4 +1,4 @@
-"""The index of keys never misses one: whatever is in it, however often it grew, and wherever its hash falls."""
+"""The index of keys finds every key: with any content, after any growth, and at any place of its hash."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def expected(keys: list[tuple[int, int]], landed: set[tuple[int, int]]) -> set[t
 
 
 @given(st.lists(KEYS, max_size=6))
-def test_just_the_days_on_which_a_key_landed_before_are_found(landings: list[list[tuple[int, int]]]) -> None:
+def test_exactly_the_earlier_days_of_a_key_are_found(landings: list[list[tuple[int, int]]]) -> None:
     landed: set[tuple[int, int]] = set()
     with tempfile.TemporaryDirectory() as folder:
         index = new_index(folder)

@@ -31,7 +31,7 @@ def test_a_place_is_a_day_a_file_and_a_line(text: str, place: RowPlace) -> None:
         "2026-09-15/usage.jsonl:",
         "2026-09-15/usage.jsonl:-3",
         "2026-09-15/usage.jsonl:\u0663",  # a digit of another script
-        "2026-09-15/usage.jsonl:99999999999999999999",  # no line of a file, and no bigint
+        "2026-09-15/usage.jsonl:99999999999999999999",  # neither a line of a file nor a bigint
         "2026-02-30/usage.jsonl:3",
         "20260915/usage.jsonl:3",
     ],

@@ -1,4 +1,4 @@
-"""The money at stake in rejected rows: each price's rows of a month are rated as if they were the only usage."""
+"""The money at stake in rejected rows: each price's rows of a month are rated as the month's only usage."""
 
 from decimal import Decimal
 from typing import Any
@@ -61,7 +61,7 @@ def test_allowances_minimums_and_maximums_are_left_out(reduced: dict[str, Any]) 
     assert amounts(rows(requests(**reduced), "12")) == {"USD": Decimal("1.20")}
 
 
-def test_an_allowance_that_comes_with_a_plan_is_left_out() -> None:
+def test_an_allowance_of_a_plan_is_left_out() -> None:
     found = requests(free_allowance=Decimal(10), allowance_with="support", model=PerUnit(Decimal("0.10")))
     assert amounts(rows(found, "12")) == {"USD": Decimal("1.20")}
 
@@ -73,7 +73,7 @@ def test_the_estimate_is_exact() -> None:
     assert amounts(rows(found, quantity), rows(found, "1")) == {"USD": Decimal("1234567890.123456789013123456789")}
 
 
-def test_the_number_of_unknown_rows_is_kept() -> None:
+def test_the_number_of_unknown_rows_is_returned() -> None:
     assert estimate_amounts([rows(requests(), "12")], 7) == Estimate({"USD": Decimal("1.20")}, 7)
     assert estimate_amounts([], 7) == Estimate({}, 7)
 

@@ -1,4 +1,4 @@
-"""What is written to the machine's temporary folder is for this user's eyes, under a name that nobody can foresee."""
+"""Files in the machine's temporary folder are readable only by this user, under an unpredictable name."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def is_private(folder: Path) -> bool:
     return stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_usage_that_does_not_fit_into_memory_is_spilled_where_nobody_else_can_read_it() -> None:
+def test_usage_that_exceeds_memory_is_spilled_to_a_private_folder() -> None:
     duck = open_duckdb()
     duck.execute("set memory_limit = '50MB'")
     duck.execute(MANY)
     (spilled,) = duck.execute("select current_setting('temp_directory')").fetchall()
     folder = Path(spilled[0]).parent
-    assert [path for path in folder.rglob("*") if path.is_file()]  # it did spill
+    assert [path for path in folder.rglob("*") if path.is_file()]  # it spilled
     assert is_private(folder)
     duck.close()
     del duck
@@ -30,7 +30,7 @@ def test_usage_that_does_not_fit_into_memory_is_spilled_where_nobody_else_can_re
     assert not folder.exists()
 
 
-def test_spark_keeps_its_tables_in_a_folder_of_this_run_alone() -> None:
+def test_spark_keeps_its_tables_in_a_folder_of_its_run() -> None:
     with private_warehouse() as first, private_warehouse() as second:
         assert first != second
         assert is_private(first)

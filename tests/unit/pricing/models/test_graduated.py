@@ -1,4 +1,4 @@
-"""Graduated: each unit costs what its own tier says."""
+"""Graduated: each unit costs the price of its own tier."""
 
 from decimal import Decimal
 
@@ -50,7 +50,7 @@ def test_a_fraction_above_a_bound_is_charged_in_the_next_tier() -> None:
     assert amount(FONTS.steps(Decimal("5.000000000000001"))) == Decimal("35.0000000000000065")
 
 
-def test_prices_may_be_for_many_units() -> None:
+def test_a_price_may_be_per_several_units() -> None:
     """1,000,000 free, then 0.20 for every 1,000,000: 3,500,000 cost 2.5 x 0.20."""
     million = Decimal(1_000_000)
     requests = Graduated((Tier(million, Decimal(0)), Tier(None, Decimal("0.20"))), million)
@@ -70,11 +70,11 @@ def test_the_flat_fee_of_a_tier_is_owed_as_soon_as_the_tier_is_reached() -> None
     ]
 
 
-def test_at_its_bound_a_tier_is_still_the_one_below() -> None:
+def test_usage_at_a_bound_does_not_reach_the_next_tier() -> None:
     assert amount(TWO_FEES.steps(Decimal(5))) == Decimal(15)
 
 
-def test_without_usage_only_the_first_flat_fee_can_be_owed() -> None:
+def test_only_the_first_flat_fee_can_be_owed_without_usage() -> None:
     assert OVERAGE.steps(Decimal(0)) == []
     assert amount(OVERAGE.steps_at_zero()) == Decimal(500)
     assert [step.label for step in TWO_FEES.steps_at_zero()] == ["flat fee of 0 to 5"]
@@ -82,7 +82,7 @@ def test_without_usage_only_the_first_flat_fee_can_be_owed() -> None:
 
 
 def test_a_later_part_of_the_month_continues_in_the_tier_of_the_earlier_part() -> None:
-    """4 fonts, then 3: 4 x 7, then 7 + 2 x 6.5. A second cheap start would be 3 x 7."""
+    """4 fonts, then 3: 4 x 7, then 7 + 2 x 6.5. Restarted tiers would make it 3 x 7."""
     assert amount(FONTS.steps(Decimal(4))) == Decimal(28)
     assert [(step.label, step.quantity) for step in FONTS.steps(Decimal(3), Decimal(4))] == [
         ("0 to 5", Decimal(1)),
@@ -92,12 +92,12 @@ def test_a_later_part_of_the_month_continues_in_the_tier_of_the_earlier_part() -
     assert [step.label for step in FONTS.steps(Decimal(1), Decimal(100))] == ["above 10"]
 
 
-def test_a_flat_fee_is_charged_by_the_part_that_enters_its_tier_and_by_no_other() -> None:
+def test_a_flat_fee_is_charged_only_by_the_part_that_enters_its_tier() -> None:
     """5 units fill the first tier; the next unit enters the second, the one after is inside it."""
     assert [amount(TWO_FEES.steps(Decimal(n), Decimal(used))) for n, used in ((5, 0), (1, 5), (1, 6))] == [15, 22, 2]
 
 
-def test_nothing_used_after_something_has_no_steps() -> None:
+def test_a_later_part_without_usage_makes_no_steps() -> None:
     assert TWO_FEES.steps(Decimal(0), Decimal(5)) == []
     assert TWO_FEES.steps(Decimal(0), Decimal(3)) == []
 
@@ -105,7 +105,7 @@ def test_nothing_used_after_something_has_no_steps() -> None:
 @pytest.mark.parametrize(
     "bounds", [[], ["5"], ["5", "5", None], ["10", "5", None], ["0", None], ["-1", None], [None, None], [None, "5"]]
 )
-def test_tiers_rise_and_only_the_last_one_is_open(bounds: list[str | None]) -> None:
+def test_tiers_rise_and_only_the_last_one_is_unbounded(bounds: list[str | None]) -> None:
     tiers = tuple(Tier(None if bound is None else Decimal(bound), Decimal(1)) for bound in bounds)
     with pytest.raises(ValueError, match="graduated tiers"):
         Graduated(tiers)
@@ -117,7 +117,7 @@ def test_a_first_tier_may_end_below_one_unit() -> None:
     assert amount(halves.steps(Decimal(1))) == Decimal(3)
 
 
-def test_an_amount_below_nothing_or_for_nothing_is_refused() -> None:
+def test_a_negative_amount_or_an_amount_per_zero_units_is_refused() -> None:
     with pytest.raises(ValueError, match=r"unit_amount .* at least 0"):
         Tier(None, Decimal(-1))
     with pytest.raises(ValueError, match=r"flat_amount .* has more than 12 decimals"):
@@ -126,7 +126,7 @@ def test_an_amount_below_nothing_or_for_nothing_is_refused() -> None:
         Graduated(FONTS.tiers, Decimal(0))
 
 
-def test_it_is_read_from_data_and_written_as_it_was() -> None:
+def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
     data = {
         "tiers": [
             {"up_to": "1000", "unit_amount": "0", "flat_amount": "500.00"},
@@ -154,6 +154,6 @@ def test_it_is_read_from_data_and_written_as_it_was() -> None:
         ([{"up_to": "five", "unit_amount": "1"}, {"unit_amount": "1"}], "up_to 'five' is no number"),
     ],
 )
-def test_tiers_that_can_not_be_read_are_refused(tiers: object, said: str) -> None:
+def test_unreadable_tiers_are_refused(tiers: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Graduated.from_data({"tiers": tiers})

@@ -27,7 +27,7 @@ def test_three_payments_cost_what_lagos_documentation_says() -> None:
     assert amount("5050") == 205 + 306 + 80
 
 
-def test_the_share_can_be_redone_on_a_calculator() -> None:
+def test_the_percentage_can_be_recalculated_on_a_calculator() -> None:
     assert [
         (step.label, step.quantity, step.unit_amount, step.per, step.amount) for step in PAYMENTS.steps(Decimal(1_050))
     ][:3] == [
@@ -42,7 +42,7 @@ def test_a_tier_goes_up_to_and_including_its_bound() -> None:
     assert amount("1000.01") == Decimal("510.0002")
 
 
-def test_without_an_amount_only_the_first_flat_fee_can_be_owed() -> None:
+def test_only_the_first_flat_fee_can_be_owed_without_an_amount() -> None:
     assert PAYMENTS.steps(Decimal(0)) == []
     assert [step.amount for step in PAYMENTS.steps_at_zero()] == [Decimal(200)]
 
@@ -51,7 +51,7 @@ def test_a_tier_has_no_fee_unless_it_names_one() -> None:
     assert GraduatedPercentage((PercentTier(None, Decimal(2)),)).steps_at_zero() == []
 
 
-def test_it_is_read_from_data_and_written_as_it_was() -> None:
+def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
     data = {
         "tiers": [
             {"up_to": "1000", "percent": "1", "flat_amount": "200"},
@@ -76,6 +76,6 @@ def test_it_is_read_from_data_and_written_as_it_was() -> None:
         ([{"percent": "1", "flat_amount": "0.0000000000001"}], "flat_amount .* more than 12 decimals"),
     ],
 )
-def test_tiers_that_can_not_be_read_are_refused(tiers: object, said: str) -> None:
+def test_unreadable_tiers_are_refused(tiers: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         GraduatedPercentage.from_data({"tiers": tiers})

@@ -38,7 +38,7 @@ def test_a_million_tokens_cost_what_chargebees_documentation_says(tokens: str, u
 
 
 @pytest.mark.parametrize(("units", "usd"), [("4.999", "0"), ("5", "10"), ("9.999", "10"), ("10", "20")])
-def test_rounded_down_only_a_full_package_is_charged(units: str, usd: str) -> None:
+def test_a_package_rounded_down_is_charged_only_when_it_is_full(units: str, usd: str) -> None:
     assert amount(DOWN, units) == Decimal(usd)
 
 
@@ -65,24 +65,24 @@ def test_a_package_may_be_less_than_a_unit() -> None:
     assert amount(Package(Decimal("1"), Decimal("0.25")), "1.01") == Decimal(5)
 
 
-def test_a_package_begun_before_is_not_charged_again() -> None:
+def test_a_package_begun_earlier_is_not_charged_again() -> None:
     """1,500 begin two packages; 500 more fill the second; one more begins the third."""
     thousand = Package(Decimal("25"), Decimal(1000))
     assert [amount(thousand, *part) for part in (("1500",), ("500", "1500"), ("1", "2000"))] == [50, 0, 25]
 
 
-def test_what_was_too_little_for_a_package_counts_for_the_next() -> None:
+def test_units_below_a_full_package_count_for_the_next_package() -> None:
     assert [amount(DOWN, *part) for part in (("4",), ("1", "4"), ("4.5", "5"))] == [0, 10, 0]
 
 
-def test_packages_are_counted_exactly_however_many() -> None:
+def test_any_number_of_packages_is_counted_exactly() -> None:
     tiny = Package(Decimal("1"), Decimal("0.000000000000001"))
     assert tiny.steps(Decimal("12345678901234567890.000000000000001"))[0].quantity == Decimal(
         "12345678901234567890000000000000001"
     )
 
 
-def test_nothing_used_has_no_steps() -> None:
+def test_no_usage_makes_no_steps() -> None:
     assert FIVE_USERS.steps(Decimal(0)) == []
     assert FIVE_USERS.steps(Decimal(0), Decimal(3)) == []
     assert FIVE_USERS.steps_at_zero() == []
@@ -96,13 +96,13 @@ def test_nothing_used_has_no_steps() -> None:
         (("1", "5", "half-up"), "round 'half-up'; known are up, down"),
     ],
 )
-def test_a_package_that_can_not_be_sold_is_refused(arguments: tuple[str, str, str], said: str) -> None:
+def test_an_invalid_package_is_refused(arguments: tuple[str, str, str], said: str) -> None:
     unit_amount, per, rounding = arguments
     with pytest.raises(ValueError, match=said):
         Package(Decimal(unit_amount), Decimal(per), rounding)
 
 
-def test_it_is_read_from_data_and_written_as_it_was() -> None:
+def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
     data = {"unit_amount": "10", "per": "5", "round": "down"}
     assert Package.from_data(data) == DOWN
     assert DOWN.to_data() == data

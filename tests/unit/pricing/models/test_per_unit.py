@@ -19,11 +19,11 @@ def test_a_price_for_a_month_charges_its_seconds_in_proportion() -> None:
     assert MACHINE.steps(Decimal(3_600))[0].amount == Decimal("0.00269444444444444444")
 
 
-def test_what_was_used_before_does_not_matter() -> None:
+def test_earlier_usage_does_not_change_the_price() -> None:
     assert MACHINE.steps(Decimal(60), Decimal(1_000), Decimal(5_000)) == MACHINE.steps(Decimal(60))
 
 
-def test_nothing_used_has_no_steps() -> None:
+def test_no_usage_makes_no_steps() -> None:
     assert MACHINE.steps(Decimal(0)) == []
     assert MACHINE.steps_at_zero() == []
 
@@ -39,17 +39,17 @@ def test_nothing_used_has_no_steps() -> None:
         ("1", "Infinity", "per .* finite"),
     ],
 )
-def test_a_price_below_nothing_or_for_nothing_is_refused(unit_amount: str, per: str, said: str) -> None:
+def test_a_negative_price_or_a_price_per_zero_units_is_refused(unit_amount: str, per: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         PerUnit(Decimal(unit_amount), Decimal(per))
 
 
-def test_an_amount_may_have_12_decimals_and_zeros_behind_them() -> None:
+def test_an_amount_may_have_12_decimals_and_trailing_zeros() -> None:
     assert PerUnit(Decimal("0.000000000001")).steps(Decimal(1_000_000))[0].amount == Decimal("0.000001")
     assert PerUnit(Decimal("0.0000000000010000")).unit_amount == Decimal("1e-12")
 
 
-def test_it_is_read_from_data_and_written_as_it_was() -> None:
+def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
     data = {"unit_amount": "1.940", "per": "2592000"}
     assert PerUnit.from_data(data) == MACHINE
     assert PerUnit.from_data(data).to_data() == data

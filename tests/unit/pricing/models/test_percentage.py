@@ -1,4 +1,4 @@
-"""Percentage: so many percent of an amount of money."""
+"""Percentage: a percentage of an amount of money."""
 
 from decimal import Decimal
 
@@ -20,7 +20,7 @@ def test_50_usd_cost_what_lagos_documentation_says() -> None:
     assert amount(TRANSFERS.steps(Decimal(50))) == Decimal("0.70")
 
 
-def test_the_share_can_be_redone_on_a_calculator() -> None:
+def test_the_percentage_can_be_recalculated_on_a_calculator() -> None:
     share, fee = TRANSFERS.steps(Decimal("200.50"))
     assert (share.label, share.quantity, share.unit_amount, share.per, share.amount, share.units) == (
         "percent of all",
@@ -37,17 +37,17 @@ def test_the_flat_fee_is_charged_once_a_month() -> None:
     assert amount(TRANSFERS.steps(Decimal(50), Decimal(1))) == Decimal("0.60")
 
 
-def test_nothing_has_no_steps_unless_the_fee_is_always_owed() -> None:
+def test_no_amount_makes_no_steps_unless_the_fee_is_always_owed() -> None:
     assert TRANSFERS.steps(Decimal(0)) == []
     assert amount(TRANSFERS.steps_at_zero()) == Decimal("0.10")
     assert Percentage(Decimal(3)).steps_at_zero() == []
 
 
-def test_without_a_fee_there_is_no_step_for_it() -> None:
+def test_a_price_without_a_fee_makes_no_step_for_it() -> None:
     assert [step.amount for step in Percentage(Decimal(3)).steps(Decimal(10))] == [Decimal("0.3")]
 
 
-def test_it_is_read_from_data_and_written_as_it_was() -> None:
+def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
     assert Percentage.from_data({"percent": "1.2", "flat_amount": "0.10"}) == TRANSFERS
     assert TRANSFERS.to_data() == {"percent": "1.2", "flat_amount": "0.10"}
     assert Percentage(Decimal(3)).to_data() == {"percent": "3"}

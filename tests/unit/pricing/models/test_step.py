@@ -1,4 +1,4 @@
-"""A step is a line that a person can redo on a calculator."""
+"""A step is a line that a person can recalculate on a calculator."""
 
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ def test_a_fee_is_an_amount_for_no_units() -> None:
     assert fee == PriceStep("flat fee", Decimal(1), Decimal("10.00"), Decimal(1), Decimal("10.00"), Decimal(0))
 
 
-def test_a_step_is_data_without_losing_a_digit() -> None:
+def test_a_step_as_data_keeps_every_digit() -> None:
     assert PriceStep.of("all", Decimal("1E+3"), Decimal("1.940"), Decimal(2_592_000)).as_data() == {
         "label": "all",
         "quantity": "1000",
@@ -25,7 +25,7 @@ def test_a_step_is_data_without_losing_a_digit() -> None:
     }
 
 
-def test_a_step_for_other_units_than_it_multiplies_says_for_how_many() -> None:
+def test_a_step_whose_units_differ_from_its_quantity_names_their_number() -> None:
     packages = PriceStep.of("packages of 1,000, rounded up", Decimal(3), Decimal(25), units=Decimal(2100))
     assert (packages.as_data()["quantity"], packages.as_data()["units"]) == ("3", "2100")
     assert PriceStep.fee("flat fee", Decimal(10)).as_data()["units"] == "0"

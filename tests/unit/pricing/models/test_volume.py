@@ -46,12 +46,12 @@ def test_a_tier_goes_up_to_and_including_its_bound() -> None:
     ]
 
 
-def test_one_more_may_cost_less() -> None:
+def test_one_more_unit_may_cost_less_in_total() -> None:
     """10 x 6.5 = 65; 10.5 x 6 = 63."""
     assert [amount(FONTS.steps(Decimal(fonts))) for fonts in ("10", "10.5")] == [65, 63]
 
 
-def test_prices_may_be_for_many_units() -> None:
+def test_a_price_may_be_per_several_units() -> None:
     assert amount(Volume(FONTS.tiers, Decimal(10)).steps(Decimal(6))) == Decimal("3.9")
 
 
@@ -67,14 +67,14 @@ def test_the_flat_fee_is_charged_by_the_first_part() -> None:
     assert [amount(first), amount(second)] == [Decimal(15), Decimal(5)]
 
 
-def test_without_usage_only_the_first_flat_fee_can_be_owed() -> None:
+def test_only_the_first_flat_fee_can_be_owed_without_usage() -> None:
     assert CALLS.steps(Decimal(0)) == []
     assert CALLS.steps(Decimal(0), Decimal(5), Decimal(8)) == []
     assert [(step.label, step.amount) for step in CALLS.steps_at_zero()] == [("flat fee of 0 to 10000", Decimal(10))]
     assert FONTS.steps_at_zero() == []
 
 
-def test_tiers_rise_and_only_the_last_one_is_open() -> None:
+def test_tiers_rise_and_only_the_last_one_is_unbounded() -> None:
     with pytest.raises(ValueError, match="volume tiers need an up_to each, and none on the last"):
         Volume((Tier(Decimal(5), Decimal(1)),))
     with pytest.raises(ValueError, match="volume tiers must rise from above 0"):
@@ -83,7 +83,7 @@ def test_tiers_rise_and_only_the_last_one_is_open() -> None:
         Volume(FONTS.tiers, Decimal(0))
 
 
-def test_it_is_read_from_data_and_written_as_it_was() -> None:
+def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
     data = {
         "tiers": [
             {"up_to": "5", "unit_amount": "7", "flat_amount": "1.50"},
