@@ -219,8 +219,8 @@ def main() -> None:
 
 def read_results(folder: Path) -> dict[int, Results]:
     return {
-        int(size): found
-        for size, found in json.loads((folder / "bench_month.json").read_text(encoding="utf-8")).items()
+        int(size): results
+        for size, results in json.loads((folder / "bench_month.json").read_text(encoding="utf-8")).items()
     }
 
 

@@ -71,7 +71,7 @@ def show_broken_syncs() -> bool:
             findings[broken] = trial(worker, database, Path(folder) / str(number), broken)
             database.engine.dispose()
     print_trials(console, findings)
-    return not findings.pop(None).wrong and all(found.wrong for found in findings.values())
+    return not findings.pop(None).wrong and all(finding.wrong for finding in findings.values())
 
 
 if __name__ == "__main__":

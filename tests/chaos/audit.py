@@ -132,7 +132,7 @@ def audit(database: BillingDatabase, store_path: Path) -> Findings:
     for copy in theirs:
         copies[copy.ours].append(copy)
     known = {billed.id for billed in ours}
-    counts["orphans"] = sum(len(found) for id, found in copies.items() if id not in known)
+    counts["orphans"] = sum(len(copies_of_invoice) for id, copies_of_invoice in copies.items() if id not in known)
     for invoice in ours:
         wrong = Counter(dict(_judge(invoice, copies[invoice.id], customers)))
         counts += wrong  # drops counts of 0

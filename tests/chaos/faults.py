@@ -79,8 +79,8 @@ class Faults:
         fault can reach, the next call is struck.
         """
         seed = self._plan.seed * 100 + len(self._names)
-        for when in ({"from_nth": after, "times": 1}, {"probability": probability, "seed": seed}):
-            added = self._control.add_fault(**{**rule, **when})
+        for moment in ({"from_nth": after, "times": 1}, {"probability": probability, "seed": seed}):
+            added = self._control.add_fault(**{**rule, **moment})
             self._names[added["id"]] = name
 
     def switch_off(self) -> None:

@@ -96,7 +96,7 @@ def for_machines(outcome: Outcome) -> str:
 def print_trials(console: Console, findings: Mapping[str | None, Findings]) -> None:
     """Print the audit's findings of the real sync (None) and of the broken ones, by their fault."""
     table = Table("sync", "the audit found", title="Broken on purpose", title_justify="left")
-    for broken, found in findings.items():
-        found_wrong = " ".join(f"{name}={count}" for name, count in found.wrong.items())
+    for broken, finding in findings.items():
+        found_wrong = " ".join(f"{name}={count}" for name, count in finding.wrong.items())
         table.add_row(broken or "as it is", found_wrong or "nothing wrong")
     console.print(table)

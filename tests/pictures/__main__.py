@@ -39,7 +39,7 @@ def main() -> None:
 
 
 PLOTS = {
-    "bench_month": lambda data, path: plot_months({int(size): found for size, found in data.items()}, path),
+    "bench_month": lambda data, path: plot_months({int(size): results for size, results in data.items()}, path),
     "soak": lambda data, path: plot_soak(data["months"], path),
     "sync_pace": plot_calls,
     "chaos": plot,

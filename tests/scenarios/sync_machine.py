@@ -375,7 +375,7 @@ class SyncMachine(RuleBasedStateMachine):
         - `orphaned`: ours was voided manually, and another one that was created manually still exists
         """
         changes = self._dashboard_user.changes[discrepancy.invoice_id]
-        theirs = {found.stripe_id: found.status for found in discrepancy.theirs}
+        theirs = {copy.stripe_id: copy.status for copy in discrepancy.theirs}
         manual = FINALIZING & changes or theirs.keys() & self._audit.edited_meanwhile
         assert manual, f"left over without a manual change: {discrepancy}"
         if discrepancy.kind == "orphaned":

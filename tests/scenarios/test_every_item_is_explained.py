@@ -95,10 +95,10 @@ def test_every_item_of_a_real_bill_is_explained_down_to_its_rows(
 
     explained = rows = 0
     for invoice in billed.invoices:
-        for found in list_items(billing_database, invoice.organization_id, month):
-            explanation = read_explanation(billing_database, found.id)
-            assert explanation.explanation.problems == (), found
-            assert redo(printed(explanation.explanation))["Amount"].total == Fraction(found.amount)
+        for item in list_items(billing_database, invoice.organization_id, month):
+            explanation = read_explanation(billing_database, item.id)
+            assert explanation.explanation.problems == (), item
+            assert redo(printed(explanation.explanation))["Amount"].total == Fraction(item.amount)
             rows += explanation.usage.events if explanation.usage else 0
             explained += 1
         if explanation.usage:  # the last of each invoice, down to its files; a check below covers all events

@@ -141,7 +141,7 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
             assert acts == set(), (command, arguments, printed)
             assert not any(line.strip(" │").startswith("What to do: pay") for line in printed.splitlines()), command
             seen[command] = seen.get(command, False) or "[red]acme[/]" in "".join(printed.split())
-    shown = {command for command, was in seen.items() if was}
+    shown = {command for command, was_run in seen.items() if was_run}
     assert shown >= {
         "statement",
         "explain",

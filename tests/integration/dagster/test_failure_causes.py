@@ -63,7 +63,7 @@ def line_of(instance: DagsterInstance, *steps: Callable[[], None]) -> str:
         return step
 
     definitions = Definitions(
-        assets=[as_asset(number, does) for number, does in enumerate(steps, start=1)], jobs=[define_asset_job("job")]
+        assets=[as_asset(number, body) for number, body in enumerate(steps, start=1)], jobs=[define_asset_job("job")]
     )
     result = definitions.resolve_job_def("job").execute_in_process(instance=instance, raise_on_error=False)
     assert not result.success

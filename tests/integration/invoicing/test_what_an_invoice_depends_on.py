@@ -20,7 +20,7 @@ def decided() -> dict[str, str]:
     rows = re.findall(r"^\| (`[^|]*`) \| ([^|]*) \| ([^|]*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     found = [(name, decision) for columns, decision, _ in rows for name in re.findall(r"`(\w+\.\w+)`", columns)]
     assert [name for name, times in Counter(name for name, _ in found).items() if times > 1] == []
-    assert all(why.strip() for _, _, why in rows)
+    assert all(event.strip() for _, _, event in rows)
     return dict(found)
 
 

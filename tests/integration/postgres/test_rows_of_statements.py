@@ -45,10 +45,10 @@ def readers() -> Iterator[Reader]:
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             if name_of(call.func) != "records":
                 continue
-            for into, statement in zip(call.args, call.args[1:], strict=False):
+            for target, statement in zip(call.args, call.args[1:], strict=False):
                 if isinstance(statement, ast.Constant) and isinstance(statement.value, str):
                     place = f"{path.relative_to(PACKAGE.parent)}:{call.lineno}"
-                    yield Reader(place, statement.value, *parameters(path, tree, into))
+                    yield Reader(place, statement.value, *parameters(path, tree, target))
 
 
 def statements_of_values() -> Iterator[str]:

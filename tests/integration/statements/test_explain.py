@@ -208,7 +208,7 @@ def test_a_linked_organizations_item_is_found_under_it_and_its_payer(platform: P
     item = read_explanation(platform.database, of_globex.id)
     assert "globex, paid by acme" in shown(item)
     with open_billed_events(platform.database, platform.usage_table, usage_of(item)) as billed:
-        assert [found.id for found in billed.events()] == ["e2"]
+        assert [billed_event.id for billed_event in billed.events()] == ["e2"]
 
 
 # --- Usage behind an item --------------------------------------------------------------------------------------------
@@ -226,7 +226,10 @@ def test_the_events_behind_an_item_are_listed_with_file_line_and_running_sum(pla
             UsageFile(DAY, "usage.jsonl", 2, Decimal(5)),
             UsageFile(LATER, "more.jsonl", 1, Decimal("0.5")),
         ]
-        listed = [(found.id, found.path, found.line, found.so_far) for found in billed.events()]
+        listed = [
+            (billed_event.id, billed_event.path, billed_event.line, billed_event.so_far)
+            for billed_event in billed.events()
+        ]
     assert listed == [
         ("e1", "usage.jsonl", 2, 2),
         ("e2", "usage.jsonl", 1, 5),
