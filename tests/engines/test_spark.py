@@ -194,7 +194,7 @@ def usage_rows(all_totals: Sequence[Total]) -> list[dict[str, Any]]:
             "source": usage_event.source, "id": usage_event.id,
             "meter": total.meter, "organization_id": total.organization,
             "time": usage_event.time, "quantity": usage_event.quantity, "dimensions": total.dimensions,
-            "data": json.dumps({measured_total.property or "nothing": usage_event.value for measured_total, _ in measured}),
+            "data": json.dumps({total_read.property or "nothing": usage_event.value for total_read, _ in measured}),
             "is_duplicate": False,
         }  # fmt: skip
         if others:
