@@ -124,7 +124,7 @@ class CeleryWorkers:
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     launched: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def hire(self, *names: str, **environment: str) -> None:
+    def start(self, *names: str, **environment: str) -> None:
         """Start those of these workers that do not run."""
         new = [name for name in names if name not in self.workers]
         for name in new:
@@ -158,7 +158,7 @@ class CeleryWorkers:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=30)
 
-    def dismiss(self) -> None:
+    def stop_all(self) -> None:
         """End all workers, and the runs that a failed test left behind."""
         for process in self.launched:
             if process.poll() is None:

@@ -116,14 +116,14 @@ def workers_and_deployment(
         ):
             workers = CeleryWorkers(folder, names, instance)
             yield workers, deployment
-            workers.dismiss()
+            workers.stop_all()
     drop_database(postgres, "dagster_of_celery")
 
 
 @pytest.fixture
 def workers(workers_and_deployment: tuple[CeleryWorkers, Deployment]) -> CeleryWorkers:
     workers, _ = workers_and_deployment
-    workers.hire("one", "two")
+    workers.start("one", "two")
     return workers
 
 
@@ -255,7 +255,7 @@ def test_another_worker_runs_the_step_of_a_failed_machine_and_the_month_is_bille
     assert celery_deployment.totals(FOURTH) == {}
 
     # An hour in production: longer than any step.
-    workers.hire("heir", FLY_BILLING_CELERY_REDELIVER_SECONDS="20")
+    workers.start("replacement", FLY_BILLING_CELERY_REDELIVER_SECONDS="20")
 
     assert run.finish(), run.why_it_failed()
     assert run.worked_off_by("invoices")[0] == gone

@@ -35,7 +35,7 @@ MOMENTS = (
 
 
 @dataclass(frozen=True)
-class MortalJournal(StripeJournal):
+class DyingJournal(StripeJournal):
     """The journal of a process that dies at a moment of its nth request."""
 
     moment: str = ""
@@ -68,7 +68,7 @@ class MortalJournal(StripeJournal):
 def run(order: Mapping[str, Any]) -> None:
     """Sync June 2023 of a database to a sandbox, by default with one worker."""
     database = BillingDatabase(order["database"])
-    journal = MortalJournal(database, "child", order.get("moment", ""), order.get("n", 0))
+    journal = DyingJournal(database, "child", order.get("moment", ""), order.get("n", 0))
     report = sync(sync_tools(database, order["stripe"], journal=journal, workers=order.get("workers", 1)))
     assert not report.failures, report.failures
 

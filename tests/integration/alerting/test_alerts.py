@@ -68,13 +68,13 @@ class OnCall:
     channels: Sequence[Channel]
     log: list[str] = field(default_factory=list)
 
-    def hears(self, tell: Callable[[BillingDatabase, Sequence[Channel], Log], int]) -> int:
+    def queue_and_post(self, queue: Callable[[BillingDatabase, Sequence[Channel], Log], int]) -> int:
         """Queue the alerts and post them; return the number of new alerts."""
-        count = tell(self.database, self.channels, self.log.append)
+        count = queue(self.database, self.channels, self.log.append)
         post_waiting(self.database, self.channels)
         return count
 
-    def posts_again(self, seconds_later: int = 0) -> PostingReport:
+    def post_again(self, seconds_later: int = 0) -> PostingReport:
         """Post the waiting alerts, this number of seconds later."""
         earlier = "update alerts set next_try_at = next_try_at - make_interval(secs => :seconds) where taken_at is null"
         execute(self.database, earlier, seconds=seconds_later)
@@ -102,9 +102,9 @@ def test_a_failed_sync_is_alerted_once(
     billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path, webhook: Webhook, on_call: OnCall
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
-    assert on_call.hears(queue_sync_failure_alerts) == 0
+    assert on_call.queue_and_post(queue_sync_failure_alerts) == 0
     fail_syncs(billing_database, sandbox)
-    assert on_call.hears(queue_sync_failure_alerts) == 1
+    assert on_call.queue_and_post(queue_sync_failure_alerts) == 1
     (text,) = webhook.taken
     subject, affected, what_to_do = text.splitlines()
     assert (subject, affected) == ("Stripe sync failed (rate_limited): 1 invoice, $12.00", "- acme 2023-06: $12.00")
@@ -112,7 +112,7 @@ def test_a_failed_sync_is_alerted_once(
         "What to do: Stripe limits our request rate: the rate limiter slows down automatically, and the next run"
         " continues"
     )
-    assert [on_call.hears(queue_sync_failure_alerts) for _ in range(3)] == [0, 0, 0]
+    assert [on_call.queue_and_post(queue_sync_failure_alerts) for _ in range(3)] == [0, 0, 0]
     assert len(webhook.taken) == 1
 
 
@@ -122,7 +122,7 @@ def test_the_same_failure_in_a_later_run_is_not_alerted_again(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     for _ in range(3):
         fail_syncs(billing_database, sandbox)
-        on_call.hears(queue_sync_failure_alerts)
+        on_call.queue_and_post(queue_sync_failure_alerts)
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 
@@ -131,9 +131,9 @@ def test_another_failure_of_the_same_invoice_is_alerted(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
-    on_call.hears(queue_sync_failure_alerts)
+    on_call.queue_and_post(queue_sync_failure_alerts)
     fail_syncs(billing_database, sandbox, "drop_before_apply")
-    assert on_call.hears(queue_sync_failure_alerts) == 1
+    assert on_call.queue_and_post(queue_sync_failure_alerts) == 1
     assert webhook.subjects() == [
         "Stripe sync failed (rate_limited): 1 invoice, $12.00",
         "Stripe sync failed (no_answer): 1 invoice, $12.00",
@@ -145,11 +145,11 @@ def test_a_recovery_is_alerted_once_and_a_new_failure_again(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
     fail_syncs(billing_database, sandbox)
-    on_call.hears(queue_sync_failure_alerts)
+    on_call.queue_and_post(queue_sync_failure_alerts)
     webhook.taken.clear()
     sandbox.control.clear_faults()
     sync(sync_tools(billing_database, sandbox.url))
-    assert [on_call.hears(queue_sync_failure_alerts) for _ in range(2)] == [1, 0]
+    assert [on_call.queue_and_post(queue_sync_failure_alerts) for _ in range(2)] == [1, 0]
     assert webhook.taken == ["Stripe sync recovered: 2 invoices, $17.00\nacme 2023-06, bolt 2023-06"]
 
 
@@ -160,7 +160,7 @@ def test_a_failure_without_an_alert_has_no_recovery_alert(
     fail_syncs(billing_database, sandbox)
     sandbox.control.clear_faults()
     sync(sync_tools(billing_database, sandbox.url))
-    assert on_call.hears(queue_sync_failure_alerts) == 0
+    assert on_call.queue_and_post(queue_sync_failure_alerts) == 0
     assert webhook.taken == []
 
 
@@ -173,7 +173,7 @@ def test_failures_of_one_cause_are_one_alert_for_all_organizations(
     execute(billing_database, "update organizations set stripe_customer_id = 'cus_gone' where id = 'crux'")
     sandbox.control.add_fault("rate_limited", "customers.create")
     sync(sync_tools(billing_database, sandbox.url))
-    assert on_call.hears(queue_sync_failure_alerts) == 2
+    assert on_call.queue_and_post(queue_sync_failure_alerts) == 2
     assert webhook.subjects() == [
         "Stripe sync failed (customer_missing): 1 invoice, $3.00",
         "Stripe sync failed (rate_limited): 2 invoices, $17.00",
@@ -185,12 +185,12 @@ def test_a_later_organization_with_the_same_failure_gets_its_own_alert(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
-    on_call.hears(queue_sync_failure_alerts)
+    on_call.queue_and_post(queue_sync_failure_alerts)
     add_organization(billing_database, "bolt")
     charge(billing_database, "bolt", "5.00")
     close_month(billing_database, tmp_path)
     fail_syncs(billing_database, sandbox)
-    on_call.hears(queue_sync_failure_alerts)
+    on_call.queue_and_post(queue_sync_failure_alerts)
     assert webhook.taken[1].splitlines()[:2] == [
         "Stripe sync failed (rate_limited): 1 invoice, $5.00",
         "- bolt 2023-06: $5.00",
@@ -212,10 +212,10 @@ def test_a_refused_alert_is_sent_again_until_it_is_accepted(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
     webhook.status = status
-    assert [on_call.hears(queue_sync_failure_alerts) for _ in range(2)] == [1, 0]
-    assert [len(on_call.posts_again(seconds).refused) for seconds in (0, 29, 2)] == [0, 0, 1]
+    assert [on_call.queue_and_post(queue_sync_failure_alerts) for _ in range(2)] == [1, 0]
+    assert [len(on_call.post_again(seconds).refused) for seconds in (0, 29, 2)] == [0, 0, 1]
     webhook.status = 200
-    assert [on_call.posts_again(seconds).taken for seconds in (58, 3, 3600)] == [0, 1, 0]
+    assert [on_call.post_again(seconds).taken for seconds in (58, 3, 3600)] == [0, 1, 0]
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
     assert len(on_call.log) == 1
 
@@ -224,22 +224,22 @@ def test_an_alert_is_retried_at_least_every_ten_minutes_until_accepted(
     billing_database: BillingDatabase, webhook: Webhook, on_call: OnCall
 ) -> None:
     webhook.status = 500
-    on_call.hears(tell_something)
+    on_call.queue_and_post(queue_something)
     waits = "select extract(epoch from next_try_at - made_at)::int as seconds from alerts"
     waited = []
     for _ in range(40):
         waited.append(query(billing_database, waits)[0]["seconds"])
         execute(billing_database, "update alerts set next_try_at = made_at")
-        on_call.posts_again()
+        on_call.post_again()
     assert waited[-1] - waited[0] <= 600
     assert query(billing_database, "select refusals, last_refusal from alerts") == [
         {"refusals": 41, "last_refusal": "500 Internal Server Error"}
     ]
     webhook.status = 200
-    assert on_call.posts_again(600).taken == 1
+    assert on_call.post_again(600).taken == 1
 
 
-def tell_something(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
+def queue_something(database: BillingDatabase, channels: Sequence[Channel], log: Log) -> int:
     with database.transaction() as connection:
         put(connection, Alert("code", "Something failed", "What to do: mend it."), channels)
     return 1
@@ -251,11 +251,11 @@ def test_a_channel_that_refuses_neither_delays_the_others_nor_repeats_their_aler
     client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
     on_call = OnCall(billing_database, [WebhookChannel(webhook.url), SlackChannel(client, "#billing")])
     webhook.status = 500
-    on_call.hears(tell_something)
+    on_call.queue_and_post(queue_something)
     assert slack.texts() == ["Something failed\nWhat to do: mend it."]
-    on_call.posts_again(600)
+    on_call.post_again(600)
     webhook.status = 200
-    on_call.posts_again(600)
+    on_call.post_again(600)
     assert (len(slack.taken), webhook.subjects()) == (1, ["Something failed"])
 
 
@@ -265,9 +265,9 @@ def test_a_message_that_a_channel_refuses_does_not_delay_the_next(
     client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
     on_call = OnCall(billing_database, [SlackChannel(client, "#billing")])
     slack.error = "invalid_blocks"
-    on_call.hears(tell_something)
+    on_call.queue_and_post(queue_something)
     slack.error = None
-    on_call.hears(tell_something)
+    on_call.queue_and_post(queue_something)
     assert len(slack.taken) == 1
     assert query(billing_database, "select count(*) as waiting from alerts where taken_at is null") == [{"waiting": 1}]
 
@@ -275,27 +275,27 @@ def test_a_message_that_a_channel_refuses_does_not_delay_the_next(
 def test_an_unreachable_channel_is_paused_after_three_refusals(webhook: Webhook, on_call: OnCall) -> None:
     webhook.status = 500
     for _ in range(5):
-        tell_something(on_call.database, on_call.channels, on_call.log.append)
-    assert len(on_call.posts_again().refused) == 3
+        queue_something(on_call.database, on_call.channels, on_call.log.append)
+    assert len(on_call.post_again().refused) == 3
     webhook.status = 200
-    assert [on_call.posts_again().taken, on_call.posts_again(30).taken] == [2, 3]
+    assert [on_call.post_again().taken, on_call.post_again(30).taken] == [2, 3]
 
 
 def test_slack_is_not_retried_before_the_time_that_it_gave(billing_database: BillingDatabase, slack: Slack) -> None:
     client = SlackWorkspace(token=BOT_TOKEN, base_url=slack.api_base).get_client()
     on_call = OnCall(billing_database, [SlackChannel(client, "#billing")])
     slack.status, slack.error, slack.headers = 429, "ratelimited", {"Retry-After": "1200"}
-    on_call.hears(tell_something)
+    on_call.queue_and_post(queue_something)
     slack.status, slack.error = 200, None
-    assert [on_call.posts_again(1190).taken, on_call.posts_again(11).taken] == [0, 1]
+    assert [on_call.post_again(1190).taken, on_call.post_again(11).taken] == [0, 1]
 
 
 def test_waiting_alerts_are_posted_after_a_restart_by_one_process_only(
     billing_database: BillingDatabase, webhook: Webhook, on_call: OnCall
 ) -> None:
-    on_call.hears(lambda database, channels, log: tell_something(database, channels, log) - 1)
+    on_call.queue_and_post(lambda database, channels, log: queue_something(database, channels, log) - 1)
     for _ in range(20):
-        tell_something(billing_database, on_call.channels, on_call.log.append)
+        queue_something(billing_database, on_call.channels, on_call.log.append)
     another = BillingDatabase(billing_database.engine.url.render_as_string(hide_password=False))
     with ThreadPoolExecutor(4) as pool:
         posted = [pool.submit(post_waiting, another, on_call.channels) for _ in range(4)]
@@ -310,10 +310,10 @@ def test_a_failure_that_can_not_be_marked_as_alerted_is_not_alerted(
     fail_syncs(billing_database, sandbox)
     execute(billing_database, "alter table stripe_invoices add constraint nothing_is_told check (alerted_code is null)")
     with pytest.raises(IntegrityError):
-        on_call.hears(queue_sync_failure_alerts)
-    assert (on_call.posts_again().taken, on_call.log) == (0, [])
+        on_call.queue_and_post(queue_sync_failure_alerts)
+    assert (on_call.post_again().taken, on_call.log) == (0, [])
     execute(billing_database, "alter table stripe_invoices drop constraint nothing_is_told")
-    assert on_call.hears(queue_sync_failure_alerts) == 1
+    assert on_call.queue_and_post(queue_sync_failure_alerts) == 1
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
 
@@ -323,7 +323,7 @@ def test_two_simultaneous_sensors_alert_once(
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
     with ThreadPoolExecutor(4) as pool:
-        alerting = [pool.submit(on_call.hears, queue_sync_failure_alerts) for _ in range(4)]
+        alerting = [pool.submit(on_call.queue_and_post, queue_sync_failure_alerts) for _ in range(4)]
     assert sorted(future.result() for future in alerting) == [0, 0, 0, 1]
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
 
@@ -333,13 +333,13 @@ def test_a_refused_recovery_alert_waits_too(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
-    on_call.hears(queue_sync_failure_alerts)
+    on_call.queue_and_post(queue_sync_failure_alerts)
     sandbox.control.clear_faults()
     sync(sync_tools(billing_database, sandbox.url))
     webhook.status = 500
-    on_call.hears(queue_sync_failure_alerts)
+    on_call.queue_and_post(queue_sync_failure_alerts)
     webhook.status = 200
-    assert on_call.posts_again(30).taken == 1
+    assert on_call.post_again(30).taken == 1
     assert webhook.subjects()[-1] == "Stripe sync recovered: 1 invoice, $12.00"
 
 
@@ -347,7 +347,7 @@ def test_alerts_go_to_the_log_without_a_channel(billing_database: BillingDatabas
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
     on_call = OnCall(billing_database, [])
-    assert [on_call.hears(queue_invoice_failure_alerts) for _ in range(2)] == [1, 0]
+    assert [on_call.queue_and_post(queue_invoice_failure_alerts) for _ in range(2)] == [1, 0]
     assert on_call.log[0].splitlines()[0] == "Billing failed (currency_mismatch): 1 invoice, amount unknown"
 
 
@@ -372,16 +372,16 @@ def test_an_invoice_that_can_not_be_computed_is_alerted_once(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"], bolt=["5.00"])
     break_billing(billing_database, tmp_path, "acme", "bolt")
-    assert on_call.hears(queue_invoice_failure_alerts) == 1
+    assert on_call.queue_and_post(queue_invoice_failure_alerts) == 1
     (text,) = webhook.taken
     assert text.splitlines()[:3] == [
         "Billing failed (currency_mismatch): 2 invoices, amount unknown",
         "- acme 2023-07: amount unknown",
         "- bolt 2023-07: amount unknown",
     ]
-    assert on_call.hears(queue_invoice_failure_alerts) == 0
+    assert on_call.queue_and_post(queue_invoice_failure_alerts) == 0
     close_month(billing_database, tmp_path, JULY)
-    assert on_call.hears(queue_invoice_failure_alerts) == 0
+    assert on_call.queue_and_post(queue_invoice_failure_alerts) == 0
 
 
 def test_another_reason_for_a_failed_invoice_is_alerted(
@@ -389,7 +389,7 @@ def test_another_reason_for_a_failed_invoice_is_alerted(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
-    on_call.hears(queue_invoice_failure_alerts)
+    on_call.queue_and_post(queue_invoice_failure_alerts)
     execute(
         billing_database,
         """
@@ -398,7 +398,7 @@ def test_another_reason_for_a_failed_invoice_is_alerted(
         """,
     )
     close_month(billing_database, tmp_path, JULY)
-    assert on_call.hears(queue_invoice_failure_alerts) == 1
+    assert on_call.queue_and_post(queue_invoice_failure_alerts) == 1
     assert webhook.subjects() == [
         "Billing failed (currency_mismatch): 1 invoice, amount unknown",
         "Billing failed (unpriced_subscription): 1 invoice, amount unknown",
@@ -413,7 +413,7 @@ def test_the_recovery_of_a_failed_invoice_is_alerted_once_in_the_failures_channe
     execute(billing_database, "update billing_failures set alerted_code = code where organization_id = 'acme'")
     in_currency(billing_database, "USD")
     close_month(billing_database, tmp_path, JULY)
-    assert [on_call.hears(queue_invoice_failure_alerts) for _ in range(2)] == [1, 0]
+    assert [on_call.queue_and_post(queue_invoice_failure_alerts) for _ in range(2)] == [1, 0]
     assert webhook.taken == ["Billing recovered: 1 invoice, $1.00\nacme 2023-07"]
 
 
@@ -422,11 +422,11 @@ def test_a_failure_that_returns_before_its_recovery_alert_is_not_alerted_again(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
-    on_call.hears(queue_invoice_failure_alerts)
+    on_call.queue_and_post(queue_invoice_failure_alerts)
     for currency in ("USD", "EUR"):
         in_currency(billing_database, currency)
         close_month(billing_database, tmp_path, JULY, finalize=False)
-    assert on_call.hears(queue_invoice_failure_alerts) == 0
+    assert on_call.queue_and_post(queue_invoice_failure_alerts) == 0
     assert query(billing_database, "select 1 from billing_recoveries") == []
 
 
@@ -617,7 +617,7 @@ def test_a_missing_database_url_is_alerted_too(
 def test_send_alerts_fails_while_a_channel_refuses(
     billing_database: BillingDatabase, webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:
-    tell_something(billing_database, resources["alerts"].channels(), print)
+    queue_something(billing_database, resources["alerts"].channels(), print)
     webhook.status = 500
     with pytest.raises(AlertNotSent, match="webhook refused 'Something failed': 500 Internal Server Error"):
         send(resources, instance)

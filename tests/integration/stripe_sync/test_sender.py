@@ -21,21 +21,21 @@ REQUEST = create_customer_request("acme", "Acme Inc.")
 KEY = "fly_billing/acme/0/create_customer/0"
 
 
-class Diary:
+class StepLog:
     """The steps in order: the sender's log, limiter, request and pause write into it."""
 
     def __init__(self, database: BillingDatabase, sandbox: SandboxServer) -> None:
         self.steps: list[str] = []
         self.client = make_stripe_client(API_KEY, sandbox.url)
-        diary = self
+        step_log = self
 
         class NotedLimiter(RateLimiter):
             def wait(self, endpoint: str) -> None:
                 super().wait(endpoint)
-                diary.steps.append(f"slot for {endpoint}")
+                step_log.steps.append(f"slot for {endpoint}")
 
             def slow_down(self, endpoint: str, reason: str | None) -> float:
-                diary.steps.append(f"slow down {endpoint}: {reason}")
+                step_log.steps.append(f"slow down {endpoint}: {reason}")
                 return super().slow_down(endpoint, reason)
 
         self.sender = StripeSender(NotedLimiter(database, 1000, 1000), sleep=self.pause)
@@ -60,24 +60,24 @@ class Diary:
 
 
 @pytest.fixture
-def diary(billing_database: BillingDatabase, sandbox: SandboxServer) -> Diary:
-    return Diary(billing_database, sandbox)
+def step_log(billing_database: BillingDatabase, sandbox: SandboxServer) -> StepLog:
+    return StepLog(billing_database, sandbox)
 
 
 ATTEMPT = [f"journal create_customer under {KEY}", "slot for create_customer", f"send under {KEY}"]
 
 
 def test_each_attempt_is_journaled_waits_for_a_slot_and_records_its_response_before_the_next(
-    diary: Diary, sandbox: SandboxServer
+    step_log: StepLog, sandbox: SandboxServer
 ) -> None:
     sandbox.control.add_fault("apply_then_drop", "customers.create", nth=1)
-    responses = diary.send()
+    responses = step_log.send()
     assert [response.outcome for response in responses] == ["unknown", "applied"]
-    assert diary.steps == [*ATTEMPT, "record unknown no_answer", "pause 0.5", *ATTEMPT, "record applied"]
+    assert step_log.steps == [*ATTEMPT, "record unknown no_answer", "pause 0.5", *ATTEMPT, "record applied"]
     assert len(sandbox.control.objects("customer")) == 1
 
 
-class FullJournal(Diary):
+class FullJournal(StepLog):
     """A journal that can't be written."""
 
     def begin(self, request: StripeRequest, key: str) -> int:
@@ -87,17 +87,17 @@ class FullJournal(Diary):
 def test_a_request_that_can_not_be_journaled_is_not_sent(
     billing_database: BillingDatabase, sandbox: SandboxServer
 ) -> None:
-    diary = FullJournal(billing_database, sandbox)
+    step_log = FullJournal(billing_database, sandbox)
     with pytest.raises(OSError, match="no space left"):
-        diary.send()
-    assert diary.steps == []
+        step_log.send()
+    assert step_log.steps == []
     assert calls(sandbox) == []
 
 
-def test_a_request_is_given_up_after_five_attempts(diary: Diary, sandbox: SandboxServer) -> None:
+def test_a_request_is_given_up_after_five_attempts(step_log: StepLog, sandbox: SandboxServer) -> None:
     sandbox.control.add_fault("drop_before_apply", "customers.create")
-    assert [response.code for response in diary.send()] == ["no_answer"] * 5
-    assert [step for step in diary.steps if step.startswith("pause")] == [
+    assert [response.code for response in step_log.send()] == ["no_answer"] * 5
+    assert [step for step in step_log.steps if step.startswith("pause")] == [
         "pause 0.5",
         "pause 1.0",
         "pause 2.0",
@@ -106,40 +106,40 @@ def test_a_request_is_given_up_after_five_attempts(diary: Diary, sandbox: Sandbo
     assert calls(sandbox) == ["customers.create"] * 5
 
 
-def test_a_refusal_is_sent_once(diary: Diary, sandbox: SandboxServer) -> None:
+def test_a_refusal_is_sent_once(step_log: StepLog, sandbox: SandboxServer) -> None:
     sandbox.control.add_fault("error", "customers.create", status=400, type="invalid_request_error", message="No.")
-    assert [response.code for response in diary.send()] == ["invalid_request"]
-    assert diary.steps == [*ATTEMPT, "record not_applied invalid_request"]
+    assert [response.code for response in step_log.send()] == ["invalid_request"]
+    assert step_log.steps == [*ATTEMPT, "record not_applied invalid_request"]
 
 
-def test_a_stored_failure_is_not_requested_a_third_time(diary: Diary, sandbox: SandboxServer) -> None:
+def test_a_stored_failure_is_not_requested_a_third_time(step_log: StepLog, sandbox: SandboxServer) -> None:
     sandbox.control.add_fault("stored_500", "customers.create", nth=1)
-    assert [(response.code, response.was_replayed) for response in diary.send()] == [
+    assert [(response.code, response.was_replayed) for response in step_log.send()] == [
         ("server_error", False),
         ("server_error", True),
     ]
 
 
 def test_a_429_is_recorded_and_slows_its_endpoint_before_the_request_is_retried(
-    diary: Diary, sandbox: SandboxServer, billing_database: BillingDatabase
+    step_log: StepLog, sandbox: SandboxServer, billing_database: BillingDatabase
 ) -> None:
     sandbox.control.add_fault("rate_limited", "customers.create", nth=1)
-    assert diary.send()[-1].outcome == "applied"
-    recorded = diary.steps.index("record not_applied rate_limited")
-    assert diary.steps[recorded + 1].startswith("slow down create_customer: ")
-    assert diary.steps[recorded + 2] == "pause 0.5"
+    assert step_log.send()[-1].outcome == "applied"
+    recorded = step_log.steps.index("record not_applied rate_limited")
+    assert step_log.steps[recorded + 1].startswith("slow down create_customer: ")
+    assert step_log.steps[recorded + 2] == "pause 0.5"
     slowed = query(billing_database, "select bucket from stripe_pace where slowed_to is not null")
     assert [row["bucket"] for row in slowed] == ["create_customer"]
 
 
-def test_a_read_is_retried_and_paced_like_a_change_but_not_journaled(diary: Diary, sandbox: SandboxServer) -> None:
+def test_a_read_is_retried_and_paced_like_a_change_but_not_journaled(step_log: StepLog, sandbox: SandboxServer) -> None:
     sandbox.control.seed_customer("cus_1234")
     sandbox.control.add_fault("error", "customers.retrieve", nth=1)
     assert (
-        diary.sender.read("retrieve_customer", lambda: diary.client.v1.customers.retrieve("cus_1234")).outcome
+        step_log.sender.read("retrieve_customer", lambda: step_log.client.v1.customers.retrieve("cus_1234")).outcome
         == "applied"
     )
-    assert diary.steps == ["slot for retrieve_customer", "pause 0.5", "slot for retrieve_customer"]
+    assert step_log.steps == ["slot for retrieve_customer", "pause 0.5", "slot for retrieve_customer"]
 
 
 def test_no_other_module_sends_requests() -> None:
