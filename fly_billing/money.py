@@ -6,8 +6,11 @@ is rounded in one place only: `to_cents`. Not here: prices and quantities.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+
+from fly_billing.bounds import MOST_CENTS
 
 # Arithmetic that would lose a digit raises an error instead. 120 digits are enough for every sum in this project.
 EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
@@ -95,6 +98,52 @@ def format_cents(cents: int, currency: str) -> str:
     number = f"{abs(from_cents(cents, currency)):,.{digits}f}"
     sign = "-" if cents < 0 else ""
     return f"{sign}${number}" if currency == "USD" else f"{sign}{currency} {number}"
+
+
+def typed_amount(cents: int, currency: str) -> str:
+    """Write an amount as a person types it in a command: `1234.50`, or `1200` yen."""
+    return f"{from_cents(cents, currency):f}"
+
+
+def parse_typed_amount(text: str, currency: str) -> int:
+    """Parse an amount that a person typed, with exactly as many decimals as the currency has.
+
+    An amount without its decimals is refused, because it may be in cents: read as dollars, it is 100 times as much.
+
+    Args:
+        text: Such as `1234.50`, or `1200` yen.
+        currency: ISO 4217 code.
+
+    Returns:
+        The amount in cents, at least 0.
+
+    Raises:
+        ValueError: Says how to write the amount.
+    """
+    digits, given = minor_digits(currency), text.strip()
+    match = re.fullmatch(r"(-?)([0-9]+)(?:\.([0-9]+))?", given)
+    if not match:
+        raise ValueError(f"{text!r} is not an amount: write it such as {typed_amount(123450, currency)}")
+    if match[1]:
+        raise ValueError(f"{given} is below zero: write an amount of at least {typed_amount(0, currency)}")
+    decimals = match[3] or ""
+    cents = int(match[2] + decimals.rstrip("0").ljust(digits, "0"))
+    if len(decimals) != digits:
+        raise ValueError(_wrong_decimals(given, decimals, currency, cents))
+    if cents >= MOST_CENTS:
+        raise ValueError(f"{given} is too large for an amount of money")
+    return cents
+
+
+def _wrong_decimals(given: str, decimals: str, currency: str, cents: int) -> str:
+    digits = minor_digits(currency)
+    if not decimals:
+        problem = f"{given} has no {'cents' if digits == 2 else f'decimals, but {currency} has {digits}'}"
+    else:
+        problem = f"{given} has {counted(str(len(decimals)), 'decimal')}, but {currency} has {digits or 'none'}"
+    if len(decimals.rstrip("0")) > digits:
+        return f"{problem}: write it such as {typed_amount(123450, currency)}"
+    return f"{problem}: write {typed_amount(cents, currency)} if you mean {format_cents(cents, currency)}"
 
 
 def grouped(number: str) -> str:

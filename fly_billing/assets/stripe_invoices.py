@@ -18,6 +18,7 @@ from fly_billing.assets.invoices import invoices
 from fly_billing.assets.partition_metadata import by_group, of_synced
 from fly_billing.assets.run_report import PartitionOutcomes, check, explains_failures, report, table
 from fly_billing.corrections.month_totals import invoice_totals
+from fly_billing.errors import ActionableError
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.money import format_cents
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
@@ -26,7 +27,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
-from fly_billing.stripe_sync.approvals import UnusualTotals, approve_total, require_usual_totals
+from fly_billing.stripe_sync.approvals import UnusualTotals, approve_totals, require_usual_totals
 from fly_billing.stripe_sync.checks import differences_from_stripe, unread_month
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.month_sync import SyncReport, sync_month
@@ -70,7 +71,7 @@ def stripe_invoices(
     fails, the others are still synced; its partition fails, and the table `stripe_invoices` and the alert give the
     reason and the fix. If a month's total differs too much from last month's (FLY_BILLING_GUARD_PERCENT), nothing is
     sent until someone approves the total: with `fly-billing approve`, or with the run tag
-    `fly_billing/approved_total` (in cents).
+    `fly_billing/approved_total` (such as 5850.00, or USD=5850.00, JPY=585000).
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)
@@ -133,12 +134,10 @@ def _approve_by_tag(context: AssetExecutionContext, tools: SyncTools, parts: Seq
         return
     try:
         approved = read_approved_total(text)
-    except ValueError as problem:
+        by = context.run.tags.get(APPROVED_BY) or f"Dagster run {context.run.run_id}"
+        approve_totals(tools.journal.database, {part.month for part in parts}, approved, by, tools.clock())
+    except (ValueError, ActionableError) as problem:
         raise Failure(f"tag {APPROVED_TOTAL}: {problem}", allow_retries=False) from None
-    by = context.run.tags.get(APPROVED_BY) or f"Dagster run {context.run.run_id}"
-    for month in {part.month for part in parts}:
-        for currency, cents in approved.items():
-            approve_total(tools.journal.database, month, currency, cents, by, tools.clock())
 
 
 def _unusual_totals(stop: UnusualTotals) -> dict[str, Any]:

@@ -8,12 +8,18 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, styled
+from fly_billing.errors import ActionableError
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
-from fly_billing.stripe_sync.approvals import approve_total, guard_results, plan_of_sync
-from fly_billing.stripe_sync.rules.spending_guard import GuardResult, SendPlan, describe_totals
+from fly_billing.stripe_sync.approvals import approve_totals, guard_results, plan_of_sync
+from fly_billing.stripe_sync.rules.spending_guard import (
+    GuardResult,
+    SendPlan,
+    describe_totals,
+    read_approved_total,
+)
 
 # The endpoint of Stripe that each step calls.
 ENDPOINTS = {
@@ -72,12 +78,30 @@ def _table(month: BillingMonth, plan: SendPlan, rate_limits: tuple[int, int]) ->
     return table
 
 
-def approve(console: Terminal, month: BillingMonth, currency: str, cents: int, by: str) -> bool:
-    """Record the approval. Returns True if the spending guard lets the month sync now."""
+def approve(console: Terminal, month: BillingMonth, currency: str, total: str, by: str) -> bool:
+    """Record the approval.
+
+    Args:
+        currency: The currency of `total` if it names none.
+        total: As `read_approved_total` reads it.
+
+    Returns:
+        True if the spending guard lets the month sync now.
+
+    Raises:
+        ActionableError: `by` is empty, `total` is no amount, or the month has no invoice in its currency.
+    """
+    if not by.strip():
+        raise ActionableError("an approval needs a name: --by NAME")
+    try:
+        approved = read_approved_total(total, currency)
+    except ValueError as problem:
+        raise ActionableError(f"--total: {problem}") from problem
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
-        approve_total(database, month, currency, cents, by, datetime.now(UTC))
-        console.print(f"{month}: {by} approved up to {format_cents(cents, currency)}.")
+        approve_totals(database, [month], approved, by, datetime.now(UTC))
+        amounts = ", ".join(format_cents(cents, code) for code, cents in approved.items())
+        console.print(f"{month}: {by} approved up to {amounts}.")
         results = guard_results(database, month, settings.guard_percent)
     for result in results:
         console.print(_sentence(result))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from rich.table import Table
 
@@ -16,7 +15,7 @@ from fly_billing.corrections.approvals import approve
 from fly_billing.corrections.changed_terms import UndecidedChange, undecided_changes
 from fly_billing.corrections.held_corrections import HeldCorrection, held_totals, list_held_corrections
 from fly_billing.errors import ActionableError
-from fly_billing.money import format_cents, plain, to_cents
+from fly_billing.money import format_cents, from_cents, parse_typed_amount, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 
@@ -112,24 +111,16 @@ def _as_data(row: HeldCorrection) -> dict[str, object]:
     }
 
 
-def read_total(text: str) -> Decimal:
-    """Parse an amount of money: ASCII digits, with decimals after a point. Raises ActionableError."""
-    amount = Decimal("NaN")
-    if text.isascii() and set(text) <= set("0123456789."):
-        with suppress(InvalidOperation):
-            amount = Decimal(text)
-    if not amount.is_finite() or amount <= 0:
-        raise ActionableError(f"{text!r} is no amount: write it as `corrections` shows it, such as 3369.03")
-    return amount
-
-
 def approve_waiting(
     console: Terminal, month: BillingMonth, currency: str, total: str, by: str, why: str, organization: str | None
 ) -> None:
     """Record the approval of the corrections that wait. Raises ActionableError if `total` is not their total."""
     if not by.strip() or not why.strip():
         raise ActionableError("an approval needs a name and a reason: --by NAME --why REASON")
-    amount = read_total(total)
+    try:
+        amount = from_cents(parse_typed_amount(total, currency), currency)
+    except ValueError as problem:
+        raise ActionableError(f"--total: {problem}") from problem
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         count = approve(database, month, currency, amount, by, why, datetime.now(UTC), organization)

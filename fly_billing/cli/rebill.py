@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 from rich.table import Table
 
-from fly_billing.cli.corrections import read_total
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, lines
 from fly_billing.corrections.approvals import guard_of
@@ -42,9 +41,9 @@ def rebill(
         approved: The returned amount that the user approves, if it needs an approval.
 
     Raises:
-        ActionableError: `approved` is no amount, or the invoice can't be rebilled (see `corrections.rebill`).
+        ActionableError: The invoice can't be rebilled (see `corrections.rebill`).
     """
-    request = Rebill(organization, month, booking, read_total(approved) if approved else None, is_dry_run)
+    request = Rebill(organization, month, booking, approved, is_dry_run)
     with local_platform() as settings:
         rebilling = Rebilling(
             BillingDatabase(settings.database_url),
@@ -93,7 +92,7 @@ def _show_correction(console: Terminal, correction: Correction, request: Rebill,
     console.print(table)
     console.print(_outcome(correction, request, total))
     if holds and request.is_dry_run:
-        amount = plain(total_to_approve([hold.proposal.gives_back for hold in holds], currency))
+        amount = f"{total_to_approve([hold.proposal.gives_back for hold in holds], currency):f}"
         console.print(f"Booking it needs --approve {amount}: {holds[0].reason}.", soft_wrap=True)
 
 

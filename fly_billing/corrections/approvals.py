@@ -20,7 +20,7 @@ from fly_billing.corrections.held_corrections import (
 )
 from fly_billing.corrections.rules.guard import CorrectionGuard, total_to_approve
 from fly_billing.errors import ActionableError
-from fly_billing.money import format_cents, plain, to_cents
+from fly_billing.money import format_cents, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.settings import Settings
@@ -97,7 +97,7 @@ def demand_approval(correction: Correction, guarded: GuardedCorrections, total: 
     if total is None:
         raise NotApproved(
             f"{guarded.holds[0].reason}. Nothing was booked. If the correction is right, repeat the command with"
-            f" --approve {plain(wanted)}, the amount that it returns"
+            f" --approve {wanted:f}, the amount that it returns"
         )
     _demand_total(total, wanted, currency, f"{correction.payer.organization_id} {correction.month}")
 
@@ -133,8 +133,8 @@ def _record_manual_approval(connection: Connection, correction: Correction, acto
 def _demand_total(given: Decimal, wanted: Decimal, currency: str, subject: str) -> None:
     if given != wanted:
         raise NotApproved(
-            f"{subject}: {format_cents(to_cents(wanted, currency), currency)} would be returned, not {plain(given)}."
-            f" Check `fly-billing corrections`; if the amount is right, approve {plain(wanted)}"
+            f"{subject}: {format_cents(to_cents(wanted, currency), currency)} would be returned, not {given:f}."
+            f" Check `fly-billing corrections`; if the amount is right, approve {wanted:f}"
         )
 
 

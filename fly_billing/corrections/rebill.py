@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.adjustments import book_adjustments
 from fly_billing.corrections.approvals import (
+    NotApproved,
     approve_manual_correction,
     check_manual_correction,
     demand_approval,
@@ -30,6 +31,7 @@ from fly_billing.corrections.reissue import Reissued, reissue
 from fly_billing.corrections.rules.guard import CorrectionGuard, Hold
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.bill_run import Terms
+from fly_billing.money import from_cents, parse_typed_amount
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records
 from fly_billing.postgres.organizations import organization_name
@@ -52,14 +54,14 @@ class Rebill:
 
     Attributes:
         organization_id: The organization. Its payer's invoice is rebilled.
-        approved: The returned amount that the person approves, if it needs an approval.
+        approved: The returned amount that the person approves, as typed (`money.parse_typed_amount`).
         is_dry_run: Find the difference and write nothing.
     """
 
     organization_id: str
     month: BillingMonth
     booking: Booking = Booking.NEXT_INVOICE
-    approved: Decimal | None = None
+    approved: str | None = None
     is_dry_run: bool = False
 
     @property
@@ -109,7 +111,8 @@ def rebill(rebilling: Rebilling, request: Rebill, actor: Actor) -> RebillReport:
 
     Raises:
         NoSuchOrganization: No organization has this id.
-        NotApproved: The correction returns so much that it needs an approval, or another amount was approved.
+        NotApproved: The correction returns so much that it needs an approval, or another amount, or none that can be
+            read, was approved.
         ActionableError: There is no final invoice to correct, it can't be calculated, or it can't be issued again.
     """
     payer = _read_payer(rebilling.database, request)
@@ -160,11 +163,21 @@ def _book(
     if request.booking == Booking.KEEP:
         keep_as_billed(connection, correction, actor)
     elif correction.differences:
-        approve_manual_correction(connection, correction, guarded, actor, request.approved)
+        approve_manual_correction(connection, correction, guarded, actor, _approved(request, correction))
         if request.booking == Booking.CREDIT_NOTE:
             book_credit_note(connection, correction, actor)
         else:
             book_adjustments(connection, [correction], actor)
+
+
+def _approved(request: Rebill, correction: Correction) -> Decimal | None:
+    if request.approved is None:
+        return None
+    currency = correction.payer.currency
+    try:
+        return from_cents(parse_typed_amount(request.approved, currency), currency)
+    except ValueError as problem:
+        raise NotApproved(f"--approve: {problem}") from problem
 
 
 def _reissue(rebilling: Rebilling, request: Rebill, payer: _Payer, actor: Actor) -> RebillReport:
@@ -172,19 +185,21 @@ def _reissue(rebilling: Rebilling, request: Rebill, payer: _Payer, actor: Actor)
     database, month = rebilling.database, request.month
     correction: Correction | None = None
     holds: Sequence[Hold] = ()
+    approved: Decimal | None = None
     with database.transaction() as connection:
         found = _find_corrections(connection, rebilling, request, payer).found
         if found:
             correction = found[0]
             guarded = check_manual_correction(connection, correction, rebilling.guard)
-            demand_approval(correction, guarded, request.approved)
+            approved = _approved(request, correction)
+            demand_approval(correction, guarded, approved)
             holds = guarded.holds
     reissued = reissue(database, payer.payer_id, month, rebilling.terms, actor.at, actor.name, actor.why)
     if reissued.billed.failures:
         reason = reissued.billed.failures[0].error.operator_text
         raise ActionableError(f"the invoice is void, but its new revision can't be billed yet: {reason}")
-    if correction and holds and request.approved is not None:
-        record_reissue_approval(database, correction, actor, request.approved)
+    if correction and holds and approved is not None:
+        record_reissue_approval(database, correction, actor, approved)
     with database.transaction() as connection:
         lock_for_correcting(connection, month, [payer.billing_group])
         later = _correct_later_months(connection, rebilling, request, payer, actor)

@@ -5,13 +5,14 @@ Reads Postgres only, never Stripe. Not here: the rules (`stripe_sync.rules.spend
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fly_billing.errors import ActionableError
+from fly_billing.money import typed_amount
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.database import BillingDatabase, rows
 from fly_billing.postgres.isolation import readable_rows
 from fly_billing.stripe_sync.rules.spending_guard import (
     GuardResult,
@@ -37,10 +38,11 @@ class UnusualTotals(ActionableError):
     def _sentence(self, result: GuardResult) -> str:
         largest = ", ".join(map(describe_totals, result.contributors))
         currency = "" if result.currency == "USD" else f" --currency {result.currency}"
+        total = typed_amount(max(0, result.total_cents), result.currency)
         return (
             f"{result.reason}. Largest changes: {largest}. If that is right:"
-            f" `fly-billing approve {self.month} --by NAME --total {result.total_cents}{currency}`, or launch the run"
-            f" with the tag fly_billing/approved_total = {result.currency}={result.total_cents}."
+            f" `fly-billing approve {self.month} --by NAME --total {total}{currency}`, or launch the run"
+            f" with the tag fly_billing/approved_total = {result.currency}={total}."
         )
 
 
@@ -57,11 +59,15 @@ def guard_results(database: BillingDatabase, month: BillingMonth, percent: int) 
     without a currency or with an impossible amount does not count: it is never sent (`unreadable_invoice`), and it
     would distort the total of the others.
     """
-    months = {"month": month.first_day, "last_month": month.plus(-1).first_day}
-    found, _ = readable_rows(database.rows("totals_beside_last_month", **months), {"last_cents"})
-    totals = [OrganizationTotals(**row) for row in found]
+    totals = _totals(database, month)
     approvals = database.records(_Approval, "approved_totals", month=month.first_day)
     return judge_totals(totals, percent, {approval.currency: approval.total_cents for approval in approvals})
+
+
+def _totals(database: BillingDatabase, month: BillingMonth) -> list[OrganizationTotals]:
+    months = {"month": month.first_day, "last_month": month.plus(-1).first_day}
+    found, _ = readable_rows(database.rows("totals_beside_last_month", **months), {"last_cents"})
+    return [OrganizationTotals(**row) for row in found]
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,27 @@ def require_usual_totals(database: BillingDatabase, month: BillingMonth, percent
     return results
 
 
-def approve_total(
-    database: BillingDatabase, month: BillingMonth, currency: str, cents: int, by: str, now: datetime
+def approve_totals(
+    database: BillingDatabase, months: Collection[BillingMonth], totals: Mapping[str, int], by: str, now: datetime
 ) -> None:
-    """Record that the month may be sent up to this total. The newest approval counts, even if it is smaller."""
-    database.rows("approve_total", month=month.first_day, currency=currency, total_cents=cents, approved_by=by, now=now)
+    """Record that each of these months may be sent up to these totals. The newest approval counts, even if smaller.
+
+    Args:
+        totals: Cents by currency, at least 0.
+
+    Raises:
+        ActionableError: A month has no invoice in one of the currencies. Nothing is recorded.
+    """
+    for month in months:
+        known = sorted({organization.currency for organization in _totals(database, month)})
+        unknown = sorted(set(totals) - set(known))
+        if unknown:
+            has = f"its currencies: {', '.join(known)}" if known else f"run `fly-billing bill {month}` first"
+            raise ActionableError(f"{month} has no invoice in {', '.join(unknown)}: nothing was approved; {has}")
+    with database.transaction() as connection:
+        for month in months:
+            for currency, cents in totals.items():
+                rows(
+                    connection, "approve_total",
+                    month=month.first_day, currency=currency, total_cents=cents, approved_by=by, now=now,
+                )  # fmt: skip

@@ -29,7 +29,7 @@ from fly_billing.invoicing.bill_run import bill
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.approvals import UnusualTotals, approve_total, guard_results
+from fly_billing.stripe_sync.approvals import UnusualTotals, approve_totals, guard_results
 from fly_billing.stripe_sync.event_inbox import KEPT, poll_events, settle_waiting_events
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.month_sync import sync_month
@@ -316,7 +316,7 @@ class SyncMachine(RuleBasedStateMachine):
     def approve(self) -> None:
         for month in MONTHS:
             for result in guard_results(self._database, month, GUARD_PERCENT):
-                approve_total(self._database, month, result.currency, result.total_cents, "a human", self._clock())
+                approve_totals(self._database, [month], {result.currency: result.total_cents}, "a human", self._clock())
 
     # Invariants -------------------------------------------------------------------------------------------------
 

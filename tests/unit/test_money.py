@@ -1,6 +1,7 @@
 """Money is exact until the total is rounded, once; then its cents are shared out so that they add up to it."""
 
 import csv
+import re
 from decimal import Decimal, Inexact
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from fly_billing.money import (
     format_cents,
     from_cents,
     grouped,
+    parse_typed_amount,
     plain,
     share_out_cents,
     to_cents,
+    typed_amount,
 )
 
 AMOUNTS = st.lists(
@@ -198,3 +201,42 @@ def test_numbers_are_written_without_exponent_for_people() -> None:
     assert counted("1.5", "GB") == "1.5 GB"
     assert counted("7200", "GB-hour") == "7,200 GB-hours"
     assert counted("7200", "vCPU-seconds") == "7,200 vCPU-seconds"
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "cents"),
+    [
+        ("5850.00", "USD", 585000),
+        (" 0.07 ", "EUR", 7),
+        ("585000", "JPY", 585000),
+        ("5.850", "KWD", 5850),
+        ("0.00", "USD", 0),
+    ],
+)
+def test_a_typed_amount_has_the_decimals_of_its_currency(text: str, currency: str, cents: int) -> None:
+    assert parse_typed_amount(text, currency) == cents
+    assert typed_amount(cents, currency) == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "problem"),
+    [
+        ("585000", "USD", "585000 has no cents: write 585000.00 if you mean $585,000.00"),
+        ("5850.5", "USD", "5850.5 has 1 decimal, but USD has 2: write 5850.50 if you mean $5,850.50"),
+        ("58.505", "USD", "58.505 has 3 decimals, but USD has 2: write it such as 1234.50"),
+        ("58.500", "USD", "58.500 has 3 decimals, but USD has 2: write 58.50 if you mean $58.50"),
+        ("5850.00", "JPY", "5850.00 has 2 decimals, but JPY has none: write 5850 if you mean JPY 5,850"),
+        ("5850.50", "JPY", "5850.50 has 2 decimals, but JPY has none: write it such as 123450"),
+        ("5850", "KWD", "5850 has no decimals, but KWD has 3: write 5850.000 if you mean KWD 5,850.000"),
+        ("-5850.00", "USD", "-5850.00 is below zero: write an amount of at least 0.00"),
+        ("1000000000000.00", "KWD", "1000000000000.00 has 2 decimals, but KWD has 3: write 1000000000000.000"),
+        ("1000000000000.000", "KWD", "1000000000000.000 is too large for an amount of money"),
+        *[
+            (text, "USD", f"{text!r} is not an amount: write it such as 1234.50")
+            for text in ("", "$30.00", "1,000.00", "1_000.00", "1e3", "NaN", "٣.٠٠", "3.3.3", ".50", "5.", "+5.00")
+        ],
+    ],
+)
+def test_a_typed_amount_that_could_mean_something_else_is_refused(text: str, currency: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(problem)}"):
+        parse_typed_amount(text, currency)

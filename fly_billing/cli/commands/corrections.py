@@ -72,7 +72,7 @@ def corrections(month: OptionalMonth = None, as_json: ExactJson = False) -> None
 @app.command(rich_help_panel=PANEL)
 def approve_corrections(
     month: Month,
-    total: Annotated[str, typer.Option(metavar="AMOUNT", help="The total that they return, as `corrections` shows it")],
+    total: Annotated[str, typer.Option(metavar="AMOUNT", help="The total that they return, such as 3369.03")],
     by: Annotated[str, typer.Option(help="Your name, recorded with the approval")],
     why: Annotated[str, typer.Option(help="The reason, recorded with the approval")],
     currency: Currency = "USD",

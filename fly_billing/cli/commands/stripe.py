@@ -31,7 +31,9 @@ def sync(
 def approve(
     month: BegunMonth,
     by: Annotated[str, typer.Option(help="Your name, recorded with the approval")],
-    total: Annotated[int, typer.Option(help="The largest total to allow, in cents")],
+    total: Annotated[
+        str, typer.Option(metavar="AMOUNT", help="The largest total to allow: 5850.00, or USD=5850.00, JPY=585000")
+    ],
     currency: Currency = "USD",
 ) -> None:
     """Approve a month's total so that the spending guard lets it sync."""

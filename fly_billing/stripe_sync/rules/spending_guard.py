@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fly_billing.money import format_cents
+from fly_billing.money import format_cents, parse_typed_amount
 from fly_billing.stripe_sync.rules.requests import LINES_PER_CALL, MOST_LINES
 
 # The number of organizations that a result names.
 NAMED = 5
+EXAMPLES = "5850.00, or USD=5850.00, JPY=585000"
 
 
 @dataclass(frozen=True)
@@ -186,13 +187,26 @@ def describe_totals(organization: OrganizationTotals) -> str:
     )
 
 
-def read_approved_total(text: str) -> dict[str, int]:
-    """Read the tag `fly_billing/approved_total`: `585000` (US cents), or `USD=585000, EUR=1200`, in minor units."""
-    found = {}
+def read_approved_total(text: str, currency: str = "USD") -> dict[str, int]:
+    """Read the total that a person approves: `5850.00`, or one per currency: `USD=5850.00, JPY=585000`.
+
+    Args:
+        text: Amounts with exactly as many decimals as their currencies have.
+        currency: The currency of an amount that names none.
+
+    Returns:
+        Cents by currency.
+
+    Raises:
+        ValueError: Says how to write the total.
+    """
+    found: dict[str, int] = {}
     for part in text.split(","):
-        currency, equals, cents = part.strip().rpartition("=")
-        name = currency.strip().upper() if equals else "USD"
-        if not cents.strip().removeprefix("-").isdecimal() or len(name) != 3 or not name.isalpha():
-            raise ValueError(f"{text!r} is not a total: write cents (585000), or USD=585000, EUR=1200")
-        found[name] = int(cents)
+        name, equals, amount = part.rpartition("=")
+        code = name.strip().upper() if equals else currency
+        if not amount.strip() or len(code) != 3 or not (code.isascii() and code.isalpha()):
+            raise ValueError(f"{text!r} is not a total: write {EXAMPLES}")
+        if code in found:
+            raise ValueError(f"{text!r} names two amounts in {code}: write {EXAMPLES}")
+        found[code] = parse_typed_amount(amount, code)
     return found

@@ -20,7 +20,7 @@ WRITING = {
     "backfill": ["{month}", "{month}"],
     "sync": ["{month}"],
     "rebill": ["acme", "{month}", "--why", "test"],
-    "approve": ["{month}", "--total", "100", "--by", "ann"],
+    "approve": ["{month}", "--total", "1.00", "--by", "ann"],
 }
 OTHERS = {
     "statement": ["acme", "{month}"],

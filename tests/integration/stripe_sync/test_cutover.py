@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from fly_billing.errors import ActionableError
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.approvals import UnusualTotals, approve_total, plan_of_sync, require_usual_totals
+from fly_billing.stripe_sync.approvals import UnusualTotals, approve_totals, plan_of_sync, require_usual_totals
 from tests.support.deployment import Deployment
 from tests.support.stripe_builders import (
     API_KEY,
@@ -125,14 +126,14 @@ def test_a_blocked_month_names_both_totals_and_the_largest_changes(
     refusal = str(stopped.value)
     assert f"${july} this month, $100.00 last month: {change}, 50 % is allowed" in refusal
     assert f"Largest changes: acme ${july} (last month $100.00)" in refusal
-    assert f"`fly-billing approve 2023-07 --by NAME --total {july.replace('.', '')}`" in refusal
+    assert f"`fly-billing approve 2023-07 --by NAME --total {july}`" in refusal
 
 
 def test_an_approval_covers_totals_up_to_its_own_and_the_newest_one_counts(
     billing_database: BillingDatabase, tmp_path: Path
 ) -> None:
     two_months(billing_database, tmp_path, "100.00", "200.00")
-    approve_total(billing_database, JULY, "USD", 20000, "Ada", NOW)
+    approve_totals(billing_database, [JULY], {"USD": 20000}, "Ada", NOW)
     assert [total.reason for total in require_usual_totals(billing_database, JULY, 50)] == ["approved up to $200.00"]
 
     add_organization(billing_database, "bolt")
@@ -141,19 +142,29 @@ def test_an_approval_covers_totals_up_to_its_own_and_the_newest_one_counts(
     with pytest.raises(UnusualTotals, match=r"only \$200.00 is approved"):
         require_usual_totals(billing_database, JULY, 50)
 
-    approve_total(billing_database, JULY, "USD", 20001, "Ada", NOW)
+    approve_totals(billing_database, [JULY], {"USD": 20001}, "Ada", NOW)
     require_usual_totals(billing_database, JULY, 50)
-    approve_total(billing_database, JULY, "USD", 1, "Grace", NOW)
+    approve_totals(billing_database, [JULY], {"USD": 1}, "Grace", NOW)
     with pytest.raises(UnusualTotals):
         require_usual_totals(billing_database, JULY, 50)
 
 
-def test_an_approval_covers_only_its_month_and_currency(billing_database: BillingDatabase, tmp_path: Path) -> None:
+def test_an_approval_covers_only_its_month(billing_database: BillingDatabase, tmp_path: Path) -> None:
     two_months(billing_database, tmp_path, "100.00", "200.00")
-    approve_total(billing_database, JUNE, "USD", 20000, "Ada", NOW)
-    approve_total(billing_database, JULY, "EUR", 20000, "Ada", NOW)
+    approve_totals(billing_database, [JUNE], {"USD": 20000}, "Ada", NOW)
     with pytest.raises(UnusualTotals):
         require_usual_totals(billing_database, JULY, 50)
+
+
+def test_a_total_in_a_currency_without_an_invoice_is_refused_and_approves_nothing(
+    billing_database: BillingDatabase, tmp_path: Path
+) -> None:
+    two_months(billing_database, tmp_path, "100.00", "200.00")
+    with pytest.raises(ActionableError, match=r"^2023-07 has no invoice in EUR: nothing was approved; its .*: USD$"):
+        approve_totals(billing_database, [JULY], {"USD": 20000, "EUR": 20000}, "Ada", NOW)
+    with pytest.raises(ActionableError, match=r"^2023-09 has no invoice in USD: .*; run `fly-billing bill 2023-09`"):
+        approve_totals(billing_database, [JULY, BillingMonth(2023, 9)], {"USD": 20000}, "Ada", NOW)
+    assert query(billing_database, "select * from sync_approvals") == []
 
 
 def test_an_approval_by_command_is_recorded_with_name_and_time(
@@ -164,8 +175,13 @@ def test_an_approval_by_command_is_recorded_with_name_and_time(
     assert stopped.returncode == 1
     assert "spending guard (USD): blocked: $200.00 this month, $100.00 last month" in stopped.stdout
 
-    approved = command(
+    in_cents = command(
         billing_database, sandbox, tmp_path / "data", "approve", "2023-07", "--by", "Ada", "--total", "20000"
+    )
+    assert (in_cents.returncode, query(billing_database, "select * from sync_approvals")) == (2, [])
+    assert "20000 has no cents: write 20000.00 if you mean $20,000.00" in in_cents.stderr
+    approved = command(
+        billing_database, sandbox, tmp_path / "data", "approve", "2023-07", "--by", "Ada", "--total", "200.00"
     )
     assert approved.returncode == 0, approved.stderr
     assert "2023-07: Ada approved up to $200.00." in approved.stdout
@@ -225,7 +241,7 @@ def test_a_partition_of_a_usual_month_is_sent_even_if_its_own_total_is_unusual(
 def test_a_month_approved_in_the_launchpad_is_sent_and_the_approval_kept(
     grown: Deployment, sandbox: SandboxServer
 ) -> None:
-    tags = {"fly_billing/approved_total": "10000", "fly_billing/approved_by": "Grace"}
+    tags = {"fly_billing/approved_total": "100.00", "fly_billing/approved_by": "Grace"}
     grown.run("sync_month", {**grown.tags(OCTOBER), **tags})
     assert ("beta", "open", 9000, 1) in in_stripe(sandbox)
     (row,) = grown.execute("select approved_by, total_cents, currency from sync_approvals")
@@ -234,15 +250,15 @@ def test_a_month_approved_in_the_launchpad_is_sent_and_the_approval_kept(
 
 def test_a_tag_with_a_lower_or_invalid_total_sends_nothing(grown: Deployment, sandbox: SandboxServer) -> None:
     sandbox.control.clear_calls()
-    for text in ("9999", "$100"):
+    for text in ("99.99", "$100", "10000", "-100.00", "EUR=100.00"):
         grown.run("sync_month", {**grown.tags(OCTOBER), "fly_billing/approved_total": text}, fails=True)
     assert sandbox.control.calls() == []
 
 
 def test_a_month_that_is_completely_in_stripe_passes_with_any_total(grown: Deployment) -> None:
-    approve_total(grown.database, OCTOBER, "USD", 10000, "Ada", NOW)
+    approve_totals(grown.database, [OCTOBER], {"USD": 10000}, "Ada", NOW)
     grown.sync(OCTOBER)
-    approve_total(grown.database, OCTOBER, "USD", 1, "Ada", NOW)
+    approve_totals(grown.database, [OCTOBER], {"USD": 1}, "Ada", NOW)
     grown.sync(OCTOBER)
 
 
