@@ -16,7 +16,7 @@ from fly_billing.cli.progress import each, progress_bars
 from fly_billing.cli.runs import open_runs, show_outcome, stretch_name
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
-from fly_billing.periods import FIRST_MONTH, BillingMonth, months_between, stretches
+from fly_billing.periods import BillingMonth, months_between, stretches, why_not_billable
 from fly_billing.worklist.due import days_to_land_for
 
 NAME, DONE = "fly_billing/backfill", "fly_billing/backfilled"
@@ -59,11 +59,10 @@ def backfill(console: Terminal, first: BillingMonth, last: BillingMonth, *, agai
 
 def _months(first: BillingMonth, last: BillingMonth, now: datetime) -> list[BillingMonth]:
     if last < first:
-        raise ActionableError(f"{first} comes after {last}: name the earlier month first")
-    if first < FIRST_MONTH:
-        raise ActionableError(f"{first} is before {FIRST_MONTH}, the first month that can be billed")
-    if last.start > now:
-        raise ActionableError(f"{last} has not begun")
+        raise ActionableError(f"the range {first} to {last} is reversed: name the earlier month first")
+    for month in (first, last):
+        if problem := why_not_billable(month, now):
+            raise ActionableError(problem)
     return months_between(first, last)
 
 

@@ -33,8 +33,10 @@ def show_totals(
 
     Raises:
         NoSuchOrganization: No organization has this id.
-        ActionableError: An invoice can't be added up. Raised after everything else was printed.
+        ActionableError: The range is reversed; or, after everything else was printed, an invoice can't be added up.
     """
+    if first and last and last < first:
+        raise ActionableError(f"the range {first} to {last} is reversed: name the earlier month with --from")
     with local_platform() as settings:
         totals = read_monthly_totals(
             BillingDatabase(settings.database_url),

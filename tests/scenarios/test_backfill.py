@@ -97,9 +97,9 @@ def test_a_stopped_backfill_resumes_without_billing_twice(environment: dict[str,
 @pytest.mark.parametrize(
     ("months", "message"),
     [
-        (("2026-03", "2026-02"), "2026-03 comes after 2026-02: name the earlier month first"),
+        (("2026-03", "2026-02"), "the range 2026-03 to 2026-02 is reversed: name the earlier month first"),
         (("2022-12", "2026-02"), "2022-12 is before 2023-01, the first month that can be billed"),
-        (("2026-01", "2999-01"), "2999-01 has not begun"),
+        (("2026-01", "2999-01"), "2999-01 has not begun. The last month that can be billed is "),
     ],
 )
 def test_months_that_can_not_be_billed_are_named(

@@ -35,3 +35,16 @@ def backfill(
     from fly_billing.cli.backfill import backfill as run_backfill
 
     exit_with(run_backfill(console, first, last, again=again))
+
+
+@app.command(rich_help_panel=PANEL)
+def invalid_invoices(
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking")] = False,
+) -> None:
+    """List open invoices of months that can't be billed, and remove them after asking. Exits 1 if any remain.
+
+    An older version could bill a month in the future. Final invoices are never removed.
+    """
+    from fly_billing.cli.invalid_invoices import remove_invalid
+
+    exit_with(remove_invalid(console, yes=yes))

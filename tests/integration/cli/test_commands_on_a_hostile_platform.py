@@ -42,6 +42,7 @@ TRIED = {
     "history": (["acme", "2026-09"], [EVIL, "2026-09"]),
     "export-focus": (["2026-09", "--out", "{csv}"],),
     "land": (["--repair"],),
+    "invalid-invoices": ([],),
     "rejected": ([], ["2026-10"], ["--list"], ["--csv", "{rows}"]),
     "waive": (
         ["--source", EVIL, "--reason", EVIL, "--by", EVIL, "--because", EVIL],

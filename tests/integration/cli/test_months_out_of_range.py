@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from fly_billing.cli.main import app
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.errors import ActionableError
+from fly_billing.periods import BillingMonth
 from tests.support.builders import Platform
 
 # The arguments of every command that takes a month or a day; {path} is the test's folder.
@@ -76,6 +78,21 @@ def test_a_command_that_writes_to_a_month_refuses_one_before_the_first_billable_
         for month in PAST:
             expected = f"{month} is before 2023-01, the first month that can be billed"
             assert expected in run(command, month, tmp_path)[1], command
+
+
+def test_a_command_that_writes_to_a_month_names_the_last_valid_one(installed: Platform, tmp_path: Path) -> None:
+    last = BillingMonth.containing(datetime.now(UTC))
+    for command in WRITING:
+        printed = run(command, FUTURE[0], tmp_path)[1]
+        assert f"The last month that can be billed is {last}" in printed, (command, printed)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["backfill", "2026-03", "2026-02"], ["totals", "--from", "2026-03", "--to", "2026-02"]]
+)
+def test_a_reversed_range_is_refused(installed: Platform, arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert "the range 2026-03 to 2026-02 is reversed" in str(done.exception)
 
 
 @pytest.mark.parametrize("command", OTHERS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 
+from fly_billing.definitions import build_defs
 from fly_billing.jobs import bill_open_months_nightly
 from fly_billing.partitions import landing_days, months
 from fly_billing.periods import BillingMonth
@@ -176,6 +177,30 @@ def test_a_launchpad_refuses_partitions_that_cannot_be_billed(
     (run,) = pages.launchpad("bill_month", tags)
     assert statuses(deployment, [run]) == [DagsterRunStatus.FAILURE]
     assert problem in cause(deployment, run)
+    assert deployment.execute("select * from invoices") == []
+
+
+def test_every_job_refuses_partitions_after_the_last_valid_one_and_reversed_ranges(deployment: Deployment) -> None:
+    deployment.now = datetime(2026, 10, 2, tzinfo=UTC)
+    deployment.add_organization("acme")
+    last = {"day": "2026-10-03 has not begun. The last day that can be landed is 2026-10-02"}
+    last["month"] = "2026-11 has not begun. The last month that can be billed is 2026-10"
+    jobs = [job for job in build_defs().resolve_all_job_defs() if job.partitions_def and not job.name.startswith("__")]
+    assert len(jobs) >= 4
+    for job in jobs:
+        if job.partitions_def == landing_days:
+            ranges = {("2026-10-03", "2026-10-03"): last["day"], ("2026-10-02", "2026-10-01"): "is reversed"}
+        else:
+            end = "" if job.partitions_def == months else "|acme"
+            ranges = {
+                (f"2026-11-01{end}", f"2026-11-01{end}"): last["month"],
+                (f"2026-10-01{end}", f"2026-09-01{end}"): "is reversed",
+            }
+        for (start, stop), problem in ranges.items():
+            tags = {"dagster/asset_partition_range_start": start, "dagster/asset_partition_range_end": stop}
+            result = deployment.run(job.name, tags, fails=True)
+            failed = next(event for event in result.all_events if event.is_step_failure)
+            assert problem in failed.step_failure_data.error_display_string, (job.name, start, stop)
     assert deployment.execute("select * from invoices") == []
 
 
