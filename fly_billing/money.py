@@ -140,7 +140,7 @@ def _wrong_decimals(given: str, decimals: str, currency: str, cents: int) -> str
     if not decimals:
         problem = f"{given} has no {'cents' if digits == 2 else f'decimals, but {currency} has {digits}'}"
     else:
-        problem = f"{given} has {counted(str(len(decimals)), 'decimal')}, but {currency} has {digits or 'none'}"
+        problem = f"{given} has {counted(len(decimals), 'decimal')}, but {currency} has {digits or 'none'}"
     if len(decimals.rstrip("0")) > digits:
         return f"{problem}: write it such as {typed_amount(123450, currency)}"
     return f"{problem}: write {typed_amount(cents, currency)} if you mean {format_cents(cents, currency)}"
@@ -153,10 +153,18 @@ def grouped(number: str) -> str:
     return f"{sign}{abs(int(whole)):,}{point}{rest}"
 
 
-def counted(number: str, unit: str) -> str:
-    """Format a quantity with its unit for people: `1 month`, `2,592,000 seconds`, `1.5 GB`."""
-    is_plural = number != "1" and not unit.isupper() and not unit.endswith("s")
-    return f"{grouped(number)} {unit}{'s' if is_plural else ''}"
+def counted(number: str | int, unit: str) -> str:
+    """Format a number with its unit for people: `1 month`, `2,592,000 seconds`, `3 discrepancies`, `1.5 GB`.
+
+    Args:
+        number: A count, or a quantity as plain text without separators.
+        unit: In the singular. Of a phrase, the last word becomes a plural.
+    """
+    text = str(number)
+    if text == "1" or unit.isupper() or unit.endswith("s"):
+        return f"{grouped(text)} {unit}"
+    ends_in_ies = unit.endswith("y") and unit[-2:-1] not in ("a", "e", "i", "o", "u")
+    return f"{grouped(text)} {unit[:-1]}ies" if ends_in_ies else f"{grouped(text)} {unit}s"
 
 
 def plain(value: Decimal) -> str:

@@ -148,7 +148,7 @@ def _explanation(cause: str, run_id: str) -> dict[str, Any]:
 
 def _listed(keys: Sequence[str]) -> str:
     more = f" and {len(keys) - MOST_DESCRIBED} more" if len(keys) > MOST_DESCRIBED else ""
-    return f"{counted(str(len(keys)), 'partition')}: {', '.join(keys[:MOST_DESCRIBED])}{more}"
+    return f"{counted(len(keys), 'partition')}: {', '.join(keys[:MOST_DESCRIBED])}{more}"
 
 
 def _distinct(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -269,7 +269,7 @@ def _usage(
 ) -> list[RenderableType]:
     title = "Usage"
     source = (
-        f"{counted(str(usage.events), 'event')} in version {usage.usage_table_version} of the usage table, rolled up on"
+        f"{counted(usage.events, 'event')} in version {usage.usage_table_version} of the usage table, rolled up on"
         f" {usage.rolled_up_at:%Y-%m-%d %H:%M} UTC."
     )
     if rounding := usage.aggregation.round_each_event:
@@ -335,7 +335,7 @@ def _show_events(
 
 def _conclusion(explained: ExplainedItem, usage: BilledUsage) -> str:
     item = explained.explanation.item
-    events, quantity = counted(str(usage.events), "event"), counted(plain(item.quantity), item.unit)
+    events, quantity = counted(usage.events, "event"), counted(plain(item.quantity), item.unit)
     if usage.is_summed:
         return f"{events} add{'s' if usage.events == 1 else ''} up to {quantity}, the billed quantity."
     return f"The meter's aggregation, {usage.aggregation.name}, of {events} is {quantity}, the billed quantity."

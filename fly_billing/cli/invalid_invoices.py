@@ -33,13 +33,13 @@ def remove_invalid(console: Terminal, *, yes: bool) -> bool:
             )
             return True
         console.print(_table(invoices))
-        number = counted(f"{len(invoices):,}", "open invoice")
+        number = counted(len(invoices), "open invoice")
         if not yes and not (sys.stdin.isatty() and confirm(console, f"Remove {number}?")):
             console.print("Nothing was removed. `fly-billing invalid-invoices --yes` removes them.")
             return False
         removed = remove_invalid_invoices(database, invoices, getpass.getuser(), now)
     console.print(
-        f"{counted(f'{len(removed):,}', 'open invoice')} removed. One-off items and adjustments on them go on the next"
+        f"{counted(len(removed), 'open invoice')} removed. One-off items and adjustments on them go on the next"
         f" invoice: run `fly-billing bill {BillingMonth.containing(now)}`.",
         soft_wrap=True,
     )

@@ -29,7 +29,7 @@ def land_files(console: Terminal, month: BillingMonth | None) -> bool:
     with open_runs() as (runs, settings, database):
         now = datetime.now(UTC)
         days = days_due(database, settings.landing_dir, now, settings.grace, month)
-        with busy(console, f"Landing {counted(str(len(days)), 'day')}"):
+        with busy(console, f"Landing {counted(len(days), 'day')}"):
             for stretch in stretches(days):
                 runs.land(stretch)
         unclear = list_landing_problems(database, settings.landing_dir, now)
@@ -37,7 +37,7 @@ def land_files(console: Terminal, month: BillingMonth | None) -> bool:
             line = joined(styled("needs attention", "red"), f" {file.path}: {file.message}")
             console.print(line, soft_wrap=True)
         _show_counts(console, database, days)
-        return show_outcome(console, runs.record, f"{counted(str(len(days)), 'landing day')} landed") and not unclear
+        return show_outcome(console, runs.record, f"{counted(len(days), 'landing day')} landed") and not unclear
 
 
 def _show_counts(console: Terminal, database: BillingDatabase, days: Sequence[date]) -> None:
@@ -48,7 +48,7 @@ def _show_counts(console: Terminal, database: BillingDatabase, days: Sequence[da
     )
     console.print(f"rows: {accepted:,} accepted, {duplicate:,} duplicate, {rejected:,} rejected")
     for found in count_rejected_rows(database, days):
-        rows = counted(f"{found['rows']:,}", "row")
+        rows = counted(found["rows"], "row")
         console.print(f"  {found['reason']}: {rows}, for example: {found['for_example']}", soft_wrap=True)
 
 

@@ -35,8 +35,8 @@ def load_price_book_folder(console: Terminal, folder: Path | None) -> None:
     console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database.")
     if book.negotiated or book.members:
         console.print(
-            f"Also {counted(str(len(book.negotiated)), 'negotiated price')} and"
-            f" {counted(str(len(book.members)), 'group member')}: `fly-billing prices` lists them."
+            f"Also {counted(len(book.negotiated), 'negotiated price')} and"
+            f" {counted(len(book.members), 'group member')}: `fly-billing prices` lists them."
         )
 
 

@@ -46,7 +46,7 @@ def show_rejected(
         rows = list_rows(database, month) if as_list or csv_file else []
     if csv_file:
         write_csv_file(csv_file, rows, overwrite=overwrite)
-        console.print(f"{counted(f'{len(rows):,}', 'unresolved rejected row')} written to {csv_file}", soft_wrap=True)
+        console.print(f"{counted(len(rows), 'unresolved rejected row')} written to {csv_file}", soft_wrap=True)
     elif not groups:
         console.print("No rejected usage is unresolved" + (f" in {month}." if month else "."))
     elif as_list:
@@ -79,7 +79,7 @@ def waive_rows(
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         number = waive(database, by, because, datetime.now(UTC), source=source, reason=reason, row=row, month=month)
-    console.print(f"{by} waived {counted(f'{number:,}', 'rejected row')}. Rows that land later need another waiver.")
+    console.print(f"{by} waived {counted(number, 'rejected row')}. Rows that land later need another waiver.")
 
 
 def write_csv_file(path: Path, rows: Sequence[RejectedRow], *, overwrite: bool = False) -> None:
@@ -118,5 +118,5 @@ def _table(groups: Sequence[RejectedGroup]) -> Table:
 
 
 def _organizations(group: RejectedGroup) -> str:
-    unnamed = f"not readable in {counted(f'{group.unnamed_rows:,}', 'row')}" if group.unnamed_rows else ""
+    unnamed = f"not readable in {counted(group.unnamed_rows, 'row')}" if group.unnamed_rows else ""
     return ", ".join(filter(None, [group.named_organizations, unnamed]))

@@ -52,7 +52,7 @@ def alert_on_failed_check(
                 memory.alerted.append(alerted_as)
                 sent += 1
     context.update_cursor(memory.written())
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")
 
 
 def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation, dagster_url: str | None = None) -> Alert:

@@ -16,4 +16,4 @@ def alert_on_failed_invoices(
     sent = queue_invoice_failure_alerts(
         billing_postgres.database(), alerts.channels(), context.log.error, alerts.dagster_url()
     )
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")

@@ -17,4 +17,4 @@ def alert_on_failed_payment(
     Alert again when the invoice is paid. Reads the recorded events, from webhooks and from polling.
     """
     sent = queue_payment_failure_alerts(billing_postgres.database(), alerts.channels(), context.log.error)
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")

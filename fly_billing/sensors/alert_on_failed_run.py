@@ -45,7 +45,7 @@ def alert_on_failed_run(
             memory.alerted.append(key)
             sent += 1
     context.update_cursor(memory.written())
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")
 
 
 def _what_ran(run: DagsterRun) -> str:

@@ -19,4 +19,4 @@ def alert_on_failed_sync(
     sent = queue_sync_failure_alerts(
         billing_postgres.database(), alerts.channels(), context.log.error, alerts.dagster_url()
     )
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")

@@ -19,4 +19,4 @@ def alert_on_held_corrections(
     seen = int(context.cursor or 0)
     newest, sent = queue_held_correction_alerts(billing_postgres.database(), alerts.channels(), context.log.error, seen)
     context.update_cursor(str(newest))
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")

@@ -23,4 +23,4 @@ def alert_on_rejected_usage(
         billing_postgres.database(), alerts.channels(), context.log.warning, alerted
     )
     context.update_cursor(json.dumps(unresolved))
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")

@@ -12,4 +12,4 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 def alert_on_spend(context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts) -> SkipReason:
     """Alert once a month on each threshold (`fly-billing spend-alert`) that an upcoming invoice reaches."""
     sent = queue_spend_alerts(billing_postgres.database(), alerts.channels(), context.log.info)
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")

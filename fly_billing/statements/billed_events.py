@@ -145,7 +145,7 @@ class BilledEvents:
             if events != rollup.events or differs:
                 problems.append(
                     f"Events: {dict(rollup.usage.dimensions)} was billed as {plain(rollup.usage.quantity)} from"
-                    f" {counted(str(rollup.events), 'event')}; the usage table has {counted(str(events), 'event')} with"
+                    f" {counted(rollup.events, 'event')}; the usage table has {counted(events, 'event')} with"
                     f" a total of {plain(quantity)}"
                 )
         return problems + [problem for sum_ in self.quantities.values() for problem in sum_.problems()]

@@ -245,7 +245,7 @@ def poll_events(
         polled.is_done, begin, width = end is None, polled.until, width * 2
     if polled.refused:
         raise EventsRefused(
-            f"{counted(str(len(polled.refused)), 'Stripe event')} can't be recorded; the next poll tries again:"
+            f"{counted(len(polled.refused), 'Stripe event')} can't be recorded; the next poll tries again:"
             f" {'; '.join(polled.refused[:MOST_NAMED])}"
         )
     return polled

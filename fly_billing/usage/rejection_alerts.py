@@ -50,10 +50,10 @@ def rejection_alert(group: RejectedGroup) -> Alert:
     if more := len(group.organizations[MOST_NAMED:]):
         organizations.append(f"- and {more:,} more")
     if group.unnamed_rows:
-        organizations.append(f"- {counted(f'{group.unnamed_rows:,}', 'row')} without a readable organization")
+        organizations.append(f"- {counted(group.unnamed_rows, 'row')} without a readable organization")
     return Alert.of(
         "rejected_usage",
-        f"Rejected usage: {group.source}, {group.reason}: {counted(f'{group.rows:,}', 'row')},"
+        f"Rejected usage: {group.source}, {group.reason}: {counted(group.rows, 'row')},"
         f" estimate {group.estimate.in_words()}",
         [
             f"Landing days: {group.first_day} to {group.last_day}. Organizations ({len(group.organizations):,}):",
@@ -68,7 +68,7 @@ def _alert_about_others(groups: Sequence[RejectedGroup]) -> Alert:
     rows = sum(group.rows for group in groups)
     return Alert.of(
         "rejected_usage",
-        f"Rejected usage: {len(groups):,} more sources and reasons, {counted(f'{rows:,}', 'row')}",
+        f"Rejected usage: {len(groups):,} more sources and reasons, {counted(rows, 'row')}",
         ["What to do: run `fly-billing rejected`, which lists all of them with the money at stake."],
     )
 

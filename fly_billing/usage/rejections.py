@@ -68,7 +68,7 @@ class RejectedGroup:
     @property
     def sentence(self) -> str:
         """The group in words: `usage.jsonl, bad_time: 2 rows of acme, labs; estimate $0.30`."""
-        rows = counted(f"{self.rows:,}", "row") + (f" of {named}" if (named := self.named_organizations) else "")
+        rows = counted(self.rows, "row") + (f" of {named}" if (named := self.named_organizations) else "")
         return f"{self.source}, {self.reason}: {rows}; estimate {self.estimate.in_words()}"
 
 

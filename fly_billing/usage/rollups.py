@@ -253,10 +253,10 @@ def _differences(connection: Connection, names: Sequence[str], used: Used, month
 
 
 def _difference(meter: str, events: int, quantity: Decimal, row: _RolledUpMeter | None) -> str:
-    there = "none" if row is None else f"{plain(row.quantity)} from {counted(str(row.events), 'event')}"
+    there = "none" if row is None else f"{plain(row.quantity)} from {counted(row.events, 'event')}"
     if row is not None and row.quantity_by_day != row.quantity:
         there += f" ({plain(row.quantity_by_day)} as the sum of its days)"
-    here = f"{plain(quantity)} from {counted(str(events), 'event')}"
+    here = f"{plain(quantity)} from {counted(events, 'event')}"
     return f"{meter} is {here} in the usage table, but {there} in usage_rollups"
 
 

@@ -10,9 +10,10 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 
 # From the bottom up. A part imports itself and parts of the layers below it, never one of its own layer or above.
 LAYERS = (
-    {"foreign_text", "money"},
+    {"bounds", "foreign_text"},
+    {"money"},
     {"errors"},
-    {"bounds", "output_files", "periods"},
+    {"output_files", "periods"},
     {"settings"},
     {"credentials"},
     {"embedded_postgres", "stripe_sandbox", "celery_workers"},

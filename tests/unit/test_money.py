@@ -201,6 +201,14 @@ def test_numbers_are_written_without_exponent_for_people() -> None:
     assert counted("1.5", "GB") == "1.5 GB"
     assert counted("7200", "GB-hour") == "7,200 GB-hours"
     assert counted("7200", "vCPU-seconds") == "7,200 vCPU-seconds"
+    assert [counted(number, "open invoice") for number in (0, 1, 2, 1000)] == [
+        "0 open invoices",
+        "1 open invoice",
+        "2 open invoices",
+        "1,000 open invoices",
+    ]
+    assert [counted(number, "discrepancy") for number in (1, 2)] == ["1 discrepancy", "2 discrepancies"]
+    assert counted(2, "day") == "2 days"
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def _unique_values(rollup: UsageRollup, events: int, landed: Sequence[LandedMeas
         yield EventLine(f"{event.value}: first in {_named(event)}", Decimal(1), event=event)
     repeated = events - len(first)
     if repeated > 0:
-        yield Line(f"{counted(str(repeated), 'more event')} with a value that was already counted", Decimal(0))
+        yield Line(f"{counted(repeated, 'more event')} with a value that was already counted", Decimal(0))
 
 
 def _latest(rollup: UsageRollup, deciding: DecidingEvents) -> Iterator[Line]:
