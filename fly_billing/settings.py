@@ -72,6 +72,7 @@ Units = Annotated[Decimal, BeforeValidator(_whole(0))]
 Environments = Literal["development", "production"]
 Executors = Literal["in_process", "celery"]
 Engines = Literal["duckdb", "spark"]
+UnresolvedRejections = Literal["close", "wait"]
 
 
 class _FromEnvironment(BaseSettings):
@@ -125,6 +126,7 @@ class Settings(_FromEnvironment):
     """All settings except the limits of database sessions.
 
     Attributes:
+        unresolved_rejections: `wait`: a month does not close while it has unresolved rejected usage.
         correction_guard_floor: An amount in the currency's major unit.
         stripe_requests_per_endpoint: Requests per second, as in `stripe_requests_per_second`.
     """
@@ -149,6 +151,9 @@ class Settings(_FromEnvironment):
     memory_mb: Annotated[int, BeforeValidator(_whole(128))] = Field(DUCKDB_MEMORY_MB, alias="FLY_BILLING_MEMORY_MB")
     grace: Hours = Field(timedelta(hours=72), alias="FLY_BILLING_GRACE_HOURS")
     due_days: Whole = Field(14, alias="FLY_BILLING_DUE_DAYS")
+    unresolved_rejections: Annotated[UnresolvedRejections, BeforeValidator(_one_of(UnresolvedRejections))] = Field(
+        "close", alias="FLY_BILLING_UNRESOLVED_REJECTIONS"
+    )
     max_org_partitions: Positive = Field(200, alias="FLY_BILLING_MAX_ORG_PARTITIONS")
     shared_groups: Positive = Field(64, alias="FLY_BILLING_SHARED_GROUPS")
     guard_percent: Whole = Field(50, alias="FLY_BILLING_GUARD_PERCENT")

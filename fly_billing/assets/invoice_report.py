@@ -12,7 +12,7 @@ from fly_billing.assets.run_report import PartitionOutcomes, table
 from fly_billing.corrections.correction import Corrections
 from fly_billing.corrections.month_run import MonthReport
 from fly_billing.corrections.month_totals import invoice_totals
-from fly_billing.invoicing.bill_run import Billed, UsageNotLanded
+from fly_billing.invoicing.bill_run import Billed, MonthNotClosed, RejectedUsageUnresolved, UsageNotLanded
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.money import plain
 from fly_billing.partitions import BillingPartition, partition_key
@@ -20,7 +20,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.rejections import list_unresolved
 
 # Failures that have no row in `billing_failures`: of a whole month, or of an invoice that is final.
-REPORTED_BY_THE_RUN = {"usage_not_landed", "usage_rollups_damaged_later"}
+REPORTED_BY_THE_RUN = {UsageNotLanded.code, RejectedUsageUnresolved.code, "usage_rollups_damaged_later"}
 
 
 def metadata_of_checks(reports: Iterable[MonthReport]) -> dict[str, Any]:
@@ -66,8 +66,8 @@ def are_recorded(outcomes: PartitionOutcomes) -> bool:
 
 def _failures(report: MonthReport) -> Sequence[Mapping[str, Any]]:
     month = str(report.month)
-    if isinstance(report.billed, UsageNotLanded):
-        return [{"month": month, "code": "usage_not_landed", "what to do": str(report.billed)}]
+    if isinstance(report.billed, MonthNotClosed):
+        return [{"month": month, "code": report.billed.code, "what to do": str(report.billed)}]
     failed = [
         {
             "month": month,

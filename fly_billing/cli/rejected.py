@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +34,18 @@ COLUMNS = (
 
 
 def show_rejected(
-    console: Terminal, month: BillingMonth | None, csv_file: Path | None, *, as_list: bool, overwrite: bool
+    console: Terminal,
+    month: BillingMonth | None,
+    csv_file: Path | None,
+    *,
+    as_list: bool,
+    as_json: bool,
+    overwrite: bool,
 ) -> None:
     """Print the unresolved rejected rows by source and reason, or row by row, or write them to a CSV file.
+
+    Args:
+        as_json: Print one JSON document instead, with the rows if `as_list`.
 
     Raises:
         OutputExists, OutputNotWritten: The file can't be written.
@@ -44,9 +54,14 @@ def show_rejected(
         database = BillingDatabase(settings.database_url)
         groups = list_unresolved(database, month)
         rows = list_rows(database, month) if as_list or csv_file else []
+    if as_json:
+        print(json.dumps(as_data(month, groups, rows if as_list else None), indent=2))
     if csv_file:
         write_csv_file(csv_file, rows, overwrite=overwrite)
-        console.print(f"{counted(len(rows), 'unresolved rejected row')} written to {csv_file}", soft_wrap=True)
+        if not as_json:
+            console.print(f"{counted(len(rows), 'unresolved rejected row')} written to {csv_file}", soft_wrap=True)
+    elif as_json:
+        return
     elif not groups:
         console.print("No rejected usage is unresolved" + (f" in {month}." if month else "."))
     elif as_list:
@@ -100,9 +115,55 @@ def _cells(row: RejectedRow) -> list[str]:
         as_cell(row.path),
         str(row.line),
         *(as_cell(text or "") for text in texts),
-        row.happened_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if row.happened_at else "",
+        _time(row) or "",
         plain(row.quantity) if row.quantity is not None else "",
     ]
+
+
+def as_data(
+    month: BillingMonth | None, groups: Sequence[RejectedGroup], rows: Sequence[RejectedRow] | None
+) -> dict[str, object]:
+    """Return JSON-ready data. Amounts and quantities are exact text; an amount leaves out `unknown_rows`."""
+    data: dict[str, object] = {
+        "month": str(month) if month else None,
+        "groups": [
+            {
+                "source": group.source,
+                "reason": group.reason,
+                "organizations": list(group.organizations),
+                "rows_without_organization": group.unnamed_rows,
+                "rows": group.rows,
+                "first_landing_day": group.first_day.isoformat(),
+                "last_landing_day": group.last_day.isoformat(),
+                "estimate": {
+                    "amounts": {code: plain(amount) for code, amount in sorted(group.estimate.amounts.items())},
+                    "unknown_rows": group.estimate.unknown_rows,
+                },
+            }
+            for group in groups
+        ],
+    }
+    return data if rows is None else data | {"rows": [_row_data(row) for row in rows]}
+
+
+def _row_data(row: RejectedRow) -> dict[str, object]:
+    return {
+        "landing_day": row.landing_day.isoformat(),
+        "source": row.usage_source,
+        "file": row.path,
+        "line": row.line,
+        "reason": row.reason,
+        "message": row.message,
+        "organization": row.organization_id,
+        "meter": row.meter,
+        "event_id": row.event_id,
+        "time": _time(row),
+        "quantity": plain(row.quantity) if row.quantity is not None else None,
+    }
+
+
+def _time(row: RejectedRow) -> str | None:
+    return row.happened_at.astimezone(UTC).isoformat().replace("+00:00", "Z") if row.happened_at else None
 
 
 def _table(groups: Sequence[RejectedGroup]) -> Table:

@@ -15,7 +15,7 @@ from fly_billing.corrections.correction import Actor, Corrections
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
 from fly_billing.corrections.rules.guard import CorrectionGuard, HeldTotal
-from fly_billing.invoicing.bill_run import Billed, Terms, UsageNotLanded, bill
+from fly_billing.invoicing.bill_run import Billed, MonthNotClosed, Terms, bill
 from fly_billing.invoicing.checks import DamagedUsage, damaged_usage, rollups_not_priced_once, wrong_totals
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -80,7 +80,7 @@ class MonthReport:
 
     month: BillingMonth
     groups: Sequence[str]
-    billed: Billed | UsageNotLanded
+    billed: Billed | MonthNotClosed
     corrections: Corrections | None = None
     held_totals: Mapping[BillingMonth, Sequence[HeldTotal]] = field(default_factory=dict)
     damaged: Sequence[DamagedUsage] = ()
@@ -88,7 +88,7 @@ class MonthReport:
 
     @property
     def sentence(self) -> str:
-        if isinstance(self.billed, UsageNotLanded):
+        if isinstance(self.billed, MonthNotClosed):
             return str(self.billed)
         return f"{self.month}: {len(self.billed.invoices)} invoices, {len(self.billed.failures)} failures"
 
@@ -100,7 +100,7 @@ def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]
     """
     try:
         billed = bill(run.database, month, groups, run.terms, run.clock(), run.run_id, unlanded_days=run.unlanded_days)
-    except UsageNotLanded as problem:
+    except MonthNotClosed as problem:
         return MonthReport(month, groups, problem)
     corrections = _correct(run, month, groups, billed)
     totals = _held_totals(run.database, corrections) if corrections else {}

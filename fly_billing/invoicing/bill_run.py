@@ -35,6 +35,7 @@ from fly_billing.invoicing.inputs_reader import (
     refuse_damaged_usage,
 )
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.money import counted
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import (
     BillingDatabase,
@@ -46,6 +47,7 @@ from fly_billing.postgres.database import (
 )
 from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable, unwritable
 from fly_billing.pricing.negotiated_prices import PriceBooks
+from fly_billing.usage.rejections import RejectedGroup, read_unresolved
 
 INVOICE_COLUMNS = (
     "id", "organization_id", "month", "revision", "origin", "status", "currency", "amount", "total_cents",
@@ -61,6 +63,8 @@ ITEM_COLUMNS = (
 PAYERS_AT_ONCE = 500
 # The ranges of days that an error lists.
 MOST_STRETCHES = 10
+# The sources and reasons of rejected usage that an error lists.
+MOST_GROUPS = 5
 TAX_COLUMNS = (
     "invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents", "category",
     "legal_text",
@@ -74,18 +78,46 @@ class Terms:
     Attributes:
         grace: The time between the end of a month and its closing.
         due_days: The days between finalizing an invoice and its due date.
+        waits_for_rejected_usage: A month does not close while it has rejected usage that is neither fixed nor waived.
     """
 
     grace: timedelta
     due_days: int
+    waits_for_rejected_usage: bool = False
 
 
-class UsageNotLanded(ActionableError):
+class MonthNotClosed(ActionableError):
+    """The month can't be closed. Nothing was changed. `code` names the reason."""
+
+    code: str
+
+
+class RejectedUsageUnresolved(MonthNotClosed):
+    """The month waits until its rejected usage is fixed or waived, because the terms say so."""
+
+    code = "rejected_usage_unresolved"
+
+    def __init__(self, month: BillingMonth, groups: Sequence[RejectedGroup]) -> None:
+        number = sum(group.rows for group in groups)
+        rows = f"{counted(number, 'row')} of rejected usage {'is' if number == 1 else 'are'}"
+        named = "; ".join(group.sentence for group in groups[:MOST_GROUPS])
+        more = f"; and {len(groups) - MOST_GROUPS:,} more by source and reason" if len(groups) > MOST_GROUPS else ""
+        super().__init__(
+            f"{month} can't be closed: {rows} neither fixed nor waived ({named}{more}). Fix the files and run"
+            f" `fly-billing land`, or run `fly-billing waive --source SOURCE --reason REASON --month {month} --by NAME"
+            f" --because TEXT`; then `fly-billing bill {month}`. `fly-billing rejected {month}` lists them. To close"
+            " months without this usage, set FLY_BILLING_UNRESOLVED_REJECTIONS=close"
+        )
+
+
+class UsageNotLanded(MonthNotClosed):
     """The month can't be closed, because usage of it may still be in a landing folder. Nothing was changed.
 
     Attributes:
         days: The landing days to land.
     """
+
+    code = "usage_not_landed"
 
     def __init__(self, month: BillingMonth, days: Collection[date]) -> None:
         self.days = sorted(days)
@@ -174,6 +206,7 @@ def bill(
 
     Raises:
         UsageNotLanded: The month would be closed before all its usage was landed.
+        RejectedUsageUnresolved: The month would be closed, and waits for its rejected usage.
     """
     closing = finalize and month.is_closed(now, terms.grace)
     with database.transaction() as connection:
@@ -188,6 +221,8 @@ def bill(
         payers = read_payers(connection, month, groups)
         final = [payer.organization_id for payer in payers if payer.is_final]
         to_bill = [payer for payer in payers if not payer.is_final]
+        if closing and to_bill and terms.waits_for_rejected_usage:
+            _refuse_rejected_usage(connection, month)
         complete = _complete_usage(connection, month, terms) if closing else None
         due_on = (now + timedelta(days=terms.due_days)).date() if closing else None
         blocks = [to_bill[first : first + payers_at_once] for first in range(0, len(to_bill), payers_at_once)]
@@ -227,6 +262,11 @@ def _refuse_unlanded_days(
     days = {day for day in (*missing, *unlanded_days) if first <= day <= last}
     if days:
         raise UsageNotLanded(month, days)
+
+
+def _refuse_rejected_usage(connection: Connection, month: BillingMonth) -> None:
+    if groups := read_unresolved(connection, month):
+        raise RejectedUsageUnresolved(month, groups)
 
 
 def _bill_blocks(

@@ -16,6 +16,8 @@ class BillingTerms(ConfigurableResource[Any]):
     Attributes:
         grace_hours: Hours from a month's end until it closes (FLY_BILLING_GRACE_HOURS).
         due_days: Days from finalization until an invoice is due (FLY_BILLING_DUE_DAYS).
+        unresolved_rejections: `close` or `wait`: what a month with unresolved rejected usage does when it is due to
+            close (FLY_BILLING_UNRESOLVED_REJECTIONS).
         guard_percent: The change of a month's total above which its sync needs an approval (FLY_BILLING_GUARD_PERCENT).
         correction_guard_percent, correction_guard_organization_percent, correction_guard_floor: The limits above which
             a correction in the customer's favor needs an approval (FLY_BILLING_CORRECTION_GUARD_*).
@@ -23,6 +25,7 @@ class BillingTerms(ConfigurableResource[Any]):
 
     grace_hours: int | None = None
     due_days: int | None = None
+    unresolved_rejections: str | None = None
     guard_percent: int | None = None
     correction_guard_percent: int | None = None
     correction_guard_organization_percent: int | None = None
@@ -30,7 +33,8 @@ class BillingTerms(ConfigurableResource[Any]):
 
     def terms(self) -> Terms:
         settings = self._settings()
-        return Terms(settings.grace, settings.due_days)
+        waits = settings.unresolved_rejections == "wait"
+        return Terms(settings.grace, settings.due_days, waits_for_rejected_usage=waits)
 
     def spending_guard_percent(self) -> int:
         return self._settings().guard_percent

@@ -133,6 +133,12 @@ def test_the_environment_is_production_or_development(value: str, production: bo
     assert Settings.from_environment({"FLY_BILLING_ENV": value}).production is production
 
 
+def test_a_month_with_rejected_usage_closes_or_waits_and_another_word_is_refused() -> None:
+    assert Settings.from_environment().unresolved_rejections == "close"
+    with pytest.raises(SettingsError, match=r"FLY_BILLING_UNRESOLVED_REJECTIONS='yes' must be one of: close, wait"):
+        Settings.from_environment({"FLY_BILLING_UNRESOLVED_REJECTIONS": "yes"})
+
+
 @pytest.mark.parametrize(
     "value", ["prod", "Production", "PRODUCTION", "live", " production", "production\n", "staging"]
 )
@@ -158,6 +164,8 @@ def test_a_resource_may_set_what_the_environment_sets(monkeypatch: pytest.Monkey
     terms = BillingTerms(guard_percent=7, correction_guard_floor=9, grace_hours=0)
     assert terms.spending_guard_percent() == 7
     assert (terms.correction_guard().floor, terms.terms().grace) == (Decimal(9), timedelta(0))
+    assert not terms.terms().waits_for_rejected_usage
+    assert BillingTerms(unresolved_rejections="wait").terms().waits_for_rejected_usage
     database = BillingDatabase("postgresql://me@127.0.0.1/billing")
     account = StripeAccount(api_key="sk_test_1", environment="development", requests_per_second=3, workers=2)
     assert account.sync_tools(database, Clock(), "run").rules.workers == 2

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fly_billing.cli.parameters import (
+    ExactJson,
     OptionalBegunMonth,
     OptionalMonth,
     Overwrite,
@@ -48,12 +49,13 @@ def rejected(
     month: OptionalMonth = None,
     as_list: Annotated[bool, typer.Option("--list", help="List every row with its file, line and reason")] = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file")] = None,
+    as_json: ExactJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Show rejected usage that is neither fixed nor waived, by source and reason, with the money at stake."""
     from fly_billing.cli.rejected import show_rejected
 
-    show_rejected(wide_console(), month, csv, as_list=as_list, overwrite=overwrite)
+    show_rejected(wide_console(), month, csv, as_list=as_list, as_json=as_json, overwrite=overwrite)
 
 
 @app.command(rich_help_panel=PANEL)

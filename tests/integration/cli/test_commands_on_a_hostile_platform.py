@@ -43,7 +43,7 @@ TRIED = {
     "export-focus": (["2026-09", "--out", "{csv}"],),
     "land": (["--repair"],),
     "invalid-invoices": ([],),
-    "rejected": ([], ["2026-10"], ["--list"], ["--csv", "{rows}"]),
+    "rejected": ([], ["2026-10"], ["--list"], ["--json", "--list"], ["--csv", "{rows}"]),
     "waive": (
         ["--source", EVIL, "--reason", EVIL, "--by", EVIL, "--because", EVIL],
         ["--row", EVIL, "--by", EVIL, "--because", EVIL],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.cli.rejected import write_csv_file
+from fly_billing.cli.rejected import as_data, write_csv_file
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.errors import ActionableError
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
@@ -268,6 +269,34 @@ def test_an_export_has_every_row_and_escapes_formulas(platform: Platform, tmp_pa
         ("'=cmd|' /C calc'!A0", "bad_time", "3", ""),
         ("e2", "negative_quantity", "", "2026-09-15T12:00:00Z"),
     ]
+
+
+def test_the_json_document_has_exact_amounts_and_quantities_as_text(platform: Platform) -> None:
+    """3.0000001 requests at $0.10 are $0.30000001; the quantity of one row can't be read."""
+    usage = [event("e1", "3.0000001", time=NAIVE), event("e2", "-1", time=NAIVE)]
+    write_jsonl(platform.landing_dir, usage)
+    platform.land()
+    groups, rows = list_unresolved(platform.database, SEPTEMBER), list_rows(platform.database, SEPTEMBER)
+
+    data = json.loads(json.dumps(as_data(SEPTEMBER, groups, rows)))
+
+    (by_time,) = [group for group in data["groups"] if group["reason"] == "bad_time"]
+    assert by_time == {
+        "source": "usage.jsonl",
+        "reason": "bad_time",
+        "organizations": ["acme"],
+        "rows_without_organization": 0,
+        "rows": 2,
+        "first_landing_day": "2026-09-15",
+        "last_landing_day": "2026-09-15",
+        "estimate": {"amounts": {"USD": "0.30000001"}, "unknown_rows": 1},
+    }
+    (first, second) = data["rows"]
+    assert (first["file"], first["line"], first["quantity"], first["organization"]) == (
+        "usage.jsonl", 1, "3.0000001", "acme",
+    )  # fmt: skip
+    assert second["quantity"] is None
+    assert "rows" not in as_data(None, groups, None)
 
 
 def test_prices_with_a_minimum_are_estimated_without_it(platform: Platform) -> None:
