@@ -157,10 +157,10 @@ def counted(number: str | int, unit: str) -> str:
     """Format a number with its unit for people: `1 month`, `2,592,000 seconds`, `3 discrepancies`, `1.5 GB`.
 
     Args:
-        number: A count, or a quantity as plain text without separators.
+        number: A count, or a quantity as text, with or without thousands separators.
         unit: In the singular. Of a phrase, the last word becomes a plural.
     """
-    text = str(number)
+    text = str(number).replace(",", "")
     if text == "1" or unit.isupper() or unit.endswith("s"):
         return f"{grouped(text)} {unit}"
     ends_in_ies = unit.endswith("y") and unit[-2:-1] not in ("a", "e", "i", "o", "u")

@@ -78,13 +78,13 @@ def _show(console: Terminal, read: Read, output: Output, month: BillingMonth | N
     for path, write in ((output.csv, write_csv), (output.parquet, write_parquet)):
         if path:
             write(table, path, overwrite=output.overwrite)
-            console.print(f"{counted(f'{len(table.rows):,}', 'row')} written to {path}", soft_wrap=True)
+            console.print(f"{counted(len(table.rows), 'row')} written to {path}", soft_wrap=True)
     if output.as_json:
         print(json.dumps(table.as_data()))
     elif not (output.csv or output.parquet):
         _print(console, table)
         if still_open:
-            console.print(f"{counted(f'{still_open:,}', 'invoice')} of {month} are open, and not in this table.")
+            console.print(f"Not in this table: {counted(still_open, 'open invoice')} of {month}.")
 
 
 def _print(console: Terminal, table: FinanceTable) -> None:

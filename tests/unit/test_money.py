@@ -209,6 +209,7 @@ def test_numbers_are_written_without_exponent_for_people() -> None:
     ]
     assert [counted(number, "discrepancy") for number in (1, 2)] == ["1 discrepancy", "2 discrepancies"]
     assert counted(2, "day") == "2 days"
+    assert counted("2,592,000", "second") == "2,592,000 seconds"
 
 
 @pytest.mark.parametrize(
