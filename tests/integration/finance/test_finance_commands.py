@@ -85,7 +85,7 @@ def test_a_month_that_is_open_is_named_and_not_counted(september: Platform) -> N
     september.compute(OCTOBER)
     printed = run("finance", "revenue", "2026-10")
     assert "Revenue of 2026-10 by product: nothing." in printed
-    assert "2 invoices of 2026-10 are open, and not in this table." in printed
+    assert "Not in this table: 2 open invoices of 2026-10." in printed
 
 
 def test_exports_have_the_same_rows_in_csv_and_parquet(september: Platform, tmp_path: Path) -> None:
