@@ -58,9 +58,33 @@ CREATE TABLE public.invoices (
 
 COMMENT ON TABLE public.invoices IS 'One row per invoice of a payer and month, open ones included. A revision replaces a void invoice.';
 
+COMMENT ON COLUMN public.invoices.id IS 'Identifies the invoice; a recalculated open invoice keeps it.';
+
+COMMENT ON COLUMN public.invoices.organization_id IS 'The payer.';
+
+COMMENT ON COLUMN public.invoices.month IS 'The first day of the billed month.';
+
+COMMENT ON COLUMN public.invoices.revision IS '0 for the first invoice of the month; each reissue after a void one is 1 higher.';
+
 COMMENT ON COLUMN public.invoices.origin IS 'imported: issued and settled before fly_billing; never synced to Stripe.';
 
+COMMENT ON COLUMN public.invoices.status IS 'open: recalculated in every run; finalized, paid, void and uncollectible: final, it never changes again.';
+
+COMMENT ON COLUMN public.invoices.currency IS 'The currency of all amounts, ISO 4217.';
+
 COMMENT ON COLUMN public.invoices.amount IS 'The exact sum of the items; total_cents is this amount, rounded half-up once.';
+
+COMMENT ON COLUMN public.invoices.total_cents IS 'The total in the currency''s minor unit.';
+
+COMMENT ON COLUMN public.invoices.usage_snapshot_id IS 'The payer''s usage that it bills; null without usage.';
+
+COMMENT ON COLUMN public.invoices.computed_at IS 'When it was calculated last.';
+
+COMMENT ON COLUMN public.invoices.finalized_at IS 'When it became final; null while it is open.';
+
+COMMENT ON COLUMN public.invoices.due_on IS 'The due date; null while it is open.';
+
+COMMENT ON COLUMN public.invoices.paid_at IS 'When Stripe received the payment; null unless it is paid.';
 
 COMMENT ON COLUMN public.invoices.number IS 'Consecutive per organization, assigned when it is finalized; void invoices keep theirs.';
 
@@ -1918,6 +1942,34 @@ CREATE TABLE public.stripe_invoices (
 
 COMMENT ON TABLE public.stripe_invoices IS 'The sync state of each final invoice: the step it reached in Stripe, or the failure.';
 
+COMMENT ON COLUMN public.stripe_invoices.invoice_id IS 'Our invoice.';
+
+COMMENT ON COLUMN public.stripe_invoices.state IS 'The state of the sync; finalized is the last one of an invoice in Stripe.';
+
+COMMENT ON COLUMN public.stripe_invoices.step IS 'The step of the sync that was started last.';
+
+COMMENT ON COLUMN public.stripe_invoices.generation IS 'The number of times that the invoice was created anew in Stripe; part of every idempotency key.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_invoice_id IS 'The invoice in Stripe; null before it is created.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_total_cents IS 'The total in Stripe, in the currency''s minor unit.';
+
+COMMENT ON COLUMN public.stripe_invoices.hosted_invoice_url IS 'The page on which the customer pays.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_code IS 'Why the last attempt failed; null if it did not.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_customer_text IS 'The failure in words for the customer.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_operator_text IS 'The failure in words for the operator, with the fix.';
+
+COMMENT ON COLUMN public.stripe_invoices.retryable IS 'True if the next run tries it again by itself.';
+
+COMMENT ON COLUMN public.stripe_invoices.run_id IS 'The Dagster run of the last attempt.';
+
+COMMENT ON COLUMN public.stripe_invoices.updated_at IS 'When this row changed last.';
+
+COMMENT ON COLUMN public.stripe_invoices.finalized_at IS 'When it was finalized in Stripe.';
+
 COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'The failure that an alert reported; null again after its recovery was reported.';
 
 COMMENT ON COLUMN public.stripe_invoices.stripe_due_cents IS 'What Stripe asked for when it finalized the invoice: the total with the customer''s balance. Null: not recorded.';
@@ -2051,6 +2103,20 @@ CREATE TABLE public.usage_rollups (
 );
 
 COMMENT ON TABLE public.usage_rollups IS 'The quantity of one meter in a snapshot, per combination of dimensions and per period with one price.';
+
+COMMENT ON COLUMN public.usage_rollups.id IS 'Identifies the rollup; equal content has an equal id.';
+
+COMMENT ON COLUMN public.usage_rollups.snapshot_id IS 'The organization''s snapshot of the month.';
+
+COMMENT ON COLUMN public.usage_rollups.meter IS 'The meter that counted the usage.';
+
+COMMENT ON COLUMN public.usage_rollups.dimensions IS 'The dimensions of the usage, such as region, as an object of texts.';
+
+COMMENT ON COLUMN public.usage_rollups.segment_start IS 'The start of the period, in which no price changes; included.';
+
+COMMENT ON COLUMN public.usage_rollups.segment_end IS 'The end of the period; excluded.';
+
+COMMENT ON COLUMN public.usage_rollups.quantity IS 'The exact quantity, in the meter''s unit.';
 
 COMMENT ON COLUMN public.usage_rollups.events IS 'The number of events; 0: no event in the month, but a level continued.';
 
@@ -2515,9 +2581,19 @@ CREATE TABLE public.organizations (
 
 COMMENT ON TABLE public.organizations IS 'One row per organization (customer).';
 
-COMMENT ON COLUMN public.organizations.id IS 'Not tail-NN: shared billing groups have such names.';
+COMMENT ON COLUMN public.organizations.id IS 'The id of the organization in usage and in every other table. Not tail-NN: shared billing groups have such names.';
+
+COMMENT ON COLUMN public.organizations.name IS 'The name on invoices.';
+
+COMMENT ON COLUMN public.organizations.currency IS 'The currency of its invoices, ISO 4217.';
+
+COMMENT ON COLUMN public.organizations.price_book IS 'The book of its list prices.';
+
+COMMENT ON COLUMN public.organizations.stripe_customer_id IS 'Its customer in Stripe; null until its first invoice is synced.';
 
 COMMENT ON COLUMN public.organizations.billing_group IS 'The key of the org partition; never changes by itself.';
+
+COMMENT ON COLUMN public.organizations.created_at IS 'When it became a customer. It is billed from that month on.';
 
 CREATE TABLE public.stripe_events (
     id text NOT NULL,
@@ -2635,9 +2711,39 @@ CREATE TABLE public.prices (
     CONSTRAINT unit_is_a_key CHECK (((unit !~ '[[:cntrl:]]'::text) AND (unit ~ '^\S(.*\S)?$'::text) AND (length(unit) <= 500)))
 );
 
-COMMENT ON TABLE public.prices IS 'One row per version of a list price: a charge for a meter''s usage or a recurring fee.';
+COMMENT ON TABLE public.prices IS 'One row per version of a list price. Negotiated prices of an organization replace them.';
 
-COMMENT ON COLUMN public.prices.meter IS 'Null: a recurring fee.';
+COMMENT ON COLUMN public.prices.id IS 'Identifies this version; invoice items refer to it.';
+
+COMMENT ON COLUMN public.prices.book IS 'The price book.';
+
+COMMENT ON COLUMN public.prices.key IS 'The name of the price in its book; its versions have the same one.';
+
+COMMENT ON COLUMN public.prices.meter IS 'The meter whose usage it prices; null: a recurring fee.';
+
+COMMENT ON COLUMN public.prices.product IS 'The product on the invoice.';
+
+COMMENT ON COLUMN public.prices.description IS 'The text of the item on the invoice.';
+
+COMMENT ON COLUMN public.prices.unit IS 'The unit of the quantity, such as second or GB.';
+
+COMMENT ON COLUMN public.prices.currency IS 'The currency of the price, ISO 4217.';
+
+COMMENT ON COLUMN public.prices.model IS 'How the amount follows from the quantity, such as per_unit, graduated or volume.';
+
+COMMENT ON COLUMN public.prices.unit_amount IS 'The amount per `per` units, exact, in the currency''s major unit.';
+
+COMMENT ON COLUMN public.prices.per IS 'The number of units that unit_amount buys; null: 1.';
+
+COMMENT ON COLUMN public.prices.tiers IS 'The tiers of a tiered price, the smallest first.';
+
+COMMENT ON COLUMN public.prices.free_allowance IS 'The quantity per month that is free.';
+
+COMMENT ON COLUMN public.prices.match IS 'The dimensions that usage must have for this price.';
+
+COMMENT ON COLUMN public.prices.effective_from IS 'The start of its validity, included.';
+
+COMMENT ON COLUMN public.prices.effective_until IS 'The end of its validity, excluded; null: no end.';
 
 COMMENT ON COLUMN public.prices.settings IS 'Fields without a column: round, percent, flat_amount, minimum, maximum, at_zero. A default is left out.';
 
@@ -2802,6 +2908,24 @@ CREATE TABLE public.stripe_reconciliations (
 );
 
 COMMENT ON TABLE public.stripe_reconciliations IS 'One row per reconciliation of a month. totals: currency -> cents, without void invoices.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.id IS 'A number that grows with time.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.month IS 'The first day of the month that was compared.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.swept_at IS 'When it was compared.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.run_id IS 'The Dagster run that compared it.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.invoices_here IS 'The number of our invoices that Stripe should have.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.invoices_in_stripe IS 'The number of these invoices in Stripe.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.totals_here IS 'Our totals: currency -> cents.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.totals_in_stripe IS 'Stripe''s totals: currency -> cents.';
+
+COMMENT ON COLUMN public.stripe_reconciliations.discrepancies IS 'The list of differences, each with its kind, organization, invoices and fix.';
 
 ALTER TABLE public.stripe_reconciliations ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.stripe_reconciliations_id_seq
@@ -3104,6 +3228,22 @@ CREATE TABLE public.usage_snapshots (
 );
 
 COMMENT ON TABLE public.usage_snapshots IS 'An organization''s usage of a month in one version of the usage table. An invoice names the snapshot that it billed.';
+
+COMMENT ON COLUMN public.usage_snapshots.id IS 'Identifies the snapshot; equal usage has an equal id.';
+
+COMMENT ON COLUMN public.usage_snapshots.organization_id IS 'The organization that used it.';
+
+COMMENT ON COLUMN public.usage_snapshots.month IS 'The first day of the month of the usage.';
+
+COMMENT ON COLUMN public.usage_snapshots.lake_version IS 'The last version of the usage table that has this usage.';
+
+COMMENT ON COLUMN public.usage_snapshots.fingerprint IS 'A hash of the rollups.';
+
+COMMENT ON COLUMN public.usage_snapshots.events IS 'The number of accepted events.';
+
+COMMENT ON COLUMN public.usage_snapshots.rolled_up_at IS 'When the usage was rolled up last.';
+
+COMMENT ON COLUMN public.usage_snapshots.is_current IS 'True for the latest usage; an earlier snapshot is kept if it was billed.';
 
 CREATE TABLE public.usage_tables (
     generation integer NOT NULL,

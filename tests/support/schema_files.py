@@ -1,4 +1,5 @@
-"""Writes the files made from the migrations: schema.sql, docs/schema.md, and the hashes that freeze landed migrations.
+"""Writes the files made from the migrations: schema.sql, tables.json, docs/schema.md, docs/tables.md, and the hashes
+that freeze landed migrations.
 
 `make schema` runs this module; tests/integration/postgres/test_migrations.py fails if its files are out of date.
 `make migration NAME=what_it_does` creates the two files of the next migration.
@@ -9,10 +10,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import psycopg
@@ -25,10 +29,13 @@ from fly_billing.embedded_postgres.binaries import installed
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, migrations
 from fly_billing.postgres.schema_check import VERSIONS, newest_migration
+from fly_billing.postgres.table_descriptions import FILE, TableDescription, described_tables
+from fly_billing.usage.event_columns import usage_events_table
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = VERSIONS.parents[1] / "schema.sql"
 DIAGRAM = ROOT / "docs" / "schema.md"
+TABLES = ROOT / "docs" / "tables.md"
 # The hash of every file of a landed migration, as `sha256sum` writes and checks it.
 FROZEN = VERSIONS.parent / "frozen.sha256"
 # The schema right after each migration, by pg_dump: that of a database that the code of its time created.
@@ -113,6 +120,30 @@ where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r' and ob
 """
 
 
+# Every column of every table and view, with its comment.
+DESCRIBED_COLUMNS = """
+select c.relname as on_table, coalesce(obj_description(c.oid, 'pg_class'), '') as table_text, a.attname as name,
+       format_type(a.atttypid, null) as type, not a.attnotnull as is_nullable,
+       coalesce(col_description(c.oid, a.attnum), '') as text
+from pg_class as c
+join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'v') and c.relname <> 'alembic_version'
+order by c.relname collate "C", a.attnum
+"""
+
+
+@dataclass(frozen=True)
+class DescribedColumn:
+    """A column of a table or view with its comment, and the comment of its table."""
+
+    on_table: str
+    table_text: str
+    name: str
+    type: str
+    is_nullable: bool
+    text: str
+
+
 @dataclass(frozen=True)
 class Column:
     on_table: str
@@ -183,6 +214,49 @@ def diagram(server: PostgresServer, database: str) -> str:
         if rows:
             parts.append("\n".join(["| table | its rows |", "|---|---|", *rows]))
     return "\n\n".join(parts) + "\n"
+
+
+def table_descriptions(server: PostgresServer, database: str) -> str:
+    """Return the text of tables.json for a migrated database."""
+    with psycopg.connect(server.url(database, "postgresql")) as connection:
+        found = connection.cursor(row_factory=class_row(DescribedColumn)).execute(DESCRIBED_COLUMNS).fetchall()
+    tables = [
+        f'"{name}": {{"text": {_json(columns[0].table_text)}, "columns": [\n{_json_columns(columns)}\n]}}'
+        for name, columns in ((name, list(group)) for name, group in groupby(found, lambda column: column.on_table))
+    ]
+    return "{\n" + ",\n".join(tables) + "\n}\n"
+
+
+def _json_columns(columns: Iterable[DescribedColumn]) -> str:
+    """Return a line per column, so that a change of one is a change of one line."""
+    return ",\n".join(_json([column.name, column.type, column.is_nullable, column.text]) for column in columns)
+
+
+def _json(value: object) -> str:
+    if isinstance(value, list):
+        value = [" ".join(part.split()) if isinstance(part, str) else part for part in value]
+    return json.dumps(" ".join(value.split()) if isinstance(value, str) else value, ensure_ascii=False)
+
+
+def tables_page(tables: Iterable[TableDescription]) -> str:
+    """Return the text of docs/tables.md: the usage table first, then the tables and views of Postgres."""
+    parts = [
+        "# Tables and their columns",
+        "Written by `make schema` from the comments of the schema and from `usage/event_columns.py`: do not edit it. "
+        "Dagster's catalog shows the same texts. [schema.md](schema.md) has the keys. Columns named `*_cents` are in "
+        "the currency's minor unit; other amounts are exact, in its major unit. Times are UTC.",
+    ]
+    for table in tables:
+        rows = [
+            f"| `{column.name}` | {column.type}{'' if column.is_nullable else ', not null'} | {_cell(column.text)} |"
+            for column in table.columns
+        ]
+        parts += [f"## {table.name}", table.text, "\n".join(["| column | type | |", "|---|---|---|", *rows])]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _entities(tables: tuple[str, ...], columns: list[Column], keys: list[Key]) -> list[str]:
@@ -262,6 +336,9 @@ def write(server: PostgresServer) -> None:
     database.engine.dispose()
     SCHEMA.write_text(schema(server, "schema_files"), encoding="utf-8")
     DIAGRAM.write_text(diagram(server, "schema_files"), encoding="utf-8")
+    FILE.write_text(table_descriptions(server, "schema_files"), encoding="utf-8")
+    described_tables.cache_clear()
+    TABLES.write_text(tables_page([usage_events_table(), *described_tables().values()]), encoding="utf-8")
     hashes = migration_files() | frozen_files()
     FROZEN.write_text("".join(f"{hashes[path]}  {path}\n" for path in sorted(hashes)), encoding="utf-8")
 

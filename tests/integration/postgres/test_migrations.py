@@ -12,6 +12,8 @@ from fly_billing.embedded_postgres import PostgresServer, create_database, drop_
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from fly_billing.postgres.schema_check import VERSIONS
+from fly_billing.postgres.table_descriptions import FILE, described_tables
+from fly_billing.usage.event_columns import usage_events_table
 from tests.support import schema_files
 
 _numbers = itertools.count()
@@ -50,6 +52,13 @@ def test_the_diagram_shows_the_tables_and_keys_of_the_schema(postgres: PostgresS
     assert schema_files.DIAGRAM.read_text(encoding="utf-8") == schema_files.diagram(postgres, "billing_template"), (
         f"{schema_files.DIAGRAM} {STALE}"
     )
+
+
+def test_the_described_tables_are_those_of_the_schema_and_the_page_shows_them(postgres: PostgresServer) -> None:
+    described = schema_files.table_descriptions(postgres, "billing_template")
+    assert FILE.read_text(encoding="utf-8") == described, f"{FILE} {STALE}"
+    page = schema_files.tables_page([usage_events_table(), *described_tables().values()])
+    assert schema_files.TABLES.read_text(encoding="utf-8") == page, f"{schema_files.TABLES} {STALE}"
 
 
 def test_landed_migrations_have_not_changed() -> None:
