@@ -263,19 +263,19 @@ def subscription(platform: Platform) -> None:
     platform.add_subscription("acme", "support", at("2026-09-16"), at("2026-10-01"))
 
 
-@pytest.mark.parametrize("whose", ["beta", "acme"])
+@pytest.mark.parametrize("organization", ["beta", "acme"])
 def test_a_subscription_recorded_after_the_close_waits_even_if_others_have_late_usage(
-    closed: Platform, whose: str
+    closed: Platform, organization: str
 ) -> None:
     subscription(closed)
-    late(closed, whose)
-    for expected in ({whose: Decimal(1)}, {}):
+    late(closed, organization)
+    for expected in ({organization: Decimal(1)}, {}):
         found = nightly(closed)
         assert (booked(found), undecided(found)) == (expected, {"acme": Decimal("14.5")})
     rebill(closed, "acme")
     assert undecided(nightly(closed)) == {}
     adjusted = closed.query("select organization_id, amount from adjustments order by amount")
-    assert [tuple(row.values()) for row in adjusted] == [(whose, Decimal(1)), ("acme", Decimal("14.5"))]
+    assert [tuple(row.values()) for row in adjusted] == [(organization, Decimal(1)), ("acme", Decimal("14.5"))]
 
 
 LATE_TERMS: Mapping[str, tuple[Mapping[str, Mapping[str, Any]], Decimal]] = {

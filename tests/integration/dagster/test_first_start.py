@@ -29,7 +29,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from dagster_postgres import DagsterPostgresStorage
 from fly_billing.dagster_storage.set_up import set_up
-how, text, step = sys.argv[1], sys.argv[2], int(sys.argv[3])
+storage, text, step = sys.argv[1], sys.argv[2], int(sys.argv[3])
 url = make_url(text)
 
 def in_child(work):
@@ -51,7 +51,7 @@ def killed_at(number):
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
         event.listen(Engine, "before_cursor_execute", count)
-        DagsterPostgresStorage(text) if how == "stock" else set_up(url, "DAGSTER_DATABASE_URL")
+        DagsterPostgresStorage(text) if storage == "stock" else set_up(url, "DAGSTER_DATABASE_URL")
     return work
 
 def state():
@@ -223,11 +223,11 @@ def dagster_url(postgres: PostgresServer) -> Iterator[str]:
     drop_database(postgres, "first_start")
 
 
-@pytest.mark.parametrize(("how", "step"), [("stock", 43), ("ours", 61)])
+@pytest.mark.parametrize(("storage", "step"), [("stock", 43), ("ours", 61)])
 def test_after_a_kill_at_any_statement_the_next_start_has_all_tables_indexes_and_notes(
-    how: str, step: int, dagster_url: str
+    storage: str, step: int, dagster_url: str
 ) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", ATTEMPTS, how, dagster_url, str(step)]
+    command = [sys.executable, "-W", "ignore", "-c", ATTEMPTS, storage, dagster_url, str(step)]
     names = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     found = subprocess.run(command, capture_output=True, text=True, env=names, check=False, encoding="utf-8")
     assert found.returncode == 0, found.stderr[-3000:]

@@ -111,12 +111,12 @@ def test_an_invoice_that_was_never_sent_is_sent_through_the_sync(
     assert settled(tools, sandbox)
 
 
-@pytest.mark.parametrize("how", ["voided", "deleted"])
+@pytest.mark.parametrize("change", ["voided", "deleted"])
 def test_an_invoice_voided_in_stripe_is_sent_again_once_and_only_after_confirmation(
-    tools: SyncTools, sandbox: SandboxServer, how: str
+    tools: SyncTools, sandbox: SandboxServer, change: str
 ) -> None:
     sent = invoice_in_stripe(sandbox, "acme")["id"]
-    if how == "voided":
+    if change == "voided":
         make_stripe_client(API_KEY, sandbox.url).v1.invoices.void_invoice(sent)
     else:
         sandbox.control.delete_object(sent)

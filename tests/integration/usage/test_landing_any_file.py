@@ -479,18 +479,18 @@ ODD_TABLES: dict[str, pa.Table] = {
 }
 
 
-@pytest.mark.parametrize("what", ODD_TABLES)
+@pytest.mark.parametrize("case", ODD_TABLES)
 def test_a_parquet_file_with_odd_columns_is_accounted_for_and_the_other_files_land(
-    platform: Platform, what: str
+    platform: Platform, case: str
 ) -> None:
-    write_table(platform.landing_dir, ODD_TABLES[what], name="odd")
+    write_table(platform.landing_dir, ODD_TABLES[case], name="odd")
     write_table(platform.landing_dir, plain_table(event("e1", "2")), name="good")
     write_jsonl(platform.landing_dir, [event("e2", "4")], name="good")
     found = counts(platform.land())
     assert found["good.parquet"] == found["good.jsonl"] == (1, 1, 0, 0)
     landed, accepted, duplicate, rejected = found["odd.parquet"]
     assert (accepted, duplicate) == (0, 0)
-    assert landed == rejected == ODD_TABLES[what].num_rows
+    assert landed == rejected == ODD_TABLES[case].num_rows
     assert quantities(platform) == {"e1": Decimal(2), "e2": Decimal(4)}
     assert all(row["message"] for row in platform.rejected())
 

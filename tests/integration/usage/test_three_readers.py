@@ -522,9 +522,9 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", DOCUMENTS)
-def test_an_ambiguous_json_line_is_rejected(platform: Platform, what: str) -> None:
-    line, reason = DOCUMENTS[what]
+@pytest.mark.parametrize("case", DOCUMENTS)
+def test_an_ambiguous_json_line_is_rejected(platform: Platform, case: str) -> None:
+    line, reason = DOCUMENTS[case]
     write_text(platform.landing_dir, DAY, "usage.jsonl", f"{line}\n{line_of('12345678901234567890')}\n")
     platform.land()
     assert [(row["line"], row["reason"]) for row in platform.rejected()] == [(1, reason)]
@@ -683,9 +683,9 @@ TYPED: dict[str, tuple[dict[str, pa.Array], Any]] = {
 }
 
 
-@pytest.mark.parametrize("what", TYPED)
-def test_a_typed_column_has_the_same_verdict_as_its_text(platform: Platform, what: str) -> None:
-    columns, expected = TYPED[what]
+@pytest.mark.parametrize("case", TYPED)
+def test_a_typed_column_has_the_same_verdict_as_its_text(platform: Platform, case: str) -> None:
+    columns, expected = TYPED[case]
     typed(platform.landing_dir, **columns)
     write_csv(platform.landing_dir, [usage_of() | {"id": "good"}])
     platform.land()

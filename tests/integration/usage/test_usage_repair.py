@@ -86,10 +86,10 @@ DAMAGED_WORDS = {
 }
 
 
-@pytest.mark.parametrize("what", DAMAGED_WORDS)
-def test_a_damaged_log_is_repaired_from_the_previous_version(landed: Platform, what: str) -> None:
+@pytest.mark.parametrize("damage", DAMAGED_WORDS)
+def test_a_damaged_log_is_repaired_from_the_previous_version(landed: Platform, damage: str) -> None:
     last = log_of(landed)[-1]
-    last.write_text(last.read_text(encoding="utf-8").replace(*DAMAGED_WORDS[what]), encoding="utf-8")
+    last.write_text(last.read_text(encoding="utf-8").replace(*DAMAGED_WORDS[damage]), encoding="utf-8")
     with pytest.raises(UsageTableMismatch):
         landed.table().files()
     fix(landed)
