@@ -33,6 +33,8 @@ from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.usage.landing_folder import LandingError
 from fly_billing.worklist.due import (
+    CATCH_UP,
+    closed_until,
     days_before_closing,
     days_not_landed,
     days_to_land,
@@ -42,7 +44,6 @@ from fly_billing.worklist.due import (
     months_with_late_usage,
 )
 
-CATCH_UP = timedelta(days=40)
 # A paid invoice is compared with Stripe every night until this long after it was sent.
 STILL_CHANGING = timedelta(days=60)
 
@@ -194,11 +195,6 @@ def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
     """List the months that are still open: the current one, and the one before it during its grace period."""
     running = BillingMonth.containing(now)
     return [month for month in (running.plus(-1), running) if not month.is_closed(now, grace)]
-
-
-def closed_until(now: datetime, grace: timedelta) -> datetime:
-    """Return the end of the last month whose grace period is over."""
-    return BillingMonth.containing(now - grace).start
 
 
 def _requests(

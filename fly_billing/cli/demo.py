@@ -15,7 +15,7 @@ from fly_billing.cli.seeding import seeded_day
 from fly_billing.cli.statement import show_statement
 from fly_billing.cli.summary import show_summary, summary_totals
 from fly_billing.cli.terminal import Terminal
-from fly_billing.jobs import closed_until, open_months
+from fly_billing.jobs import open_months
 from fly_billing.periods import stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
@@ -27,7 +27,7 @@ from fly_billing.statements.platform_summary import find_example_invoice
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sync.reconciliation import reconcile_all_months
 from fly_billing.usage.usage_table import UsageTable
-from fly_billing.worklist.due import days_due, months_to_close, months_to_sync
+from fly_billing.worklist.due import closed_until, days_due, months_to_close, months_to_sync
 
 
 def demo(console: Terminal) -> bool:

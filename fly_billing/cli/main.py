@@ -15,7 +15,18 @@ from typing import Annotated, NoReturn
 import typer
 from dotenv import load_dotenv
 
-from fly_billing.cli.commands import alerts, billing, corrections, finance, invoices, local, pricing, stripe, usage
+from fly_billing.cli.commands import (
+    alerts,
+    billing,
+    corrections,
+    finance,
+    invoices,
+    local,
+    operations,
+    pricing,
+    stripe,
+    usage,
+)
 from fly_billing.cli.parameters import console
 from fly_billing.cli.terminal import Terminal, joined, lines, styled
 from fly_billing.embedded_postgres import EmbeddedPostgresError, ServerInUseError
@@ -29,7 +40,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for subject in (local, usage, pricing, billing, invoices, finance, corrections, stripe, alerts):
+for subject in (local, usage, pricing, billing, invoices, finance, corrections, stripe, operations, alerts):
     app.add_typer(subject.app)
 
 

@@ -19,6 +19,7 @@ from fly_billing.stripe_sync.rules.spending_guard import (
     InvoiceToSend,
     OrganizationTotals,
     SendPlan,
+    approve_command,
     describe_totals,
     judge_totals,
     plan_sending,
@@ -37,11 +38,10 @@ class UnusualTotals(ActionableError):
 
     def _sentence(self, result: GuardResult) -> str:
         largest = ", ".join(map(describe_totals, result.contributors))
-        currency = "" if result.currency == "USD" else f" --currency {result.currency}"
         total = typed_amount(max(0, result.total_cents), result.currency)
         return (
             f"{result.reason}. Largest changes: {largest}. If that is right:"
-            f" `fly-billing approve {self.month} --by NAME --total {total}{currency}`, or launch the run"
+            f" `{approve_command(str(self.month), result)}`, or launch the run"
             f" with the tag fly_billing/approved_total = {result.currency}={total}."
         )
 

@@ -21,6 +21,9 @@ from fly_billing.usage.landing_folder import (
     read_content,
 )
 
+# The hourly schedule lands days up to this old that did not land after they ended.
+CATCH_UP = timedelta(days=40)
+
 
 @dataclass(frozen=True, slots=True)
 class _LandedContent:
@@ -132,6 +135,11 @@ def days_not_landed(database: BillingDatabase, first: date, last: date) -> list[
 def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: timedelta) -> list[date]:
     """List landing days that must land (again) before the month can be closed. Usually empty."""
     return days_not_landed(database, month.first_day, month.last_landing_day(grace))
+
+
+def closed_until(now: datetime, grace: timedelta) -> datetime:
+    """Return the end of the last month whose grace period is over."""
+    return BillingMonth.containing(now - grace).start
 
 
 def months_to_close(database: BillingDatabase, before: datetime) -> list[BillingMonth]:

@@ -27,6 +27,7 @@ LAYERS = (
     {"focus"},
     {"statements"},
     {"finance"},
+    {"operations"},  # reads all subjects: what needs a person
     {"sample_platform"},
     {"resources"},
     {"partitions", "executors"},

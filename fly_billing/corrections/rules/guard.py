@@ -246,6 +246,12 @@ class HeldTotal:
         return total_to_approve(self.gives_back.values(), self.currency)
 
     @property
+    def approve_command(self) -> str:
+        """The command that approves this total."""
+        currency = "" if self.currency == "USD" else f" --currency {self.currency}"
+        return f"fly-billing approve-corrections {self.month} --total {self.total:f}{currency} --by NAME --why REASON"
+
+    @property
     def sentence(self) -> str:
         """The number of held corrections, the reasons, and what to do."""
         count = len(self.gives_back)
@@ -254,11 +260,9 @@ class HeldTotal:
             if count == 1
             else f"{count:,} corrections wait for approval and are"
         )
-        currency = "" if self.currency == "USD" else f" --currency {self.currency}"
         return (
             f"{held} not booked: {'; '.join(self.reasons[:3])}. First check that no usage is missing; if it is landed"
-            " again, nothing needs approval. If the corrections are right, run `fly-billing approve-corrections"
-            f" {self.month} --total {self.total:f}{currency} --by NAME --why REASON`."
+            f" again, nothing needs approval. If the corrections are right, run `{self.approve_command}`."
         )
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fly_billing.money import format_cents, parse_typed_amount
+from fly_billing.money import format_cents, parse_typed_amount, typed_amount
 from fly_billing.stripe_sync.rules.requests import LINES_PER_CALL, MOST_LINES
 
 # The number of organizations that a result names.
@@ -121,6 +121,13 @@ class GuardResult:
     passes: bool
     reason: str
     contributors: tuple[OrganizationTotals, ...] = ()
+
+
+def approve_command(month: str, result: GuardResult) -> str:
+    """Return the command that approves the month's total, with the name of the person left open."""
+    currency = "" if result.currency == "USD" else f" --currency {result.currency}"
+    total = typed_amount(max(0, result.total_cents), result.currency)
+    return f"fly-billing approve {month} --by NAME --total {total}{currency}"
 
 
 def judge_totals(totals: Sequence[OrganizationTotals], percent: int, approved: Mapping[str, int]) -> list[GuardResult]:

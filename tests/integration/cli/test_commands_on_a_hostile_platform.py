@@ -44,6 +44,7 @@ TRIED = {
     "land": (["--repair"],),
     "invalid-invoices": ([],),
     "rejected": ([], ["2026-10"], ["--list"], ["--json", "--list"], ["--csv", "{rows}"]),
+    "status": ([], ["--json"]),
     "waive": (
         ["--source", EVIL, "--reason", EVIL, "--by", EVIL, "--because", EVIL],
         ["--row", EVIL, "--by", EVIL, "--because", EVIL],
@@ -149,6 +150,7 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
         "spend-alert add",
         "reserve",
         "rejected",
+        "status",
         "finance revenue",
     }  # it reached the output
 

@@ -1,0 +1,123 @@
+"""Reads what may need a person, with the functions of each subject. Not here: the rules (`operations.rules`)."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from fly_billing.alerting.rules.alerts import FailedInvoice
+from fly_billing.corrections.changed_terms import undecided_changes
+from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
+from fly_billing.invoicing.invalid_invoices import list_invalid_invoices
+from fly_billing.operations.rules.attention import Discrepancies, Facts, HeldMonth, Problem, RefusedAlerts
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sync.approvals import guard_results
+from fly_billing.stripe_sync.rules.spending_guard import GuardResult
+from fly_billing.usage.landing_folder import LandingError, find_landing_problems
+from fly_billing.usage.rejections import list_unresolved
+from fly_billing.worklist.due import (
+    CATCH_UP,
+    closed_until,
+    days_before_closing,
+    days_not_landed,
+    days_to_land,
+    months_to_close,
+    months_to_sync,
+)
+
+# A day that ended, or a grace period that is over, needs nobody yet: the hourly schedule lands it first.
+HOURLY_LANDING = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class _KindOfDiscrepancy:
+    """A row of `discrepancies_now`."""
+
+    month: str
+    compared_at: datetime
+    kind: str
+    number: int
+
+
+def read_facts(
+    database: BillingDatabase, landing_dir: Path, now: datetime, grace: timedelta, guard_percent: int
+) -> Facts:
+    """Read everything that may need a person. Reads Postgres and lists the landing folder; never contacts Stripe.
+
+    Args:
+        database: The billing database.
+        landing_dir: The landing folder. If it can't be read, that is one of the facts.
+        now: The current time.
+        grace: The grace period of months.
+        guard_percent: The limit of the spending guard.
+    """
+    problems, changed = _landing_folder(database, landing_dir, now)
+    return Facts(
+        failed_invoices=database.records(FailedInvoice, "failed_invoices_now"),
+        held_months=_held_months(database, changed, now, grace),
+        missing_days=_missing_days(database, now),
+        landing_problems=problems,
+        rejected=[Problem(group.source, group.sentence) for group in list_unresolved(database)],
+        invalid_invoices=Counter(str(invoice.billing_month) for invoice in list_invalid_invoices(database, now)),
+        held_corrections=held_totals(list_held_corrections(database)),
+        changed_terms=_changed_terms(database),
+        failed_syncs=database.records(FailedInvoice, "failed_syncs_now"),
+        guarded=_guarded(database, guard_percent),
+        discrepancies=_discrepancies(database),
+        refused_alerts=database.records(RefusedAlerts, "refused_alerts"),
+    )
+
+
+def _landing_folder(database: BillingDatabase, landing_dir: Path, now: datetime) -> tuple[list[Problem], list[date]]:
+    """Return the problems of the landing folder, and the days to land. Rejected files are rejected usage, not here."""
+    try:
+        found = find_landing_problems(landing_dir, now)
+        return [Problem(problem.path, problem.message) for problem in found], days_to_land(database, landing_dir, now)
+    except LandingError as problem:
+        return [Problem("landing folder", str(problem))], []
+
+
+def _held_months(
+    database: BillingDatabase, changed: Sequence[date], now: datetime, grace: timedelta
+) -> list[HeldMonth]:
+    held = []
+    for month in months_to_close(database, closed_until(now - HOURLY_LANDING, grace)):
+        last = month.last_landing_day(grace)
+        days = set(days_before_closing(database, month, grace))
+        days.update(day for day in changed if month.first_day <= day <= last)
+        if days:
+            held.append(HeldMonth(str(month), sorted(days)))
+    return held
+
+
+def _missing_days(database: BillingDatabase, now: datetime) -> list[date]:
+    """List the days since the first landing that are over and did not land. A new platform misses none."""
+    (first_ever,) = database.values("first_landing_day")
+    last = (now - HOURLY_LANDING).date() - timedelta(days=1)
+    return days_not_landed(database, max(first_ever, now.date() - CATCH_UP), last) if first_ever else []
+
+
+def _changed_terms(database: BillingDatabase) -> dict[str, int]:
+    invoices: dict[str, set[UUID]] = defaultdict(set)
+    for change in undecided_changes(database):
+        invoices[str(change.billing_month)].add(change.invoice_id)
+    return {month: len(found) for month, found in invoices.items()}
+
+
+def _guarded(database: BillingDatabase, percent: int) -> dict[str, list[GuardResult]]:
+    blocked = {
+        str(month): [result for result in guard_results(database, month, percent) if not result.passes]
+        for month in months_to_sync(database)
+    }
+    return {month: results for month, results in blocked.items() if results}
+
+
+def _discrepancies(database: BillingDatabase) -> list[Discrepancies]:
+    kinds: dict[tuple[str, datetime], dict[str, int]] = defaultdict(dict)
+    for row in database.records(_KindOfDiscrepancy, "discrepancies_now"):
+        kinds[row.month, row.compared_at][row.kind] = row.number
+    return [Discrepancies(month, found, at) for (month, at), found in kinds.items()]

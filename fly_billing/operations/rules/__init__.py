@@ -1,0 +1,1 @@
+"""Rules of operations. Pure: no connection, no clock, no environment."""
