@@ -76,7 +76,7 @@ def test_an_alert_names_the_organizations_and_counts_rows_that_name_none(platfor
 
 
 def test_many_sources_at_once_share_an_alert(platform: Platform) -> None:
-    """A file name with random letters is a source of its own: twelve make ten alerts and one about two more."""
+    """A file name with random letters is a separate source: twelve make ten alerts and one about two more."""
     for letter in "abcdefghijkl":
         write_jsonl(platform.landing_dir, [event(letter, "1", time=NAIVE)], name=f"proxy-{letter}")
     platform.land()

@@ -252,7 +252,7 @@ ALL = [
 ]
 
 
-def test_receivables_are_what_the_statements_say_in_whatever_order_the_invoices_come(platform: Platform) -> None:
+def test_receivables_equal_the_statements_in_any_order_of_invoices(platform: Platform) -> None:
     """128 organizations: four kinds of unpaid invoices in three months each, and all eight kinds in two."""
     expected: dict[str, int] = {}
     orders = [*itertools.product(UNPAID, repeat=3), *itertools.product(ALL, repeat=2)]
@@ -316,7 +316,7 @@ def test_a_credit_that_a_void_invoice_used_is_not_used(platform: Platform) -> No
 # History -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_history_names_who_did_what_and_why(platform: Platform) -> None:
+def test_the_history_names_each_actor_action_and_reason(platform: Platform) -> None:
     """September: 0.30 final, 0.20 rebilled by ann, the total approved by bob, a row waived by cid, voided by dan."""
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("bad", "-1")])
     platform.close()

@@ -1,4 +1,4 @@
-"""Every class that holds the rows of a statement has a field per column, also if no test reads such a row.
+"""Every class that holds the rows of a statement has a field per column, even if no test reads such a row.
 
 mypy can't compare a class with a SQL file, so a column that is added to a statement fails here and not at month end.
 A statement that is read as plain values has one column.

@@ -50,7 +50,7 @@ def test_a_resource_may_set_the_limits_of_a_session(url: str, monkeypatch: pytes
 
 @dataclass
 class Hurried:
-    """A clock that goes on by `step` seconds each time it is read, so a wait is looked at however slow the machine is.
+    """A clock that goes on by `step` seconds each time it is read, so a wait is checked even on a slow machine.
 
     Once it shows `due` it does `what`.
     """
@@ -75,7 +75,7 @@ def watch_of(connection: Connection) -> Watch:
 
 
 def through(url: str, port: int) -> str:
-    """Lead the URL to another port, under a user name of its own, so that no engine is shared with other tests."""
+    """Return the URL with another port and a separate user name, so that no engine is shared with other tests."""
     return BillingDatabase(url).engine.url.set(port=port).render_as_string(hide_password=False)
 
 

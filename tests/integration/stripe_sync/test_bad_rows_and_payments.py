@@ -76,7 +76,7 @@ def test_a_payment_of_a_bad_row_is_alerted_and_applied_later_and_others_at_once(
     assert queue_payment_failure_alerts(database, [], alerts.append) == 1
     assert "acme" in alerts[0]
     assert "correct the row, and the next poll of Stripe's events applies it" in alerts[0]
-    # Retrying alerts nobody again.
+    # A retry sends no second alert.
     assert settle_waiting_events(database) == 0
     assert queue_payment_failure_alerts(database, [], alerts.append) == 0
 
