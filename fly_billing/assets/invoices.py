@@ -5,7 +5,6 @@ from typing import Any
 
 from dagster import (
     AssetCheckResult,
-    AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
     BackfillPolicy,
@@ -19,10 +18,13 @@ from fly_billing.assets.invoice_report import (
     metadata_of_checks,
     partition_outcomes,
 )
-from fly_billing.assets.run_report import REPORTED_BY_SENSOR, check, explains_failures, report
+from fly_billing.assets.partition_checks import PartitionCheck, partition_checks
+from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report
 from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.checks.rules.failures import Place, rows_by_place
 from fly_billing.corrections.month_run import BillingRun, MonthReport, bill_and_correct
 from fly_billing.invoicing.bill_run import Billed
+from fly_billing.invoicing.group_members import groups_by_organization, payers_in_other_groups
 from fly_billing.partitions import billing_partitions, month_by_org
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
@@ -98,7 +100,7 @@ def invoices(
         reports.append(bill_and_correct(run, part.month, part.groups))
         log_month(context.log, database, reports[-1])
     outcomes = partition_outcomes(database, parts, reports)
-    checks = _check_results(reports, _events_not_in_one_item(run, reports))
+    checks = _checks(context, run, reports, outcomes)
     yield from report(context, outcomes, checks, are_recorded=are_recorded(outcomes))
 
 
@@ -111,22 +113,39 @@ def _events_not_in_one_item(run: BillingRun, reports: Sequence[MonthReport]) -> 
     ]
 
 
-def _check_results(reports: Sequence[MonthReport], events: Sequence[Mapping[str, Any]]) -> list[AssetCheckResult]:
-    checked = [month.checks for month in reports]
-    wrong: dict[str, list[Mapping[str, Any]]] = {
-        ITEMS_SUM: [row for month in checked for row in month.wrong_totals],
-        PRICED_ONCE: [row for month in checked for row in month.not_priced_once],
-        IN_ONE_ITEM: list(events),
-        ALL_BILLED: [row for month in checked for row in month.unbilled],
-        APPROVED: [row for month in checked for row in month.held],
-        RECALCULATED: [row for month in checked for row in month.failed_corrections],
-        DECIDED: [row for month in checked for row in month.undecided],
+def _checks(
+    context: AssetExecutionContext, run: BillingRun, reports: Sequence[MonthReport], outcomes: PartitionOutcomes
+) -> Iterator[AssetCheckResult]:
+    # A month that can't be closed is not checked: it fails as before.
+    billed = [month for month in reports if isinstance(month.billed, Billed)]
+    checked = [Place(str(month.month), group) for month in billed for group in month.groups]
+    group_of = groups_by_organization(run.database)
+    payers = payers_in_other_groups(run.database, [month.month for month in billed])
+    rows: dict[str, Sequence[Mapping[str, Any]]] = {
+        ITEMS_SUM: [row for month in billed for row in month.checks.wrong_totals],
+        PRICED_ONCE: [row for month in billed for row in month.checks.not_priced_once],
+        IN_ONE_ITEM: _events_not_in_one_item(run, billed),
+        ALL_BILLED: [row for month in billed for row in month.checks.unbilled],
+        APPROVED: [row for month in billed for row in month.checks.held],
+        RECALCULATED: [row for month in billed for row in month.checks.failed_corrections],
+        DECIDED: [row for month in billed for row in month.checks.undecided],
     }
-    # An unreadable version of the usage table does not make the invoice wrong.
-    is_unread = bool(events) and all(row["organization_id"] is None for row in events)
-    warnings = WARNINGS | ({IN_ONE_ITEM} if is_unread else set())
-    severity = {name: AssetCheckSeverity.WARN if name in warnings else AssetCheckSeverity.ERROR for name in CHECKS}
+    wrong = {name: rows_by_place(rows[name], checked, group_of, payers) for name in CHECKS}
     # A sensor reads waiting corrections from Postgres and sends the alert.
-    extra = {APPROVED: {REPORTED_BY_SENSOR: True}}
-    metadata = metadata_of_checks(reports)
-    return [check("invoices", name, wrong[name], severity[name], **metadata, **extra.get(name, {})) for name in CHECKS]
+    facts = metadata_of_checks(reports)
+    checks = [
+        PartitionCheck(name, wrong[name], _warnings(name, wrong[name]), name == APPROVED, facts) for name in CHECKS
+    ]
+    again = "fly-billing bill {period}"
+    return partition_checks(context, run.database, checked, checks, outcomes, run.clock(), again)
+
+
+def _warnings(name: str, wrong: Mapping[Place, Sequence[Mapping[str, Any]]]) -> set[Place]:
+    if name in WARNINGS:
+        return set(wrong)
+    # An unreadable version of the usage table does not make the invoice wrong.
+    return {
+        place
+        for place, rows in wrong.items()
+        if name == IN_ONE_ITEM and all(row["organization_id"] is None for row in rows)
+    }

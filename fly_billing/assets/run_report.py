@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from functools import wraps
 from typing import Any, TypeVar, cast
+from urllib.parse import quote
 
 import pandas as pd
 from dagster import (
@@ -81,13 +82,14 @@ class PartitionOutcomes:
 def report(
     context: AssetExecutionContext,
     outcomes: PartitionOutcomes,
-    checks: Sequence[AssetCheckResult],
+    checks: Iterable[AssetCheckResult],
     *,
     are_recorded: bool = True,
 ) -> Results:
-    """Report the run: the partitions that are done, the checks, and the failures.
+    """Report the run: the partitions that are done, then the checks, and the failures.
 
     Args:
+        checks: They are evaluated after the partitions are materialized, one by one.
         are_recorded: Each failure has a row in Postgres, from which a sensor alerts.
 
     Raises:
@@ -98,7 +100,8 @@ def report(
     if not outcomes.failures and not different:
         for key, metadata in done.items():
             context.add_asset_metadata(metadata, partition_key=key)
-        yield MaterializeResult(check_results=checks)
+        yield MaterializeResult()
+        yield from checks
         return
     for key in outcomes.requested:
         if key in done:
@@ -196,7 +199,21 @@ def table(rows: Sequence[Mapping[str, Any]], most: int = 50) -> MetadataValue:
     return MetadataValue.md(text + more)
 
 
+@dataclass(frozen=True)
+class Link:
+    """A cell of a table that leads to a page of Dagster.
+
+    Attributes:
+        path: The page's address below Dagster's own, such as `/runs/6f1c`.
+    """
+
+    text: str
+    path: str
+
+
 def _cell(value: object) -> object:
+    if isinstance(value, Link):
+        return f"[{markdown(value.text)}]({quote(value.path, safe='/?=&')})"
     return value if value is None or isinstance(value, int | float | Decimal | date) else markdown(str(value))
 
 

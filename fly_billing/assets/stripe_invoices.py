@@ -15,8 +15,10 @@ from dagster import (
 )
 
 from fly_billing.assets.invoices import invoices
+from fly_billing.assets.partition_checks import PartitionCheck, month_places, partition_checks
 from fly_billing.assets.partition_metadata import by_group, of_synced
-from fly_billing.assets.run_report import PartitionOutcomes, check, explains_failures, report, table
+from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report, table
+from fly_billing.checks.rules.failures import rows_by_place
 from fly_billing.corrections.month_totals import invoice_totals
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.group_members import groups_by_organization
@@ -90,7 +92,20 @@ def stripe_invoices(
             wrong.append(unread_month(part.month, problem))
         _add_outcomes(database, outcomes, part, synced, both)
         context.log.info(_described(part, synced))
-    yield from report(context, outcomes, [check("stripe_invoices", AGREES, wrong, **reasons)])
+    yield from report(context, outcomes, _checks(context, tools, outcomes, wrong, reasons))
+
+
+def _checks(
+    context: AssetExecutionContext,
+    tools: SyncTools,
+    outcomes: PartitionOutcomes,
+    wrong: Sequence[Mapping[str, Any]],
+    reasons: Mapping[str, Any],
+) -> Iterator[AssetCheckResult]:
+    database, checked = tools.journal.database, month_places(outcomes.requested)
+    agrees = PartitionCheck(AGREES, rows_by_place(wrong, checked, groups_by_organization(database)), facts=reasons)
+    again = "fly-billing sync {period}"
+    return partition_checks(context, database, checked, [agrees], outcomes, tools.clock(), again)
 
 
 def _add_outcomes(

@@ -1,6 +1,7 @@
 """The last asset: compares Stripe with our invoices again, after the sync."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from dagster import (
@@ -14,12 +15,15 @@ from dagster import (
     asset,
 )
 
+from fly_billing.assets.partition_checks import PartitionCheck, month_places, partition_checks
 from fly_billing.assets.partition_metadata import of_reconciliation
-from fly_billing.assets.run_report import PartitionOutcomes, check, explains_failures, report
+from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report
 from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.checks.rules.failures import rows_by_place
 from fly_billing.corrections.month_totals import invoice_totals
 from fly_billing.invoicing.group_members import billing_groups
 from fly_billing.partitions import month_key, month_partitions, months
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
@@ -72,6 +76,19 @@ def stripe_reconciliation(
         outcomes.done[month_key(month)] = of_reconciliation(both, number, totals.values())
         wrong += differences_from_stripe(month, both)
         context.log.info(f"{month}: {len(both.discrepancies)} discrepancies in {len(both.expected)} invoices")
-    unread = [row for rows in outcomes.failures.values() for row in rows]
-    checks = [check("stripe_reconciliation", STILL_AGREES, [*unread, *wrong])]
+    checks = _checks(context, database, outcomes, wrong, clock.now())
     yield from report(context, outcomes, checks, are_recorded=False)
+
+
+def _checks(
+    context: AssetExecutionContext,
+    database: BillingDatabase,
+    outcomes: PartitionOutcomes,
+    wrong: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> Iterator[AssetCheckResult]:
+    unread = [row for rows in outcomes.failures.values() for row in rows]
+    checked = month_places(outcomes.requested)
+    agrees = PartitionCheck(STILL_AGREES, rows_by_place([*unread, *wrong], checked, {}))
+    again = "fly-billing repair {period}, then materialize the month"
+    return partition_checks(context, database, checked, [agrees], outcomes, now, again)

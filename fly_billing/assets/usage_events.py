@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from dagster import (
@@ -16,8 +17,10 @@ from dagster import (
     asset,
 )
 
+from fly_billing.assets.partition_checks import PartitionCheck, partition_checks
 from fly_billing.assets.partition_metadata import PARTITION_ROWS
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, PartitionOutcomes, check, explains_failures, report, table
+from fly_billing.checks.rules.failures import Place
 from fly_billing.partitions import landing_day_partitions, landing_days
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -76,13 +79,25 @@ def usage_events(
     unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
     unresolved = [_described(group) for group in list_unresolved(database)]
     failures = [_failure(day, landed.failures[day]) for day in sorted(landed.failures)]
-    checks = [
-        check("usage_events", ACCOUNTED_FOR, [*failures, *landed.unaccounted]),
+    outcomes = _outcomes(database, days, landed)
+    accounted = [PartitionCheck(ACCOUNTED_FOR, _by_day([*failures, *landed.unaccounted]))]
+    places = [Place(day.isoformat()) for day in days]
+    by_day = partition_checks(
+        context, database, places, accounted, outcomes, clock.now(), again="fly-billing land --repair"
+    )
+    others = [
         check("usage_events", UNDERSTOOD, unclear, WARN, cause=cause_of(unclear)),
         # `alert_on_rejected_usage` alerts, per source and reason.
         check("usage_events", RESOLVED, unresolved, WARN, **{REPORTED_BY_SENSOR: True}),
     ]
-    yield from report(context, _outcomes(database, days, landed), checks, are_recorded=False)
+    yield from report(context, outcomes, chain(by_day, others), are_recorded=False)
+
+
+def _by_day(rows: Sequence[Mapping[str, Any]]) -> dict[Place, list[Mapping[str, Any]]]:
+    found: dict[Place, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(Place(row["landing_day"].isoformat()), []).append(row)
+    return found
 
 
 def _failure(day: date, message: str) -> Mapping[str, Any]:

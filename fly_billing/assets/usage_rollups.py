@@ -1,6 +1,7 @@
 """The second asset: aggregates a month's events into exact quantities per organization, meter and dimensions."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 from dagster import (
     AllPartitionMapping,
@@ -13,8 +14,9 @@ from dagster import (
     asset,
 )
 
+from fly_billing.assets.partition_checks import PartitionCheck, month_places, partition_checks
 from fly_billing.assets.partition_metadata import of_rollups
-from fly_billing.assets.run_report import PartitionOutcomes, check, explains_failures, report, runs_also
+from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report, runs_also
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
@@ -67,12 +69,22 @@ def usage_rollups(
             context.log.info(f"{part.month}: {results[part.month].sentence}")
     outcomes = _outcomes(database, parts, results)
     failures = [row for rows in outcomes.failures.values() for row in rows]
-    checks = [check("usage_rollups", ROLLED_UP, failures)]
+    checks = _checks(context, database, outcomes, clock.now())
     if runs_also(context, "invoices") and len(failures) < sum(result.organizations for result in results.values()):
         for key in outcomes.failures:
             outcomes.done[key] = outcomes.explained(key, context.run.run_id)
         outcomes.failures = {}
     yield from report(context, outcomes, checks, are_recorded=False)
+
+
+def _checks(
+    context: AssetExecutionContext, database: BillingDatabase, outcomes: PartitionOutcomes, now: datetime
+) -> Iterator[AssetCheckResult]:
+    wrong = {place: rows for key, rows in outcomes.failures.items() for place in month_places([key])}
+    # `invoices`, or this run if it builds none, fails because of these organizations, and that is alerted.
+    rolled_up = PartitionCheck(ROLLED_UP, wrong, is_reported=True)
+    checked = month_places(outcomes.requested)
+    return partition_checks(context, database, checked, [rolled_up], outcomes, now, again="fly-billing bill {period}")
 
 
 def _outcomes(

@@ -18,6 +18,7 @@ from dagster import (
 )
 
 from fly_billing.assets.failure_causes import cause_in_a_line, cause_of, failure_causes, raised_errors
+from fly_billing.assets.partition_checks import ERRORS_IN_THIS_RUN, OTHER_MONTHS, WRONG_IN_THIS_RUN
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy, styled
 from fly_billing.definitions import build_defs
@@ -33,10 +34,16 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class RunRecord:
-    """The failures of this process's runs: a sentence for each failed run and each failed check."""
+    """The failures of this process's runs.
+
+    Attributes:
+        failed_runs, failed_checks: A sentence for each.
+        other_months: By check, the months that still failed after its last run and that the run did not cover.
+    """
 
     failed_runs: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
+    other_months: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_clean(self) -> bool:
@@ -88,8 +95,11 @@ class Runs:
             cause = cause_in_a_line(failure_causes(result.all_events), result.run_id)
             self.record.failed_runs.append(f"{job} {subject}: {cause}")
         for check in result.get_asset_check_evaluations():
-            if not check.passed and check.severity == AssetCheckSeverity.ERROR:
+            if _failed_here(check):
                 self.record.failed_checks.append(_failed_check(check, subject))
+            self.record.other_months.pop(check.check_name, None)
+            if OTHER_MONTHS in check.metadata:
+                self.record.other_months[check.check_name] = str(check.metadata[OTHER_MONTHS].value)
         is_clean = problems == len(self.record.failed_runs) + len(self.record.failed_checks)
         return result.run_id if is_clean else None
 
@@ -98,8 +108,16 @@ def stretch_name(stretch: tuple[date, date]) -> str:
     return f"({stretch[0]} to {stretch[1]})"
 
 
+def _failed_here(check: AssetCheckEvaluation) -> bool:
+    """Return True if the check failed, and not only as a warning, for what the run covered."""
+    if ERRORS_IN_THIS_RUN in check.metadata:
+        return bool(check.metadata[ERRORS_IN_THIS_RUN].value)
+    return not check.passed and check.severity == AssetCheckSeverity.ERROR
+
+
 def _failed_check(check: AssetCheckEvaluation, subject: str) -> str:
-    wrong = f": {check.metadata['wrong'].value} wrong" if "wrong" in check.metadata else ""
+    number = check.metadata.get(WRONG_IN_THIS_RUN, check.metadata.get("wrong"))
+    wrong = f": {number.value} wrong" if number else ""
     asset = check.asset_key.to_user_string()
     return f"{check.check_name} {subject}{wrong}; `make dev` shows each one and its fix, as a check of {asset}"
 
@@ -158,3 +176,6 @@ def show_outcome(console: Terminal, record: RunRecord, success: str) -> bool:
 def show_failures(console: Terminal, record: RunRecord) -> None:
     for failure in [*record.failed_runs, *record.failed_checks]:
         console.print(styled("failed", "red"), failure, soft_wrap=True)
+    if record.other_months:
+        others = "; ".join(f"{name}: {months}" for name, months in record.other_months.items())
+        console.print(styled("still wrong", "yellow"), f"in other months: {others}", soft_wrap=True)

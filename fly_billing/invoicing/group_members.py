@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from fly_billing.bounds import UnreadableTime
+from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 
 
@@ -35,3 +37,9 @@ def billing_groups(database: BillingDatabase) -> list[str]:
 def groups_by_organization(database: BillingDatabase) -> dict[str, str]:
     """Return the billing group of each organization id."""
     return {member.id: member.billing_group for member in group_members(database)}
+
+
+def payers_in_other_groups(database: BillingDatabase, months: Collection[BillingMonth]) -> dict[tuple[str, str], str]:
+    """Return the payer's billing group, by (month, organization), where it is not the organization's own."""
+    found = database.rows("payers_in_other_groups", months=[month.first_day for month in months])
+    return {(row["month"], row["organization_id"]): row["billing_group"] for row in found}

@@ -39,6 +39,7 @@ WRITES: dict[str, frozenset[str]] = {
         "credit_grants": (INSERT,),
         "credit_notes": (INSERT,),
         "discounts": (INSERT,),
+        "failed_checks": (INSERT, UPDATE, DELETE),
         "invoice_changes": (INSERT,),
         "invoice_commitments": (INSERT, UPDATE, DELETE),
         "invoice_item_rollups": (INSERT,),

@@ -1524,6 +1524,52 @@ CREATE TABLE public.discounts (
 
 COMMENT ON TABLE public.discounts IS 'Coupons that an organization redeemed, with the months that they apply to (last_month included).';
 
+CREATE TABLE public.failed_checks (
+    id bigint NOT NULL,
+    asset text NOT NULL,
+    check_name text NOT NULL,
+    period text NOT NULL,
+    billing_group text NOT NULL,
+    is_warning boolean NOT NULL,
+    wrong bigint NOT NULL,
+    reason text NOT NULL,
+    is_reported boolean NOT NULL,
+    failed_since timestamp with time zone NOT NULL,
+    run_id text NOT NULL,
+    CONSTRAINT failed_checks_asset_check CHECK ((asset <> ''::text)),
+    CONSTRAINT failed_checks_check_name_check CHECK ((check_name <> ''::text)),
+    CONSTRAINT failed_checks_failed_since_check CHECK (((failed_since >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (failed_since < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT failed_checks_period_check CHECK ((period ~ '^\d{4}-\d\d(-\d\d)?$'::text)),
+    CONSTRAINT failed_checks_reason_check CHECK ((reason <> ''::text)),
+    CONSTRAINT failed_checks_run_id_check CHECK ((run_id <> ''::text)),
+    CONSTRAINT failed_checks_wrong_check CHECK ((wrong > 0))
+);
+
+COMMENT ON TABLE public.failed_checks IS 'One row per asset check, month or landing day, and billing group that fails now. A run replaces the rows of its own.';
+
+COMMENT ON COLUMN public.failed_checks.id IS 'Grows with each new failure. A row keeps its number until the check passes.';
+
+COMMENT ON COLUMN public.failed_checks.period IS 'A month such as 2026-10, or a landing day such as 2026-10-31.';
+
+COMMENT ON COLUMN public.failed_checks.billing_group IS 'Empty if the failure concerns the whole month or landing day, and no organization.';
+
+COMMENT ON COLUMN public.failed_checks.wrong IS 'The number of wrong rows that the check found.';
+
+COMMENT ON COLUMN public.failed_checks.reason IS 'The first wrong rows in words.';
+
+COMMENT ON COLUMN public.failed_checks.is_reported IS 'Another alert reports this failure.';
+
+COMMENT ON COLUMN public.failed_checks.run_id IS 'The run that found it last.';
+
+ALTER TABLE public.failed_checks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.failed_checks_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE VIEW public.finance_credit_movements AS
 SELECT
     NULL::date AS month,
@@ -3326,6 +3372,9 @@ ALTER TABLE ONLY public.discounts
 ALTER TABLE ONLY public.discounts
     ADD CONSTRAINT discounts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.failed_checks
+    ADD CONSTRAINT failed_checks_pkey PRIMARY KEY (asset, check_name, period, billing_group);
+
 ALTER TABLE ONLY public.invoice_changes
     ADD CONSTRAINT invoice_changes_pkey PRIMARY KEY (id);
 
@@ -4244,6 +4293,10 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.discounts FOR EACH STAT
 
 ALTER TABLE public.discounts ENABLE ALWAYS TRIGGER refuse_truncate;
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.failed_checks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.failed_checks ENABLE ALWAYS TRIGGER refuse_truncate;
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_changes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.invoice_changes ENABLE ALWAYS TRIGGER refuse_truncate;
@@ -4790,6 +4843,9 @@ GRANT SELECT ON TABLE public.credit_notes TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.discounts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.discounts TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.failed_checks TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.failed_checks TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.finance_credit_movements TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_credit_movements TO fly_billing_reader;

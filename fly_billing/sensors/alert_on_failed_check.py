@@ -1,4 +1,6 @@
-"""Alerts on checks that failed in a run that succeeded. No other sensor reports them."""
+"""Alerts on failed checks: those kept in Postgres, per month, and the others from runs that succeeded."""
+
+from collections.abc import Sequence
 
 from dagster import (
     AssetCheckEvaluation,
@@ -10,11 +12,14 @@ from dagster import (
     SkipReason,
     sensor,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
-from fly_billing.alerting.outbox import put_or_post
-from fly_billing.alerting.rules.alerts import Alert
+from fly_billing.alerting.outbox import put, put_or_post
+from fly_billing.alerting.rules.alerts import MOST_NAMED, Alert
 from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
+from fly_billing.checks.failed_checks import list_failures
+from fly_billing.checks.rules.failures import FailedCheck, new_failures
 from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -25,12 +30,65 @@ from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 def alert_on_failed_check(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
-    """Alert once on a failed check, warnings included, until it passes again.
+    """Alert once on a check that fails for a month, warnings included, and again only after it passed for that month.
 
-    `alert_on_failed_run` and the sensors that read Postgres report failed runs, and checks whose metadata names a
-    sensor.
+    `alert_on_failed_run` and other sensors report the partitions that failed, and checks whose metadata says so.
     """
-    memory, channels, sent = Memory.read(context.cursor), alerts.channels(), 0
+    memory = Memory.read(context.cursor)
+    sent = _alert_on_runs(context, memory, billing_postgres, alerts)
+    try:
+        sent += _alert_on_months(context, memory, billing_postgres, alerts)
+    except SQLAlchemyError as problem:
+        # `alert_on_failed_run` alerts, and the next tick reads the same rows.
+        context.log.error(f"the billing database can't be read, so failed checks are alerted later: {problem}")
+    context.update_cursor(memory.written())
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")
+
+
+def _alert_on_months(
+    context: SensorEvaluationContext, memory: Memory, billing_postgres: BillingPostgres, alerts: Alerts
+) -> int:
+    """Alert on the months and landing days that fail since the last tick."""
+    database, channels = billing_postgres.database(), alerts.channels()
+    new, seen = new_failures(list_failures(database), memory.failing)
+    with database.transaction() as connection:
+        for failures in new:
+            alert = month_alert(failures, alerts.dagster_url())
+            context.log.error(alert.text)
+            put(connection, alert, channels, f"failed check {failures[0].month_of_check} {failures[0].id}")
+    memory.failing = seen
+    return len(new)
+
+
+def month_alert(failures: Sequence[FailedCheck], dagster_url: str | None = None) -> Alert:
+    """Return the alert about a check of one month or landing day: whose rows are wrong, why, and links to the runs."""
+    first, wrong = failures[0], sum(failure.wrong for failure in failures)
+    word = "Warning" if all(failure.is_warning for failure in failures) else "Check failed"
+    named = [
+        f"- {failure.billing_group}: {failure.reason}" if failure.billing_group else failure.reason
+        for failure in failures[:MOST_NAMED]
+    ]
+    more = [f"- and {len(failures) - MOST_NAMED:,} more"] if len(failures) > MOST_NAMED else []
+    what_to_do = f"What to do: fix the cause and materialize {first.asset} of {first.period} again."
+    links = run_links([failure.run_id for failure in failures], dagster_url)
+    return Alert.of(
+        "failed_check",
+        f"{word}: {first.check_name} of {first.period}",
+        [
+            f"{counted(wrong, 'row')} wrong",
+            *named,
+            *more,
+            what_to_do,
+            *links,
+        ],
+    )
+
+
+def _alert_on_runs(
+    context: SensorEvaluationContext, memory: Memory, billing_postgres: BillingPostgres, alerts: Alerts
+) -> int:
+    """Alert on checks that are not kept by month, if they failed in runs that succeeded since the last tick."""
+    channels, sent = alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
         for event in events_of(context.instance, run, DagsterEventType.ASSET_CHECK_EVALUATION):
             evaluation = event.asset_check_evaluation_data
@@ -51,8 +109,7 @@ def alert_on_failed_check(
                 put_or_post(billing_postgres.database, alert, channels, f"{run.run_id} {key}", context.log.error)
                 memory.alerted.append(alerted_as)
                 sent += 1
-    context.update_cursor(memory.written())
-    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")
+    return sent
 
 
 def check_alert(run: DagsterRun, evaluation: AssetCheckEvaluation, dagster_url: str | None = None) -> Alert:

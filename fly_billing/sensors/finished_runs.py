@@ -22,17 +22,19 @@ class Memory:
     Attributes:
         cursors: By kind of event, the position in Dagster's run history up to which runs were read.
         alerted: The keys of the alerts sent.
+        failing: By check and month, the newest failure that was seen.
     """
 
     cursors: dict[str, str] = field(default_factory=dict)
     alerted: list[str] = field(default_factory=list)
+    failing: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, cursor: str | None) -> "Memory":
         return cls(**json.loads(cursor)) if cursor else cls()
 
     def written(self) -> str:
-        return json.dumps({"cursors": self.cursors, "alerted": sorted(self.alerted)})
+        return json.dumps({"cursors": self.cursors, "alerted": sorted(self.alerted), "failing": self.failing})
 
     def forget(self, prefix: str) -> None:
         self.alerted = [key for key in self.alerted if not key.startswith(prefix)]

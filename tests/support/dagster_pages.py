@@ -105,11 +105,16 @@ defs = build_defs({{
 
 
 class Pages:
-    """Dagster's pages for one deployment. Each method returns the runs that the click led to, oldest first."""
+    """Dagster's pages for one deployment. Each method returns the runs that the click led to, oldest first.
+
+    Attributes:
+        launches_newest_first: Whether runs that were queued together are launched in the reverse order.
+    """
 
     def __init__(self, process: WorkspaceProcessContext) -> None:
         self._process = process
         self._seen: set[str] = set()
+        self.launches_newest_first = False
 
     def jobs_page(self, job: str, partitions: Sequence[str], assets: Sequence[str]) -> list[DagsterRun]:
         """Jobs -> the job -> Materialize all -> these partitions -> Launch backfill."""
@@ -172,7 +177,7 @@ class Pages:
         """Launch the queued runs, as the daemon does, and return them as they were queued, oldest first."""
         instance = self._process.instance
         new = [run for run in reversed(instance.get_runs()) if run.run_id not in self._seen]
-        for run in new:
+        for run in reversed(new) if self.launches_newest_first else new:
             instance.launch_run(run.run_id, self._process.create_request_context())
         return new
 

@@ -81,7 +81,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         "stripe_invoices", "stripe_attempts", "stripe_events", "stripe_events_polled", "stripe_pace", "stripe_repairs",
         "stripe_reconciliations", "sync_approvals",
     ),
-    "Alerts": ("alerts", "billing_recoveries", "spend_thresholds", "spend_alerts"),
+    "Alerts": ("alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts"),
     "Migrations": ("alembic_version",),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ LAYERS = (
     {"credentials"},
     {"embedded_postgres", "stripe_sandbox", "celery_workers"},
     {"postgres"},
-    {"alerting", "dagster_storage"},
+    {"alerting", "checks", "dagster_storage"},
     {"pricing"},
     {"usage"},  # above pricing: what is counted together depends on the price
     {"worklist"},

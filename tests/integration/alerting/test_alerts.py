@@ -673,7 +673,7 @@ def test_a_final_invoice_that_can_not_be_recalculated_is_alerted_with_the_fix_un
         deployment.bill(october)
         sensor.look()
     (text,) = webhook.taken
-    assert text.splitlines()[:2] == ["Warning: final_invoices_can_be_recalculated of 2026-10", "1"]
+    assert text.splitlines()[:2] == ["Warning: final_invoices_can_be_recalculated of 2026-10", "1 row wrong"]
     assert "acme" in text
     assert "no price 'support/gold' in force at 2026-10-01: add it to the price book" in text
     runs = {run.run_id for run in deployment.instance.get_runs()}
