@@ -23,6 +23,7 @@ from dagster import (
 )
 
 from fly_billing.errors import ActionableError
+from fly_billing.money import counted
 from fly_billing.periods import FIRST_MONTH, BillingMonth, months_between, why_not_billable
 
 # end_offset=1: the current month (day) is a partition too, for the upcoming invoice (the day's usage so far).
@@ -205,8 +206,8 @@ def _follow_the_range(context: AssetExecutionContext, requested: Sequence[str]) 
     recorded = list(map(str, context.partition_keys))
     if sorted(recorded) != sorted(requested):
         raise WrongPartitions(
-            f"the run asks for {len(requested)} partitions ({requested[0]} to {requested[-1]}), but Dagster would"
-            f" record {len(recorded)} ({', '.join(recorded[:3])}). Nothing was done. {LAUNCH_AGAIN}"
+            f"the run asks for {counted(len(requested), 'partition')} ({requested[0]} to {requested[-1]}), but Dagster"
+            f" would record {len(recorded)} ({', '.join(recorded[:3])}). Nothing was done. {LAUNCH_AGAIN}"
         )
 
 

@@ -16,6 +16,7 @@ from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.alerting.rules.spend_thresholds import Crossing, spend_alert, threshold_cents
 from fly_billing.bounds import refuse_unreadable
 from fly_billing.errors import ActionableError
+from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.postgres.isolation import isolate_failures, unreadable
 
@@ -25,7 +26,7 @@ class SpendAlertFailed(ActionableError):
 
     def __init__(self, failed: Sequence[tuple[Crossing, Exception]]) -> None:
         reasons = "; ".join(_reason(crossing, problem) for crossing, problem in failed)
-        super().__init__(f"{len(failed)} spend alerts could not be sent, all others were: {reasons}")
+        super().__init__(f"{counted(len(failed), 'spend alert')} could not be sent: {reasons}. All others were sent")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fly_billing.corrections.month_totals import InvoiceTotals
-from fly_billing.money import format_cents, from_cents
+from fly_billing.money import counted, format_cents, from_cents
 from fly_billing.stripe_sync.reconciliation import Reconciliation
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
 from fly_billing.usage.rollup_totals import RollupTotals
@@ -92,7 +92,7 @@ def _both_sides(both: Reconciliation, currencies: Collection[str]) -> dict[str, 
     every = {*currencies, *both.totals_here, *both.totals_in_stripe}
     count = len(both.discrepancies)
     return {
-        "comparison": "equal" if not count else "1 discrepancy" if count == 1 else f"{count:,} discrepancies",
+        "comparison": counted(count, "discrepancy") if count else "equal",
         "invoices": len(both.expected),
         **money("total", both.totals_here, every),
         "invoices in Stripe": len(both.found),

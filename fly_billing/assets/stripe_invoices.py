@@ -22,7 +22,7 @@ from fly_billing.checks.rules.failures import rows_by_place
 from fly_billing.corrections.month_totals import invoice_totals
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.group_members import groups_by_organization
-from fly_billing.money import format_cents
+from fly_billing.money import counted, format_cents
 from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -171,7 +171,7 @@ def _unusual_totals(stop: UnusualTotals) -> dict[str, Any]:
 def _progress(context: AssetExecutionContext, part: BillingPartition) -> Any:
     def log(done: int, total: int) -> None:
         if done == total or done % 100 == 0:
-            context.log.info(f"{part.month}: {done} of {total} invoices handled")
+            context.log.info(f"{part.month}: {done} of {counted(total, 'invoice')} handled")
 
     return log
 

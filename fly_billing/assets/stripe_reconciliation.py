@@ -22,6 +22,7 @@ from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.checks.rules.failures import rows_by_place
 from fly_billing.corrections.month_totals import invoice_totals
 from fly_billing.invoicing.group_members import billing_groups
+from fly_billing.money import counted
 from fly_billing.partitions import month_key, month_partitions, months
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -75,7 +76,8 @@ def stripe_reconciliation(
         totals = invoice_totals(database, month, groups)
         outcomes.done[month_key(month)] = of_reconciliation(both, number, totals.values())
         wrong += differences_from_stripe(month, both)
-        context.log.info(f"{month}: {len(both.discrepancies)} discrepancies in {len(both.expected)} invoices")
+        found, compared = counted(len(both.discrepancies), "discrepancy"), counted(len(both.expected), "invoice")
+        context.log.info(f"{month}: {found} in {compared}")
     checks = _checks(context, database, outcomes, wrong, clock.now())
     yield from report(context, outcomes, checks, are_recorded=False)
 

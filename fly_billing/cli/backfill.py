@@ -16,6 +16,7 @@ from fly_billing.cli.progress import each, progress_bars
 from fly_billing.cli.runs import open_runs, show_outcome, stretch_name
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
+from fly_billing.money import counted
 from fly_billing.periods import BillingMonth, months_between, stretches, why_not_billable
 from fly_billing.worklist.due import days_to_land_for
 
@@ -39,7 +40,7 @@ def backfill(console: Terminal, first: BillingMonth, last: BillingMonth, *, agai
         plan = _plan(runs.instance, f"{first}..{last}", months, again=again)
         if len(plan.months) < len(months):
             done = len(months) - len(plan.months)
-            console.print(f"{done} of {len(months)} months of backfill {plan.name} are already done.")
+            console.print(f"{done} of {counted(len(months), 'month')} of backfill {plan.name} already done.")
         runs.register_organizations()
         days = days_to_land_for(database, settings.landing_dir, plan.months, datetime.now(UTC), settings.grace)
 
@@ -49,12 +50,18 @@ def backfill(console: Terminal, first: BillingMonth, last: BillingMonth, *, agai
 
         try:
             with progress_bars(console) as progress:
-                each(progress, f"Landing usage files of {len(days)} days", stretches(days), runs.land, stretch_name)
+                each(
+                    progress,
+                    f"Landing usage files of {counted(len(days), 'day')}",
+                    stretches(days),
+                    runs.land,
+                    stretch_name,
+                )
                 each(progress, "Billing", plan.months, bill)
         except KeyboardInterrupt:
             console.print("Interrupted. The current month is unchanged. Run the same command again to resume.")
             return False
-        return show_outcome(console, runs.record, f"Backfill {plan.name}: {len(plan.months)} months billed.")
+        return show_outcome(console, runs.record, f"Backfill {plan.name}: {counted(len(plan.months), 'month')} billed.")
 
 
 def _months(first: BillingMonth, last: BillingMonth, now: datetime) -> list[BillingMonth]:

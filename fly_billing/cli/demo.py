@@ -16,6 +16,7 @@ from fly_billing.cli.statement import show_statement
 from fly_billing.cli.summary import show_summary, summary_totals
 from fly_billing.cli.terminal import Terminal
 from fly_billing.jobs import open_months
+from fly_billing.money import counted
 from fly_billing.periods import stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
@@ -63,7 +64,7 @@ def _bill_everything(settings: Settings, database: BillingDatabase, progress: Pr
         runs = Runs(instance, database)
         runs.register_organizations()
         days = days_due(database, settings.landing_dir, now, settings.grace)
-        each(progress, f"Landing usage files of {len(days)} days", stretches(days), runs.land, stretch_name)
+        each(progress, f"Landing usage files of {counted(len(days), 'day')}", stretches(days), runs.land, stretch_name)
         closed = months_to_close(database, closed_until(now, settings.grace))
         each(progress, "Billing closed months", closed, runs.bill)
         each(progress, "Syncing to Stripe", months_to_sync(database), runs.sync)

@@ -289,7 +289,7 @@ def _usage(
         quantity = [grouped(plain(file.quantity))] if usage.is_summed else []
         table.add_row(str(file.landing_day), file.path, f"{file.events:,}", *quantity)
     left_out = len(files) - len(shown)
-    more = [f"and {left_out:,} more files (--all shows them)"] if left_out else []
+    more = [f"and {counted(left_out, 'more file')} (see --all)"] if left_out else []
     return _part(title, source, table, *more)
 
 
@@ -299,7 +299,7 @@ def _quantities(quantities: Sequence[Sum], most: int | None) -> Iterator[Rendera
         yield from _sum(quantity, most)
     if len(shown) < len(quantities):
         yield ""
-        yield f"and {len(quantities) - len(shown):,} more sets of dimensions (--all shows them)"
+        yield f"and {counted(len(quantities) - len(shown), 'more quantity')} (see --all)"
 
 
 def _show_events(

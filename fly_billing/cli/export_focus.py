@@ -11,7 +11,7 @@ from rich.table import Table
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, bars, lines, styled
 from fly_billing.focus.exports import FocusExport, export_focus
-from fly_billing.money import format_cents, to_cents
+from fly_billing.money import counted, format_cents, to_cents
 from fly_billing.output_files import is_stream
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -58,7 +58,7 @@ def _bar(console: Terminal) -> Progress:
 def show_export(console: Terminal, export: FocusExport) -> None:
     """Print rows and amounts by charge category, and the invoices that are not in the file."""
     table = Table(
-        title=f"{export.month}: {export.invoices:,} final invoices as FOCUS {export.version}",
+        title=f"{export.month}: {counted(export.invoices, 'final invoice')} as FOCUS {export.version}",
         title_justify="left",
         show_footer=True,
     )
@@ -73,7 +73,8 @@ def show_export(console: Terminal, export: FocusExport) -> None:
     console.print(table)
     console.print("The rows of every invoice add up to its total, to the cent.")
     if export.open or export.void:
-        console.print(f"Not in the file: {export.open:,} open and {export.void:,} void invoices.")
+        left_out = counted(export.open, "open invoice"), counted(export.void, "void invoice")
+        console.print(f"Not in the file: {' and '.join(left_out)}.")
     for invoice in export.left_out:
         console.print(styled(f"Left out, {invoice.organization_id}: {invoice.reason}", "red"), soft_wrap=True)
     console.print(f"Written to {export.file}", soft_wrap=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.focus.imports import FocusImport, import_focus
+from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
 
@@ -32,9 +33,10 @@ def import_focus_files(console: Terminal, files: Sequence[Path], cost: str) -> N
         )
     names = ", ".join(file.name for file in files)
     console.print(
-        f"{imported.rows:,} rows of {names}: {imported.usage:,} usage events, {imported.one_off:,} one-off items,"
-        f" {len(imported.rejected):,} rejected; {len(imported.organizations)} organizations"
-        f" ({imported.new_organizations} new), {imported.new_prices} new prices",
+        f"{counted(imported.rows, 'row')} of {names}: {counted(imported.usage, 'usage event')},"
+        f" {counted(imported.one_off, 'one-off item')}, {len(imported.rejected):,} rejected;"
+        f" {counted(len(imported.organizations), 'organization')} ({imported.new_organizations} new),"
+        f" {counted(imported.new_prices, 'new price')}",
     )
     console.print(
         f"{imported.new:,} new, {imported.known:,} known from earlier imports, {imported.changed:,} changed and"

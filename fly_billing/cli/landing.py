@@ -62,7 +62,7 @@ def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool
             return True
         console.print(damage.problem, soft_wrap=True)
         steps = "create a new table and " if damage.base is None else ""
-        console.print(f"To repair it, {steps}land {len(damage.days)} days again:")
+        console.print(f"To repair it, {steps}land {counted(len(damage.days), 'day')} again:")
         for first, last in stretches(damage.days):
             console.print(f"  {first} to {last}")
         if not yes:

@@ -28,11 +28,13 @@ def load_price_book_folder(console: Terminal, folder: Path | None) -> None:
     book = loaded.book
     if loaded.undecided:
         console.print(
-            f"{loaded.undecided:,} price changes affect closed months, which stay as billed. `fly-billing corrections`"
-            " lists their invoices; `fly-billing rebill` books a difference.",
+            f"Closed months stay as billed despite {counted(loaded.undecided, 'price change')}. `fly-billing"
+            " corrections` lists their invoices; `fly-billing rebill` books a difference.",
             soft_wrap=True,
         )
-    console.print(f"{len(book.meters)} meters and {len(book.prices)} prices are in the billing database.")
+    console.print(
+        f"Loaded {counted(len(book.meters), 'meter')} and {counted(len(book.prices), 'price')} into the database."
+    )
     if book.negotiated or book.members:
         console.print(
             f"Also {counted(len(book.negotiated), 'negotiated price')} and"

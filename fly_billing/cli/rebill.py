@@ -18,7 +18,7 @@ from fly_billing.corrections.rebill import rebill as rebill_invoice
 from fly_billing.corrections.reissue import Reissued
 from fly_billing.corrections.rules.guard import Hold, total_to_approve
 from fly_billing.invoicing.bill_run import Terms
-from fly_billing.money import exact_sum, format_cents, plain, to_cents
+from fly_billing.money import counted, exact_sum, format_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.usage_table import UsageTable
@@ -116,7 +116,8 @@ def _outcome(correction: Correction, request: Rebill, total: int) -> str:
     if request.booking == Booking.CREDIT_NOTE:
         credit = format_cents(-total, correction.payer.currency)
         return f"Booked a credit note of {credit}. The next invoices use it."
-    return f"Booked {len(correction.differences)} adjustments. They go on the next open invoice."
+    adjustments = counted(len(correction.differences), "adjustment")
+    return f"Booked {adjustments}, which the next open invoice includes."
 
 
 def as_data(correction: Correction) -> dict[str, object]:

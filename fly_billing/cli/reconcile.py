@@ -14,7 +14,7 @@ from rich.table import Table
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, Text, confirm, lines, styled
 from fly_billing.invoicing.group_members import billing_groups
-from fly_billing.money import format_cents
+from fly_billing.money import counted, format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.clock import Clock
@@ -74,11 +74,12 @@ def _print(console: Terminal, month: BillingMonth, reconciliation: Reconciliatio
     console.print(f"in Stripe: {_total(reconciliation.found, reconciliation.totals_in_stripe)}")
     if reconciliation.with_unread_lines:
         console.print(
-            f"{reconciliation.with_unread_lines} invoices with more than ten lines were compared by total, currency and"
-            " number of lines. --lines compares every line.",
+            "Compared only by total, currency and number of lines:"
+            f" {counted(reconciliation.with_unread_lines, 'invoice')} with more than ten lines. --lines compares every"
+            " line.",
         )
     console.print(
-        "Both agree." if not reconciliation.discrepancies else f"{len(reconciliation.discrepancies)} discrepancies"
+        "Both agree." if not reconciliation.discrepancies else counted(len(reconciliation.discrepancies), "discrepancy")
     )
 
 
@@ -94,7 +95,7 @@ def _theirs(discrepancy: Discrepancy) -> Text:
 
 def _total(invoices: Sequence[Any], totals: Mapping[str, int]) -> str:
     money = ", ".join(format_cents(cents, name) for name, cents in totals.items())
-    return f"{len(invoices)} invoices, {money or 'nothing'}"
+    return f"{counted(len(invoices), 'invoice')}, {money or 'nothing'}"
 
 
 def _as_data(month: BillingMonth, reconciliation: Reconciliation) -> Mapping[str, Any]:

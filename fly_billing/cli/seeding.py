@@ -10,6 +10,7 @@ from fly_billing.cli.data_folder import SEED_NOTE
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.errors import ActionableError
+from fly_billing.money import counted
 from fly_billing.output_files import output_file
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
@@ -41,7 +42,10 @@ def seed_platform(console: Terminal, today: date | None, months: int, organizati
             shared_groups=settings.shared_groups,
             progress=lambda text: show(f"Seeding: {text}"),
         )
-    console.print(f"{seeded.organizations} organizations, {seeded.events:,} usage events in {len(seeded.files)} files")
+    console.print(
+        f"{counted(seeded.organizations, 'organization')}, {counted(seeded.events, 'usage event')} in"
+        f" {counted(len(seeded.files), 'file')}"
+    )
 
 
 def seeded_day(data_dir: Path, today: date) -> date:

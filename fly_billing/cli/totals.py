@@ -12,7 +12,7 @@ from rich.table import Table
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
-from fly_billing.money import format_cents
+from fly_billing.money import counted, format_cents
 from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.statements.monthly_totals import MonthTotals, read_monthly_totals
@@ -51,8 +51,8 @@ def show_totals(
     if totals.unreadable:
         invoices = "; ".join(map(str, totals.unreadable))
         raise ActionableError(
-            f"{len(totals.unreadable)} invoices are in no total, because they can't be read: {invoices}: correct these"
-            " rows"
+            f"{counted(len(totals.unreadable), 'invoice')} can't be read and so added to no total: {invoices}: correct"
+            " these rows"
         )
 
 

@@ -17,6 +17,7 @@ from fly_billing.corrections.held_corrections import held_totals, list_held_corr
 from fly_billing.corrections.rules.guard import CorrectionGuard, HeldTotal
 from fly_billing.invoicing.bill_run import Billed, MonthNotClosed, Terms, bill
 from fly_billing.invoicing.checks import DamagedUsage, damaged_usage, rollups_not_priced_once, wrong_totals
+from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing_ledger import open_usage_table
@@ -90,7 +91,11 @@ class MonthReport:
     def sentence(self) -> str:
         if isinstance(self.billed, MonthNotClosed):
             return str(self.billed)
-        return f"{self.month}: {len(self.billed.invoices)} invoices, {len(self.billed.failures)} failures"
+        invoices, failures = (
+            counted(len(self.billed.invoices), "invoice"),
+            counted(len(self.billed.failures), "failure"),
+        )
+        return f"{self.month}: {invoices}, {failures}"
 
 
 def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]) -> MonthReport:

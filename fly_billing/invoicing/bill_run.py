@@ -122,7 +122,7 @@ class UsageNotLanded(MonthNotClosed):
     def __init__(self, month: BillingMonth, days: Collection[date]) -> None:
         self.days = sorted(days)
         parts = [f"{first}" if first == last else f"{first} to {last}" for first, last in stretches(self.days)]
-        more = f" and {len(parts) - MOST_STRETCHES} more ranges" if len(parts) > MOST_STRETCHES else ""
+        more = f" and {counted(len(parts) - MOST_STRETCHES, 'more range')}" if len(parts) > MOST_STRETCHES else ""
         super().__init__(
             f"{month} can't be closed: {_counted_days(len(self.days))} not landed after the day ended, or changed since"
             f" ({', '.join(parts[:MOST_STRETCHES])}{more}). Run `fly-billing land {month}` to land all of them, then"
@@ -131,7 +131,7 @@ class UsageNotLanded(MonthNotClosed):
 
 
 def _counted_days(number: int) -> str:
-    return "1 landing day was" if number == 1 else f"{number} landing days were"
+    return f"{counted(number, 'landing day')} {'was' if number == 1 else 'were'}"
 
 
 @dataclass(frozen=True)

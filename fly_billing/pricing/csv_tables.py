@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fly_billing.money import counted
 from fly_billing.pricing.rules.fields import refuse_repeated
 
 
@@ -46,7 +47,9 @@ def _rows(file: Iterable[str]) -> Iterator[CsvRow]:
         if not fields:
             continue
         if len(fields) != len(header):
-            raise ValueError(f"row {','.join(fields)!r} has {len(fields)} fields, but the header has {len(header)}")
+            raise ValueError(
+                f"row {','.join(fields)!r} has {counted(len(fields), 'field')}, but the header has {len(header)}"
+            )
         row = CsvRow(zip(header, fields, strict=True))
         row.line = number
         yield row

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.price_books import SHIPPED, load_price_book, read_price_book_files
@@ -87,7 +88,7 @@ def seed(
         add_contracts(connection, [contract for several in contracts.values() for contract in several])
         add_charges(connection, charges)
         add_terms(connection, recorded, window.months[0])
-    progress(f"{len(recorded)} organizations; computing Fly's open invoice")
+    progress(f"{counted(len(recorded), 'organization')}; computing Fly's open invoice")
     compute_open_invoice(database, usage_table, window.now)
     written = list(_write_usage(landing_dir, seed, recorded, contracts, window, progress))
     return Seeded(

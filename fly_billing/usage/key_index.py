@@ -26,6 +26,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from fly_billing.money import counted
 from fly_billing.output_files import make_folder
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.usage_table import UsageTableVersion
@@ -244,13 +245,13 @@ class KeyIndex:
         rows = sum(part.rows for part in table.partitions.values())
         if not rows:
             return
-        progress(f"rebuilding the index of event keys from {rows} events")
+        progress(f"rebuilding the index of event keys from {counted(rows, 'event')}")
         table.open_view(duck, "indexed")
         done = 0
         for batch in duck.execute(sql("event_keys")).to_arrow_reader(ENTRIES_AT_ONCE):
             self.find_and_add(make_entries(batch.column(0).to_numpy(), batch.column(1).to_numpy()))
             done += batch.num_rows
-            progress(f"indexed {done} of {rows} events")
+            progress(f"indexed {done} of {counted(rows, 'event')}")
 
 
 def _in_cache(words: Words) -> Iterator[Words]:

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection
 
+from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, records, rows
 from fly_billing.postgres.statements import sql
@@ -266,7 +267,7 @@ def land_batch(
         duck.execute(sql("measured"))
         duck.execute(sql("validate_usage"), {"first_month": first_month.start})
         touched = _settle(duck, connection, table, index, days)
-        progress(f"writing {len(touched)} landing days to the usage table")
+        progress(f"writing {counted(len(touched), 'landing day')} to the usage table")
         written = usage_table.replace_days(touched, _events(duck))
         rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=written.version() + table.shift)
         # The index is written before the landing commits: it may list keys that the table lacks, but never miss one.

@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from sqlalchemy import Connection
 
+from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.usage.usage_table import (
     KEEP_LOG,
@@ -215,11 +216,11 @@ def find_different_partitions(
         name = f"landing day {key[0]} of month {key[1]:%Y-%m}"
         if must.rows is None:
             if has.rows < must.accepted:
-                wrong[name] = (f"at least {must.accepted} rows", f"{has.rows} rows")
+                wrong[name] = (f"at least {counted(must.accepted, 'row')}", counted(has.rows, "row"))
         elif must.rows != has.rows:
-            wrong[name] = (f"{must.rows} rows", f"{has.rows} rows")
+            wrong[name] = (counted(must.rows, "row"), counted(has.rows, "row"))
         elif must.files != has.files:
-            wrong[name] = (f"the {must.rows} rows that were landed", f"{has.rows} rows in different files")
+            wrong[name] = (f"{counted(must.rows, 'row')} as landed", f"{counted(has.rows, 'row')} in different files")
     return wrong
 
 

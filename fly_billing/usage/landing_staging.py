@@ -13,6 +13,7 @@ from types import MappingProxyType
 import duckdb
 import pyarrow as pa
 
+from fly_billing.money import counted
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.landing_folder import (
     UNREAD,
@@ -80,7 +81,7 @@ class _Staging:
         for file in left:
             self._read(file)
         self._write_waiting()
-        progress(f"read {len(left)} other files")
+        progress(f"read {counted(len(left), 'other file')}")
         self._refuse_changed(readable)
         # Only rejections are left. If even these can't be written, the landing fails: their rows would be unaccounted.
         self._write(self._waiting)

@@ -68,7 +68,7 @@ def _alert_about_others(groups: Sequence[RejectedGroup]) -> Alert:
     rows = sum(group.rows for group in groups)
     return Alert.of(
         "rejected_usage",
-        f"Rejected usage: {len(groups):,} more sources and reasons, {counted(rows, 'row')}",
+        f"Rejected usage: {counted(rows, 'more row')} ({counted(len(groups), 'pair')} of source and reason)",
         ["What to do: run `fly-billing rejected`, which lists all of them with the money at stake."],
     )
 

@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError
 from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
+from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.usage.landing import land_batch, split_into_batches
@@ -128,8 +129,8 @@ def reland_damaged_days(
         if damage.lost:
             named = ", ".join(map(str, damage.lost[:5])) + (", ..." if len(damage.lost) > 5 else "")
             raise UsageTableRepairError(
-                f"{len(damage.lost)} landing days can't be landed again, because {landing_dir} has no folders for them:"
-                f" {named}. Restore the folders, or the usage table from a backup. Nothing was changed"
+                f"{counted(len(damage.lost), 'landing day')} can't be landed again, because {landing_dir} has no folder"
+                f" of {named}. Restore each folder, or the usage table from a backup. Nothing was changed"
             )
         if damage.base is None and not new_table:
             raise UsageTableRepairError(

@@ -74,8 +74,9 @@ class RollupReport:
     @property
     def sentence(self) -> str:
         return (
-            f"{self.events:,} events of {self.organizations:,} organizations -> {self.rollups:,} rollups"
-            f" ({self.changed:,} organizations changed), table version {self.usage_table_version}"
+            f"{counted(self.events, 'event')} of {counted(self.organizations, 'organization')} ->"
+            f" {counted(self.rollups, 'rollup')} ({counted(self.changed, 'organization')} changed), table version"
+            f" {self.usage_table_version}"
         )
 
 

@@ -31,6 +31,7 @@ from deltalake import DeltaTable, PostCommitHookProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from fly_billing.errors import ActionableError
+from fly_billing.money import counted
 from fly_billing.output_files import make_folder
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql
@@ -304,7 +305,9 @@ class UsageTableVersion:
             names = "; ".join(damaged[:3]) + ("; ..." if len(damaged) > 3 else "")
             read = "" if version is None else f" of version {version}"
             raise UsageTableMismatch(
-                self.path, f"{len(chosen)} data files{read} as its log lists them", f"{len(damaged)} damaged: {names}"
+                self.path,
+                f"{counted(len(chosen), 'data file')}{read} as its log lists them",
+                f"{len(damaged)} damaged: {names}",
             )
         return chosen
 
@@ -451,7 +454,7 @@ def find_unreadable_files(path: Path, files: Iterable[DataFile]) -> list[str]:
             damaged.append(f"{file.path} ({describe_delta_error(problem)})")
             continue
         if rows != file.rows:
-            damaged.append(f"{file.path} ({rows} rows, not {file.rows})")
+            damaged.append(f"{file.path} ({counted(rows, 'row')}, not {file.rows})")
     return damaged
 
 

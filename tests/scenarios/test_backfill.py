@@ -83,7 +83,7 @@ def test_a_stopped_backfill_resumes_without_billing_twice(environment: dict[str,
 
     resumed = run(environment, "backfill", str(FIRST), str(LAST))
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert f"of 5 months of backfill {FIRST}..{LAST}#1 are already done" in resumed.stdout
+    assert f"of 5 months of backfill {FIRST}..{LAST}#1 already done" in resumed.stdout
     after = final_months(environment)
     assert len(after) == 5
     assert {month: after[month] for month in before} == before

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.foreign_text import visible
-from fly_billing.money import format_cents
+from fly_billing.money import counted, format_cents
 
 # The number of organizations an alert names.
 MOST_NAMED = 10
@@ -127,7 +127,7 @@ def recovery_alert(stage: str, recovered: Sequence[FailedInvoice]) -> Alert:
 
 
 def _count(number: int) -> str:
-    return "1 invoice" if number == 1 else f"{number:,} invoices"
+    return counted(number, "invoice")
 
 
 def _amount(failure: FailedInvoice) -> str:

@@ -37,6 +37,7 @@ from fly_billing.focus.imports.usage_files import (
     plan_usage_files,
     write_in_one_step,
 )
+from fly_billing.money import counted
 from fly_billing.output_files import make_folder
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit
@@ -119,19 +120,19 @@ def import_focus(
     """
     read, unreadable = read_focus_rows(files, now, cost)
     names = ", ".join(file.name for file in files)
-    progress(f"read {len(read) + len(unreadable)} rows of {names}")
+    progress(f"read {counted(len(read) + len(unreadable), 'row')} of {names}")
     make_folder(landing_dir)  # a month must be landed before it is billed, even without usage
     with database.transaction() as connection:
         lock_until_commit(connection, "import_focus")
         export = _compare_with_earlier_imports(connection, landing_dir, read, unreadable, cost)
         stored = _store(connection, landing_dir, export, cost, max_org_partitions, shared_groups)
     progress(
-        f"{len(export.organizations)} organizations ({stored.organizations} new), {stored.prices} new prices,"
-        f" {stored.one_offs} one-off items"
+        f"{counted(len(export.organizations), 'organization')} ({stored.organizations} new),"
+        f" {counted(stored.prices, 'new price')}, {counted(stored.one_offs, 'one-off item')}"
     )
     rejected = sorted([*unreadable, *export.mixed_currencies], key=lambda row: (row.file, row.line))
     _write_rejected_rows(landing_dir, files, rejected)
-    progress(f"wrote {len(stored.usage_files)} files of usage; {len(rejected)} rows rejected")
+    progress(f"wrote {counted(len(stored.usage_files), 'usage file')}; rejected {counted(len(rejected), 'row')}")
     return _report(files, len(read) + len(unreadable), export, stored, rejected)
 
 

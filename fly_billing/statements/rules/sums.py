@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from fly_billing.money import exact_product, exact_sum, grouped, plain
+from fly_billing.money import counted, exact_product, exact_sum, grouped, plain
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class Sum:
         ]
         added = exact_sum([line.amount for line in self.lines])
         if added != self.total:
-            wrong.append(f"{self.title}: the lines add up to {plain(added)} {self.unit}, not to {plain(self.total)}")
+            quantity = counted(plain(added), self.unit)
+            wrong.append(f"{self.title}: the lines add up to {quantity}, not to {grouped(plain(self.total))}")
         return wrong
 
     def as_data(self) -> dict[str, Any]:

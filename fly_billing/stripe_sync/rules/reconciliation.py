@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fly_billing.money import format_cents
+from fly_billing.money import counted, format_cents
 
 KINDS = ("missing", "duplicate", "differing", "edited", "stuck", "orphaned")
 FINAL = frozenset({"open", "paid", "uncollectible"})
@@ -195,9 +195,9 @@ def _line_difference(
 ) -> tuple[str, str] | None:
     kind = "edited" if ours.has_settled(theirs) else "differing"
     if len(ours.lines) != theirs.line_count:
-        return kind, f"{theirs.line_count} lines in Stripe, {len(ours.lines)} here"
+        return kind, f"{counted(theirs.line_count, 'line')} in Stripe, {len(ours.lines)} here"
     unequal = [line for line in lines if line.ours_cents is not None]
-    return (kind, f"{len(unequal)} lines differ, first item {unequal[0].item_id}") if unequal else None
+    return (kind, f"differs in {counted(len(unequal), 'line')}, first item {unequal[0].item_id}") if unequal else None
 
 
 def _line_differences(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[LineDifference, ...]:

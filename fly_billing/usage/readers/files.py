@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fly_billing.money import counted
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.landing_folder import LandingFile, open_file, path_for_duckdb, readable_name
 from fly_billing.usage.readers.compressed_files import ENDINGS as PACKED
@@ -313,7 +314,7 @@ def _stage_csv_row(line: int, raw: str, columns: _Columns, fields: list[str] | c
     if columns.problem:
         return staged | dict(zip(("problem", "problem_message"), columns.problem, strict=True))
     if len(fields) != columns.width:
-        message = f"{len(fields)} fields where the header has {columns.width}"
+        message = f"{counted(len(fields), 'field')} where the header has {columns.width}"
         return staged | {"problem": "torn_row", "problem_message": message}
     if columns.is_event:
         cells = dict(zip(ENVELOPE, (cell or None for cell in columns.cells(fields)), strict=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.money import EXACT, format_cents, to_cents
+from fly_billing.money import EXACT, counted, format_cents, to_cents
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.rating import rate
 
@@ -46,8 +46,7 @@ class Estimate:
         money = " + ".join(
             format_cents(to_cents(amount, currency), currency) for currency, amount in sorted(self.amounts.items())
         )
-        rows = "1 row" if self.unknown_rows == 1 else f"{self.unknown_rows:,} rows"
-        return f"{money} (unknown for {rows})" if self.unknown_rows else money
+        return f"{money} (unknown for {counted(self.unknown_rows, 'row')})" if self.unknown_rows else money
 
 
 def estimate_amounts(priced: Iterable[PricedRows], unknown_rows: int) -> Estimate:

@@ -82,5 +82,5 @@ def test_many_sources_at_once_share_an_alert(platform: Platform) -> None:
     platform.land()
     unresolved, subjects = alerts_of(platform)
     assert (len(unresolved), len(subjects)) == (12, MOST_ALERTS + 1)
-    assert subjects[-1] == "Rejected usage: 2 more sources and reasons, 2 rows"
+    assert subjects[-1] == "Rejected usage: 2 more rows (2 pairs of source and reason)"
     assert alerts_of(platform, unresolved) == (unresolved, [])

@@ -355,7 +355,7 @@ def test_the_command_names_left_out_invoices_and_fails(
     file = tmp_path / "september.csv"
     exported = CliRunner().invoke(app, ["export-focus", "2026-09", "--out", str(file)])
     assert exported.exit_code == 1, exported.output
-    assert "2026-09: 1 final invoices as FOCUS 1.2" in exported.output
+    assert "2026-09: 1 final invoice as FOCUS 1.2" in exported.output
     assert "Left out, gamma: " in exported.output
     assert "amount NaN is not a finite number" in exported.output
     assert {row["InvoiceId"] for row in rows_of(file)} == {"ACME-0001"}

@@ -646,12 +646,12 @@ def test_usage_under_one_price_is_counted_once_and_explained_as_a_sum(
 @pytest.mark.parametrize(
     ("usage", "message"),
     [
-        (event("p1", "7", type="peak", region="ams"), "Peak: region ams.* add up to 7 connection, not to 8"),
+        (event("p1", "7", type="peak", region="ams"), "Peak: region ams.* add up to 7 connections, not to 8"),
         (event("u1", type="users", user="ada"), "Unique values of user: users.* add up to 1 user, not to 2"),
-        (event("s1", "3", type="seats"), "Latest value: seats.* add up to 3 seat, not to 4"),
+        (event("s1", "3", type="seats"), "Latest value: seats.* add up to 3 seats, not to 4"),
         (
             event("h1", "10", type="volume", region="ams", volume="vol-1"),
-            "Level over time: region ams.* add up to 1200 GB-hour, not to 1201",
+            "Level over time: region ams.* add up to 1,200 GB-hours, not to 1,201",
         ),
     ],
     ids=["max", "unique", "latest", "time-weighted"],

@@ -104,7 +104,7 @@ def test_a_manually_changed_line_is_found_even_if_the_total_is_right(tools: Sync
     sandbox.control.edit_object(second, amount=2245)
     (discrepancy,) = reconcile(tools).discrepancies
     assert (discrepancy.kind, discrepancy.organization_id) == ("edited", "acme")
-    assert discrepancy.message.startswith("2 lines differ, first item ")
+    assert discrepancy.message.startswith("differs in 2 lines, first item ")
     assert sorted((line.ours_cents, line.theirs_cents) for line in discrepancy.lines) == [(1200, 1300), (2345, 2245)]
 
 

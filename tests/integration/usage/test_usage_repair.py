@@ -115,7 +115,7 @@ def test_the_table_of_another_platform_is_not_changed(landed: Platform) -> None:
 def test_days_whose_folder_is_gone_can_not_be_repaired_and_are_named(landed: Platform, tmp_path: Path) -> None:
     moved_away(landed)
     shutil.move(landed.landing_dir / FIRST.isoformat(), tmp_path / "gone")
-    with pytest.raises(UsageTableRepairError, match=r"1 landing days can't be landed again.*2026-09-10"):
+    with pytest.raises(UsageTableRepairError, match=r"1 landing day can't be landed again.*2026-09-10"):
         fix(landed, new_table=True)
     assert not landed.usage_table.exists()
     shutil.move(tmp_path / "gone", landed.landing_dir / FIRST.isoformat())

@@ -83,7 +83,7 @@ def test_an_entry_that_occurs_twice_in_a_book_is_refused_by_name(
     [
         ("region,price,price\nams,1.00,5.00\n", "'price' more than once"),
         ("region,price\nams,1.00,5.00\n", r"row 'ams,1.00,5.00' has 3 fields, but the header has 2"),
-        ("region,price\nams\n", "has 1 fields, but the header has 2"),
+        ("region,price\nams\n", "has 1 field, but the header has 2"),
         ("region,cost\nams,1.00\n", r"\{price\} is not a column of the table; it has region, cost"),
         ('region,price\nams,"1.00\n', "unexpected end of data"),
     ],

@@ -129,7 +129,7 @@ def test_rounding_never_hides_a_quantity_that_differs_from_its_stretches() -> No
     ]
     assert explanation.problems() == []
     (problem,) = explained(gb_hours, told, "0.333333333333334").problems()
-    assert problem.endswith("the lines add up to 0.333333333333333 unit, not to 0.333333333333334")
+    assert problem.endswith("the lines add up to 0.333333333333333 units, not to 0.333333333333334")
 
 
 def test_a_peak_that_was_reached_before_a_price_change_bills_nothing_after_it() -> None:

@@ -321,7 +321,7 @@ def test_a_different_recalculated_amount_is_a_problem(damage: Callable[[InvoiceI
 def test_a_rollup_that_is_missing_is_noticed() -> None:
     used = (rollup("requests", "7", app="web"), rollup("requests", "5", app="api"))
     (problem,) = explained(invoice_of(*used), rollups=used[:1]).problems
-    assert problem == "Quantity: the lines add up to 7 request, not to 12"
+    assert problem == "Quantity: the lines add up to 7 requests, not to 12"
 
 
 def test_a_tax_that_was_rounded_wrongly_is_noticed() -> None:

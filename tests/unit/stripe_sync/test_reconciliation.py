@@ -110,13 +110,13 @@ def test_a_line_too_many_differs_even_where_the_total_is_right() -> None:
 
 def test_lines_that_differ_and_add_up_all_the_same_are_found() -> None:
     theirs = replace(THEIRS, lines=(("one", 1300), ("two", 2245)))
-    assert found(theirs) == [("differing", "2 lines differ, first item one", ("in_1",))]
+    assert found(theirs) == [("differing", "differs in 2 lines, first item one", ("in_1",))]
 
 
 def test_one_line_twice_in_place_of_another_differs() -> None:
     ours = replace(OURS, total_cents=2400, lines=(("one", 1200), ("two", 1200)))
     theirs = replace(THEIRS, total_cents=2400, lines=(("one", 1200), ("one", 1200)))
-    assert [difference.message for difference in reconcile([ours], [theirs])] == ["1 lines differ, first item two"]
+    assert [difference.message for difference in reconcile([ours], [theirs])] == ["differs in 1 line, first item two"]
 
 
 def test_each_line_that_differs_is_listed_with_the_cents_of_both_sides() -> None:
