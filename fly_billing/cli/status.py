@@ -39,4 +39,4 @@ def _print(console: Terminal, rows: Sequence[AttentionRow]) -> None:
         for row in of_kind:
             console.print(joined("  ", styled(row.about, "bold"), f": {row.problem}"), soft_wrap=True)
             console.print(joined("    fix: ", styled(row.fix, "cyan")), soft_wrap=True)
-    console.print(f"{counted(f'{len(rows):,}', 'thing')} to fix.")
+    console.print(f"{counted(len(rows), 'thing')} to fix.")

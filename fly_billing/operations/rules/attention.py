@@ -131,7 +131,7 @@ def attention_rows(facts: Facts) -> list[AttentionRow]:
         *(
             AttentionRow(
                 "invalid invoice", month,
-                f"{counted(f'{number:,}', 'open invoice')} of a month that can't be billed",
+                f"{counted(number, 'open invoice')} of a month that can't be billed",
                 "fly-billing invalid-invoices --yes",
             )
             for month, number in sorted((facts.invalid_invoices or {}).items())
@@ -140,7 +140,7 @@ def attention_rows(facts: Facts) -> list[AttentionRow]:
         *(
             AttentionRow(
                 "changed terms", month,
-                f"terms of {counted(f'{number:,}', 'final invoice')} changed, and nobody decided if that is charged",
+                f"terms of {counted(number, 'final invoice')} changed, and nobody decided if that is charged",
                 f"fly-billing corrections {month}",
             )
             for month, number in sorted((facts.changed_terms or {}).items())
@@ -164,7 +164,7 @@ def attention_rows(facts: Facts) -> list[AttentionRow]:
         *(
             AttentionRow(
                 "alerts not sent", refused.channel,
-                f"{counted(f'{refused.number:,}', 'alert')} since {_moment(refused.since)}; it refused the last:"
+                f"{counted(refused.number, 'alert')} since {_moment(refused.since)}; it refused the last:"
                 f" {refused.reason}. Fix the channel's settings; they are sent as soon as it accepts them",
                 "fly-billing alert-test",
             )
@@ -217,7 +217,7 @@ def _organizations(failures: Sequence[FailedInvoice]) -> str:
 
 def _held_correction(total: HeldTotal) -> AttentionRow:
     amount = format_cents(to_cents(total.total, total.currency), total.currency)
-    number = counted(f"{len(total.gives_back):,}", "correction")
+    number = counted(len(total.gives_back), "correction")
     reasons = "; ".join(total.reasons[:MOST_NAMED])
     problem = f"{number} would return {amount}: {reasons}. First check that no usage is missing"
     return AttentionRow("held correction", total.month, problem, total.approve_command)
@@ -225,8 +225,8 @@ def _held_correction(total: HeldTotal) -> AttentionRow:
 
 def _days(days: Sequence[date]) -> str:
     parts = [f"{first}" if first == last else f"{first} to {last}" for first, last in stretches(days)]
-    more = [f"{len(parts) - MOST_NAMED:,} more ranges"] if len(parts) > MOST_NAMED else []
-    return f"{counted(f'{len(days):,}', 'landing day')} ({', '.join([*parts[:MOST_NAMED], *more])})"
+    more = [counted(len(parts) - MOST_NAMED, "more range")] if len(parts) > MOST_NAMED else []
+    return f"{counted(len(days), 'landing day')} ({', '.join([*parts[:MOST_NAMED], *more])})"
 
 
 def _moment(moment: datetime) -> str:
