@@ -1,4 +1,4 @@
-"""Runs the steps of a case of tests/cases on a platform of the test's own.
+"""Runs the steps of a case of tests/cases on the test's platform.
 
 A step has one verb. These prepare: `book` (load a price book), `row` (insert rows of terms), `sql` (change one), `file`
 (copy a usage file into a landing day), `land`, `roll_up`, `close` (land the month's days, roll up, bill, finalize),

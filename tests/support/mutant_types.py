@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 MARK = "__mutmut_"
-# What mutmut's copies cause themselves: comments that silence nothing in a changed line, names defined many times.
+# Errors of mutmut's copies themselves: comments that silence nothing in a changed line, names defined many times.
 CAUSED_BY_COPIES = {"unused-ignore", "no-redef", "has-type", "misc", "var-annotated", "unreachable", "no-any-return"}
 
 

@@ -23,7 +23,7 @@ import typer
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 TOTALS = re.compile(r"^=*\s*((?:\d+ \w+(?:, )?)+ in .*?)\s*=*$", re.MULTILINE)
 WHOLE_SUITE = ("-n", "2", "--dist", "loadgroup")
-# A burner ends by itself when its parent has ended, for whatever reason.
+# A burner ends when its parent has ended, for any reason.
 BURNER = """
 import os
 os.nice(10)

@@ -30,7 +30,7 @@ from fly_billing.usage.usage_table import UsageTable
 JUNE, JULY = BillingMonth(2023, 6), BillingMonth(2023, 7)
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)
 API_KEY = "sk_test_fly"
-# Seconds after which a test gives up. No test waits that long, however slow the machine.
+# Seconds after which a test gives up. No test waits that long, even on a slow machine.
 PATIENCE = 120.0
 MUTATIONS = ("invoices.create", "invoices.add_lines", "invoices.finalize")
 
@@ -48,7 +48,7 @@ def query(database: BillingDatabase, statement: str, **parameters: Any) -> list[
 
 
 def add_organization(database: BillingDatabase, name: str, currency: str = "USD", customer: str | None = None) -> None:
-    """Add an organization that existed before June 2023, with a billing group of its own."""
+    """Add an organization that existed before June 2023, with its own billing group."""
     execute(
         database,
         """
@@ -142,7 +142,7 @@ class MovableClock:
 
 
 def eventually(happened: Callable[[], object]) -> None:
-    """Wait for an event that is certain to happen, however slow the machine."""
+    """Wait for an event that is certain to happen, even on a slow machine."""
     deadline = time.monotonic() + PATIENCE
     while not happened():
         assert time.monotonic() < deadline, f"not in {PATIENCE:.0f} s"

@@ -1,4 +1,4 @@
-"""What unit tests share: a machine whose clock is not set to UTC. Keeps out: servers (`tests/conftest.py`)."""
+"""Shared by the unit tests: a machine whose clock is not in UTC. Keeps out: servers (`tests/conftest.py`)."""
 
 import time
 from collections.abc import Iterator

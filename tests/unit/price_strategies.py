@@ -1,4 +1,4 @@
-"""Prices, quantities and months made up by Hypothesis. Keeps out: what they are expected to cost."""
+"""Prices, quantities and months made by Hypothesis. Keeps out: expected amounts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.
 
 @st.composite
 def prices(draw: st.DrawFn, models: st.SearchStrategy[PriceModel] = MODELS) -> Price:
-    """A price of any kind, in force for ever or for a while, with everything that a price can have."""
+    """Draw a price of any kind, in force with or without an end, with every field that a price can have."""
     bounds = sorted(draw(st.lists(AMOUNTS, min_size=2, max_size=2)))
     start, end = sorted(draw(st.lists(MOMENTS, min_size=2, max_size=2, unique=True)))
     meter = draw(st.none() | NAMES)

@@ -40,5 +40,5 @@ def test_an_asset_has_at_most_20_lines(name: str) -> None:
     assert BODIES[name] <= MOST_LINES
 
 
-def test_the_assets_have_no_sql_of_their_own() -> None:
+def test_the_assets_have_no_sql() -> None:
     assert [path.name for path in ASSETS.rglob("*.sql")] == []

@@ -1,4 +1,6 @@
-"""What can be calculated with: a row from before the database refused such values is refused by its field's name."""
+"""A row with a value outside the calculable bounds, older than the database's checks, is refused by its
+field's name.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ LARGEST = Decimal("99999999999999999999999.999999999999999")  # 23 digits before
 @pytest.mark.parametrize(
     "value", [Decimal(0), Decimal("-12.5"), LARGEST, LARGEST.copy_negate(), None, "infinity", 7, [], {}]
 )
-def test_what_can_be_calculated_with_has_no_problem(value: Any) -> None:
+def test_a_value_within_the_bounds_has_no_problem(value: Any) -> None:
     assert problem_of(value) is None
 
 
@@ -30,7 +32,7 @@ def test_what_can_be_calculated_with_has_no_problem(value: Any) -> None:
         (UnreadableTime("294276-12-31"), "294276-12-31 is not a valid time"),
     ],
 )
-def test_values_that_can_not_be_calculated_with_are_named(value: Any, problem: str) -> None:
+def test_values_outside_the_bounds_are_named(value: Any, problem: str) -> None:
     assert problem_of(value) == problem
     with pytest.raises(ValueError, match=r"^amount ") as refused:
         refuse_unreadable({"fine": Decimal(1), "amount": value, "later": Decimal("NaN")})
@@ -53,7 +55,7 @@ def test_money_has_a_lower_bound_than_quantities() -> None:
         {"cents": MOST_CENTS},
     ],
 )
-def test_a_complete_row_is_taken(fields: Mapping[str, Any]) -> None:
+def test_a_complete_row_is_accepted(fields: Mapping[str, Any]) -> None:
     refuse_incomplete(fields, may_be_missing=("total_cents", "until"))
 
 
@@ -70,7 +72,7 @@ def test_a_complete_row_is_taken(fields: Mapping[str, Any]) -> None:
         ({"created_at": UnreadableTime("infinity")}, "created_at infinity is not a valid time"),
     ],
 )
-def test_an_incomplete_row_is_refused_by_the_first_field_that_is_wrong(fields: Mapping[str, Any], problem: str) -> None:
+def test_an_incomplete_row_is_refused_by_its_first_invalid_field(fields: Mapping[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         refuse_incomplete(fields, may_be_missing=["until"])
     assert str(refused.value) == problem

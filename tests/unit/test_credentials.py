@@ -1,4 +1,4 @@
-"""A live Stripe key works in production only, and no secret is sent anywhere in the clear. Both are allow-lists."""
+"""A live Stripe key works only in production, and no secret is sent unencrypted. Both are allow-lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fly_billing.stripe_sync.client import make_stripe_client
 PACKAGE = Path(__file__).parents[2] / "fly_billing"
 SECRET = "51Hq3tSECRET"
 
-# Texts that hold a live key, or look like a key, and are no test key of the form that Stripe issues.
+# Texts that contain a live key, or look like a key, and are not a test key of the form that Stripe issues.
 NO_TEST_KEYS = [
     f" sk_live_{SECRET}", f"sk_live_{SECRET} ", f"\tsk_live_{SECRET}", f"sk_live_{SECRET}\n", f"\nrk_live_{SECRET}",
     f"sk_live_{SECRET}\r", f"\ufeffsk_live_{SECRET}", f"\u200bsk_live_{SECRET}", f"'sk_live_{SECRET}'",
@@ -35,9 +35,7 @@ NO_TEST_KEYS = [
 
 @pytest.mark.parametrize("key", NO_TEST_KEYS)
 @pytest.mark.parametrize("production", [False, True])
-def test_what_is_no_key_of_the_form_that_stripe_issues_is_refused_and_never_repeated(
-    key: str, production: bool
-) -> None:
+def test_a_text_that_is_not_a_valid_stripe_key_is_refused_and_never_repeated(key: str, production: bool) -> None:
     with pytest.raises(SettingsError, match="STRIPE_API_KEY") as refused:
         check_stripe_key(key, production=production)
     assert SECRET not in str(refused.value)
@@ -87,13 +85,13 @@ UNSAFE = [
 
 
 @pytest.mark.parametrize("url", SAFE)
-def test_a_secret_goes_to_https_or_to_this_machine(url: str) -> None:
+def test_a_secret_is_sent_to_https_or_to_this_machine(url: str) -> None:
     assert check_secret_address("STRIPE_API_BASE", url, is_base=True) == url
 
 
 @pytest.mark.parametrize("url", UNSAFE)
 @pytest.mark.parametrize("is_base", [True, False])
-def test_a_secret_goes_nowhere_else_and_the_address_is_not_repeated(url: str, is_base: bool) -> None:
+def test_a_secret_is_sent_to_no_other_address_and_the_address_is_not_repeated(url: str, is_base: bool) -> None:
     with pytest.raises(SettingsError, match=r"^STRIPE_API_BASE must be an address such as https://") as refused:
         check_secret_address("STRIPE_API_BASE", url, is_base=is_base)
     assert "evil" not in str(refused.value)
@@ -116,7 +114,9 @@ def test_an_address_that_paths_are_appended_to_has_no_query() -> None:
         ),
     ],
 )
-def test_no_alert_channel_is_made_that_would_send_its_secret_in_the_clear(setting: str, given: dict[str, str]) -> None:
+def test_an_alert_channel_that_would_send_its_secret_unencrypted_is_refused(
+    setting: str, given: dict[str, str]
+) -> None:
     with pytest.raises(SettingsError, match=f"^{setting} must be") as refused:
         Alerts(**given).channels()
     assert "SECRET" not in str(refused.value)
@@ -127,11 +127,11 @@ def test_no_alert_channel_is_made_that_would_send_its_secret_in_the_clear(settin
     [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("mail.example", False),
      ("127.0.0.1.example", False), ("10.0.0.1", False), ("127.1", False), ("", False)],
 )  # fmt: skip
-def test_a_mail_password_goes_in_the_clear_to_this_machine_only(host: str, is_here: bool) -> None:
+def test_a_mail_password_is_sent_unencrypted_only_to_this_machine(host: str, is_here: bool) -> None:
     assert is_this_machine(host) is is_here
 
 
-def test_a_client_is_made_of_guarded_keys_and_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_is_only_made_of_guarded_keys_and_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     for key, base in [(f" sk_live_{SECRET}", None), ("sk_test_1", "http://stripe.example")]:
         with pytest.raises(SettingsError):
             make_stripe_client(key, base)
@@ -142,7 +142,7 @@ def test_a_client_is_made_of_guarded_keys_and_addresses_only(monkeypatch: pytest
         StripeAccount(api_key="sk_test_1").sync_tools(BillingDatabase("postgresql://x"), Clock(), "test")
 
 
-def test_stripe_clients_are_made_in_one_place_behind_the_guard() -> None:
+def test_stripe_clients_are_made_in_one_place() -> None:
     makers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")

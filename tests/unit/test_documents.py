@@ -39,7 +39,7 @@ def test_links_in_the_documents_lead_to_files_that_exist() -> None:
     assert broken == []
 
 
-def test_paths_in_the_documents_are_those_of_files_or_folders_that_exist() -> None:
+def test_paths_in_the_documents_exist() -> None:
     """A path may start inside the package: `usage/landing.py` means fly_billing/usage/landing.py."""
     code = [path for folder in ("fly_billing", "tests", "docs", "deploy") for path in (ROOT / folder).rglob("*")]
     known = [f"/{path.relative_to(ROOT).as_posix()}" for path in [*ROOT.iterdir(), *code]]

@@ -1,4 +1,4 @@
-"""Text is read and written in UTF-8 whatever the machine's locale is: prices and statements have × and € in them."""
+"""Text is read and written in UTF-8 in every locale: prices and statements contain × and €."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fly_billing.postgres.statements import statements
 
 ROOT = Path(__file__).parents[2]
 MODULES = [path for room in ("fly_billing", "tests") for path in sorted((ROOT / room).rglob("*.py"))]
-OF_PATHS = {"read_text": 0, "write_text": 1}  # and how many arguments they have without an encoding
-# Where the mode stands among the arguments.
+OF_PATHS = {"read_text": 0, "write_text": 1}  # and their number of arguments without an encoding
+# The position of the mode among the arguments.
 OPENING = {"open": 1, "fdopen": 1, "TemporaryFile": 0, "NamedTemporaryFile": 0, "SpooledTemporaryFile": 1}
 BINARY_BY_DEFAULT = {"TemporaryFile", "NamedTemporaryFile", "SpooledTemporaryFile"}
 
 
 def is_in_the_locales_encoding(call: ast.Call) -> bool:
-    """Return True if a call opens text, or a process's text, without saying in which encoding.
+    """Return True if a call opens text, or a process's text, without an encoding.
 
-    Ruff's PLW1514 says so only where it knows the type. Calls whose names only look alike (`os.open`, a method `open`
-    that takes something else) are told apart by their arguments.
+    Ruff's PLW1514 finds this only if it knows the type. Calls that only share a name (`os.open`, a method `open` with
+    other arguments) are excluded by their arguments.
     """
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     if "encoding" in given or None in given:
@@ -101,7 +101,7 @@ print(len(statements()) + len(statements("sql_spark")))
 """
 
 
-def test_every_statement_loads_where_the_locale_is_ascii() -> None:
+def test_every_statement_loads_in_an_ascii_locale() -> None:
     options = ["-X", "warn_default_encoding"]
     done = subprocess.run(
         [sys.executable, *options, "-c", LOADED], env=IN_C, cwd=ROOT, stdout=subprocess.PIPE, timeout=600, check=True
@@ -109,7 +109,7 @@ def test_every_statement_loads_where_the_locale_is_ascii() -> None:
     assert int(done.stdout) == len(statements()) + len(statements("sql_spark")) > 200
 
 
-def test_the_command_line_shows_what_the_locale_has_no_character_for() -> None:
+def test_the_command_line_escapes_characters_that_the_locale_does_not_have() -> None:
     program = (
         "from fly_billing.cli.main import console, main\n"
         "try: main()\n"

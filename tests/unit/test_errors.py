@@ -1,4 +1,4 @@
-"""What an error quotes of others stays text in the logs that it ends in."""
+"""Quoted text in an error stays plain text in logs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SHOWN = r"acme\x1b[2J\u202e\x9b31m"
 
 
 @pytest.mark.parametrize("kind", [ActionableError, LandingError])
-def test_an_error_that_quotes_a_name_moves_no_cursor_and_hides_nothing(kind: type[ActionableError]) -> None:
+def test_a_quoted_name_in_an_error_moves_no_cursor_and_hides_nothing(kind: type[ActionableError]) -> None:
     assert str(kind(f"{EVIL} is not there\nland it first")) == f"{SHOWN} is not there\nland it first"
 
 
-def test_what_billing_refuses_is_one_line_whatever_it_quotes() -> None:
+def test_a_billing_error_is_one_line_for_any_quoted_text() -> None:
     error = not_computable("no_price", f"no price for {EVIL}\nWhat to do: pay")
     assert str(error) == rf"no_price: no price for {SHOWN}\nWhat to do: pay"
     assert error.operator_text == rf"no price for {SHOWN}\nWhat to do: pay"
 
 
-def test_the_reason_of_a_failed_run_is_one_line_whatever_it_quotes() -> None:
+def test_the_reason_of_a_failed_run_is_one_line_for_any_quoted_text() -> None:
     rows = [{"month": "2026-09", "organization": f"{EVIL}\nx", "code": "c", "what to do": f"mend {EVIL}"}]
     assert described_failures(rows) == rf"2026-09 {SHOWN}\nx: mend {SHOWN} (c)"

@@ -1,4 +1,4 @@
-"""Where steps are worked off is a setting; one that can't work says what is missing, before a run is started."""
+"""The executor of steps is a setting; an executor that can't work is refused with the reason before a run starts."""
 
 import sys
 
@@ -15,20 +15,20 @@ REDIS = {
 }
 
 
-def test_steps_are_worked_off_in_the_runs_own_process_unless_a_setting_says_otherwise(
+def test_steps_execute_in_the_runs_process_by_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "dagster_celery", None)  # as where it is not installed
+    monkeypatch.setitem(sys.modules, "dagster_celery", None)  # as if it were not installed
     assert chosen_executor(Settings.from_environment({})) is in_process_executor
 
 
 @pytest.mark.parametrize("word", ["Celery", "k8s", "in-process"])
-def test_a_word_that_names_no_executor_is_refused_with_those_that_do(word: str) -> None:
+def test_an_unknown_executor_is_refused_with_the_known_ones(word: str) -> None:
     with pytest.raises(SettingsError, match=f"FLY_BILLING_EXECUTOR='{word}' must be one of: in_process, celery"):
         Settings.from_environment({"FLY_BILLING_EXECUTOR": word})
 
 
-def test_celery_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celery_without_its_package_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dagster_celery", None)
     with pytest.raises(
         SettingsError, match=r"not installed \(module 'dagster_celery' is missing\).* requirements-engines.lock"
@@ -37,7 +37,7 @@ def test_celery_without_its_package_says_what_to_install(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("missing", list(REDIS))
-def test_celery_without_an_address_names_both(missing: str) -> None:
+def test_celery_without_an_address_names_both_settings(missing: str) -> None:
     given = {name: url for name, url in REDIS.items() if name != missing}
     with pytest.raises(SettingsError, match="DAGSTER_CELERY_BROKER_URL and DAGSTER_CELERY_BACKEND_URL"):
         chosen_executor(Settings.from_environment({"FLY_BILLING_EXECUTOR": "celery", **given}))

@@ -1,4 +1,4 @@
-"""What others wrote is shown as it is, and what has no picture of its own is shown as an escape."""
+"""Foreign text is shown literally, and a character without a visible form is shown as an escape."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from fly_billing.foreign_text import visible
         ("", ""),
     ],
 )
-def test_what_can_be_seen_stays_and_the_rest_is_written_out(text: str, shown: str) -> None:
+def test_visible_characters_stay_and_others_are_escaped(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-def test_line_breaks_that_the_caller_wrote_itself_may_stay() -> None:
+def test_the_callers_own_line_breaks_may_stay() -> None:
     assert visible("a\nb\r\tc", keep="\n") == "a\nb\\r\\tc"
 
 
-def test_no_character_at_all_ends_a_line_or_is_invisible() -> None:
+def test_no_character_ends_a_line_or_is_invisible() -> None:
     everything = visible("".join(map(chr, range(sys.maxunicode + 1))))
     assert len(everything.splitlines()) == 1
     assert {unicodedata.category(character) for character in everything}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -48,5 +48,5 @@ def test_no_character_at_all_ends_a_line_or_is_invisible() -> None:
 
 
 @given(st.text())
-def test_showing_twice_changes_nothing_more(text: str) -> None:
+def test_escaping_twice_changes_nothing_more(text: str) -> None:
     assert visible(visible(text)) == visible(text)

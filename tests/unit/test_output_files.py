@@ -1,4 +1,4 @@
-"""A file that somebody asks for is whole or not there, and one that was there stays unless they say otherwise."""
+"""A requested file is complete or absent, and an existing file stays unless the caller allows to replace it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(path: Path, content: bytes = b"whole", *, overwrite: bool = False) -> 
         file.write(content)
 
 
-def test_a_new_file_is_whole_alone_and_of_the_usual_rights(tmp_path: Path) -> None:
+def test_a_new_file_is_complete_alone_and_has_the_usual_rights(tmp_path: Path) -> None:
     usual = tmp_path / "usual"
     usual.touch()
     write(tmp_path / "bill.html")
@@ -51,9 +51,7 @@ def test_an_existing_file_stays_unless_it_may_be_replaced(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt, FileNotFoundError, ValueError])
-def test_an_export_that_fails_leaves_everything_as_it_was(
-    tmp_path: Path, overwrite: bool, problem: type[BaseException]
-) -> None:
+def test_a_failed_export_changes_nothing(tmp_path: Path, overwrite: bool, problem: type[BaseException]) -> None:
     path = tmp_path / "bill.html"
     if overwrite:
         path.write_bytes(b"mine")
@@ -63,7 +61,7 @@ def test_an_export_that_fails_leaves_everything_as_it_was(
     assert {left: left.read_bytes() for left in tmp_path.iterdir()} == ({path: b"mine"} if overwrite else {})
 
 
-def test_a_file_that_appears_meanwhile_is_not_lost(tmp_path: Path) -> None:
+def test_a_file_that_appears_during_an_export_is_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "bill.html"
     with pytest.raises(OutputExists), output_file(path) as file:
         file.write(b"whole")
@@ -71,7 +69,7 @@ def test_a_file_that_appears_meanwhile_is_not_lost(tmp_path: Path) -> None:
     assert {left: left.read_bytes() for left in tmp_path.iterdir()} == {path: b"somebody else's"}
 
 
-def test_through_a_symlink_the_file_that_it_names_is_written(tmp_path: Path) -> None:
+def test_a_write_through_a_symlink_writes_its_target(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     real, link, dangling = tmp_path / "archive" / "bill", tmp_path / "latest", tmp_path / "dangling"
     real.write_bytes(b"mine")
@@ -101,7 +99,7 @@ def test_a_failed_write_is_one_line_with_the_fix(tmp_path: Path, overwrite: bool
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_a_name_as_long_as_names_can_be_is_a_name(tmp_path: Path) -> None:
+def test_a_name_of_the_maximum_length_is_accepted(tmp_path: Path) -> None:
     write(tmp_path / ("x" * 255))
     assert [file.name for file in tmp_path.iterdir()] == ["x" * 255]
 
@@ -121,23 +119,23 @@ except OutputNotWritten as problem:
 
 
 def run(program: str, argument: str) -> bytes:
-    """Run a program with one argument; return what it printed."""
+    """Run a program with one argument; return its output."""
     command = [sys.executable, "-c", program, argument]
     return subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, timeout=600, check=True).stdout
 
 
-def test_a_file_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_write_to_a_full_disk_leaves_the_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "bill"
     path.write_bytes(b"mine")
     assert b"can't be written: File too large" in run(FULL, str(path))
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == {path: b"mine"}
 
 
-def test_a_pipe_gets_all_of_it_or_nothing(tmp_path: Path) -> None:
+def test_a_pipe_gets_the_complete_file_or_nothing(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert is_stream(pipe)
-    with pytest.raises(RuntimeError), output_file(pipe) as file:  # nobody reads: opening it would wait for ever
+    with pytest.raises(RuntimeError), output_file(pipe) as file:  # without a reader, opening it would wait for ever
         file.write(b"half")
         raise RuntimeError
     got: list[bytes] = []
@@ -160,7 +158,7 @@ with output_file(Path(sys.argv[1])) as file:
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-def test_standard_output_is_written_through_and_what_a_log_has_stays(tmp_path: Path, name: str) -> None:
+def test_a_write_to_standard_output_keeps_the_earlier_lines_of_a_log(tmp_path: Path, name: str) -> None:
     assert run(TO_STDOUT, name) == b"whole"
     log = tmp_path / "log"
     log.write_bytes(b"before ")
@@ -169,7 +167,7 @@ def test_standard_output_is_written_through_and_what_a_log_has_stays(tmp_path: P
     assert log.read_bytes() == b"before whole"
 
 
-def test_a_device_is_written_through_and_stays_a_device() -> None:
+def test_a_write_to_a_device_keeps_the_device() -> None:
     write(Path("/dev/null"), overwrite=True)
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 

@@ -1,4 +1,4 @@
-"""Which partitions a run's tags name: a range wins over the leftovers beside it, and contradictions are refused."""
+"""A run's tags name its partitions: a range replaces leftover tags beside it, and contradictions are refused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_run_covers_the_partitions_of_its_tags(tags: dict[str, str], named: tu
         ({ONE: "2026-10-01|acme", MONTH: "2026-09-01", ORG: "acme"}, "tags of its dimensions are 2026-09-01|acme"),
     ],
 )
-def test_tags_that_name_no_partition_or_two_different_ones_are_refused(tags: dict[str, str], problem: str) -> None:
+def test_tags_with_no_partition_or_two_different_ones_are_refused(tags: dict[str, str], problem: str) -> None:
     with pytest.raises(WrongPartitions) as raised:
         named_range(tags)
     assert problem in str(raised.value)
@@ -93,7 +93,7 @@ def test_partitions_that_do_not_exist_and_reversed_groups_are_refused(first: str
     assert problem in str(raised.value)
 
 
-def test_months_are_those_from_the_first_key_to_the_last() -> None:
+def test_months_run_from_the_first_key_to_the_last() -> None:
     assert named_months("2025-12-01", "2026-01-01", NOW) == months((2025, 12), (2026, 1))
     assert named_months("2026-11-01", "2026-11-01", NOW) == months((2026, 11))
 
@@ -119,7 +119,7 @@ def test_a_month_begins_at_midnight_utc() -> None:
         named_months("2026-12-01", "2026-12-01", midnight.replace(month=11, day=30, hour=23, minute=59))
 
 
-def test_landing_days_are_those_from_the_first_key_to_the_last() -> None:
+def test_landing_days_run_from_the_first_key_to_the_last() -> None:
     assert named_days("2026-10-31", "2026-11-01", NOW) == [date(2026, 10, 31), date(2026, 11, 1)]
 
 

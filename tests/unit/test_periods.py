@@ -39,28 +39,28 @@ def test_midnight_at_the_months_end_belongs_to_the_next_month() -> None:
     assert BillingMonth.containing(utc("2026-10-01T00:00:00")) == BillingMonth(2026, 10)
 
 
-def test_a_month_is_that_of_utc_and_not_of_the_senders_clock() -> None:
+def test_a_month_is_in_utc_for_any_offset_of_the_sender() -> None:
     tokyo, honolulu = timezone(timedelta(hours=9)), timezone(timedelta(hours=-10))
     assert BillingMonth.containing(datetime(2026, 10, 1, 8, 59, tzinfo=tokyo)) == SEPTEMBER
     assert BillingMonth.containing(datetime(2026, 9, 30, 14, 0, tzinfo=honolulu)) == BillingMonth(2026, 10)
 
 
 @pytest.mark.usefixtures("machine_in_honolulu")
-def test_a_month_and_its_days_are_those_of_utc_wherever_the_machine_stands() -> None:
+def test_a_month_and_its_days_are_in_utc_in_every_time_zone() -> None:
     """05:00 in UTC is still the day before in Honolulu."""
     assert BillingMonth.containing(utc("2026-09-01T05:00:00")) == SEPTEMBER
     assert overlap_days(SEPTEMBER, utc("2026-09-16T05:00:00"), None) == 15
     assert overlap_days(SEPTEMBER, utc("2026-01-01"), utc("2026-09-16T05:00:00")) == 15
 
 
-def test_months_are_those_of_the_years_1_to_9998() -> None:
+def test_months_are_in_the_years_1_to_9998() -> None:
     assert BillingMonth(1, 1).start == utc("0001-01-01")
     assert BillingMonth(9998, 12).end == utc("9999-01-01")
     with pytest.raises(ValueError, match="no such month: 0-12"):
         BillingMonth(0, 12)
 
 
-def test_the_last_year_has_no_month_that_could_end() -> None:
+def test_the_last_year_has_no_months() -> None:
     with pytest.raises(ValueError, match="no such month: 9999-1"):
         BillingMonth(9999, 1)
 
@@ -82,7 +82,7 @@ def test_a_time_without_offset_belongs_to_no_month() -> None:
     ],
     ids=str,
 )
-def test_a_month_has_86400_seconds_a_day(month: BillingMonth, seconds: int) -> None:
+def test_a_month_has_86400_seconds_per_day(month: BillingMonth, seconds: int) -> None:
     assert month.seconds == seconds
 
 
@@ -120,7 +120,7 @@ def test_a_month_closes_72_hours_after_its_end() -> None:
         (timedelta(microseconds=1), date(2026, 10, 1)),
     ],
 )
-def test_the_last_landing_day_is_the_last_one_that_begins_before_the_month_closes(grace: timedelta, last: date) -> None:
+def test_the_last_landing_day_is_the_last_day_that_begins_before_the_month_closes(grace: timedelta, last: date) -> None:
     assert SEPTEMBER.last_landing_day(grace) == last
 
 
@@ -161,7 +161,7 @@ def test_a_subscription_runs_in_a_month_for_the_seconds_it_shares_with_it(
         ("2026-01-01", "2026-08-01", 0),
     ],
 )
-def test_a_subscription_charged_by_the_day_runs_on_the_days_of_utc_that_it_does_not_end_on(
+def test_a_subscription_charged_by_the_day_runs_on_utc_days_except_its_last(
     started: str, ended: str | None, days: int
 ) -> None:
     assert overlap_days(SEPTEMBER, utc(started), utc(ended) if ended else None) == days
@@ -173,7 +173,7 @@ def test_a_day_is_the_utc_day_and_not_the_subscribers() -> None:
 
 
 @given(st.lists(st.integers(0, 30 * 86_400 * 1_000_000), max_size=6))
-def test_parts_that_follow_one_another_share_the_seconds_and_days_of_a_month(cuts: list[int]) -> None:
+def test_consecutive_parts_split_the_seconds_and_days_of_a_month(cuts: list[int]) -> None:
     moments = [SEPTEMBER.start + timedelta(microseconds=cut) for cut in sorted(cuts)]
     parts = list(zip([SEPTEMBER.start, *moments], [*moments, None], strict=True))
     assert sum(overlap_seconds(SEPTEMBER, start, end) for start, end in parts) == 2_592_000
@@ -197,5 +197,5 @@ SEVENTH, EIGHTH, TENTH, FIRST_OF_OCTOBER = date(2026, 9, 7), date(2026, 9, 8), d
         ),
     ],
 )
-def test_landing_days_are_named_as_unbroken_stretches(days: list[date], grouped: list[tuple[date, date]]) -> None:
+def test_landing_days_are_named_as_unbroken_ranges(days: list[date], grouped: list[tuple[date, date]]) -> None:
     assert stretches(days) == grouped

@@ -1,4 +1,4 @@
-"""A picture in docs/ shows what the project is today; `make pictures` makes all of them again."""
+"""The pictures in docs/ show the current project; `make pictures` makes all of them again."""
 
 import json
 import re
@@ -14,11 +14,11 @@ PLOTS = {"bench_month": None, "soak": "months", "sync_pace": None, "chaos": None
 AGAIN = "is out of date: run `make pictures`"
 
 
-def test_the_asset_graph_has_the_assets_checks_and_kinds_of_today() -> None:
+def test_the_asset_graph_has_the_current_assets_checks_and_kinds() -> None:
     assert shown_by(DOCS / "asset_graph.png") == asset_graph(), f"asset_graph.png {AGAIN}"
 
 
-def test_the_statement_has_the_headings_and_labels_of_today() -> None:
+def test_the_statement_has_the_current_headings_and_labels() -> None:
     template = files("fly_billing.statements.page").joinpath("statement.html.jinja").read_text(encoding="utf-8")
     fixed = [label for label in shown_by(DOCS / "statement.png")["labels"] if not re.search(r"\d{4}", label)]
 
@@ -38,7 +38,7 @@ def test_a_plot_shows_the_numbers_beside_it(name: str) -> None:
     )
 
 
-def test_every_picture_in_the_documents_is_one_that_is_checked() -> None:
+def test_every_picture_in_the_documents_is_checked() -> None:
     assert {path.stem for path in DOCS.glob("*.png")} == {"asset_graph", "statement", *PLOTS}
 
 

@@ -1,4 +1,4 @@
-"""Settings are read when asked; one that can't be right is named."""
+"""Settings are read when they are needed, and an invalid setting is named."""
 
 import ast
 import sys
@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 
 
 def variables_read(tree: ast.AST) -> set[str]:
-    """Return the names of environment variables that the code reads; a computed name as it is written."""
+    """Return the names of environment variables that the code reads; a computed name as its source text."""
 
     def is_environment(node: ast.expr) -> bool:
         return ast.unparse(node) in ("os.environ", "environ", "os.environb", "environb")
@@ -41,7 +41,7 @@ def variables_read(tree: ast.AST) -> set[str]:
     return {str(name.value) if isinstance(name, ast.Constant) else ast.unparse(name) for name in names}
 
 
-def test_everything_has_a_default_but_databases_and_keys() -> None:
+def test_every_setting_except_databases_and_keys_has_a_default() -> None:
     settings = Settings.from_environment({})
     assert (settings.database_url, settings.stripe_api_key, settings.alert_webhook_url) == (None, None, None)
     assert (settings.grace, settings.due_days, settings.max_org_partitions) == (timedelta(hours=72), 14, 200)
@@ -49,7 +49,7 @@ def test_everything_has_a_default_but_databases_and_keys() -> None:
     assert settings.landing_dir == settings.data_dir / "landing"
 
 
-def test_an_empty_setting_is_one_that_is_not_set() -> None:
+def test_an_empty_setting_counts_as_not_set() -> None:
     assert Settings.from_environment({"FLY_BILLING_GRACE_HOURS": "", "DATABASE_URL": ""}) == Settings.from_environment(
         {}
     )
@@ -76,7 +76,7 @@ def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("FLY_BILLING_CELERY_REDELIVER_SECONDS", "0"),
     ],
 )
-def test_a_setting_that_can_not_be_right_is_named(name: str, value: str) -> None:
+def test_an_invalid_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}='{value}' must be a whole number"):
         Settings.from_environment({name: value})
 
@@ -91,7 +91,7 @@ def test_a_setting_that_can_not_be_right_is_named(name: str, value: str) -> None
         ("FLY_BILLING_SILENCE_SECONDS", "0"),
     ],
 )
-def test_a_limit_of_the_database_that_can_not_be_right_is_named(name: str, value: str) -> None:
+def test_an_invalid_limit_of_the_database_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}='{value}' must be a whole number"):
         DatabaseLimits.from_environment({name: value})
 
@@ -108,7 +108,7 @@ def test_the_address_of_dagsters_pages_is_one_that_an_alert_can_link_to() -> Non
             read(wrong)
 
 
-def test_usage_is_added_up_by_duckdb_unless_spark_is_asked_for() -> None:
+def test_duckdb_aggregates_usage_by_default() -> None:
     settings = Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": "spark", "SPARK_MASTER": "spark://host:7077"})
     assert (settings.rollup_engine, settings.spark_master) == ("spark", "spark://host:7077")
     plain = Settings.from_environment({})
@@ -142,12 +142,12 @@ def test_a_month_with_rejected_usage_closes_or_waits_and_another_word_is_refused
 @pytest.mark.parametrize(
     "value", ["prod", "Production", "PRODUCTION", "live", " production", "production\n", "staging"]
 )
-def test_another_word_for_the_environment_is_refused_and_does_not_mean_development(value: str) -> None:
+def test_an_unknown_environment_is_refused(value: str) -> None:
     with pytest.raises(SettingsError, match=r"FLY_BILLING_ENV=.* must be one of: development, production"):
         Settings.from_environment({"FLY_BILLING_ENV": value})
 
 
-def test_every_setting_that_can_not_be_right_is_reported_at_once() -> None:
+def test_all_invalid_settings_are_reported_at_once() -> None:
     wrong = {"FLY_BILLING_GRACE_HOURS": "three", "STRIPE_WORKERS": "0", "FLY_BILLING_ENV": "prod"}
     with pytest.raises(SettingsError) as refused:
         Settings.from_environment(wrong)
@@ -158,7 +158,7 @@ def test_every_setting_that_can_not_be_right_is_reported_at_once() -> None:
     ]
 
 
-def test_a_resource_may_set_what_the_environment_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resource_may_set_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLY_BILLING_GUARD_PERCENT", "50")
     monkeypatch.setenv("FLY_BILLING_ENV", "production")
     terms = BillingTerms(guard_percent=7, correction_guard_floor=9, grace_hours=0)
@@ -173,7 +173,7 @@ def test_a_resource_may_set_what_the_environment_sets(monkeypatch: pytest.Monkey
         StripeAccount(api_key="sk_test_1").sync_tools(database, Clock(), "run")
 
 
-def test_a_resource_may_set_how_much_memory_duckdb_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resource_may_set_the_memory_limit_of_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLY_BILLING_MEMORY_MB", "256")
     assert UsageStore().usage_table().memory_mb == 256
     usage_table = UsageStore(memory_mb=128).usage_table()
@@ -184,8 +184,8 @@ def test_a_resource_may_set_how_much_memory_duckdb_takes(monkeypatch: pytest.Mon
         UsageStore(memory_mb=64).usage_table()
 
 
-def test_a_resource_may_say_whether_requests_go_to_stripes_live_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The link to a failed request's log leads to the account that the resource names, not the environment."""
+def test_a_resource_may_select_stripes_live_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link to a failed request leads to the mode of the resource, not of the environment."""
     database = BillingDatabase("postgresql://me@127.0.0.1/billing")
     monkeypatch.setenv("FLY_BILLING_ENV", "production")
     account = StripeAccount(api_key="sk_test_1", environment="development")
@@ -201,8 +201,8 @@ def test_a_setting_counts_as_set_even_to_its_default() -> None:
     assert not settings.sets("STRIPE_REQUESTS_PER_SECOND")
 
 
-def test_nothing_but_the_settings_reads_a_variable_of_the_environment() -> None:
-    """Modules that start child processes hand the whole environment on; a name is read for the reasons below only."""
+def test_only_the_settings_read_environment_variables() -> None:
+    """Modules that start child processes pass on the whole environment; names are read only for the reasons below."""
     read = {
         (path.relative_to(PACKAGE).as_posix(), name)
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -210,7 +210,7 @@ def test_nothing_but_the_settings_reads_a_variable_of_the_environment() -> None:
     }
     assert read == {
         ("stripe_sandbox/server.py", "PYTHONPATH"),  # extended for the sandbox's own process
-        ("usage/engines/spark_java.py", "JAVA_HOME"),  # Spark's launcher reads it; set here where it is missing
+        ("usage/engines/spark_java.py", "JAVA_HOME"),  # Spark's launcher reads it; set here if it is missing
     }
 
 
@@ -228,7 +228,7 @@ def test_only_entry_points_read_the_settings() -> None:
         "dagster_storage/set_up.py",  # Dagster makes its storage itself, from dagster.yaml
         "dagster_storage/storage.py",
         "definitions.py",
-        "postgres/database.py",  # the limits of sessions, where no caller gives any
+        "postgres/database.py",  # the limits of sessions, if the caller gives none
     }
 
 
@@ -245,11 +245,11 @@ def test_only_entry_points_read_the_settings() -> None:
         ("os.environ['A'] = '1'; dict(os.environ); {**os.environ}; os.environ.pop(name)", set()),
     ],
 )
-def test_each_way_to_read_a_variable_is_seen(source: str, names: set[str]) -> None:
+def test_every_way_to_read_a_variable_is_found(source: str, names: set[str]) -> None:
     assert variables_read(ast.parse(source)) == names
 
 
-def test_no_secret_is_shown_with_the_settings() -> None:
+def test_the_settings_show_no_secret() -> None:
     names = (
         "DATABASE_URL", "FLY_BILLING_MIGRATION_DATABASE_URL", "DAGSTER_DATABASE_URL",
         "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_URL",

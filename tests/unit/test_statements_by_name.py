@@ -1,4 +1,4 @@
-"""A statement's name leads to one statement, whichever subject's file holds it."""
+"""A statement's name leads to one statement, in the file of any subject."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_a_file_holds_one_statement_or_several_named_blocks(tmp_path: Path) -> N
     }
 
 
-def test_two_statements_of_one_name_are_refused_and_both_files_named(tmp_path: Path) -> None:
+def test_two_statements_with_one_name_are_refused_with_both_files(tmp_path: Path) -> None:
     (tmp_path / "months.sql").write_text(BLOCKS, encoding="utf-8")
     (tmp_path / "close_month.sql").write_text("select 1\n", encoding="utf-8")
     with pytest.raises(LookupError, match=r"close_month: in \S+close_month\.sql and \S+months\.sql: rename one"):
@@ -48,6 +48,6 @@ def test_a_text_that_belongs_to_no_statement_is_refused(tmp_path: Path, text: st
         by_name(tmp_path.glob("*.sql"))
 
 
-def test_a_statement_that_is_not_there_is_named() -> None:
+def test_a_missing_statement_is_named() -> None:
     with pytest.raises(KeyError, match="no_such_statement"):
         sql("no_such_statement")

@@ -161,7 +161,7 @@ def test_a_discount_shows_its_amount_before_and_after_the_correction() -> None:
     assert ("Reason", CAUSES["follows from other items"]) in explanation.facts
 
 
-def test_two_versions_of_a_price_are_added_up_on_their_side() -> None:
+def test_two_versions_of_a_price_are_summed_on_their_side() -> None:
     """30 x 0.10 = 3.00; with 0.20 from the 16th on, 15 each: 1.50 + 3.00 = 4.50."""
     dearer = price("requests", "0.20", "requests", unit="request", effective_from=at("2026-09-16"))
     halves = [

@@ -123,7 +123,7 @@ NAMES = st.lists(TEXTS.filter(lambda text: text != ""), min_size=1, max_size=5)
 
 
 @given(NAMES)
-def test_a_focus_file_gives_back_every_text_and_its_numbers_stay_numbers(
+def test_every_text_of_a_focus_file_is_read_back_and_its_numbers_stay_numbers(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
 ) -> None:
     path = tmp_path_factory.mktemp("focus") / "month.csv"

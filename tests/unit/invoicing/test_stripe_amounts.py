@@ -38,7 +38,7 @@ def test_a_total_with_more_decimals_than_stripe_charges_has_its_own_message() ->
     ("currency", "cents", "amount"),
     [("UGX", 101, 10100), ("ISK", -7, -700), ("ISK", 0, 0), ("JPY", 101, 101), ("KWD", 1230, 1230), ("USD", 101, 101)],
 )
-def test_kronur_and_shillings_have_no_minor_unit_but_two_decimals_at_stripe(
+def test_kronur_and_shillings_have_no_minor_unit_and_two_decimals_at_stripe(
     currency: str, cents: int, amount: int
 ) -> None:
     assert to_stripe(cents, currency) == amount

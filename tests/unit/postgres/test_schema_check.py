@@ -1,4 +1,4 @@
-"""What to do about a database that another version of the code made."""
+"""The error for a database of another version of the code gives the fix."""
 
 import pytest
 

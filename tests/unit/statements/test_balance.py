@@ -1,4 +1,4 @@
-"""A customer owes what Stripe asks for: totals, less the credit of earlier invoices, plus what was carried over."""
+"""A customer owes the amount due in Stripe: totals, less the credit of earlier invoices, plus carried amounts."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def test_the_credit_of_a_negative_invoice_is_deducted_from_the_next_one() -> Non
     assert usd(sent(10, 800, 300), sent(9, -500, 0, -500, "paid")) == Balance(owed=300, unpaid=1, earlier=-500)
 
 
-def test_a_total_that_is_too_small_to_charge_is_added_to_the_next_one() -> None:
+def test_a_total_that_is_too_small_to_charge_is_added_to_the_next_invoice() -> None:
     # 0.18 is carried over; for the next month of 1.00 Stripe asks for 1.18
     assert usd(sent(10, 100, 118), sent(9, 18, 0, 18, "paid")) == Balance(owed=118, unpaid=1, earlier=18)
 
@@ -58,18 +58,18 @@ def test_a_negative_invoice_is_credit_before_and_after_it_reaches_stripe() -> No
     assert usd(sent(9, -500, 0, -500)) == usd(sent(9, -500, 0, -500, "paid")) == credit
 
 
-def test_credit_that_exceeds_an_invoice_stays() -> None:
+def test_credit_that_exceeds_an_invoice_remains() -> None:
     # 5.00 of credit pays 3.00: 2.00 are left, and nothing is owed
     assert usd(sent(10, 300, 0, -200), sent(9, -500, 0, -500, "paid")) == Balance(credit=200)
 
 
-def test_credit_in_stripe_is_deducted_from_an_invoice_that_is_not_sent_yet() -> None:
+def test_credit_in_stripe_is_deducted_from_an_invoice_that_is_not_synced_yet() -> None:
     paid = sent(9, -500, 0, -500, "paid")
     assert usd(Invoice("2026-10", 800), paid) == Balance(owed=300, unpaid=1, earlier=-500)
     assert usd(Invoice("2026-10", 300), paid) == Balance(credit=200)
 
 
-def test_a_carried_amount_is_added_to_an_invoice_that_is_not_sent_yet() -> None:
+def test_a_carried_amount_is_added_to_an_invoice_that_is_not_synced_yet() -> None:
     paid = sent(9, 18, 0, 18, "paid")
     assert usd(Invoice("2026-10", 100), paid) == Balance(owed=118, unpaid=1, earlier=18)
 
@@ -81,14 +81,14 @@ def test_credit_never_reduces_an_earlier_invoice() -> None:
     assert usd(*in_stripe) == usd(*not_sent) == Balance(owed=800, unpaid=1, credit=500)
 
 
-def test_credit_of_the_dashboard_shows_in_the_amount_due() -> None:
-    # somebody credited 40.00 there: Stripe asks for 60.00 of 100.00
+def test_credit_granted_in_the_dashboard_lowers_the_amount_due() -> None:
+    # the dashboard granted 40.00: Stripe charges 60.00 of 100.00
     assert usd(sent(9, 10000, 6000)) == Balance(owed=6000, unpaid=1, earlier=-4000)
     # and of 130.00 for the first 100.00
     assert usd(sent(9, 10000, 0, -3000)) == Balance(credit=3000)
 
 
-def test_the_balance_is_that_after_the_invoice_that_stripe_finalized_last() -> None:
+def test_the_balance_is_taken_from_the_invoice_that_stripe_finalized_last() -> None:
     # September was voided and issued again in November: its 2.00 used what October had left
     late = replace(sent(9, 200, 0), in_stripe=StripeAmounts(0, -100, datetime(2026, 12, 1, tzinfo=UTC)))
     assert usd(late, sent(10, -300, 0, -300, "paid")) == Balance(credit=100)
@@ -100,11 +100,11 @@ def test_invoices_that_are_not_due_and_not_in_stripe_change_nothing(status: str)
 
 
 @pytest.mark.parametrize("status", ["void", "uncollectible"])
-def test_an_invoice_that_nobody_has_to_pay_is_not_owed_and_used_its_credit(status: str) -> None:
+def test_a_forgiven_invoice_is_not_owed_and_used_its_credit(status: str) -> None:
     assert usd(sent(10, 800, 300, 0, status), sent(9, -500, 0, -500, "paid")) == Balance()
 
 
-def test_each_currency_has_a_balance_of_its_own() -> None:
+def test_each_currency_has_its_own_balance() -> None:
     assert balances([sent(9, -500, 0, -500, currency="EUR"), sent(10, 800, 800)]) == {
         "EUR": Balance(credit=500),
         "USD": Balance(owed=800, unpaid=1),
@@ -122,7 +122,7 @@ def test_invoices_without_an_amount_have_no_balance() -> None:
 
 @given(st.lists(st.integers(-1000, 1000), max_size=8), st.integers(0, 8), st.integers(0, 60), st.integers(-900, 900))
 def test_the_amount_due_equals_stripes(totals: list[int], count: int, minimum: int, balance: int) -> None:
-    """Plays Stripe: an invoice uses the customer's balance, and what is below the minimum is carried over."""
+    """Computes Stripe's side: an invoice uses the customer's balance, and a total below the minimum is carried over."""
     start, asked, invoices = balance, 0, []
     for month, total in enumerate(totals, start=1):
         invoice = Invoice(f"2026-{month:02}", total)

@@ -37,7 +37,7 @@ def test_the_odd_cent_goes_to_the_largest_remainder_and_is_explained() -> None:
     )
 
 
-def test_an_item_that_gets_other_cents_than_its_own_rounding_says_why() -> None:
+def test_an_item_whose_cents_differ_from_its_own_rounding_gives_the_reason() -> None:
     """Three times 0.106 is 0.318: 32 cents. The last of equal remainders gets nothing."""
     last = rounded("0.106", "0.106", "0.106", number=3)
     assert (last.cents, last.own_cents, last.rank, last.left_over) == (10, 11, 3, 2)
@@ -63,14 +63,14 @@ def test_an_amount_without_shared_cents_is_explained(amounts: tuple[str, ...], c
     assert rounded(*amounts, currency=currency).sentence == sentence
 
 
-def test_a_credit_is_rounded_down_to_more_below_zero_and_shares_like_any_item() -> None:
-    """-1.005 is -101 cents and half a cent; 18.695 in all is 1870 cents, one more than the whole ones."""
+def test_a_credit_is_rounded_away_from_zero_and_shares_cents_like_any_item() -> None:
+    """-1.005 is -101 cents and half a cent; 18.695 in total is 1870 cents, one more than the whole ones."""
     given_back = rounded("19.70", "-1.005", number=2)
     assert (given_back.cents, given_back.own_cents, given_back.remainder) == (-100, -101, Decimal("0.5"))
     assert "This item is -$1.01 plus 0.5 of a cent" in given_back.sentence
 
 
-def test_a_tax_is_rounded_by_itself_and_takes_no_cent_from_the_items() -> None:
+def test_a_tax_is_rounded_separately_and_takes_no_cent_from_the_items() -> None:
     """0.104 + 0.107 = 0.211: 21 cents, and 1 cent of tax."""
     tax = item("VAT", "0.01", kind="tax")
     items = [*items_of("0.104", "0.107"), tax]
@@ -86,7 +86,7 @@ def test_a_tax_is_rounded_by_itself_and_takes_no_cent_from_the_items() -> None:
     }
 
 
-def test_a_long_remainder_is_cut_in_the_sentence_and_whole_in_the_data() -> None:
+def test_a_long_remainder_is_shortened_in_the_sentence_and_complete_in_the_data() -> None:
     found = rounded("0.00123456789", "5")
     assert "0.123456… of a cent" in found.sentence
     assert found.as_data() == {
@@ -108,7 +108,7 @@ def test_a_long_remainder_is_cut_in_the_sentence_and_whole_in_the_data() -> None
         ("0.001234567", "0.123456… of a cent"),
     ],
 )
-def test_a_remainder_is_cut_only_where_it_is_longer_than_six_digits(amount: str, said: str) -> None:
+def test_a_remainder_is_shortened_only_if_it_has_more_than_six_digits(amount: str, said: str) -> None:
     assert f"$0.00 plus {said}" in rounded(amount, "5").sentence
 
 
@@ -123,7 +123,7 @@ def test_a_remainder_of_yen_is_explained_in_yen() -> None:
 
 
 def test_a_large_amount_keeps_every_digit_of_its_remainder() -> None:
-    """29 digits: more than decimals have by themselves."""
+    """29 digits: more than a decimal context keeps by default."""
     found = rounded("123456789.12345678901234567891", "5")
     assert (found.cents, found.remainder) == (12_345_678_912, Decimal("0.345678901234567891"))
 
@@ -142,8 +142,8 @@ def test_the_explained_cents_are_those_of_the_invoice_and_add_up_to_its_total(
 
 
 @given(st.lists(st.decimals(-100, 100, places=4), min_size=2, max_size=8))
-def test_the_rank_says_who_gets_a_cent_more(amounts: list[Decimal]) -> None:
-    """Just those whose rank is within the cents that are left over; equal amounts in the invoice's order."""
+def test_the_rank_decides_which_items_get_an_extra_cent(amounts: list[Decimal]) -> None:
+    """An item gets one if its rank is within the left-over cents; equal amounts rank in the invoice's order."""
     items = items_of(*amounts)
     found = in_order(items)
     assert sorted(share.rank for share in found) == list(range(1, len(items) + 1))

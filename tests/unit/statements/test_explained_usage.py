@@ -1,4 +1,4 @@
-"""The sum that explains a quantity equals the billed quantity, wherever the month is divided."""
+"""The sum that explains a quantity equals the billed quantity, for any split of the month."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def explained(
     end: datetime = SEPTEMBER.end,
     before: Sequence[LandedMeasurement] = (),
 ) -> Sum:
-    """Explain a rollup of no dimensions, of these events (all of them in it), billed as `quantity`."""
+    """Explain a rollup without dimensions of exactly these events, billed as `quantity`."""
     rollup = UsageRollup(id_of("rollup"), "volume", {}, start, end, Decimal(quantity))
     deciding = DecidingEvents(how, SEPTEMBER, SEPTEMBER.end, events, before)
     return explain_quantity(rollup, len(events), "unit", deciding)
 
 
 @given(st.sampled_from([1, 7, 3600, 2_592_000]), TOLD, BEFORE, st.lists(TIMES, max_size=3, unique=True), AS_OF)
-def test_stretches_add_up_to_the_billed_quantity_in_every_part_of_the_month(
+def test_intervals_of_a_level_add_up_to_the_billed_quantity_in_every_part_of_the_month(
     unit: int, told: list[LandedMeasurement], levels: dict[str, Decimal], cuts: list[datetime], as_of: datetime
 ) -> None:
     how = Aggregation("time_weighted", series="volume", time_unit=unit)
@@ -100,7 +100,7 @@ def test_a_level_that_moved_away_is_rounded_at_the_time_of_the_move() -> None:
     assert explanation.problems() == []
 
 
-def test_of_levels_at_one_time_only_the_last_is_held() -> None:
+def test_only_the_last_of_simultaneous_levels_counts() -> None:
     """From the 30th at midnight: 5 x 86,400 seconds."""
     seconds = Aggregation("time_weighted", series="volume", time_unit=1)
     told = [landed("1", "9", "2026-09-30"), landed("2", "5", "2026-09-30")]
@@ -118,8 +118,8 @@ def test_a_level_that_ended_before_a_price_change_is_not_billed_after_it() -> No
     assert (explanation.lines, explanation.problems()) == ((), [])
 
 
-def test_rounding_never_hides_a_quantity_that_differs_from_its_stretches() -> None:
-    """A third of a GB-hour is billed as 0.333333333333333; one more in the last place is not what was held."""
+def test_rounding_never_hides_a_quantity_that_differs_from_its_intervals() -> None:
+    """A third of a GB-hour is billed as 0.333333333333333; one more in the last place is a difference."""
     gb_hours = Aggregation("time_weighted", series="volume", time_unit=3600)
     told = [landed("1", "1", "2026-09-02"), landed("2", "0", "2026-09-02T00:20:00")]
     explanation = explained(gb_hours, told, "0.333333333333333")
@@ -132,7 +132,7 @@ def test_rounding_never_hides_a_quantity_that_differs_from_its_stretches() -> No
     assert problem.endswith("the lines add up to 0.333333333333333 units, not to 0.333333333333334")
 
 
-def test_a_peak_that_was_reached_before_a_price_change_bills_nothing_after_it() -> None:
+def test_a_peak_reached_before_a_price_change_bills_nothing_after_it() -> None:
     """6 on the 3rd, and the 4 of the 20th is no peak: 6 - 6."""
     explanation = explained(Aggregation("max"), [landed("1", "6", "2026-09-03")], "0", start=at("2026-09-15"))
     assert [(line.label, line.amount) for line in explanation.lines] == [
@@ -142,13 +142,13 @@ def test_a_peak_that_was_reached_before_a_price_change_bills_nothing_after_it() 
     assert explanation.problems() == []
 
 
-def test_a_quantity_that_is_just_added_up_is_explained_by_its_events() -> None:
+def test_a_sum_of_quantities_is_explained_by_its_events() -> None:
     with pytest.raises(ValueError, match="the aggregation sum needs no explanation"):
         explained(Aggregation("sum"), [landed("1", "6", "2026-09-03")], "6")
 
 
 def named(explanation: Sum) -> list[str]:
-    """The ids of the events that its lines are about."""
+    """Return the ids of the events in its lines."""
     return [line.event.id for line in explanation.lines if isinstance(line, EventLine | Stretch)]
 
 
@@ -156,7 +156,7 @@ def said(explanation: Sum) -> list[tuple[str, str, Decimal]]:
     return [(line.label, line.working, line.amount) for line in explanation.lines]
 
 
-def test_the_highest_is_that_event_and_of_equal_ones_the_first() -> None:
+def test_a_peak_is_explained_by_the_first_of_its_highest_events() -> None:
     told = [
         landed("1", "4", "2026-09-02"),
         landed("2", "6", "2026-09-03"),
@@ -204,14 +204,14 @@ def test_each_value_is_counted_at_its_first_event_and_repeats_are_listed() -> No
     assert len(users("3", events=3).lines) == 3
 
 
-def test_a_value_that_first_came_before_a_price_change_is_not_counted_after_it() -> None:
-    """Bob's is at the very moment of the change: he is counted after it."""
+def test_a_value_first_seen_before_a_price_change_is_not_counted_after_it() -> None:
+    """Bob's event is exactly at the moment of the change: he is counted after it."""
     before, after = users("1", 1, end="2026-09-15"), users("1", 1, start="2026-09-15", end="2026-09-20")
     assert [line.label for line in before.lines] == ["ada: first in app 1 on 2026-09-03"]
     assert [line.label for line in after.lines] == ["bob: first in app 2 on 2026-09-15"]
 
 
-def test_the_latest_is_billed_where_it_came_and_nothing_before_it() -> None:
+def test_the_latest_value_is_billed_in_its_segment_and_nothing_before_it() -> None:
     told, change = [landed("7", "8", "2026-09-15")], at("2026-09-15")
     after = explained(Aggregation("latest"), told, "8", start=change)
     assert after.title == "Latest value: volume; 2026-09-15 to 2026-10-01"
@@ -263,7 +263,7 @@ def test_a_level_that_is_reported_as_the_month_begins_belongs_to_the_month() -> 
     ]
 
 
-def test_of_an_open_month_a_level_is_held_up_to_now() -> None:
+def test_a_level_of_an_open_month_is_counted_up_to_now() -> None:
     """10 GB for 36 hours; a level that is reported for later does not count yet."""
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(360))
     told = [landed("5", "1", "2026-09-20")]
@@ -273,7 +273,7 @@ def test_of_an_open_month_a_level_is_held_up_to_now() -> None:
     assert explanation.problems() == []
 
 
-def test_an_event_as_data_has_the_place_where_it_landed() -> None:
+def test_an_event_as_data_has_its_file_and_line() -> None:
     (line,) = explained(Aggregation("max"), [landed("1", "2.50", "2026-09-03")], "2.5").lines
     assert line.as_data() == {
         "label": "the month's peak so far: app 1 on 2026-09-03",
@@ -289,7 +289,7 @@ def test_an_event_as_data_has_the_place_where_it_landed() -> None:
     }
 
 
-def test_a_stretch_as_data_has_its_level_and_its_seconds() -> None:
+def test_an_interval_as_data_has_its_level_and_its_seconds() -> None:
     told = [landed("2", "0", "2026-09-02", "vol-2"), landed("3", "1", "2026-09-30", "vol-2")]
     carried, own = explained(GB_HOURS, told, "264", before=[CARRIED]).lines
     assert carried.as_data() == {
@@ -317,7 +317,7 @@ def test_a_stretch_as_data_has_its_level_and_its_seconds() -> None:
 @pytest.mark.parametrize(
     ("measured", "told"), [(None, None), ("66", None), ("61", "61"), ("61.50", "61.5"), ("0", "0")]
 )
-def test_a_rounded_event_as_data_has_its_quantity_as_it_landed(measured: str | None, told: str | None) -> None:
+def test_a_rounded_event_as_data_has_its_landed_quantity(measured: str | None, told: str | None) -> None:
     landed = LandedMeasurement(
         at("2026-09-15"), "app", "1", Decimal(66), place="2026-09-15/usage.jsonl:3",
         measured=None if measured is None else Decimal(measured),
@@ -338,8 +338,8 @@ def covered_by_one_price(
     )
 
 
-def test_with_one_price_for_all_regions_each_region_bills_its_increase_of_the_peak() -> None:
-    """ams 4, fra 6, ams 9, fra 10: ams has 4 + (9 - 6), fra (6 - 4) + (10 - 9), together 10."""
+def test_each_region_of_one_price_bills_its_increase_of_the_peak() -> None:
+    """ams 4, fra 6, ams 9, fra 10: ams has 4 + (9 - 6), fra (6 - 4) + (10 - 9), in total 10."""
     ams = [landed("1", "4", "2026-09-02"), landed("3", "9", "2026-09-10")]
     fra = [landed("2", "6", "2026-09-05"), landed("4", "10", "2026-09-20")]
     explanation = covered_by_one_price(Aggregation("max"), ams, fra, "7")
@@ -375,7 +375,7 @@ def test_a_region_that_never_set_a_peak_is_explained() -> None:
     assert (named(last), last.problems()) == (["2"], [])
 
 
-def test_a_rounded_peak_shows_its_quantity_as_it_landed() -> None:
+def test_a_rounded_peak_shows_its_landed_quantity() -> None:
     event = replace(landed("1", "66", "2026-09-02"), measured=Decimal("61.0"))
     (line,) = said(explained(Aggregation("max"), [event], "66"))
     assert line[0] == "the month's peak so far: app 1 on 2026-09-02 (61, rounded)"

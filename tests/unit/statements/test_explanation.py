@@ -1,4 +1,4 @@
-"""Every item is explained by sums that come out right on a calculator, and one that does not says so."""
+"""Every item is explained by calculations that a calculator confirms, or by the problem that it finds."""
 
 import json
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def one_off(amount: str | Decimal, name: str = "setup", currency: str = "USD") -
 def invoice_of(
     *rollups: UsageRollup, prices: tuple[Price, ...] = PRICES, currency: str = "USD", **parts: Any
 ) -> Invoice:
-    """Acme's September: its usage, and what it has besides by the names of Member's and InvoiceInputs' fields."""
+    """Bill acme's September: usage, and other inputs by the names of the fields of Member and InvoiceInputs."""
     own = {name: parts.pop(name) for name in ("subscriptions", "one_offs", "adjustments") if name in parts}
     return assemble_invoice(
         InvoiceInputs("acme", currency, SEPTEMBER, [Member("acme", PriceBook(prices), rollups, **own)], **parts)
@@ -71,7 +71,7 @@ def invoice_of(
 def explained(
     invoice: Invoice, kind: str = "usage", rollups: tuple[UsageRollup, ...] = (), prices: tuple[Price, ...] = PRICES
 ) -> Explanation:
-    """Explain the one item of this kind."""
+    """Explain the only item of this kind."""
     (item,) = (line for line in invoice.items if line.kind == kind)
     return explain(item, invoice, rollups, prices)
 
@@ -95,7 +95,7 @@ def sums(explanation: Explanation) -> list[Any]:
 # --- Each kind of item ---------------------------------------------------------------------------------------------
 
 
-def test_usage_is_added_up_freed_tiered_and_topped_up_line_by_line() -> None:
+def test_usage_is_explained_line_by_line_with_allowance_tiers_and_minimum() -> None:
     """1,700 - 500 = 1,200: 1,000 x 0.50 / 100 = 5.00, 2.00 flat, 200 x 0.30 / 100 = 0.60; 2.40 missing to 10.00."""
     used = (rollup("requests", "1200", app="web"), rollup("requests", "500", app="api"))
     explanation = explained(invoice_of(*used, prices=(TIERED,)), rollups=used, prices=(TIERED,))
@@ -125,7 +125,7 @@ def test_usage_is_added_up_freed_tiered_and_topped_up_line_by_line() -> None:
     )
 
 
-def test_usage_that_was_all_free_is_explained_by_nothing_left() -> None:
+def test_usage_within_the_allowance_is_explained_by_a_quantity_of_zero() -> None:
     used = (rollup("egress_gb", "80", region="iad"),)
     explanation = explained(invoice_of(*used), rollups=used)
     assert sums(explanation)[1:] == [
@@ -135,7 +135,7 @@ def test_usage_that_was_all_free_is_explained_by_nothing_left() -> None:
     assert explanation.problems == ()
 
 
-def test_an_amount_whose_division_does_not_end_says_where_it_was_rounded() -> None:
+def test_an_amount_with_an_endless_division_names_the_rounded_place() -> None:
     """1.94 / 2,592,000 = 0.000000748456790123456790..."""
     used = (rollup("machine_seconds", "1", region="iad"),)
     explanation = explained(invoice_of(*used), rollups=used)
@@ -148,7 +148,7 @@ def test_an_amount_whose_division_does_not_end_says_where_it_was_rounded() -> No
     assert "A division without an exact decimal result is rounded at the 20th decimal place." in printed(explanation)
 
 
-def test_five_seats_for_half_a_month_are_the_whole_fee_and_its_share() -> None:
+def test_five_seats_for_half_a_month_are_explained_by_the_full_fee_and_its_share() -> None:
     """5 x 29.00 = 145.00 a month; 15 of 30 days: 72.50."""
     explanation = explained(
         invoice_of(subscriptions=[subscription("2026-09-16", quantity=Decimal(5), proration="day")]), "subscription"
@@ -174,7 +174,7 @@ def test_a_fee_charged_in_advance_shows_the_earlier_charge() -> None:
     ]
 
 
-def test_a_one_off_is_as_it_was_entered() -> None:
+def test_a_one_off_item_is_explained_as_it_was_entered() -> None:
     explanation = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
     assert sums(explanation) == [("Amount", [("amount as entered", "", Decimal("49.90"))], Decimal("49.90"))]
 
@@ -247,7 +247,7 @@ def test_a_credit_shows_the_amount_that_it_paid_and_its_remainder() -> None:
     ]
 
 
-def test_a_tax_is_worked_out_from_the_rounded_invoice_and_rounded_by_itself() -> None:
+def test_a_tax_is_calculated_from_the_rounded_invoice_and_rounded_separately() -> None:
     """7 % of 100.10 = 7.007: 7.01."""
     explanation = explained(invoice_of(rollup("requests", "1001"), taxes=[tax("VAT", "7")]), "tax")
     assert sums(explanation) == [
@@ -318,7 +318,7 @@ def test_a_different_recalculated_amount_is_a_problem(damage: Callable[[InvoiceI
     assert explain(invoice.items[0], invoice, used).problems == ()
 
 
-def test_a_rollup_that_is_missing_is_noticed() -> None:
+def test_a_missing_rollup_is_noticed() -> None:
     used = (rollup("requests", "7", app="web"), rollup("requests", "5", app="api"))
     (problem,) = explained(invoice_of(*used), rollups=used[:1]).problems
     assert problem == "Quantity: the lines add up to 7 requests, not to 12"
@@ -347,7 +347,7 @@ def is_redone(explanation: Explanation) -> bool:
     return redone["Amount"].total == Fraction(explanation.item.amount)
 
 
-def test_the_calculator_finds_a_sum_that_is_wrong() -> None:
+def test_the_calculator_finds_a_wrong_sum() -> None:
     used = (rollup("egress_gb", "110", region="iad"),)
     invoice = invoice_of(*used)
     text = printed(explained(invoice, rollups=used))
@@ -360,7 +360,7 @@ def test_the_calculator_finds_a_sum_that_is_wrong() -> None:
 
 @st.composite
 def versions(draw: st.DrawFn) -> tuple[Price, ...]:
-    """One to three versions of a price of any kind, each in force in a part of September."""
+    """Draw one to three versions of a price of any kind, each in force in a part of September."""
     edges = sorted(draw(st.lists(st.integers(1, 29), max_size=2, unique=True)))
     starts = [at("2026-09-01"), *(at(f"2026-09-{day + 1:02d}") for day in edges)]
     currency = draw(st.sampled_from(["USD", "JPY", "KWD"]))
@@ -465,7 +465,7 @@ def _refuse(number: str) -> None:
     raise AssertionError(f"{number} is a number in JSON: it would be read as a float somewhere")
 
 
-def test_an_explanation_again_is_the_same() -> None:
+def test_a_repeated_explanation_is_the_same() -> None:
     used = (rollup("requests", "3"),)
     invoice = invoice_of(*used, subscriptions=[subscription("2026-09-16")])
     assert [explain(item, invoice, used) for item in invoice.items] == [
@@ -493,8 +493,8 @@ def explained_price(held: Price) -> Explanation:
     return explained(invoice_of(*used), rollups=used)
 
 
-def test_a_price_from_an_hour_on_shows_the_hour() -> None:
-    """Half-open: the later version holds from noon on, the earlier one until noon."""
+def test_a_price_that_starts_within_a_day_shows_the_hour() -> None:
+    """Half-open: the later version is in force from noon, the earlier one until noon."""
     noon = at("2026-09-15T12:00:00")
     held = (
         replace(REQUESTS, effective_until=noon),
@@ -512,7 +512,7 @@ def test_a_price_from_an_hour_on_shows_the_hour() -> None:
     ]
 
 
-def test_an_explanation_as_data_has_everything_that_people_read() -> None:
+def test_an_explanation_as_data_has_every_text_that_people_read() -> None:
     """110 GB less 100 free ones at 0.02."""
     used = (rollup("egress_gb", "110", region="iad"),)
     invoice = invoice_of(*used)
@@ -589,7 +589,7 @@ def test_an_explanation_as_data_has_everything_that_people_read() -> None:
     }
 
 
-def test_an_item_without_a_price_has_none_as_data() -> None:
+def test_the_data_of_an_item_without_a_price_has_no_price() -> None:
     explanation = explained(invoice_of(one_offs=[one_off("49.90")]), "one_off")
     assert (explanation.as_data()["price"], explanation.as_data()["problems"], explanation.facts) == (None, [], ())
 
@@ -597,7 +597,7 @@ def test_an_item_without_a_price_has_none_as_data() -> None:
 # --- In words ------------------------------------------------------------------------------------------------------
 
 
-def test_usage_without_dimensions_is_named_by_its_meter_and_with_several_by_all_of_them() -> None:
+def test_usage_is_named_by_its_meter_or_by_all_its_dimensions() -> None:
     used = (rollup("requests", "3"), rollup("requests", "4", region="ams", app="web"))
     explanation = explained(invoice_of(*used), rollups=used)
     assert [line.label for line in explanation.sums[0].lines] == [
@@ -615,12 +615,12 @@ def test_usage_without_dimensions_is_named_by_its_meter_and_with_several_by_all_
         ("2026-09-15T00:00:00.250000", "2026-09-15 00:00:00.250000"),
     ],
 )
-def test_a_moment_has_a_time_of_day_only_where_it_is_not_midnight(moment: str, text: str) -> None:
+def test_a_moment_shows_the_time_of_day_unless_it_is_midnight(moment: str, text: str) -> None:
     assert moment_text(at(moment)) == text
     assert span_text(at("2026-09-01"), at(moment)) == f"2026-09-01 to {text}"
 
 
-def test_a_product_is_written_as_it_is_typed_into_a_calculator() -> None:
+def test_a_product_is_written_as_a_person_types_it_into_a_calculator() -> None:
     """The division by one is left out."""
     assert Line("all", Decimal(1500), (Decimal(10_000), Decimal("0.15"), Decimal(1))).working == "10,000 x 0.15"
     assert Line("all", Decimal("0.3"), (Decimal(2), Decimal("0.15"), Decimal("0.5"))).working == "2 x 0.15 / 0.5"
@@ -660,7 +660,7 @@ def test_other_details_of_an_item_are_facts() -> None:
     )
 
 
-def test_a_fee_whose_price_is_gone_is_a_problem_and_a_one_off_needs_no_price() -> None:
+def test_a_fee_without_its_price_is_a_problem_and_a_one_off_item_needs_no_price() -> None:
     invoice = invoice_of(subscriptions=[subscription(quantity=Decimal(5))], one_offs=[one_off("5")])
     problems = {item.kind: explain(item, invoice, prices=()).problems for item in invoice.items}
     assert problems == {
@@ -669,7 +669,7 @@ def test_a_fee_whose_price_is_gone_is_a_problem_and_a_one_off_needs_no_price() -
     }
 
 
-def test_an_item_of_usage_that_says_no_steps_charges_for_nothing() -> None:
+def test_a_usage_item_without_steps_charges_nothing() -> None:
     used = (rollup("requests", "3"),)
     invoice = invoice_of(*used)
     bare = replace(invoice.items[0], detail={})
@@ -704,10 +704,10 @@ def test_a_negotiated_price_as_data_has_its_record_and_the_list_price() -> None:
     ("transform", "factors", "rounded"),
     [
         ({"divide_by": "100"}, (Decimal(250), Decimal(1), Decimal(100)), "0.5"),  # 2.5 hundreds are 3
-        ({"step": "60"}, None, "50"),  # 250 are 300: nothing is divided, and no line says so
+        ({"step": "60"}, None, "50"),  # 250 are 300: there is no division and no line for it
     ],
 )
-def test_a_quantity_in_steps_shows_a_division_where_there_is_one(
+def test_a_quantity_in_steps_shows_its_division_if_any(
     transform: dict[str, str], factors: tuple[Decimal, ...] | None, rounded: str
 ) -> None:
     own = replace(REQUESTS, transform_quantity=TransformedQuantity.from_data(transform))

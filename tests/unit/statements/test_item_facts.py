@@ -1,4 +1,4 @@
-"""The facts of an item beside its sums: its price, negotiated terms, and the part of an interval that a fee is for."""
+"""The facts of an item beside its calculations: its price, negotiated terms, and a fee's part of its interval."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -17,7 +17,7 @@ QUARTERLY = price("plan", "910", interval="quarter")
 
 
 def quarterly(start: str = "2026-04-01", end: str = "2026-07-01", **changes: Any) -> InvoiceItem:
-    """The fee of a plan for a part of the second quarter, which has 91 days: 7,862,400 seconds."""
+    """Return the fee of a plan for a part of the second quarter, which has 91 days: 7,862,400 seconds."""
     fields: dict[str, Any] = {"kind": "subscription", "unit": "second", "quantity": Decimal(1)}
     return replace(
         item("plan", "910"),
@@ -43,11 +43,11 @@ def quarterly(start: str = "2026-04-01", end: str = "2026-07-01", **changes: Any
         (quarterly(quantity=Decimal(0)), "not charged"),
     ],
 )
-def test_a_fee_names_its_interval_and_the_part_that_is_charged(fee: InvoiceItem, part: str) -> None:
+def test_a_fee_names_its_interval_and_the_charged_part(fee: InvoiceItem, part: str) -> None:
     assert dict(facts_of_item(fee, QUARTERLY))["Interval"] == f"quarter 2026-04-01 to 2026-07-01: {part}"
 
 
-def test_a_fee_whose_price_is_gone_still_names_its_interval() -> None:
+def test_a_fee_without_its_price_still_names_its_interval() -> None:
     assert facts_of_item(quarterly("2026-05-30"), None) == (
         ("Period", "2026-05-30 to 2026-07-01"),
         ("Interval", "interval 2026-04-01 to 2026-07-01: 32 of 91 days"),

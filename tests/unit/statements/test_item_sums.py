@@ -1,4 +1,4 @@
-"""The sums of less common items as a whole: titles, units, lines and totals."""
+"""The complete calculations of less common items: titles, units, lines and totals."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -21,7 +21,7 @@ USED = UsageRollup(id_of("usage"), "requests", {}, SEPTEMBER.start, SEPTEMBER.en
 
 
 def billed(held: Price, *subscriptions: Subscription, own: NegotiatedPrice | None = None) -> tuple[InvoiceItem, Price]:
-    """Bill acme's September: the subscription, or else 250 requests. Return the item, and the price it was charged."""
+    """Bill acme's September: the subscription, or else 250 requests. Return the item and its price."""
     negotiated = Negotiated(holdings_of("acme", [own] if own else [], []))
     book = PriceBook([held]).negotiated_by(negotiated)
     member = Member("acme", book, () if subscriptions else (USED,), subscriptions)
@@ -37,8 +37,8 @@ def sum_of(title: str, unit: str, total: str, *lines: Line) -> Sum:
     return Sum(title, unit, lines, Decimal(total))
 
 
-def test_seats_beyond_the_free_ones_are_a_fee_of_their_own() -> None:
-    """Of 5 seats 2 are free: 3 x 10.00 a month, for the whole month."""
+def test_seats_beyond_the_free_ones_are_explained_as_a_fee() -> None:
+    """Of 5 seats 2 are free: 3 x 10.00 a month, for the full month."""
     fee, seats = billed(
         price("seats", "10", free_allowance=Decimal(2)),
         Subscription(id_of("seats"), "seats", at("2026-09-01"), None, Decimal(5)),
@@ -62,7 +62,7 @@ def test_a_negotiated_price_is_followed_by_the_amount_at_the_list_price() -> Non
     ]
 
 
-def test_converted_usage_is_first_added_up_without_a_unit() -> None:
+def test_converted_usage_is_first_summed_without_a_unit() -> None:
     """250 requests are 2.5 hundreds, rounded up to 3: 3 x 0.10."""
     hundreds = replace(REQUESTS, transform_quantity=TransformedQuantity.from_data({"divide_by": "100"}))
     charged, per_hundred = billed(hundreds)
@@ -86,7 +86,7 @@ FROM_SUPPORT = [{"product": "Support", "description": "support as used", "amount
 @pytest.mark.parametrize(
     ("kind", "amount", "detail", "sums"),
     [
-        (  # half of a fee that a credit had paid is given back: so is half of the credit
+        (  # half of a fee that a credit paid is refunded: half of the credit returns
             "credit",
             "15",
             {"paid": "30", "returned": "15", "applied_to": FROM_SUPPORT},
@@ -124,7 +124,7 @@ FROM_SUPPORT = [{"product": "Support", "description": "support as used", "amount
         ),
     ],
 )
-def test_an_item_is_explained_as_its_kind_calculates_it(
+def test_each_kind_of_item_is_explained_by_its_own_calculation(
     kind: str, amount: str, detail: dict[str, Any], sums: list[Sum]
 ) -> None:
     assert amount_sums(item("it", amount, kind, detail=detail), "USD") == sums

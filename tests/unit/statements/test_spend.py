@@ -55,14 +55,14 @@ def rows(shares: tuple[SpendShare, ...]) -> list[tuple[str | None, int]]:
 
 
 def test_an_item_is_split_over_apps_in_proportion_to_their_usage() -> None:
-    """$9.00 for 3 parts: web used 2 of them in two regions, worker 1."""
+    """$9.00 for 3 units: web used 2 of them in two regions, worker 1."""
     parts = [used("10", "web", "ams"), used("10", "web", "fra"), used("10", "worker", "ams")]
     machines = item("9.00", usage=parts)
     assert rows(split_by_dimension([machines], "app", "USD")) == [("web", 600), ("worker", 300)]
     assert rows(split_by_dimension([machines], "region", "USD")) == [("ams", 600), ("fra", 300)]
 
 
-def test_ten_cents_over_three_apps_stay_ten_cents() -> None:
+def test_ten_cents_split_over_three_apps_add_up_to_ten_cents() -> None:
     """3.33 cents each: the odd cent goes to the first of the equal ones."""
     shares = split_by_dimension([item("0.10", usage=[used("1", name) for name in ("a", "b", "c")])], "app", "USD")
     assert rows(shares) == [("a", 4), ("b", 3), ("c", 3)]
@@ -87,7 +87,7 @@ def test_a_flat_fee_of_a_price_without_usage_belongs_to_no_app() -> None:
 
 
 def test_the_row_for_the_whole_invoice_has_the_cents_of_its_items_in_every_list() -> None:
-    """A cent over two apps, shown as 2 on the invoice; half a cent off, shown as 1: as it shows them."""
+    """A cent over two apps, shown as 2 on the invoice; half a cent off, shown as 1."""
     parts = [used("1", "a"), used("1", "b")]
     items = [
         SpendItem("usage", "Machines", "acme", Decimal("0.010"), 2, parts),
@@ -122,7 +122,7 @@ def test_products_are_in_the_invoices_order_and_total_its_cents() -> None:
     assert rows(total_by_product(items)) == [("Volumes", 130), ("Machines", 200)]
 
 
-def test_organizations_that_share_a_payer_have_a_row_each_and_the_whole_invoice_one() -> None:
+def test_each_organization_of_a_payer_has_a_row_and_the_whole_invoice_has_one() -> None:
     items = [item("1.00"), item("3.00", whose="bolt"), item("-0.50", "credit", "Credits")]
     assert total_by_organization(items) == (
         SpendShare("bolt", 300),
@@ -133,8 +133,8 @@ def test_organizations_that_share_a_payer_have_a_row_each_and_the_whole_invoice_
     assert break_down(items[:1], SEPTEMBER, "USD", END).by_organization == ()
 
 
-def test_each_organization_is_one_row_and_equal_ones_are_in_order_of_name() -> None:
-    """$1.00 + $0.50 of zeal, $1.50 of bolt; a tax larger than both comes last all the same."""
+def test_each_organization_is_one_row_and_equal_rows_are_sorted_by_name() -> None:
+    """$1.00 + $0.50 of zeal, $1.50 of bolt; a tax larger than both still comes last."""
     items = [item("1.00", whose="zeal"), item("0.50", whose="zeal"), item("1.50", whose="bolt")]
     tax = item("5.00", "tax", "VAT")
     assert total_by_organization([tax, *items]) == (
@@ -144,38 +144,38 @@ def test_each_organization_is_one_row_and_equal_ones_are_in_order_of_name() -> N
     )
 
 
-def test_apps_that_cost_the_same_are_in_order_of_name() -> None:
+def test_apps_with_equal_costs_are_sorted_by_name() -> None:
     machines = item("3.00", usage=[used("1", "worker"), used("1", "api"), used("1")])
     assert rows(split_by_dimension([machines], "app", "USD")) == [("api", 100), ("worker", 100), (None, 100)]
 
 
-def test_a_product_that_is_named_like_a_discount_stays_apart_from_it() -> None:
+def test_a_product_with_the_name_of_a_discount_has_its_own_row() -> None:
     items = [item("3.00", product="Support"), item("-1.00", "discount", "Support")]
     assert total_by_product(items) == (SpendShare("Support", 300), SpendShare("Support", -100, True))
 
 
-def test_usage_is_spread_over_the_days_that_used_it() -> None:
+def test_usage_is_spread_over_the_days_of_use() -> None:
     """$4.00 for 40 requests: 30 on the 1st, 10 on the 3rd."""
     assert on([item("4.00", daily={day(1): Decimal(30), day(3): Decimal(10)})]) == {1: 300, 3: 100}
 
 
-def test_a_day_on_which_a_running_value_fell_gives_back() -> None:
-    """A latest value of 10 that was 15 on the 1st: 15 and then 5 less."""
+def test_a_day_on_which_a_latest_value_fell_has_negative_spend() -> None:
+    """A latest value of 10 that was 15 on the 1st: 15, then 5 less."""
     assert on([item("1.00", daily={day(1): Decimal(15), day(2): Decimal(-5)})]) == {1: 150, 2: -50}
 
 
-def test_a_fee_is_spread_evenly_over_the_time_that_it_is_for() -> None:
+def test_a_fee_is_spread_evenly_over_the_time_that_it_covers() -> None:
     """$15.00 from noon of the 29th on, a day and a half: a third of it is the half day's."""
     fee = item("15.00", "subscription", "Support", period=(at("2026-09-29T12:00:00"), at("2026-10-01")))
     assert on([fee]) == {29: 500, 30: 1000}
 
 
-def test_a_one_off_item_is_on_the_day_it_came_up() -> None:
+def test_a_one_off_item_is_on_its_own_day() -> None:
     assert on([item("7.00", "one_off", "One-off", occurred_at=at("2026-09-12T23:59:59"))]) == {12: 700}
 
 
 def test_an_item_without_a_day_is_on_the_last_day_or_in_an_open_month_on_the_current_day() -> None:
-    """An item of August that came too late, October's fee in advance, an adjustment."""
+    """An item of August that arrived too late, October's fee in advance, an adjustment."""
     items = [
         item("1.00", "one_off", "One-off", occurred_at=at("2026-08-31T23:59:59")),
         item("2.00", "subscription", "Support", period=(at("2026-10-01"), at("2026-11-01"))),
@@ -187,7 +187,7 @@ def test_an_item_without_a_day_is_on_the_last_day_or_in_an_open_month_on_the_cur
 
 
 @pytest.mark.usefixtures("machine_in_honolulu")
-def test_a_day_is_that_of_utc_wherever_the_machine_stands() -> None:
+def test_a_day_is_a_day_in_utc_in_every_time_zone() -> None:
     """05:00 in UTC is still the day before in Honolulu."""
     bought = item("7.00", "one_off", "One-off", occurred_at=at("2026-09-12T05:00:00"))
     first = item("1.00", "one_off", "One-off", occurred_at=at("2026-09-01T05:00:00"))
@@ -199,7 +199,7 @@ def test_an_amount_owed_without_usage_is_spread_over_the_whole_month() -> None:
     assert on([item("3.00")]) == dict.fromkeys(range(1, 31), 10)
 
 
-def test_usage_without_days_is_shown_apart_and_not_guessed() -> None:
+def test_usage_without_days_is_shown_separately() -> None:
     spend = split_by_day([item("4.00", daily={day(1): Decimal(30), None: Decimal(10)})], SEPTEMBER, "USD", END)
     assert spend.days[0] == DaySpend(day(1), 300)
     assert (spend.day_not_known_cents, spend.whole_invoice_cents) == (100, None)
@@ -214,7 +214,7 @@ def test_discounts_credits_and_taxes_have_no_day() -> None:
     assert sum(day_spend.amount_cents for day_spend in spend.days) == 300
 
 
-def test_this_month_is_compared_with_the_last_per_product_the_largest_change_first() -> None:
+def test_a_month_is_compared_with_the_last_by_product_with_the_largest_change_first() -> None:
     now = total_by_product([item("12.00"), item("3.00", product="Volumes"), item("1.00", product="Egress")])
     before = total_by_product([item("10.00"), item("29.00", product="Support"), item("1.00", product="Egress")])
     compared = compare_products(now, before, SEPTEMBER.plus(-1))
@@ -236,8 +236,8 @@ def test_this_month_is_compared_with_the_last_per_product_the_largest_change_fir
     )
 
 
-def test_a_total_that_was_rounded_elsewhere_is_met_all_the_same() -> None:
-    """Three lines of 0.4 cents of which another organization's invoice made one cent each: 3 cents, not 1."""
+def test_a_list_adds_up_to_a_total_that_was_rounded_on_another_invoice() -> None:
+    """Three lines of 0.4 cents, each one cent on another organization's invoice: 3 cents, not 1."""
     amounts = [Decimal("0.004")] * 3
     assert share_out_cents(amounts, "USD") == [1, 0, 0]
     assert share_out_cents(amounts, "USD", 3) == [1, 1, 1]
@@ -256,7 +256,7 @@ amounts_exact = st.decimals(min_value=-(10**6), max_value=10**6, places=20)
 
 @st.composite
 def invoices(draw: st.DrawFn) -> list[SpendItem]:
-    """Items with the cents that an invoice would give them."""
+    """Draw items with the cents that an invoice would give them."""
     amounts = draw(st.lists(amounts_exact, min_size=1, max_size=8))
     cents = share_out_cents(amounts, "USD")
     return [
@@ -278,7 +278,7 @@ def test_every_list_adds_up_to_the_total(items: list[SpendItem]) -> None:
 
 
 @given(amounts_exact, st.lists(quantities, min_size=1, max_size=20).filter(any))
-def test_parts_add_up_to_the_amount_exactly_and_each_is_its_proportion(amount: Decimal, weights: list[Decimal]) -> None:
+def test_parts_add_up_to_the_amount_exactly_and_each_is_in_proportion(amount: Decimal, weights: list[Decimal]) -> None:
     shared = split_in_proportion(amount, weights)
     assert sum(map(to_exact, shared)) == to_exact(amount)
     total = sum(map(to_exact, weights))
@@ -294,7 +294,7 @@ def to_exact(number: Decimal) -> int:
     return -whole if sign else whole
 
 
-def test_cents_are_those_of_the_currency() -> None:
+def test_amounts_are_split_in_the_currencys_minor_unit() -> None:
     """JPY 10 over three apps."""
     usage = [used("1", name) for name in ("a", "b", "c")]
     items = [SpendItem("usage", "Machines", "acme", Decimal("10.2"), 10, usage)]
@@ -302,7 +302,7 @@ def test_cents_are_those_of_the_currency() -> None:
 
 
 def test_every_list_of_an_invoice_in_yen_is_in_yen() -> None:
-    """JPY 10 of which web in Tokyo had 7 parts and worker in Osaka 3, on two days."""
+    """JPY 10: web in Tokyo used 7 units and worker in Osaka 3, on two days."""
     usage = [used("7", "web", "nrt"), used("3", "worker", "kix")]
     daily: dict[date | None, Decimal] = {day(1): Decimal(7), day(3): Decimal(3)}
     items = [SpendItem("usage", "Machines", "acme", Decimal(10), 10, usage, daily)]

@@ -1,4 +1,4 @@
-"""The page says what the statement says, loads nothing from elsewhere, and takes every text as text."""
+"""The page has the statement's content, loads nothing from elsewhere, and shows every text literally."""
 
 import re
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_the_page_loads_nothing_and_runs_nothing() -> None:
     assert "@import" not in shown.html
 
 
-def test_every_text_is_taken_as_text() -> None:
+def test_every_text_is_shown_literally() -> None:
     trap = "<script>alert(1)</script>"
     shown = page(september(MACHINES, lines=(line("6.00", description=trap, causes=(trap,)),), trouble=trap), name=trap)
     assert trap not in shown.html
@@ -115,14 +115,14 @@ def test_every_text_is_taken_as_text() -> None:
     assert shown.text.count(trap) >= 4
 
 
-def test_only_a_secure_link_is_one() -> None:
+def test_only_a_secure_address_is_a_link() -> None:
     assert page(september(MACHINES, hosted_invoice_url="https://pay.example/1")).of("a") == [
         {"href": "https://pay.example/1"}
     ]
     assert page(september(MACHINES, hosted_invoice_url="javascript:alert(1)")).of("a") == []
 
 
-def test_the_plot_has_a_bar_a_day_and_the_same_numbers_as_text() -> None:
+def test_the_plot_has_a_bar_per_day_and_the_same_numbers_as_text() -> None:
     shown = page(september(MACHINES))
     (plot,) = shown.of("svg")
     assert (plot["role"], plot["aria-labelledby"]) == ("img", "plot-title plot-desc")
@@ -148,7 +148,7 @@ def test_future_days_have_lighter_bars() -> None:
     assert "Lighter bars" not in page(september(fee)).text
 
 
-def test_taxes_credits_and_the_month_before_are_on_the_page() -> None:
+def test_the_page_shows_taxes_credits_and_the_month_before() -> None:
     before = total_by_product([spent("4.00")])
     shown = page(
         september(
@@ -171,7 +171,7 @@ def test_taxes_credits_and_the_month_before_are_on_the_page() -> None:
         assert text in shown.text
 
 
-def test_each_tax_is_on_the_page_with_its_category_and_legal_text() -> None:
+def test_the_page_shows_each_tax_with_its_category_and_legal_text() -> None:
     reverse = StatementTax("VAT", "0", False, 600, 0, "reverse_charge", "Art. 196 Directive 2006/112/EC")
     low = StatementTax("VAT", "7", False, 100, 7, "reduced")
     said = page(september(MACHINES, lines=(line("6.00"),), taxes=(reverse, low))).text
@@ -180,14 +180,14 @@ def test_each_tax_is_on_the_page_with_its_category_and_legal_text() -> None:
     assert (reverse.title, low.title) == ("VAT 0 % (reverse charge)", "VAT 7 % (reduced)")
 
 
-def test_a_long_list_of_apps_is_folded_and_still_adds_up() -> None:
+def test_a_long_list_of_apps_is_folded_and_adds_up() -> None:
     """20 apps of $1.00 each: twelve are named, eight are one row."""
     parts = [UsagePart({"app": f"app-{n:02d}"}, Decimal(1)) for n in range(20)]
     said = page(september(spent("20.00", usage=parts), lines=(line("20.00"),))).text
     assert "app-11 $1.00 8 more $8.00 Total $20.00" in said
 
 
-def test_an_organization_that_does_not_pay_reads_who_does() -> None:
+def test_the_page_of_an_organization_that_does_not_pay_names_its_payer() -> None:
     said = page(september(MACHINES, lines=(line("6.00"),), payer=PayingOrganization("globex", "Globex"))).text
     assert "Paid by Globex" in said
     assert (
@@ -196,7 +196,7 @@ def test_an_organization_that_does_not_pay_reads_who_does() -> None:
     assert "Acme owes nothing." in said
 
 
-def test_a_month_that_could_not_be_computed_and_an_organization_without_any_have_a_page_too() -> None:
+def test_a_failed_month_and_an_organization_without_months_have_a_page() -> None:
     trouble = "We can't calculate this month's invoice yet."
     shown = page(StatementInvoice("2026-09", "not computed", "USD", None, None, None, None, None, trouble))
     assert "Not calculated yet" in shown.text
@@ -218,7 +218,7 @@ def test_the_highest_bar_stays_below_the_line_of_a_round_amount() -> None:
     assert plot_of(100_00).labels[0].text == "$100"
 
 
-def test_a_day_that_gave_back_hangs_below_the_axis() -> None:
+def test_the_bar_of_a_day_with_negative_spend_is_below_the_axis() -> None:
     plot = plot_of(200, -100)
     assert plot.bars[0].y + plot.bars[0].height == plot.axis == plot.bars[1].y
     assert [label.text for label in plot.labels[:2]] == ["$2", "-$1"]

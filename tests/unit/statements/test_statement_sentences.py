@@ -119,7 +119,7 @@ MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
         (("1", "item", [], None), ""),
     ],
 )
-def test_an_amount_is_shown_as_a_calculation_that_a_person_can_redo(arguments: Any, said: str) -> None:
+def test_an_amount_is_shown_as_a_calculation_that_a_person_can_repeat(arguments: Any, said: str) -> None:
     assert working(*arguments) == said
 
 
@@ -180,7 +180,7 @@ def test_the_status_of_an_invoice_is_shown_in_words(status: str, cents: int | No
     assert invoice(status, cents).status_in_words() == said
 
 
-def test_an_invoice_for_which_stripe_asks_nothing_is_not_due() -> None:
+def test_an_invoice_without_an_amount_due_in_stripe_is_not_due() -> None:
     assert in_stripe(invoice("finalized", 300), due=0, balance=-200).status_in_words() == "nothing to pay"
     assert in_stripe(invoice("finalized", 100), due=118).status_in_words() == "due"
 
@@ -192,7 +192,7 @@ def test_an_invoice_that_stripe_settled_without_a_payment_is_not_called_paid(sta
     assert in_stripe(invoice(status, -500), due=0, balance=-500).status_in_words() == "credit"
 
 
-def test_an_invoice_that_credit_paid_is_paid() -> None:
+def test_an_invoice_that_credit_paid_is_called_paid() -> None:
     # 3.00 of 5.00 of credit: 2.00 are left
     assert in_stripe(invoice("paid", 300), due=0, balance=-200).status_in_words() == "paid"
 
@@ -217,7 +217,7 @@ def test_an_invoice_that_another_organization_pays_is_not_owed() -> None:
     assert statement(upcoming, invoice("finalized", 100)).headline() == "Acme owes $1.00 on 1 unpaid invoice."
 
 
-def test_after_an_invoice_was_voided_and_reissued_the_new_one_is_shown() -> None:
+def test_a_reissued_invoice_is_shown_instead_of_the_voided_one() -> None:
     found = replace(statement(invoice("void", 500), invoice("finalized", 400)), month="2026-09")
     assert found.shown() == invoice("finalized", 400)
     assert replace(found, invoices=(invoice("void", 500),)).shown() == invoice("void", 500)
@@ -232,7 +232,7 @@ def test_a_remaining_credit_is_never_overstated() -> None:
 
 
 def test_a_large_credit_is_rounded_down_too() -> None:
-    """Twenty nines after the point are 99 cents, also behind 999,999,999 dollars."""
+    """Twenty nines after the point are 99 cents, also with 999,999,999 dollars before it."""
     large = Decimal("999999999.99999999999999999999")
     credit = RemainingCredit.of("Prepaid", "USD", large, large, NOW)
     assert (credit.granted_cents, credit.left_cents, credit.expires_at) == (99_999_999_999, 99_999_999_999, NOW)
@@ -260,7 +260,7 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
             ),
             "Includes all usage received by the end of 2026-09-20 (UTC). Overdue: ips.csv (last received 2026-09-18).",
         ),
-        (  # what came on seven days is missed, one after the other
+        (  # usage of seven consecutive days is overdue
             complete(
                 date(2026, 9, 20),
                 daily("ips.csv", date(2026, 9, 18), days=7),
@@ -270,15 +270,15 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
             "Includes all usage received by the end of 2026-09-20 (UTC)."
             " Overdue: ips.csv (last received 2026-09-18), volumes.csv (last received 2026-09-19).",
         ),
-        (  # a correction that came three times is not missed
+        (  # a correction that arrived three times is not overdue
             complete(date(2026, 9, 20), daily("late.csv", date(2026, 9, 9), days=3)),
             "Includes all usage received by the end of 2026-09-20 (UTC).",
         ),
-        (  # what stopped after the month's end is not missing in it
+        (  # usage that stopped after the month's end is not overdue in it
             complete(date(2026, 10, 3), daily("machines.jsonl", date(2026, 9, 30))),
             "Includes all usage received by the end of 2026-10-03 (UTC).",
         ),
     ],
 )
-def test_a_statement_says_which_usage_it_includes_and_which_is_overdue(completeness: Completeness, said: str) -> None:
+def test_a_statement_names_included_and_overdue_usage(completeness: Completeness, said: str) -> None:
     assert completeness.in_words() == said

@@ -1,4 +1,4 @@
-"""What a sync would send, counted by hand; and which totals are so far from last month's that a human has to look."""
+"""The forecast of a sync counts its requests, and the spending guard blocks totals far from last month's."""
 
 import re
 
@@ -28,7 +28,7 @@ def test_a_new_invoice_of_250_items_is_folded_to_248_lines_in_three_calls() -> N
     assert plan.calls == {"create_customer": 1, "create": 1, "add_lines": 3, "finalize": 1, "retrieve": 0}
 
 
-def test_what_several_invoices_need_is_added_up() -> None:
+def test_the_requests_of_several_invoices_are_summed() -> None:
     """100 items are one call, 101 are two."""
     plan = plan_sending(
         [
@@ -50,29 +50,29 @@ def test_what_several_invoices_need_is_added_up() -> None:
     )
 
 
-def test_who_is_a_customer_at_stripe_already_is_not_made_one_again() -> None:
+def test_an_existing_customer_at_stripe_is_not_created_again() -> None:
     plan = plan_sending([InvoiceToSend("acme", "USD", 500, 1, None, has_draft=False, has_customer=True)])
     assert (plan.customers, plan.calls["create_customer"], plan.calls["create"]) == ((), 0, 1)
 
 
 @pytest.mark.parametrize("state", ["failed", "unknown", "needs_attention"])
-def test_an_invoice_that_failed_before_its_draft_is_sent_from_the_beginning(state: str) -> None:
+def test_an_invoice_that_failed_before_its_draft_is_counted_from_the_beginning(state: str) -> None:
     plan = plan_sending([InvoiceToSend("acme", "USD", 500, 1, state, has_draft=False, has_customer=True)])
     assert (plan.to_settle, plan.calls["create"], plan.calls["add_lines"], plan.calls["finalize"]) == (0, 1, 1, 1)
 
 
 @pytest.mark.parametrize("state", ["failed", "unknown", "needs_attention"])
-def test_what_failed_with_a_draft_is_settled_before_anything_is_counted(state: str) -> None:
+def test_an_invoice_that_failed_with_a_draft_is_counted_separately(state: str) -> None:
     plan = plan_sending([to_send("acme", state=state)])
     assert (plan.to_settle, plan.lines, plan.calls["create"], plan.calls["finalize"]) == (1, 0, 0, 0)
 
 
-def test_two_invoices_of_one_organization_make_one_customer() -> None:
+def test_two_invoices_of_one_organization_create_one_customer() -> None:
     plan = plan_sending([to_send("acme", cents=100), to_send("acme", cents=-30), to_send("bolt", currency="EUR")])
     assert (plan.customers, plan.totals) == (("acme", "bolt"), {"EUR": 500, "USD": 70})
 
 
-def test_an_invoice_with_nothing_to_pay_is_not_sent_and_makes_no_customer() -> None:
+def test_an_invoice_of_zero_is_not_sent_and_creates_no_customer() -> None:
     plan = plan_sending([to_send("acme", cents=0)])
     assert (plan.invoices, plan.nothing_to_pay, plan.customers, sum(plan.calls.values())) == (0, 1, (), 0)
 
@@ -91,17 +91,17 @@ def test_a_started_invoice_counts_its_remaining_requests(state: str, calls: dict
     assert {name: count for name, count in plan.calls.items() if count} == calls
 
 
-def test_an_invoice_that_has_to_be_looked_for_first_is_counted_by_itself() -> None:
+def test_an_invoice_with_an_unknown_outcome_is_counted_separately() -> None:
     plan = plan_sending([to_send("acme", state="unknown")])
     assert (plan.invoices, plan.to_settle, plan.lines, plan.calls["finalize"]) == (1, 1, 0, 0)
 
 
-def test_the_floor_is_the_slowest_endpoint_or_the_account_whichever_is_slower() -> None:
+def test_the_shortest_duration_is_that_of_the_slowest_limit() -> None:
     plan = plan_sending([to_send(f"org-{n}") for n in range(1000)])
     assert plan.floor_seconds(100, 25) == 40  # 1,000 / 25; the account: 4,000 / 100
     assert plan.floor_seconds(25, 20) == 160  # 4,000 / 25
     assert plan_sending([]).floor_seconds(100, 25) == 0
-    assert plan_sending([to_send("acme")]).floor_seconds(100, 25) == 1  # a second begun is a second
+    assert plan_sending([to_send("acme")]).floor_seconds(100, 25) == 1  # a part of a second counts as a second
 
 
 def judged(cents: int, last: int | None, percent: int = 50, approved: int | None = None) -> GuardResult:
@@ -112,7 +112,7 @@ def judged(cents: int, last: int | None, percent: int = 50, approved: int | None
 
 
 @pytest.mark.parametrize(("cents", "passes"), [(15000, True), (15001, False), (5000, True), (4999, False), (0, False)])
-def test_half_more_or_half_less_than_last_month_is_the_limit(cents: int, passes: bool) -> None:
+def test_the_guard_allows_half_more_or_half_less_than_last_month(cents: int, passes: bool) -> None:
     assert judged(cents, 10000).passes is passes
 
 
@@ -137,7 +137,7 @@ def test_a_blocked_total_names_both_amounts() -> None:
         (20000, 10000, 50, 30000, "approved up to $300.00"),
     ],
 )
-def test_a_total_passes_with_a_note(
+def test_a_passing_total_has_a_note(
     cents: int, last: int | None, percent: int, approved: int | None, reason: str
 ) -> None:
     assert judged(cents, last, percent, approved) == GuardResult("USD", cents, last, True, reason)
@@ -148,11 +148,11 @@ def test_a_last_month_of_one_cent_is_compared() -> None:
 
 
 @pytest.mark.parametrize(("approved", "passes"), [(20000, True), (20001, True), (19999, False)])
-def test_an_approval_holds_while_the_total_does_not_exceed_it(approved: int, passes: bool) -> None:
+def test_an_approval_applies_while_the_total_does_not_exceed_it(approved: int, passes: bool) -> None:
     assert judged(20000, 10000, approved=approved).passes is passes
 
 
-def test_each_currency_is_compared_with_itself() -> None:
+def test_each_currency_is_compared_separately() -> None:
     totals = [OrganizationTotals("acme", "USD", 100, 100), OrganizationTotals("bolt", "JPY", 900, 300)]
     assert [(total.currency, total.passes) for total in judge_totals(totals, 50, {"USD": 10**6})] == [
         ("JPY", False),
@@ -160,7 +160,7 @@ def test_each_currency_is_compared_with_itself() -> None:
     ]
 
 
-def test_months_are_compared_as_a_whole_not_by_organization() -> None:
+def test_months_are_compared_by_total_and_not_by_organization() -> None:
     """$10.00 and $20.00 last month, $15.00 and $16.00 now; dune is new, and echo had nothing."""
     totals = [
         OrganizationTotals("acme", "USD", 1500, 1000),
@@ -185,8 +185,8 @@ def test_a_total_out_of_line_names_five_organizations_and_both_totals() -> None:
     ]
 
 
-def test_who_is_new_has_changed_by_all_that_they_are_billed() -> None:
-    """A dollar more for each: they are named in the order of their names."""
+def test_a_new_organization_has_changed_by_its_full_total() -> None:
+    """One dollar more each: sorted by name."""
     totals = [OrganizationTotals("crux", "USD", 300, 200), OrganizationTotals("bolt", "USD", 100, None)]
     (verdict,) = judge_totals(totals, 50, {})
     assert [contributor.organization_id for contributor in verdict.contributors] == ["bolt", "crux"]
@@ -204,7 +204,7 @@ def test_a_contributor_is_described_with_both_months(total: OrganizationTotals, 
     assert describe_totals(total) == said
 
 
-def test_the_largest_changes_are_named_first_also_of_those_who_left() -> None:
+def test_the_largest_changes_are_named_first_including_organizations_that_left() -> None:
     totals = [
         OrganizationTotals("acme", "USD", 1100, 1000),
         OrganizationTotals("bolt", "USD", 9000, None),

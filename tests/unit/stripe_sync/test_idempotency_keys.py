@@ -1,4 +1,4 @@
-"""A request may be sent again under its key only while Stripe is sure to replay the first answer."""
+"""A request is repeated under its key only while Stripe is sure to replay the first response."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,12 +20,12 @@ def test_a_first_request_is_safe() -> None:
 
 
 @pytest.mark.parametrize("outcome", [None, "unknown", "applied"])
-def test_a_request_that_stripe_may_have_taken_is_safe_to_resend_for_23_hours(outcome: str | None) -> None:
+def test_a_request_that_stripe_may_have_received_is_safe_to_resend_for_23_hours(outcome: str | None) -> None:
     assert is_safe_to_send(FINALIZE, [attempt(outcome)], SENT + timedelta(hours=23))
     assert not is_safe_to_send(FINALIZE, [attempt(outcome)], SENT + timedelta(hours=23, seconds=1))
 
 
-def test_the_23_hours_start_with_the_first_attempt_that_stripe_may_have_taken() -> None:
+def test_the_23_hours_start_with_the_first_attempt_that_stripe_may_have_received() -> None:
     later = [attempt("unknown"), attempt("unknown", SENT + timedelta(hours=22))]
     assert not is_safe_to_send(FINALIZE, later, SENT + timedelta(hours=24))
     refused_first = [attempt("not_applied"), attempt("unknown", SENT + timedelta(hours=22))]

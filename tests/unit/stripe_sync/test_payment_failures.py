@@ -1,4 +1,6 @@
-"""Why a payment failed: the customer reads what they can do, and never what only the card's owner may know."""
+"""The text for a failed payment gives the customer the next step, and never a reason that only the
+cardholder may know.
+"""
 
 import pytest
 
@@ -31,25 +33,25 @@ from fly_billing.stripe_sync.rules.payment_failures import KNOWN_CODES, payment_
         (None, "You can pay the invoice online at any time."),
     ],
 )
-def test_the_customer_reads_what_they_can_do(code: str | None, what_to_do: str) -> None:
+def test_the_customers_text_gives_the_next_step(code: str | None, what_to_do: str) -> None:
     assert payment_failure(code).what_to_do == what_to_do
 
 
 @pytest.mark.parametrize("code", ["lost_card", "stolen_card", "fraudulent", "pickup_card", "merchant_blacklist"])
-def test_a_customer_does_not_read_that_a_card_is_reported(code: str) -> None:
+def test_the_customers_text_does_not_mention_a_reported_card(code: str) -> None:
     held, declined = payment_failure(code), payment_failure("generic_decline")
     assert held.what_to_do == declined.what_to_do
     assert (held.may_be_quoted, declined.may_be_quoted) == (False, True)
     assert "don't tell the customer" in held.meaning
 
 
-def test_the_customer_never_reads_about_codes_or_stripe() -> None:
+def test_the_customers_text_never_mentions_codes_or_stripe() -> None:
     for code in KNOWN_CODES:
         text = payment_failure(code).what_to_do
         assert "Stripe" not in text
         assert "_" not in text
 
 
-def test_the_operator_reads_what_every_known_code_means() -> None:
+def test_the_operators_text_explains_every_known_code() -> None:
     assert all(payment_failure(code).meaning for code in KNOWN_CODES)
     assert payment_failure("a_code_of_next_year").meaning == ""

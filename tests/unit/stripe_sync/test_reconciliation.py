@@ -1,4 +1,4 @@
-"""Each way in which Stripe can disagree with what we billed is found, named and comes with what to do."""
+"""Reconciliation finds and names every kind of difference between Stripe and our invoices, with the fix."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def found(*theirs: FoundInvoice) -> list[tuple[str, str, tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize("status", ["open", "paid", "uncollectible"])
-def test_an_equal_invoice_is_in_order_whatever_became_of_its_payment(status: str) -> None:
+def test_an_equal_invoice_is_in_order_in_any_payment_state(status: str) -> None:
     assert found(replace(THEIRS, status=status)) == []
 
 
@@ -38,11 +38,11 @@ def test_a_total_of_half_a_krona_is_reported_with_its_hundredths() -> None:
     )
 
 
-def test_the_order_of_lines_is_stripes_own() -> None:
+def test_the_order_of_lines_in_stripe_does_not_matter() -> None:
     assert found(replace(THEIRS, lines=(("two", 2345), ("one", 1200)))) == []
 
 
-def test_an_invoice_that_stripe_does_not_have_is_missing() -> None:
+def test_an_invoice_that_is_not_in_stripe_is_missing() -> None:
     assert found() == [("missing", "$35.45 was billed, Stripe has no invoice", ())]
 
 
@@ -71,7 +71,7 @@ ASK = "was that intended? If so, void it here too; if not, `fly-billing repair` 
             ("in_1",),
         ),
         (
-            replace(OURS, state="verified", stripe_id="in_2"),  # made anew, after we had voided in_1
+            replace(OURS, state="verified", stripe_id="in_2"),  # created again, after we had voided in_1
             [VOIDED, replace(VOIDED, stripe_id="in_2")],
             ": in_2 of ours was voided there",
             ASK,
@@ -79,22 +79,24 @@ ASK = "was that intended? If so, void it here too; if not, `fly-billing repair` 
         ),
     ],
 )
-def test_what_is_missing_says_who_lost_it_and_whether_it_may_be_sent_again(
+def test_a_missing_invoice_gives_the_cause_and_if_it_may_be_sent_again(
     ours: ExpectedInvoice, theirs: list[FoundInvoice], how: str, what_to_do: str, taken_back: tuple[str, ...]
 ) -> None:
-    """What a human took back in Stripe is not simply sent again: the customer was told that it is not owed."""
+    """An invoice that a person voided in Stripe is not sent again automatically: the customer knows that it
+    is not owed.
+    """
     (difference,) = reconcile([ours], theirs)
     assert (difference.kind, difference.message) == ("missing", f"$35.45 was billed, Stripe has no invoice{how}")
     assert (difference.what_to_do, difference.stripe_ids) == (what_to_do, taken_back)
 
 
-def test_two_invoices_for_one_ask_the_customer_twice() -> None:
+def test_two_invoices_in_stripe_for_one_of_ours_are_a_duplicate() -> None:
     again = replace(THEIRS, stripe_id="in_2", status="paid")
     message = "Stripe has 2 invoices for this one: the customer is asked to pay 2 times"
     assert found(THEIRS, again) == [("duplicate", message, ("in_1", "in_2"))]
 
 
-def test_another_total_is_shown_with_both_amounts() -> None:
+def test_a_different_total_is_shown_with_both_amounts() -> None:
     theirs = replace(THEIRS, total_cents=354500)
     assert found(theirs) == [("differing", "total $3,545.00 in Stripe, $35.45 here", ("in_1",))]
 
@@ -103,24 +105,24 @@ def test_the_same_number_in_another_currency_differs() -> None:
     assert found(replace(THEIRS, currency="JPY")) == [("differing", "currency JPY in Stripe, USD here", ("in_1",))]
 
 
-def test_a_line_too_many_differs_even_where_the_total_is_right() -> None:
+def test_an_extra_line_is_a_difference_even_if_the_total_is_right() -> None:
     theirs = replace(THEIRS, lines=(*THEIRS.lines, ("three", 0)))
     assert found(theirs) == [("differing", "3 lines in Stripe, 2 here", ("in_1",))]
 
 
-def test_lines_that_differ_and_add_up_all_the_same_are_found() -> None:
+def test_different_lines_with_the_same_total_are_found() -> None:
     theirs = replace(THEIRS, lines=(("one", 1300), ("two", 2245)))
     assert found(theirs) == [("differing", "differs in 2 lines, first item one", ("in_1",))]
 
 
-def test_one_line_twice_in_place_of_another_differs() -> None:
+def test_a_line_that_replaces_another_is_a_difference() -> None:
     ours = replace(OURS, total_cents=2400, lines=(("one", 1200), ("two", 1200)))
     theirs = replace(THEIRS, total_cents=2400, lines=(("one", 1200), ("one", 1200)))
     assert [difference.message for difference in reconcile([ours], [theirs])] == ["differs in 1 line, first item two"]
 
 
-def test_each_line_that_differs_is_listed_with_the_cents_of_both_sides() -> None:
-    """Of $12.00 + $23.45 somebody made $13.00 + $22.45, the second as a line of their own."""
+def test_each_different_line_is_listed_with_the_cents_of_both_sides() -> None:
+    """$12.00 + $23.45 were edited to $13.00 + $22.45, the second as a separate line."""
     theirs = replace(THEIRS, lines=(("one", 1300), ("three", 2245)))
     (difference,) = reconcile([OURS], [theirs])
     assert difference.lines == (
@@ -130,7 +132,7 @@ def test_each_line_that_differs_is_listed_with_the_cents_of_both_sides() -> None
     )
 
 
-def test_a_line_that_is_alike_on_both_sides_is_not_listed() -> None:
+def test_a_line_that_is_equal_on_both_sides_is_not_listed() -> None:
     theirs = replace(THEIRS, lines=(("one", 1200), ("three", 2345)))
     (difference,) = reconcile([OURS], [theirs])
     assert difference.lines == (LineDifference("three", None, 2345), LineDifference("two", 2345, None))
@@ -151,7 +153,7 @@ def test_lines_that_were_not_read_are_only_counted() -> None:
         (replace(THEIRS, currency="EUR"), False),
     ],
 )
-def test_lines_need_be_read_only_where_currency_total_or_their_number_differ(theirs: FoundInvoice, agree: bool) -> None:
+def test_lines_are_only_read_if_currency_total_or_their_number_differ(theirs: FoundInvoice, agree: bool) -> None:
     assert agree_at_a_glance(OURS, theirs) is agree
 
 
@@ -160,11 +162,11 @@ def test_lines_need_be_read_only_where_currency_total_or_their_number_differ(the
     [
         (SETTLED, "edited"),
         (replace(SETTLED, state="verified"), "edited"),
-        (replace(SETTLED, state="drafted"), "differing"),  # perhaps our own sync, cut off
-        (replace(SETTLED, stripe_id="in_0"), "differing"),  # not the one that was right
+        (replace(SETTLED, state="drafted"), "differing"),  # perhaps our own interrupted sync
+        (replace(SETTLED, stripe_id="in_0"), "differing"),  # not the correct one
     ],
 )
-def test_lines_of_an_invoice_that_was_right_when_we_sent_it_were_edited_since(ours: ExpectedInvoice, kind: str) -> None:
+def test_different_lines_of_a_correctly_synced_invoice_were_edited_later(ours: ExpectedInvoice, kind: str) -> None:
     theirs = replace(THEIRS, lines=(("one", 1300), ("two", 2245)))
     assert [difference.kind for difference in reconcile([ours], [theirs])] == [kind]
 
@@ -180,7 +182,7 @@ def test_changed_metadata_is_listed_by_name_with_its_old_value() -> None:
     assert difference.what_to_do == "restore it in Stripe's dashboard: month=2023-06, organization=acme"
 
 
-def test_metadata_is_compared_only_where_it_was_looked_at_and_had_been_right() -> None:
+def test_metadata_is_compared_only_if_it_was_read_and_had_been_right() -> None:
     assert reconcile([MARKED], [replace(THEIRS, metadata=None)]) == []
     assert reconcile([replace(MARKED, state="drafted")], [replace(THEIRS, metadata=(("month", "2023-07"),))]) == []
 
@@ -190,7 +192,7 @@ def test_a_draft_is_stuck_and_not_missing() -> None:
     assert found(replace(THEIRS, status="draft")) == [("stuck", message, ("in_1",))]
 
 
-def test_a_draft_beside_the_finished_invoice_is_stuck_too() -> None:
+def test_a_draft_beside_the_finalized_invoice_is_stuck_too() -> None:
     kinds = [kind for kind, _, _ in found(THEIRS, replace(THEIRS, stripe_id="in_2", status="draft"))]
     assert kinds == ["stuck"]
 
@@ -200,13 +202,13 @@ def test_an_invoice_with_our_mark_that_is_not_ours_is_an_orphan() -> None:
     assert found(THEIRS, ORPHAN) == [("orphaned", message, ("in_9",))]
 
 
-def test_an_invoice_that_is_void_here_and_not_in_stripe_is_an_orphan_of_ours() -> None:
+def test_an_invoice_that_is_void_only_here_is_a_known_orphan() -> None:
     (difference,) = reconcile([OURS], [THEIRS, ORPHAN], known=["inv-9"])
     said = "Stripe has an invoice over $1.00 that is marked as ours, but Stripe should not have it"
     assert (difference.kind, difference.message, difference.is_known_here) == ("orphaned", said, True)
 
 
-def test_a_voided_orphan_is_nobodys_business() -> None:
+def test_a_voided_orphan_is_ignored() -> None:
     assert found(THEIRS, replace(THEIRS, invoice_id="inv-9", status="void")) == []
 
 
@@ -249,7 +251,7 @@ def test_every_discrepancy_names_its_organization_and_the_fix(
         ("paid", (), BY_HAND),
     ],
 )
-def test_of_orphans_only_a_draft_that_nobody_here_knows_is_removed(
+def test_only_an_orphaned_draft_of_an_unknown_invoice_is_removed(
     status: str, known: tuple[str, ...], what_to_do: str
 ) -> None:
     (difference,) = reconcile([OURS], [THEIRS, replace(ORPHAN, status=status)], known)

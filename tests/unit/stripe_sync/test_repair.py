@@ -1,4 +1,4 @@
-"""What is done about each disagreement: nothing that a customer notices without a human's word, nothing not ours."""
+"""A repair changes nothing that a customer notices without a person's approval, and nothing that is not ours."""
 
 from dataclasses import replace
 
@@ -23,19 +23,19 @@ def actions(ours: ExpectedInvoice | None, *theirs: FoundInvoice, known: tuple[st
 
 
 def plan(ours: ExpectedInvoice | None, *theirs: FoundInvoice, known: tuple[str, ...] = ()) -> Plan:
-    """Return what is to be done: (verb, Stripe ids, whether it is safe)."""
+    """Return the planned actions: (verb, Stripe ids, is safe)."""
     return [(action.verb, action.stripe_ids, action.is_safe) for action in actions(ours, *theirs, known=known)]
 
 
-def test_where_both_sides_agree_there_is_nothing_to_do() -> None:
+def test_an_invoice_that_agrees_needs_no_action() -> None:
     assert plan(OURS, THEIRS) == []
 
 
-def test_what_stripe_never_had_is_sent() -> None:
+def test_an_invoice_that_stripe_never_had_is_sent() -> None:
     assert plan(UNSENT) == [("send", (), True)]
 
 
-def test_a_draft_deleted_before_it_was_finished_is_sent() -> None:
+def test_a_draft_deleted_before_it_was_finalized_is_sent() -> None:
     assert plan(replace(OURS, state="drafted")) == [("send", (), True)]
 
 
@@ -45,38 +45,38 @@ def test_an_invoice_voided_in_stripe_is_created_again_only_after_confirmation(th
 
 
 @pytest.mark.parametrize("ours", [UNSENT, replace(OURS, state="verified"), OURS])
-def test_a_draft_of_ours_is_finished(ours: ExpectedInvoice) -> None:
+def test_a_draft_of_ours_is_finalized(ours: ExpectedInvoice) -> None:
     assert plan(ours, DRAFT) == [("finish", ("in_1",), True)]
 
 
-def test_a_draft_beside_the_finished_invoice_is_removed() -> None:
+def test_a_draft_beside_the_finalized_invoice_is_removed() -> None:
     assert plan(OURS, THEIRS, replace(DRAFT, stripe_id="in_2")) == [("remove", ("in_2",), True)]
 
 
 @pytest.mark.parametrize("order", [[THEIRS, AGAIN], [AGAIN, THEIRS]])
-def test_of_two_invoices_the_journaled_one_stays_and_the_other_is_voided_after_confirmation(
+def test_the_journaled_one_of_two_invoices_stays_and_the_other_is_voided_after_confirmation(
     order: list[FoundInvoice],
 ) -> None:
     assert plan(OURS, *order) == [("void", ("in_2",), False)]
 
 
 @pytest.mark.parametrize("order", [[THEIRS, PAID_AGAIN], [PAID_AGAIN, THEIRS]])
-def test_without_one_in_our_journal_the_paid_invoice_stays(order: list[FoundInvoice]) -> None:
+def test_the_paid_one_of_two_unjournaled_invoices_stays(order: list[FoundInvoice]) -> None:
     assert plan(UNSENT, *order) == [("void", ("in_1",), False)]
 
 
-def test_without_one_in_our_journal_and_none_paid_the_oldest_stays() -> None:
+def test_the_oldest_of_unjournaled_unpaid_invoices_stays() -> None:
     """Stripe lists the newest first."""
     assert plan(UNSENT, AGAIN, THEIRS) == [("void", ("in_2",), False)]
     assert plan(UNSENT, replace(THEIRS, stripe_id="in_3"), AGAIN, THEIRS) == [("void", ("in_3", "in_2"), False)]
 
 
-def test_where_none_in_our_journal_is_right_a_human_decides_which_one_stays() -> None:
+def test_a_person_chooses_the_invoice_that_stays_if_no_journaled_one_is_right() -> None:
     wrong = [replace(THEIRS, total_cents=1), replace(AGAIN, total_cents=2)]
     assert plan(UNSENT, *wrong) == [("leave", ("in_1", "in_2"), False)]
 
 
-def test_money_that_came_in_twice_is_paid_back_by_hand() -> None:
+def test_an_amount_paid_twice_is_refunded_manually() -> None:
     assert plan(OURS, THEIRS, PAID_AGAIN) == [("leave", ("in_1", "in_2"), False)]
     assert plan(UNSENT, replace(THEIRS, status="paid"), PAID_AGAIN) == [("leave", ("in_1", "in_2"), False)]
 
@@ -87,11 +87,11 @@ def test_nothing_is_created_while_there_are_two_invoices() -> None:
     assert plan(OURS, *paid_twice) == [("leave", ("in_1", "in_2"), False)]
 
 
-def test_as_long_as_there_are_two_no_draft_becomes_a_third() -> None:
+def test_no_draft_is_finalized_while_there_are_two_invoices() -> None:
     assert plan(UNSENT, replace(DRAFT, stripe_id="in_3"), AGAIN, THEIRS) == [("void", ("in_2",), False)]
 
 
-def test_a_draft_too_much_is_removed_whatever_else_is_done_about_its_invoice() -> None:
+def test_an_extra_draft_is_removed_beside_any_other_action_on_its_invoice() -> None:
     assert plan(OURS, replace(THEIRS, total_cents=354500), replace(DRAFT, stripe_id="in_2")) == [
         ("remove", ("in_2",), True),
         ("recreate", ("in_1",), False),
@@ -107,22 +107,22 @@ def test_manually_edited_lines_are_replaced_after_confirmation() -> None:
 
 
 @pytest.mark.parametrize("status", ["paid", "uncollectible"])
-def test_what_differs_and_is_settled_is_never_voided(status: str) -> None:
+def test_a_settled_invoice_that_differs_is_never_voided(status: str) -> None:
     assert plan(OURS, replace(THEIRS, total_cents=1, status=status)) == [("leave", ("in_1",), False)]
 
 
-def test_metadata_edited_by_hand_is_written_back_by_hand() -> None:
+def test_manually_edited_metadata_is_restored_manually() -> None:
     theirs = replace(THEIRS, metadata=(("fly_billing_invoice", "inv-1"), ("month", "2023-07")))
     (action,) = plan_repairs(reconcile([OURS], [theirs]))
     assert (action.verb, action.sentence) == ("leave", "restore it in Stripe's dashboard: month=2023-06")
 
 
 @pytest.mark.parametrize("theirs", [replace(THEIRS, total_cents=1), DRAFT])
-def test_what_lost_our_mark_is_never_touched(theirs: FoundInvoice) -> None:
+def test_an_invoice_that_lost_our_metadata_is_never_changed(theirs: FoundInvoice) -> None:
     assert plan(OURS, replace(theirs, metadata=(("month", "2023-06"),))) == [("leave", ("in_1",), False)]
 
 
-def test_a_draft_with_our_mark_that_is_not_ours_is_removed() -> None:
+def test_a_draft_with_our_metadata_that_is_not_ours_is_removed() -> None:
     assert plan(None, DRAFT) == [("remove", ("in_1",), True)]
 
 
@@ -134,11 +134,11 @@ def test_two_drafts_of_one_unknown_invoice_are_both_removed() -> None:
 
 
 @pytest.mark.parametrize("status", ["open", "paid", "uncollectible"])
-def test_a_finished_invoice_that_is_none_of_ours_is_left_for_a_human(status: str) -> None:
+def test_a_finalized_invoice_that_is_not_ours_is_left_to_a_person(status: str) -> None:
     assert plan(None, replace(THEIRS, status=status)) == [("leave", ("in_1",), False)]
 
 
-def test_each_of_two_finished_invoices_that_are_not_ours_is_listed() -> None:
+def test_each_of_two_finalized_invoices_that_are_not_ours_is_listed() -> None:
     assert plan(None, THEIRS, AGAIN) == [("leave", ("in_1",), False), ("leave", ("in_2",), False)]
 
 
@@ -213,7 +213,7 @@ def test_a_confirmation_shows_the_planned_action(
         ([replace(THEIRS, total_cents=1)], "differing", None),
     ],
 )
-def test_an_action_names_the_invoice_and_the_one_that_stays(
+def test_an_action_names_its_invoice_and_the_invoice_that_stays(
     theirs: list[FoundInvoice], kind: str, kept: str | None
 ) -> None:
     (discrepancy,) = reconcile([OURS], theirs)

@@ -1,4 +1,4 @@
-"""How often a request is sent, and how long the pauses between the tries are."""
+"""A retry policy sets the number of tries and the pauses between them."""
 
 from itertools import count, takewhile
 
@@ -11,7 +11,7 @@ def pauses(policy: RetryPolicy) -> list[float]:
     return [pause for pause in takewhile(lambda pause: pause is not None, found) if pause is not None]
 
 
-def test_a_request_is_sent_five_times_with_pauses_that_double() -> None:
+def test_a_request_is_tried_five_times_with_doubling_pauses() -> None:
     assert pauses(RetryPolicy()) == [0.5, 1, 2, 4]
 
 
@@ -19,7 +19,7 @@ def test_a_policy_of_one_try_never_retries() -> None:
     assert pauses(RetryPolicy(tries=1)) == []
 
 
-def test_only_failures_that_can_end_differently_are_retried() -> None:
+def test_only_failures_that_may_succeed_later_are_retried() -> None:
     assert StripeResponse(UNKNOWN, code="no_answer").is_retryable
     assert StripeResponse(NOT_APPLIED, code="rate_limited").is_retryable
     assert StripeResponse(NOT_APPLIED, code="lock_timeout").is_retryable
@@ -27,12 +27,12 @@ def test_only_failures_that_can_end_differently_are_retried() -> None:
     assert not StripeResponse(APPLIED).is_retryable
 
 
-def test_a_stored_response_is_not_asked_for_again() -> None:
+def test_a_stored_response_is_not_requested_again() -> None:
     assert not StripeResponse(UNKNOWN, code="server_error", was_replayed=True).is_retryable
     assert not StripeResponse(NOT_APPLIED, code="lock_timeout", was_replayed=True).is_retryable
 
 
-def test_only_a_new_429_about_our_rate_slows_us_down() -> None:
+def test_only_a_new_429_about_our_rate_slows_the_sync_down() -> None:
     assert StripeResponse(NOT_APPLIED, code="rate_limited").is_rate_limited
     assert not StripeResponse(NOT_APPLIED, code="lock_timeout").is_rate_limited
     assert not StripeResponse(NOT_APPLIED, code="rate_limited", was_replayed=True).is_rate_limited

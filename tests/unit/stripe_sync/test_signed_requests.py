@@ -1,4 +1,4 @@
-"""Whatever a request holds, it is an event that Stripe signed just now, or it is refused with a reason."""
+"""A webhook request is an event that Stripe signed just now, or it is refused with a reason, for any content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fly_billing.stripe_sync.rules.events import NotAnEvent, StripeEvent, read_e
 from fly_billing.stripe_sync.webhooks.signed import NotSigned, read_signed
 
 SECRET = "whsec_of_the_test"
-# What a server hands over as a header's value: bytes read as Latin-1.
+# A header's value from the server: bytes read as Latin-1.
 VALUES = st.binary(max_size=200).map(lambda value: value.decode("latin-1"))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -29,38 +29,38 @@ def signed(payload: str) -> str:
 
 
 @given(st.lists(VALUES | st.text() | VALUES.map(lambda value: f"t={int(time.time())},v1={value}"), max_size=2))
-def test_no_header_is_believed_that_was_not_made_with_the_secret(headers: list[str]) -> None:
+def test_a_header_made_without_the_secret_is_refused(headers: list[str]) -> None:
     with pytest.raises(NotSigned):
         read_signed(b"{}", headers, SECRET)
 
 
 @given(st.integers() | st.text() | VALUES)
-def test_no_time_but_that_of_the_last_minutes_is_believed(at: int | str) -> None:
+def test_a_time_outside_the_last_minutes_is_refused(at: int | str) -> None:
     digest = WebhookSignature._compute_signature(f"{at}.{{}}".encode(errors="replace").decode(), SECRET)
     with pytest.raises(NotSigned):
         read_signed(b"{}", [f"t={at},v1={digest}"], SECRET)
 
 
 @given(st.binary(max_size=300))
-def test_bytes_that_nobody_signed_are_refused(payload: bytes) -> None:
+def test_unsigned_bytes_are_refused(payload: bytes) -> None:
     with pytest.raises((NotSigned, NotAnEvent)):
         read_signed(payload, [signed("{}.")], SECRET)
 
 
 @given(st.text().filter(lambda text: "{" not in text))
-def test_a_signed_text_that_is_no_json_object_is_no_event(text: str) -> None:
+def test_a_signed_text_that_is_not_a_json_object_is_refused(text: str) -> None:
     with pytest.raises(NotAnEvent):
         read_signed(text.encode(), [signed(text)], SECRET)
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=4))
-def test_every_signed_json_object_is_read_as_it_is(body: dict[str, Any]) -> None:
+def test_every_signed_json_object_is_read_unchanged(body: dict[str, Any]) -> None:
     payload = json.dumps(body)
     assert json.dumps(read_signed(payload.encode(), [signed(payload)], SECRET)) == payload
 
 
 @given(st.sampled_from(["id", "type", "created", "data", "request", "livemode"]), JSON)
-def test_a_json_object_is_an_event_that_can_be_stored_or_none(name: str, value: Any) -> None:
+def test_a_json_object_is_an_event_that_can_be_stored_or_is_refused(name: str, value: Any) -> None:
     storable(event() | {name: value})
 
 

@@ -1,4 +1,4 @@
-"""What is known after a request that failed: Stripe's words, the request's id, and where the dashboard shows it."""
+"""A failed request keeps Stripe's message, the request's id, and its link to the dashboard."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def error_of(body: Any, status: int = 400, **headers: str) -> stripe.StripeError
     )  # fmt: skip
 
 
-def test_the_link_is_the_one_that_stripe_gives() -> None:
+def test_the_link_of_stripe_is_used() -> None:
     answer = answer_to(error_of({"error": {"message": "No.", "request_log_url": LINK}}, request_id="req_1"))
     assert (answer.request_id, answer.log_url) == ("req_1", LINK)
 
 
-def test_where_stripe_gives_no_link_it_is_made_of_the_requests_id() -> None:
+def test_a_link_that_stripe_does_not_give_is_made_of_the_requests_id() -> None:
     broken = error_of(None, 502, request_id="req_2")
     assert answer_to(broken).log_url == "https://dashboard.stripe.com/test/logs/req_2"
     assert answer_to(broken, livemode=True).log_url == "https://dashboard.stripe.com/logs/req_2"

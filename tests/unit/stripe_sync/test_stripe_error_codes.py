@@ -1,4 +1,4 @@
-"""Every error code that Stripe has is decided on: it has its texts, or a reason why it can't meet us."""
+"""Every error code of Stripe has its texts, or a reason why it can't occur here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stripe
 from fly_billing.stripe_sync.rules import payment_failures, sync_failures
 
 # Codes that can't come from what we call (customers, invoices and their lines, events, invoice payments) nor be the
-# reason why Stripe could not collect an invoice. Should one come all the same, the general text is told.
+# reason why Stripe could not collect an invoice. If one occurs, the general text is shown.
 NOT_HERE = {
     "opening accounts and acting for others (Connect), which we don't": """
         account_country_invalid_address account_error_country_change_requires_additional_steps
@@ -87,7 +87,7 @@ DECLINE_CODES = set(
     """.split()
 )
 
-# Ours, for what has no code of Stripe's.
+# Our codes, for failures without a code of Stripe's.
 OURS = set(
     """
     amount_not_chargeable authentication conflict customer_missing customer_unknown differs_in_stripe
@@ -121,13 +121,13 @@ def test_every_error_code_of_stripe_has_an_explanation_or_a_reason_not_to_occur(
     assert sorted(told & set(not_here())) == []
 
 
-def test_no_text_and_no_reason_is_kept_for_a_code_that_stripe_does_not_have() -> None:
+def test_no_text_or_reason_is_stored_for_a_code_that_stripe_does_not_have() -> None:
     assert sync_failures.KNOWN_CODES - STRIPES == OURS
     assert payment_failures.KNOWN_CODES - STRIPES <= DECLINE_CODES
     assert set(not_here()) <= STRIPES
 
 
-def test_every_code_is_decided_on_once() -> None:
+def test_every_code_has_exactly_one_decision() -> None:
     assert len(not_here()) == len(set(not_here()))
     assert set() == sync_failures.KNOWN_CODES & payment_failures.KNOWN_CODES
 

@@ -65,31 +65,31 @@ def short(verdict: EventOutcome) -> tuple[str, str | None, str | None]:
         ("void", "paid", ("conflict", None, "disagreement")),
     ],
 )
-def test_an_invoice_only_ever_moves_towards_paid_or_void(
+def test_an_invoice_only_moves_towards_paid_or_void(
     status: str, type: str, expected: tuple[str, str | None, str | None]
 ) -> None:
     assert short(judge(event(type), standing(status))) == expected
 
 
 @given(st.permutations(["payment_failed", "marked_uncollectible", "paid", "finalized", "payment_failed"]))
-def test_whatever_the_order_in_which_events_come_the_invoice_ends_up_the_same(types: list[str]) -> None:
+def test_events_in_any_order_leave_the_invoice_in_the_same_state(types: list[str]) -> None:
     status = "finalized"
     for type in types:
         status = judge(event(type), standing(status)).status or status
     assert status == "paid"
 
 
-def test_before_our_own_sync_is_done_an_event_waits() -> None:
+def test_an_event_waits_until_our_sync_is_done() -> None:
     for state, type in itertools.product((None, "pending", "verified", "unknown"), ("paid", "voided")):
         assert judge(event(type), standing(stripe_state=state)).outcome == "waiting"
 
 
-def test_an_event_of_an_earlier_attempt_changes_nothing_but_its_payment_is_alerted() -> None:
+def test_an_event_of_an_earlier_attempt_changes_nothing_and_its_payment_is_alerted() -> None:
     assert short(judge(event("voided"), standing(stripe_id="in_2"))) == ("superseded", None, None)
     assert short(judge(event("paid"), standing(stripe_id="in_2"))) == ("conflict", None, "paid_elsewhere")
 
 
-def test_what_we_void_ourselves_to_send_it_again_stays_owed() -> None:
+def test_an_invoice_that_we_void_to_send_it_again_stays_owed() -> None:
     assert short(judge(event("voided"), standing(is_own=True))) == ("superseded", None, None)
 
 
@@ -175,7 +175,9 @@ def test_the_reason_of_an_events_effect_is_recorded(
         (event("voided"), standing(is_own=True), None),
     ],
 )
-def test_the_operator_reads_the_event_and_the_fix(event: StripeEvent, standing: SyncState, said: str | None) -> None:
+def test_the_operators_text_has_the_event_and_the_fix(
+    event: StripeEvent, standing: SyncState, said: str | None
+) -> None:
     assert judge(event, standing).operator_text == said
 
 
@@ -212,7 +214,7 @@ def test_a_failed_payment_gives_the_reason_and_the_next_step() -> None:
     )
 
 
-def test_a_payment_that_is_given_up_is_alerted_even_without_a_reason() -> None:
+def test_an_abandoned_payment_is_alerted_even_without_a_reason() -> None:
     verdict = judge(event("payment_failed"), standing())
     assert verdict.code == "payment_given_up"
     assert verdict.customer_text == (
@@ -276,7 +278,7 @@ def body(**invoice: Any) -> dict[str, Any]:
     }
 
 
-def test_an_event_is_read_for_what_we_need_of_it() -> None:
+def test_an_event_is_read_for_the_fields_that_are_used() -> None:
     read = read_event(
         body(metadata={"fly_billing_invoice": str(OURS)}, status_transitions={"paid_at": 1763899100}, customer_name="X")
     )
@@ -301,25 +303,25 @@ def test_an_event_is_read_for_what_we_need_of_it() -> None:
         ({"message": "No."}, None),
     ],
 )
-def test_why_a_finalization_failed_is_read_as_precisely_as_stripe_says_it(
+def test_the_reason_of_a_failed_finalization_is_read_as_precisely_as_stripe_gives_it(
     error: dict[str, str], code: str | None
 ) -> None:
     read = read_event({**body(last_finalization_error=error), "type": "invoice.finalization_failed"})
     assert (read.error, read.error_code) == ("No.", code)
 
 
-def test_a_failed_payment_is_read_with_when_stripe_tries_again() -> None:
+def test_a_failed_payment_is_read_with_the_time_of_the_next_try() -> None:
     read = read_event({**body(next_payment_attempt=1763985600), "type": "invoice.payment_failed"})
     assert read.next_attempt_at == datetime(2025, 11, 24, 12, tzinfo=UTC)
     assert read.error is None
 
 
-def test_what_once_kept_an_invoice_from_being_finalized_says_nothing_of_later_events() -> None:
+def test_an_earlier_finalization_error_does_not_change_later_events() -> None:
     read = read_event(body(last_finalization_error={"message": "No.", "code": "tax_id_invalid"}))
     assert (read.error, read.error_code) == (None, None)
 
 
-def test_an_event_with_the_least_that_stripe_sends_is_read() -> None:
+def test_an_event_with_only_required_fields_is_read() -> None:
     least = {"id": "evt_1", "type": "ping", "created": 1763899200, "data": {"object": {}}}
     assert read_event(least) == StripeEvent("evt_1", "ping", datetime(2025, 11, 23, 12, tzinfo=UTC), object_id="")
     nothing = {"metadata": None, "status_transitions": None, "last_finalization_error": None}
@@ -330,7 +332,7 @@ def test_an_event_with_the_least_that_stripe_sends_is_read() -> None:
 
 
 @pytest.mark.parametrize("id", [None, "", "not a uuid", 7])
-def test_somebody_elses_metadata_names_no_invoice_of_ours(id: Any) -> None:
+def test_foreign_metadata_names_no_invoice_of_ours(id: Any) -> None:
     assert read_event(body(metadata={"fly_billing_invoice": id})).invoice_id is None
 
 
@@ -357,7 +359,7 @@ def test_somebody_elses_metadata_names_no_invoice_of_ours(id: Any) -> None:
         {**body(last_finalization_error={"message": {"a": 1}}), "type": "invoice.finalization_failed"},
     ],
 )
-def test_what_is_no_event_is_refused(broken: dict[str, Any]) -> None:
+def test_a_body_that_is_not_an_event_is_refused(broken: dict[str, Any]) -> None:
     with pytest.raises(
         NotAnEvent, match=r"^not an event of Stripe's v1 API: (Key|Type|Value|Attribute|Overflow|UnicodeEncode)Error$"
     ):
@@ -392,22 +394,22 @@ def test_an_event_for_an_invoice_whose_row_is_damaged_waits_until_the_row_is_cor
     )
 
 
-def test_the_customer_reads_what_the_bank_said_in_its_own_words() -> None:
-    """Only the full stop is left out, as the sentence goes on."""
+def test_the_customers_text_quotes_the_banks_message() -> None:
+    """Only the full stop is left out, because the sentence continues."""
     declined = event("payment_failed", error="Declined by AMEX.", error_code="card_declined")
     text = judge(declined, standing()).customer_text
     assert text is not None
     assert text.startswith('We could not collect this invoice ("Declined by AMEX"). ')
 
 
-# Telling -----------------------------------------------------------------------------------------------------------
+# Alerts ----------------------------------------------------------------------------------------------------------
 
 
 def failed(organization: str, code: str, cents: int) -> FailedInvoice:
     return FailedInvoice(organization, "2026-10", code, f"mend {code}", "USD", cents)
 
 
-def test_failures_are_listed_per_cause_with_the_largest_amounts_first() -> None:
+def test_failures_are_listed_by_cause_with_the_largest_amounts_first() -> None:
     alerts = payment_alerts(
         [
             failed("acme", "payment_failed", 500),
@@ -422,7 +424,7 @@ def test_failures_are_listed_per_cause_with_the_largest_amounts_first() -> None:
     ]
 
 
-def test_payments_that_failed_for_different_reasons_need_different_things_done() -> None:
+def test_payments_that_failed_for_different_reasons_have_different_fixes() -> None:
     reasons = {"acme": "expired_card", "bolt": "insufficient_funds", "crux": "expired_card", "dune": None}
     alerts = payment_alerts(
         [replace(failed(name, "payment_failed", 100), reason=reason) for name, reason in reasons.items()]
@@ -439,7 +441,7 @@ def test_a_cause_without_an_explanation_is_alerted_as_a_failed_payment() -> None
     assert alert.subject == "Payment failed (a_code_of_next_year): 1 invoice, $1.00"
 
 
-def test_every_cause_has_its_words() -> None:
+def test_every_cause_has_its_text() -> None:
     codes = {
         judge(event(type, next_attempt_at=next_attempt), standing(status, state, id)).code
         for type in ("paid", "voided", "marked_uncollectible", "payment_failed", "finalization_failed")

@@ -1,4 +1,4 @@
-"""What is sent to Stripe: the same for the same invoice always, and never more than Stripe takes."""
+"""The requests for an invoice are always the same, and never exceed Stripe's limits."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ def test_the_key_names_the_invoice_the_generation_the_step_and_the_batch() -> No
     assert key == "fly_billing/11111111-2222-3333-4444-555555555555/2/add_lines/1"
 
 
-def test_the_hash_does_not_depend_on_the_order_in_which_parameters_were_written_down() -> None:
+def test_the_hash_does_not_depend_on_the_order_of_parameters() -> None:
     request = StripeRequest("create", {"customer": "cus_1", "currency": "usd"})
     assert request_hash(request) == request_hash(StripeRequest("create", {"currency": "usd", "customer": "cus_1"}))
 
@@ -77,7 +77,7 @@ def test_another_request_has_another_hash(changed: StripeRequest) -> None:
     assert request_hash(changed) != request_hash(create_request(INVOICE, "cus_1", 0))
 
 
-def test_a_draft_takes_nothing_else_in_and_is_left_alone_by_stripe() -> None:
+def test_a_draft_includes_no_pending_items_and_stripe_does_not_advance_it() -> None:
     assert create_request(INVOICE, "cus_1", 3) == StripeRequest(
         "create",
         {
@@ -97,22 +97,22 @@ def test_a_draft_takes_nothing_else_in_and_is_left_alone_by_stripe() -> None:
     )
 
 
-def test_a_customer_carries_the_organization_it_was_made_for() -> None:
+def test_a_customer_carries_its_organization() -> None:
     assert create_customer_request("acme", "Acme Inc.") == StripeRequest(
         "create_customer", {"name": "Acme Inc.", "metadata": {"organization": "acme"}}
     )
 
 
-def test_a_draft_is_discarded_under_a_key_of_its_own_kind() -> None:
+def test_a_draft_is_discarded_under_a_separate_kind_of_key() -> None:
     assert discard_request() == StripeRequest("discard", {})
     assert idempotency_key(discard_request(), "inv", 1) == "fly_billing/inv/1/discard/0"
 
 
-def test_248_lines_are_sent_one_by_one() -> None:
+def test_248_lines_are_sent_unfolded() -> None:
     assert folded_lines(lines(*[5] * 248)) == lines(*[5] * 248)
 
 
-def test_the_249th_line_makes_the_two_smallest_one() -> None:
+def test_a_249th_line_folds_the_two_smallest_into_one() -> None:
     folded = folded_lines(lines(7, 3, *[10] * 247))
     assert len(folded) == 248
     assert folded[:-1] == lines(7, 3, *[10] * 247)[2:]
@@ -120,7 +120,7 @@ def test_the_249th_line_makes_the_two_smallest_one() -> None:
     assert folded[-1].description == "2 smaller items: your statement lists each of them"
 
 
-def test_1200_lines_become_247_and_one_for_the_other_953() -> None:
+def test_1200_lines_become_247_and_one_for_the_other_953_lines() -> None:
     folded = folded_lines(lines(*range(1, 1201)))
     assert len(folded) == 248
     # 1 + 2 + ... + 953, the smallest ones; 1200 x 1201 / 2 altogether.
@@ -129,14 +129,14 @@ def test_1200_lines_become_247_and_one_for_the_other_953() -> None:
     assert [line.amount_cents for line in folded[:-1]] == list(range(954, 1201))
 
 
-def test_a_large_credit_is_not_a_small_line() -> None:
+def test_a_large_credit_does_not_count_as_a_small_line() -> None:
     folded = folded_lines(lines(*[10] * 248, -5000))
     assert folded[246] == BilledLine("item-248", "charge 248", -5000)
     assert (folded[-1].amount_cents, len(folded)) == (20, 248)
 
 
-def test_a_tax_keeps_its_line_however_small_it_is() -> None:
-    """A line of 0.00 may be the one that says by which law no tax is charged."""
+def test_a_tax_of_any_amount_keeps_its_line() -> None:
+    """A line of 0.00 may name the law by which no tax is charged."""
     reverse = BilledLine("vat", "Taxes: Reverse charge 0 %: Art. 196", 0, is_tax=True)
     folded = folded_lines((*lines(*[10] * 250), reverse))
     assert folded[-2] == reverse
@@ -193,25 +193,27 @@ def test_a_line_carries_whole_cents_and_our_item_id_in_our_order() -> None:
         (BillingMonth(2023, 12), datetime(2023, 12, 31, 12, tzinfo=UTC)),
     ],
 )
-def test_a_line_is_for_the_first_to_the_last_day_of_the_month_at_noon(month: BillingMonth, last_day: datetime) -> None:
+def test_the_period_of_a_line_is_noon_of_the_first_to_noon_of_the_last_day(
+    month: BillingMonth, last_day: datetime
+) -> None:
     period = line_period(month)
     first_day = datetime(month.year, month.month, 1, 12, tzinfo=UTC)
     assert period == {"start": int(first_day.timestamp()), "end": int(last_day.timestamp())}
 
 
 @pytest.mark.usefixtures("machine_in_honolulu")
-def test_a_line_is_for_the_same_noons_wherever_the_machine_stands() -> None:
-    """Noon of 1 and 30 June 2023 in UTC: other parameters under the same key would be refused by Stripe."""
+def test_the_period_of_a_line_is_the_same_in_every_time_zone() -> None:
+    """Noon of 1 and 30 June 2023 in UTC: Stripe would refuse other parameters under the same key."""
     assert line_period(BillingMonth(2023, 6)) == {"start": 1685620800, "end": 1688126400}
 
 
-def test_a_line_says_how_its_amount_came_about() -> None:
+def test_a_line_describes_its_calculation() -> None:
     steps = [{"quantity": "300", "unit_amount": "0.15", "per": "720"}]
     said = line_description("Volumes", "Storage", Decimal("7500"), "GB-hour", steps, "7200")
     assert said == "Volumes: Storage (7,200 GB-hours free; 300 x 0.15 per 720)"
 
 
-def test_usage_that_costs_nothing_is_described_with_its_quantity() -> None:
+def test_free_usage_is_described_with_its_quantity() -> None:
     said = line_description("Requests", "Requests", Decimal("1200.50"), "request", [], None)
     assert said == "Requests: Requests (1,200.5 requests)"
 
@@ -228,7 +230,7 @@ def test_a_description_ends_at_500_characters() -> None:
 
 
 @pytest.mark.parametrize("collect", [True, False])
-def test_stripe_charges_by_itself_only_where_we_collect(collect: bool) -> None:
+def test_stripe_charges_automatically_only_if_we_collect(collect: bool) -> None:
     assert finalize_request(collect).params == {"auto_advance": collect}
 
 
@@ -242,6 +244,6 @@ def test_stripe_charges_by_itself_only_where_we_collect(collect: bool) -> None:
         ("KWD", 10230, 10230),
     ],
 )
-def test_a_line_is_sent_in_stripe_s_units_of_its_currency(currency: str, cents: int, sent: int) -> None:
+def test_a_line_is_sent_in_stripes_units_of_its_currency(currency: str, cents: int, sent: int) -> None:
     (request,) = add_lines_requests(replace(INVOICE, currency=currency, lines=lines(cents)))
     assert [line["amount"] for line in request.params["lines"]] == [sent]

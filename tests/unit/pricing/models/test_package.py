@@ -22,7 +22,7 @@ def test_10_usd_for_every_5_users_cost_what_stripes_documentation_says(users: st
     assert amount(FIVE_USERS, users) == Decimal(usd)
 
 
-def test_150_minutes_at_10_usd_an_hour_cost_three_hours_as_stripes_documentation_says() -> None:
+def test_150_minutes_at_10_usd_an_hour_cost_three_hours_as_in_stripes_documentation() -> None:
     assert amount(Package(Decimal("10"), Decimal(60)), "150") == Decimal("30")
 
 
