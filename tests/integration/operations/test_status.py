@@ -94,7 +94,7 @@ def test_the_landing_folder_and_rejected_usage_are_shown_until_they_are_fixed(ne
 
 def test_a_landing_folder_that_can_not_be_read_is_a_problem_and_hides_no_other(new: Platform, tmp_path: Path) -> None:
     new.land(date(2026, 9, 16), now=datetime(2026, 9, 17, 1, tzinfo=UTC))
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     assert kinds(new.database, tmp_path / "file", datetime(2026, 9, 18, 12, tzinfo=UTC)) == [
         ("missing landing day", "2026-09"),
         ("landing problem", "landing folder"),
