@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import Definitions, definitions
+from dagster import AssetsDefinition, AssetSpec, Definitions, definitions
 
+from fly_billing.assets.catalog import catalogued
+from fly_billing.assets.external import organizations, price_books, usage_sources
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
-from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
+from fly_billing.assets.stripe_reconciliation import stripe_account, stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.executors import chosen_executor
@@ -21,6 +23,18 @@ from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors import SENSORS
 from fly_billing.settings import Settings
 
+ASSETS: list[AssetsDefinition | AssetSpec] = [
+    usage_sources,
+    usage_events,
+    organizations,
+    price_books,
+    usage_rollups,
+    invoices,
+    stripe_invoices,
+    stripe_account,
+    stripe_reconciliation,
+]
+
 
 def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
     """Build the code location. `resource_overrides` replace resources by name, for tests and rehearsals."""
@@ -32,13 +46,14 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitio
         "stripe_account": StripeAccount(),
         "usage_store": UsageStore(),
     }
+    settings = Settings.from_environment()
     return Definitions(
-        assets=[usage_events, usage_rollups, invoices, stripe_invoices, stripe_reconciliation],
+        assets=[catalogued(asset, settings) for asset in ASSETS],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources={**resources, **(resource_overrides or {})},
-        executor=chosen_executor(Settings.from_environment()),
+        executor=chosen_executor(settings),
     )
 
 

@@ -9,12 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from dagster import (
     AssetSelection,
     DagsterInstance,
-    DefaultScheduleStatus,
     RunRequest,
     ScheduleEvaluationContext,
     SkipReason,
     define_asset_job,
-    schedule,
 )
 
 from fly_billing.assets.invoices import invoices
@@ -22,6 +20,7 @@ from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.automations import described_schedule
 from fly_billing.corrections.held_corrections import months_with_held_corrections
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.group_members import group_members
@@ -113,7 +112,7 @@ def landing_range(first: date, last: date) -> dict[str, str]:
     return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
 
 
-@schedule(job=land_usage, cron_schedule="30 * * * *", default_status=DefaultScheduleStatus.RUNNING)
+@described_schedule(land_usage, "30 * * * *")
 def land_usage_hourly(
     context: ScheduleEvaluationContext,
     billing_postgres: BillingPostgres,
@@ -140,7 +139,7 @@ def land_usage_hourly(
         yield RunRequest(run_key=f"{first}/{last}@{now:%Y-%m-%dT%H:%M}", tags=landing_range(first, last))
 
 
-@schedule(job=bill_month, cron_schedule="0 2 * * *", default_status=DefaultScheduleStatus.RUNNING)
+@described_schedule(bill_month, "0 2 * * *")
 def bill_open_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms
 ) -> Iterator[RunRequest | SkipReason]:
@@ -150,7 +149,7 @@ def bill_open_months_nightly(
     yield from _requests(context, billing_postgres.database(), months)
 
 
-@schedule(job=bill_month, cron_schedule="0 4 * * *", default_status=DefaultScheduleStatus.RUNNING)
+@described_schedule(bill_month, "0 4 * * *")
 def close_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms
 ) -> Iterator[RunRequest | SkipReason]:
@@ -167,7 +166,7 @@ def close_months_nightly(
     yield from _requests(context, database, sorted({*due, *again}))
 
 
-@schedule(job=sync_month, cron_schedule="15 * * * *", default_status=DefaultScheduleStatus.RUNNING)
+@described_schedule(sync_month, "15 * * * *")
 def sync_months_hourly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
 ) -> Iterator[RunRequest | SkipReason]:
@@ -176,7 +175,7 @@ def sync_months_hourly(
     yield from _requests(context, database, months_to_sync(database))
 
 
-@schedule(job=reconcile_month, cron_schedule="0 5 * * *", default_status=DefaultScheduleStatus.RUNNING)
+@described_schedule(reconcile_month, "0 5 * * *")
 def reconcile_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
 ) -> Iterator[RunRequest | SkipReason]:

@@ -12,6 +12,8 @@ from dagster import (
     asset,
 )
 
+from fly_billing.assets.catalog import BILLING, OWNERS, WRITES_POSTGRES, billing_table
+from fly_billing.assets.external import organizations, price_books
 from fly_billing.assets.invoice_report import (
     are_recorded,
     log_month,
@@ -66,10 +68,13 @@ WARNINGS = {ALL_BILLED, APPROVED, RECALCULATED, DECIDED}
 @asset(
     partitions_def=month_by_org,
     backfill_policy=BackfillPolicy.single_run(),
-    deps=[usage_rollups],
+    deps=[usage_rollups, organizations, price_books],
     check_specs=[AssetCheckSpec(name, asset="invoices", description=text) for name, text in CHECKS.items()],
     kinds={"postgres"},
-    group_name="fly_billing",
+    group_name=BILLING,
+    owners=OWNERS,
+    tags=WRITES_POSTGRES,
+    metadata=billing_table("invoices"),
 )
 @explains_failures
 def invoices(

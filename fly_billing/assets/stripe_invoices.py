@@ -14,6 +14,7 @@ from dagster import (
     asset,
 )
 
+from fly_billing.assets.catalog import OWNERS, STRIPE, WRITES_STRIPE, billing_table
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.partition_checks import PartitionCheck, month_places, partition_checks
 from fly_billing.assets.partition_metadata import by_group, of_synced
@@ -56,7 +57,10 @@ APPROVED_TOTAL, APPROVED_BY = "fly_billing/approved_total", "fly_billing/approve
         )
     ],
     kinds={"stripe", "postgres"},
-    group_name="fly_billing",
+    group_name=STRIPE,
+    owners=OWNERS,
+    tags=WRITES_STRIPE,
+    metadata=billing_table("stripe_invoices"),
     pool="stripe",
 )
 @explains_failures

@@ -1,7 +1,7 @@
 """The last asset: compares Stripe with our invoices again, after the sync."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from dagster import (
@@ -10,11 +10,14 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     BackfillPolicy,
+    FreshnessPolicy,
     MaterializeResult,
     MultiToSingleDimensionPartitionMapping,
     asset,
 )
 
+from fly_billing.assets.catalog import OWNERS, STRIPE, WRITES_POSTGRES, billing_table
+from fly_billing.assets.external import stripe_account_of
 from fly_billing.assets.partition_checks import PartitionCheck, month_places, partition_checks
 from fly_billing.assets.partition_metadata import of_reconciliation
 from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report
@@ -33,12 +36,15 @@ from fly_billing.stripe_sync.reader import ReadingFailed
 from fly_billing.stripe_sync.reconciliation import reconcile_month, record_reconciliation
 
 STILL_AGREES = "stripe_still_agrees_with_our_invoices"
+# Every night while an invoice can still change in Stripe.
+COMPARED_NIGHTLY = FreshnessPolicy.time_window(warn_window=timedelta(hours=26), fail_window=timedelta(hours=50))
+stripe_account = stripe_account_of(AssetDep(stripe_invoices))
 
 
 @asset(
     partitions_def=months,
     backfill_policy=BackfillPolicy.single_run(),
-    deps=[AssetDep(stripe_invoices, partition_mapping=MultiToSingleDimensionPartitionMapping("month"))],
+    deps=[AssetDep(stripe_invoices, partition_mapping=MultiToSingleDimensionPartitionMapping("month")), stripe_account],
     check_specs=[
         AssetCheckSpec(
             STILL_AGREES,
@@ -49,7 +55,11 @@ STILL_AGREES = "stripe_still_agrees_with_our_invoices"
         )
     ],
     kinds={"stripe", "postgres"},
-    group_name="fly_billing",
+    group_name=STRIPE,
+    owners=OWNERS,
+    tags=WRITES_POSTGRES,
+    metadata=billing_table("stripe_reconciliations"),
+    freshness_policy=COMPARED_NIGHTLY,
     pool="stripe",
 )
 @explains_failures

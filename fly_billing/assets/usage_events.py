@@ -2,21 +2,26 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from hashlib import sha256
 from itertools import chain
 from typing import Any
 
 from dagster import (
+    AllPartitionMapping,
     AssetCheckResult,
     AssetCheckSeverity,
     AssetCheckSpec,
+    AssetDep,
     AssetExecutionContext,
     BackfillPolicy,
+    FreshnessPolicy,
     MaterializeResult,
     asset,
 )
 
+from fly_billing.assets.catalog import OWNERS, USAGE, WRITES_FILES, usage_table
+from fly_billing.assets.external import observe_sources, usage_sources
 from fly_billing.assets.partition_checks import PartitionCheck, partition_checks
 from fly_billing.assets.partition_metadata import PARTITION_ROWS
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, PartitionOutcomes, check, explains_failures, report, table
@@ -34,11 +39,15 @@ ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
 UNDERSTOOD = "everything_in_the_landing_folder_is_understood"
 RESOLVED = "rejected_rows_are_fixed_or_waived"
 WARN = AssetCheckSeverity.WARN
+# A landing starts every hour; a late one is a warning, and half a working day without any is a failure.
+LANDED_HOURLY = FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail_window=timedelta(hours=6))
 
 
 @asset(
     partitions_def=landing_days,
     backfill_policy=BackfillPolicy.single_run(),
+    # A file of a landing day can be of any source.
+    deps=[AssetDep(usage_sources, partition_mapping=AllPartitionMapping())],
     check_specs=[
         AssetCheckSpec(
             ACCOUNTED_FOR,
@@ -61,7 +70,11 @@ WARN = AssetCheckSeverity.WARN
         ),
     ],
     kinds={"deltalake", "duckdb"},
-    group_name="fly_billing",
+    group_name=USAGE,
+    owners=OWNERS,
+    tags=WRITES_FILES,
+    metadata=usage_table(),
+    freshness_policy=LANDED_HOURLY,
 )
 @explains_failures
 def usage_events(
@@ -90,6 +103,7 @@ def usage_events(
         # `alert_on_rejected_usage` alerts, per source and reason.
         check("usage_events", RESOLVED, unresolved, WARN, **{REPORTED_BY_SENSOR: True}),
     ]
+    observe_sources(context, landed.files)
     yield from report(context, outcomes, chain(by_day, others), are_recorded=False)
 
 

@@ -14,6 +14,8 @@ from dagster import (
     asset,
 )
 
+from fly_billing.assets.catalog import OWNERS, USAGE, WRITES_POSTGRES, billing_table
+from fly_billing.assets.external import organizations, price_books
 from fly_billing.assets.partition_checks import PartitionCheck, month_places, partition_checks
 from fly_billing.assets.partition_metadata import of_rollups
 from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report, runs_also
@@ -35,7 +37,7 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
     partitions_def=month_by_org,
     backfill_policy=BackfillPolicy.single_run(),
     # An event of a month may land on any day after it, so every landing day is upstream of every month.
-    deps=[AssetDep(usage_events, partition_mapping=AllPartitionMapping())],
+    deps=[AssetDep(usage_events, partition_mapping=AllPartitionMapping()), organizations, price_books],
     check_specs=[
         AssetCheckSpec(
             ROLLED_UP,
@@ -46,7 +48,10 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
         )
     ],
     kinds={"duckdb", "postgres"},
-    group_name="fly_billing",
+    group_name=USAGE,
+    owners=OWNERS,
+    tags=WRITES_POSTGRES,
+    metadata=billing_table("usage_rollups"),
 )
 @explains_failures
 def usage_rollups(

@@ -7,10 +7,8 @@ from dagster import (
     AssetCheckSeverity,
     DagsterEventType,
     DagsterRun,
-    DefaultSensorStatus,
     SensorEvaluationContext,
     SkipReason,
-    sensor,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,6 +16,7 @@ from fly_billing.alerting.outbox import put, put_or_post
 from fly_billing.alerting.rules.alerts import MOST_NAMED, Alert
 from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
+from fly_billing.automations import described_sensor
 from fly_billing.checks.failed_checks import list_failures
 from fly_billing.checks.rules.failures import FailedCheck, new_failures
 from fly_billing.money import counted
@@ -26,7 +25,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 
 
-@sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
+@described_sensor(60)
 def alert_on_failed_check(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:

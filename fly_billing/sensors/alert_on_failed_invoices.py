@@ -1,14 +1,15 @@
 """Alerts on organizations that can't be billed."""
 
-from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+from dagster import SensorEvaluationContext, SkipReason
 
 from fly_billing.alerting.unreported import queue_invoice_failure_alerts
+from fly_billing.automations import described_sensor
 from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 
 
-@sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
+@described_sensor(60)
 def alert_on_failed_invoices(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:

@@ -6,10 +6,8 @@ from dagster import (
     DagsterEvent,
     DagsterEventType,
     DagsterRun,
-    DefaultSensorStatus,
     SensorEvaluationContext,
     SkipReason,
-    sensor,
 )
 
 from fly_billing.alerting.outbox import put_or_post
@@ -17,13 +15,14 @@ from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.assets.failure_causes import FailureCause, failure_causes
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
+from fly_billing.automations import described_sensor
 from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 
 
-@sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
+@described_sensor(60)
 def alert_on_failed_run(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+from dagster import SensorEvaluationContext, SkipReason
 
+from fly_billing.automations import described_sensor
 from fly_billing.foreign_text import visible
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
@@ -17,7 +18,7 @@ INTERVAL = timedelta(minutes=15)
 
 
 # On by default, also with webhooks: an event from both is applied once, and one that the webhook missed is not lost.
-@sensor(minimum_interval_seconds=int(INTERVAL.total_seconds()), default_status=DefaultSensorStatus.RUNNING)
+@described_sensor(int(INTERVAL.total_seconds()))
 def poll_stripe_events(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, stripe_account: StripeAccount, clock: Clock
 ) -> SkipReason:

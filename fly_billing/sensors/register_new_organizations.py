@@ -1,13 +1,14 @@
 """Adds a partition for every new organization or shared group."""
 
-from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, SkipReason, sensor
+from dagster import SensorEvaluationContext, SensorResult, SkipReason
 
+from fly_billing.automations import described_sensor
 from fly_billing.jobs import unregistered_groups
 from fly_billing.partitions import orgs
 from fly_billing.resources.billing_postgres import BillingPostgres
 
 
-@sensor(minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)
+@described_sensor(30)
 def register_new_organizations(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres
 ) -> SensorResult | SkipReason:

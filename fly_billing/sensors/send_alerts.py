@@ -1,13 +1,14 @@
 """Posts the alerts in the outbox to Slack, webhook and e-mail."""
 
-from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+from dagster import SensorEvaluationContext, SkipReason
 
 from fly_billing.alerting.outbox import post_waiting
+from fly_billing.automations import described_sensor
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 
 
-@sensor(minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)
+@described_sensor(30)
 def send_alerts(context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts) -> SkipReason:
     """Post the waiting alerts to each configured channel; a refused alert is tried again at the next tick.
 

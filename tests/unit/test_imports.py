@@ -30,7 +30,7 @@ LAYERS = (
     {"operations"},  # reads all subjects: what needs a person
     {"sample_platform"},
     {"resources"},
-    {"partitions", "executors"},
+    {"automations", "partitions", "executors"},
     {"assets"},
     {"jobs"},
     {"sensors"},
@@ -95,7 +95,17 @@ def test_rules_import_the_standard_library_and_other_rules_only() -> None:
 
 def test_only_orchestration_imports_dagster() -> None:
     knows = {part_of(path) for path, names in MODULES.items() if any(name.split(".")[0] == "dagster" for name in names)}
-    assert knows <= {"assets", "cli", "definitions", "executors", "jobs", "partitions", "resources", "sensors"}
+    assert knows <= {
+        "assets",
+        "automations",
+        "cli",
+        "definitions",
+        "executors",
+        "jobs",
+        "partitions",
+        "resources",
+        "sensors",
+    }
 
 
 def test_resources_holds_dagster_resources_only() -> None:

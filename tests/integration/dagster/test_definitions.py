@@ -36,20 +36,24 @@ def test_the_code_location_can_be_loaded(definitions: Definitions) -> None:
     Definitions.validate_loadable(definitions)
 
 
-def test_assets_are_chained_from_usage_events_to_the_reconciliation_with_stripe(definitions: Definitions) -> None:
+def test_assets_are_chained_from_the_usage_sources_to_the_reconciliation_with_stripe(definitions: Definitions) -> None:
     graph = definitions.resolve_asset_graph()
 
     parents = {
-        key.to_user_string(): [p.to_user_string() for p in graph.get(key).parent_keys]
+        key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)
         for key in graph.get_all_asset_keys()
     }
 
     assert parents == {
-        "usage_events": [],
-        "usage_rollups": ["usage_events"],
-        "invoices": ["usage_rollups"],
+        "usage_sources": [],
+        "organizations": [],
+        "price_books": [],
+        "usage_events": ["usage_sources"],
+        "usage_rollups": ["organizations", "price_books", "usage_events"],
+        "invoices": ["organizations", "price_books", "usage_rollups"],
         "stripe_invoices": ["invoices"],
-        "stripe_reconciliation": ["stripe_invoices"],
+        "stripe_account": ["stripe_invoices"],
+        "stripe_reconciliation": ["stripe_account", "stripe_invoices"],
     }
 
 
