@@ -141,8 +141,7 @@ def _checks(
     checks = [
         PartitionCheck(name, wrong[name], _warnings(name, wrong[name]), name == APPROVED, facts) for name in CHECKS
     ]
-    again = "fly-billing bill {period}"
-    return partition_checks(context, run.database, checked, checks, outcomes, run.clock(), again)
+    return partition_checks(context, run.database, checked, checks, outcomes, run.clock())
 
 
 def _warnings(name: str, wrong: Mapping[Place, Sequence[Mapping[str, Any]]]) -> set[Place]:

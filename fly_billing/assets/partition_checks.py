@@ -21,7 +21,7 @@ from dagster import (
 
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, Link, PartitionOutcomes, described_failures, table
 from fly_billing.checks.failed_checks import checks_locked, read_failures, replace_failures
-from fly_billing.checks.rules.failures import FailedCheck, Place, named_places, sentence
+from fly_billing.checks.rules.failures import FailedCheck, Place, checked_again_by, named_places, sentence
 from fly_billing.postgres.database import BillingDatabase
 
 Rows = Sequence[Mapping[str, Any]]
@@ -63,7 +63,6 @@ def partition_checks(
     checks: Sequence[PartitionCheck],
     outcomes: PartitionOutcomes,
     now: datetime,
-    again: str,
 ) -> Iterator[AssetCheckResult]:
     """Record what fails, then yield each check: it passes if it fails for no place, of this run or of others.
 
@@ -74,7 +73,6 @@ def partition_checks(
         checked: The places that this run checked.
         checks: All checks of the asset that are kept by partition.
         outcomes: A partition that failed is reported as failed, and not a second time because a check failed.
-        again: The command that checks a month again, with `{period}` for the month.
     """
     asset = context.asset_key.to_user_string()
     failed_keys = {*month_places(outcomes.failures), *(Place(key) for key in outcomes.failures)}
@@ -86,7 +84,7 @@ def partition_checks(
             failing = read_failures(connection, asset)
         for check in checks:
             of_check = [failure for failure in failing if failure.check_name == check.name]
-            result = _result(context, check, of_check, found[check.name], again)
+            result = _result(context, check, of_check, found[check.name])
             yield result
             _show_as_latest(context, result)
 
@@ -117,7 +115,6 @@ def _result(
     check: PartitionCheck,
     failing: Sequence[FailedCheck],
     own: Sequence[FailedCheck],
-    again: str,
 ) -> AssetCheckResult:
     asset = context.asset_key.to_user_string()
     own_places = {failure.place for failure in own}
@@ -134,7 +131,7 @@ def _result(
         metadata={
             "wrong": sum(failure.wrong for failure in others) + len(own_rows),
             "failing_partitions": len(failing),
-            "failing": _failing_table(asset, failing, again),
+            "failing": _failing_table(asset, failing),
             WRONG_IN_THIS_RUN: len(own_rows),
             ERRORS_IN_THIS_RUN: sum(failure.wrong for failure in own if not failure.is_warning),
             "first_of_them": table(own_rows, most=10),
@@ -145,7 +142,7 @@ def _result(
     )
 
 
-def _failing_table(asset: str, failing: Sequence[FailedCheck], again: str) -> MetadataValue:
+def _failing_table(asset: str, failing: Sequence[FailedCheck]) -> MetadataValue:
     """Return what fails now: whose, why, since when, the command that checks it again, and the run that found it."""
     rows = [
         {
@@ -154,7 +151,7 @@ def _failing_table(asset: str, failing: Sequence[FailedCheck], again: str) -> Me
             "wrong": failure.wrong,
             "reason": failure.reason,
             "since": f"{failure.failed_since:%Y-%m-%d %H:%M}",
-            "checks it again": again.format(period=failure.period),
+            "checks it again": checked_again_by(asset, failure.period),
             "found by": Link(f"run {failure.run_id[:8]}", f"/runs/{failure.run_id}"),
         }
         for failure in failing

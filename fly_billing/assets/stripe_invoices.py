@@ -108,8 +108,7 @@ def _checks(
 ) -> Iterator[AssetCheckResult]:
     database, checked = tools.journal.database, month_places(outcomes.requested)
     agrees = PartitionCheck(AGREES, rows_by_place(wrong, checked, groups_by_organization(database)), facts=reasons)
-    again = "fly-billing sync {period}"
-    return partition_checks(context, database, checked, [agrees], outcomes, tools.clock(), again)
+    return partition_checks(context, database, checked, [agrees], outcomes, tools.clock())
 
 
 def _add_outcomes(

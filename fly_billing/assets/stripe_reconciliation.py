@@ -102,5 +102,4 @@ def _checks(
     unread = [row for rows in outcomes.failures.values() for row in rows]
     checked = month_places(outcomes.requested)
     agrees = PartitionCheck(STILL_AGREES, rows_by_place([*unread, *wrong], checked, {}))
-    again = "fly-billing repair {period}, then materialize the month"
-    return partition_checks(context, database, checked, [agrees], outcomes, now, again)
+    return partition_checks(context, database, checked, [agrees], outcomes, now)

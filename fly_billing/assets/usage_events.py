@@ -95,9 +95,7 @@ def usage_events(
     outcomes = _outcomes(database, days, landed)
     accounted = [PartitionCheck(ACCOUNTED_FOR, _by_day([*failures, *landed.unaccounted]))]
     places = [Place(day.isoformat()) for day in days]
-    by_day = partition_checks(
-        context, database, places, accounted, outcomes, clock.now(), again="fly-billing land --repair"
-    )
+    by_day = partition_checks(context, database, places, accounted, outcomes, clock.now())
     others = [
         check("usage_events", UNDERSTOOD, unclear, WARN, cause=cause_of(unclear)),
         # `alert_on_rejected_usage` alerts, per source and reason.

@@ -89,7 +89,7 @@ def _checks(
     # `invoices`, or this run if it builds none, fails because of these organizations, and that is alerted.
     rolled_up = PartitionCheck(ROLLED_UP, wrong, is_reported=True)
     checked = month_places(outcomes.requested)
-    return partition_checks(context, database, checked, [rolled_up], outcomes, now, again="fly-billing bill {period}")
+    return partition_checks(context, database, checked, [rolled_up], outcomes, now)
 
 
 def _outcomes(

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from fly_billing.alerting.rules.alerts import FailedInvoice
+from fly_billing.checks.failed_checks import list_failures
 from fly_billing.corrections.changed_terms import undecided_changes
 from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
 from fly_billing.invoicing.invalid_invoices import list_invalid_invoices
@@ -31,6 +32,9 @@ from fly_billing.worklist.due import (
 
 # A day that ended, or a grace period that is over, needs nobody yet: the hourly schedule lands it first.
 HOURLY_LANDING = timedelta(hours=2)
+
+# Checks whose failures are facts of another kind: discrepancies, and changed terms.
+SHOWN_OTHERWISE = {"stripe_still_agrees_with_our_invoices", "changed_terms_of_closed_months_are_decided"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ def read_facts(
         guarded=_guarded(database, guard_percent),
         discrepancies=_discrepancies(database),
         refused_alerts=database.records(RefusedAlerts, "refused_alerts"),
+        failed_checks=[
+            failure
+            for failure in list_failures(database)
+            if not failure.is_reported and failure.check_name not in SHOWN_OTHERWISE
+        ],
     )
 
 

@@ -18,7 +18,7 @@ from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.automations import described_sensor
 from fly_billing.checks.failed_checks import list_failures
-from fly_billing.checks.rules.failures import FailedCheck, new_failures
+from fly_billing.checks.rules.failures import FailedCheck, checked_again_by, new_failures
 from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -68,7 +68,7 @@ def month_alert(failures: Sequence[FailedCheck], dagster_url: str | None = None)
         for failure in failures[:MOST_NAMED]
     ]
     more = [f"- and {len(failures) - MOST_NAMED:,} more"] if len(failures) > MOST_NAMED else []
-    what_to_do = f"What to do: fix the cause and materialize {first.asset} of {first.period} again."
+    what_to_do = f"What to do: fix the cause, then check it again: {checked_again_by(first.asset, first.period)}"
     links = run_links([failure.run_id for failure in failures], dagster_url)
     return Alert.of(
         "failed_check",

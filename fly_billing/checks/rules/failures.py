@@ -12,6 +12,13 @@ from fly_billing.money import counted
 
 # Months and billing groups that a sentence names.
 MOST_PERIODS, MOST_GROUPS = 6, 3
+# The command that runs an asset's checks again.
+COMMANDS = {
+    "usage_events": "fly-billing land --repair",
+    "usage_rollups": "fly-billing bill {period}",
+    "invoices": "fly-billing bill {period}",
+    "stripe_invoices": "fly-billing sync {period}",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,6 +68,12 @@ class FailedCheck:
     def month_of_check(self) -> str:
         """The check and its month or landing day: what one alert is about."""
         return f"{self.asset}: {self.check_name} {self.period}"
+
+
+def checked_again_by(asset: str, period: str) -> str:
+    """Return the command that runs the asset's checks of a month or landing day again, or what to do in Dagster."""
+    command = COMMANDS.get(asset)
+    return command.format(period=period) if command else f"materialize {asset} of {period} in Dagster"
 
 
 def rows_by_place(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from fly_billing.alerting.rules.alerts import FailedInvoice
+from fly_billing.checks.rules.failures import FailedCheck, checked_again_by, named_places
 from fly_billing.corrections.rules.guard import HeldTotal
 from fly_billing.money import counted, format_cents, to_cents
 from fly_billing.periods import stretches
@@ -89,6 +90,7 @@ class Facts:
         changed_terms: Month -> final invoices whose terms changed and on which nobody decided.
         failed_syncs: Invoices whose sync failed or ended without an answer.
         guarded: By month, the totals that the spending guard blocks.
+        failed_checks: Asset checks that fail now and that nothing else here shows.
     """
 
     failed_invoices: Sequence[FailedInvoice] = ()
@@ -103,6 +105,7 @@ class Facts:
     guarded: Mapping[str, Sequence[GuardResult]] | None = None
     discrepancies: Sequence[Discrepancies] = ()
     refused_alerts: Sequence[RefusedAlerts] = ()
+    failed_checks: Sequence[FailedCheck] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def attention_rows(facts: Facts) -> list[AttentionRow]:
             )
             for found in facts.discrepancies
         ),
+        *_failed_checks(facts.failed_checks),
         *(
             AttentionRow(
                 "alerts not sent", refused.channel,
@@ -170,6 +174,22 @@ def attention_rows(facts: Facts) -> list[AttentionRow]:
             )
             for refused in facts.refused_alerts
         ),
+    ]  # fmt: skip
+
+
+def _failed_checks(failures: Sequence[FailedCheck]) -> list[AttentionRow]:
+    """List each check and month once, with the billing groups and the first reason."""
+    by_month: dict[str, list[FailedCheck]] = defaultdict(list)
+    for failure in failures:
+        by_month[failure.month_of_check].append(failure)
+    return [
+        AttentionRow(
+            "failed check", first.period,
+            f"{first.check_name}, {named_places(each.place for each in of_month)}: {first.reason}",
+            checked_again_by(first.asset, first.period),
+        )
+        for first, *others in by_month.values()
+        for of_month in [[first, *others]]
     ]  # fmt: skip
 
 

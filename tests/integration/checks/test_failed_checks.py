@@ -135,11 +135,12 @@ def test_runs_of_the_same_asset_take_turns(database: BillingDatabase) -> None:
         run(database, AUGUST, [])
         has_written.set()
 
+    waiting = "select 1 from pg_locks where locktype = 'advisory' and not granted"
     run(database, AUGUST, [ACME])
     with checks_locked(database, "invoices"):
         thread = Thread(target=other_run)
         thread.start()
-        while not query(database, "select 1 from pg_locks where locktype = 'advisory' and not granted"):
+        while thread.is_alive() and not query(database, waiting):
             pass
         assert not has_written.is_set()
         assert [failure.place for failure in list_failures(database)] == [ACME]
@@ -184,6 +185,6 @@ def test_each_red_month_is_alerted_once_until_it_is_fixed(database: BillingDatab
         "4 rows wrong",
         "- acme: two invoices differ",
         "- beta: two invoices differ",
-        "What to do: fix the cause and materialize invoices of 2026-09 again.",
+        "What to do: fix the cause, then check it again: fly-billing bill 2026-09",
         f"Run in Dagster: {RUN}",
     ]

@@ -142,6 +142,20 @@ def test_syncs_discrepancies_and_blocked_months_are_shown_until_stripe_agrees(
     assert blocked.fix == "fly-billing approve 2023-07 --by NAME --total 120.00"
 
 
+def test_a_check_that_fails_is_shown_until_it_passes_unless_it_is_shown_as_another_kind(new: Platform) -> None:
+    new.execute(
+        "insert into failed_checks (asset, check_name, period, billing_group, is_warning, wrong, reason, is_reported,"
+        " failed_since, run_id) values ('invoices', 'items_sum_to_the_total', '2026-09', 'acme', false, 1,"
+        " 'its total is wrong', false, now(), 'run'), ('invoices', 'no_correction_waits_for_approval', '2026-09',"
+        " 'acme', true, 1, 'a correction waits', true, now(), 'run'), ('stripe_reconciliation',"
+        " 'stripe_still_agrees_with_our_invoices', '2026-09', '', false, 1, 'one is missing', false, now(), 'run')"
+    )
+    shown = [row for row in rows(new.database, new.landing_dir, MORNING) if row.kind == "failed check"]
+    assert [(row.about, row.fix) for row in shown] == [("2026-09", "fly-billing bill 2026-09")]
+    new.execute("delete from failed_checks")
+    assert "failed check" not in [kind for kind, _ in kinds(new.database, new.landing_dir, MORNING)]
+
+
 def test_alerts_that_a_channel_refuses_are_shown_until_it_accepts_them(new: Platform, webhook: Webhook) -> None:
     webhook.status = 404
     channel = WebhookChannel(webhook.url)

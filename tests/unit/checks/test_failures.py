@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from fly_billing.checks.rules.failures import FailedCheck, Place, named_places, new_failures, rows_by_place, sentence
+from fly_billing.checks.rules.failures import (
+    FailedCheck,
+    Place,
+    checked_again_by,
+    named_places,
+    new_failures,
+    rows_by_place,
+    sentence,
+)
 
 AUGUST_ACME, AUGUST_BETA = Place("2026-08", "acme"), Place("2026-08", "beta")
 SEPTEMBER_ACME = Place("2026-09", "acme")
@@ -78,6 +86,14 @@ def test_a_check_says_which_months_or_landing_days_fail() -> None:
     both = [failure(1), failure(2, SEPTEMBER_ACME)]
     assert sentence(both) == "2 months fail: 2026-08 (acme), 2026-09 (acme)."
     assert sentence([failure(1, Place("2026-08-31"))]) == "1 landing day fails: 2026-08-31."
+
+
+def test_each_asset_is_checked_again_by_a_command_or_in_dagster() -> None:
+    assert checked_again_by("invoices", "2026-08") == "fly-billing bill 2026-08"
+    assert (
+        checked_again_by("stripe_reconciliation", "2026-08")
+        == "materialize stripe_reconciliation of 2026-08 in Dagster"
+    )
 
 
 def test_each_month_that_fails_is_alerted_once_until_it_passes() -> None:

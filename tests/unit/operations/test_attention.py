@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from fly_billing.alerting.rules.alerts import FailedInvoice
+from fly_billing.checks.rules.failures import FailedCheck
 from fly_billing.corrections.rules.guard import HeldTotal
 from fly_billing.operations.rules.attention import (
     Discrepancies,
@@ -139,3 +140,39 @@ def test_a_channel_that_refuses_alerts_is_named_with_its_reason() -> None:
             "fly-billing alert-test",
         )
     ]  # fmt: skip
+
+
+def failing(check: str, period: str, group: str) -> FailedCheck:
+    return FailedCheck(
+        id=1,
+        asset="invoices",
+        check_name=check,
+        period=period,
+        billing_group=group,
+        is_warning=False,
+        wrong=1,
+        reason="its items add up to $2.02, its total is $2.03",
+        is_reported=False,
+        failed_since=at("2026-10-05"),
+        run_id="run",
+    )
+
+
+def test_a_failed_check_is_shown_once_per_month_with_its_organizations_and_the_command_that_runs_it_again() -> None:
+    facts = Facts(
+        failed_checks=[
+            failing("items_sum_to_the_total", "2026-08", "acme"),
+            failing("items_sum_to_the_total", "2026-08", "beta"),
+            failing("items_sum_to_the_total", "2026-09", "beta"),
+        ]
+    )
+    reason = "its items add up to $2.02, its total is $2.03"
+    assert rows_of(facts) == [
+        (
+            "failed check",
+            "2026-08",
+            f"items_sum_to_the_total, 2026-08 (acme, beta): {reason}",
+            "fly-billing bill 2026-08",
+        ),
+        ("failed check", "2026-09", f"items_sum_to_the_total, 2026-09 (beta): {reason}", "fly-billing bill 2026-09"),
+    ]
