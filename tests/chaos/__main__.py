@@ -29,15 +29,15 @@ console = Console()
 
 def main(
     invoices: Annotated[
-        int, typer.Option(help="How many billable invoices, at least; a few hundred may not meet every fault")
+        int, typer.Option(help="Minimum number of billable invoices; a few hundred may not meet every fault")
     ] = Plan.invoices,
-    seed: Annotated[int, typer.Option(help="Of the data and the faults; kills meet what they meet")] = Plan.seed,
-    kills: Annotated[int, typer.Option(help="How often a syncing process is killed, at least")] = Plan.kills,
+    seed: Annotated[int, typer.Option(help="Seed of the data and the faults; kills depend on real time")] = Plan.seed,
+    kills: Annotated[int, typer.Option(help="Minimum number of kills of a syncing process")] = Plan.kills,
     folder: Annotated[
-        Path | None, typer.Option("--write", help="Folder for chaos.json and chaos.png: calls per second over the run")
+        Path | None, typer.Option("--write", help="Folder for chaos.json and chaos.png (calls per second over the run)")
     ] = None,
 ) -> None:
-    """Sync thousands of invoices under every fault at once, and audit what became of them."""
+    """Sync thousands of invoices under every fault at once, and audit the result."""
     try:
         plan = Plan(invoices=invoices, seed=seed, kills=kills)
     except ValueError as problem:
@@ -50,9 +50,9 @@ def main(
     if folder:
         write_data(folder / "chaos.json", data_of(outcome))
         plot(data_of(outcome), folder / "chaos.png")
-    are_found_out = show_broken_syncs()
+    are_detected = show_broken_syncs()
     console.print(for_machines(outcome), highlight=False, soft_wrap=True)
-    if outcome.shortcomings() or not are_found_out:
+    if outcome.shortcomings() or not are_detected:
         raise typer.Exit(1)
 
 

@@ -29,7 +29,7 @@ from tests.chaos.worker_pool import Lives, WorkerPool, workers
 from tests.support.stripe_builders import query, utc_now
 
 # The share of all invoices that is finalized before the faults are switched off.
-SHARE_UNDER_FIRE = 0.9
+SHARE_UNDER_FAULTS = 0.9
 # Seconds without a call, or without an awaited action, after which the campaign itself is stuck.
 STANDSTILL = 600.0
 SECONDS_AWAY = 1.0
@@ -256,7 +256,7 @@ class Campaign:
         if pending := self._stops.pending:
             return pending
         never = [name for name, count in {**self._faults.struck(), **self._dashboard_user.done}.items() if not count]
-        is_short = self._log.finalized < SHARE_UNDER_FIRE * self._plan.invoices
+        is_short = self._log.finalized < SHARE_UNDER_FAULTS * self._plan.invoices
         return [*never, *(["a limit"] if self._limits.is_low else []), *(["finalized invoices"] if is_short else [])]
 
     def _tick(self, month: str = "") -> None:
