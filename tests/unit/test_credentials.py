@@ -131,7 +131,7 @@ def test_a_mail_password_is_sent_unencrypted_only_to_this_machine(host: str, is_
     assert is_this_machine(host) is is_here
 
 
-def test_a_client_is_only_made_of_guarded_keys_and_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_refuses_unguarded_keys_and_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     for key, base in [(f" sk_live_{SECRET}", None), ("sk_test_1", "http://stripe.example")]:
         with pytest.raises(SettingsError):
             make_stripe_client(key, base)

@@ -54,10 +54,10 @@ def test_no_text_in_an_alert_mentions_links_or_adds_a_header(alert: Alert) -> No
     for block in blocks_of(alert):
         assert block["text"]["type"] == "plain_text"
         assert "<" not in block["text"]["text"]
-    told = harmless(alert.text)
-    assert "<" not in told
-    assert "](" not in told
-    assert " @channel" not in told
+    text = harmless(alert.text)
+    assert "<" not in text
+    assert "](" not in text
+    assert " @channel" not in text
     message = message_of(alert, "billing@example.com", "oncall@example.com")
     assert set(message.keys()) == {
         "Subject", "From", "To", "Date", "Message-ID", "Auto-Submitted", "Content-Type", "Content-Transfer-Encoding",

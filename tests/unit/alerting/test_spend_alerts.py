@@ -47,7 +47,7 @@ def test_a_threshold_is_read_in_the_currencys_units(amount: str, currency: str, 
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "said"),
+    ("amount", "currency", "message"),
     [
         ("much", "USD", "'much' is not an amount: write it as 250 or 99.50"),
         ("0", "USD", "'0' must be above zero"),
@@ -60,6 +60,6 @@ def test_a_threshold_is_read_in_the_currencys_units(amount: str, currency: str, 
         ("250.5", "JPY", "'250.5' has more than the 0 decimals that JPY has"),
     ],
 )
-def test_an_invalid_threshold_is_refused_by_name(amount: str, currency: str, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_an_invalid_threshold_is_refused_by_name(amount: str, currency: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         threshold_cents(amount, currency)

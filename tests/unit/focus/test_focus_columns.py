@@ -43,10 +43,10 @@ def test_a_column_that_a_focus_file_has_twice_is_refused_by_name(
 ) -> None:
     with pytest.raises(FocusImportError) as refused:
         read_focus_rows([write(tmp_path, *again)], NOW)
-    said = str(refused.value)
-    assert said.startswith("bill.csv can't be imported: its header has ")
-    assert said.endswith("more than once: keep one")
-    assert all(name in said for name in named.split(", "))
+    message = str(refused.value)
+    assert message.startswith("bill.csv can't be imported: its header has ")
+    assert message.endswith("more than once: keep one")
+    assert all(name in message for name in named.split(", "))
 
 
 @pytest.mark.parametrize("again", [[], [("x_Team", "a")], [("listunitprice", "5")]])

@@ -357,8 +357,8 @@ def test_14_a_negotiated_price_is_in_the_currency_of_the_list_price() -> None:
 
 def test_14_a_percentage_off_applies_in_any_currency_of_its_book() -> None:
     euros = replace(LIST, currency="EUR")
-    who = Member("acme", book_of([euros], [agreed(percent_off="10")]), [used("10")])
-    invoice = assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [who]))
+    member = Member("acme", book_of([euros], [agreed(percent_off="10")]), [used("10")])
+    invoice = assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [member]))
     assert amounts(invoice) == [9]
     assert invoice.currency == "EUR"
 

@@ -40,7 +40,7 @@ def credit(available: str, **fields: Any) -> CreditGrant:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: discount(), "discount 'WELCOME': percent None, amount None; give it exactly one of the two"),
         (
@@ -78,8 +78,8 @@ def credit(available: str, **fields: Any) -> CreditGrant:
         (lambda: TaxRate(id_of("VAT"), "VAT", Decimal(-19)), "tax rate 'VAT': percent .* of at least 0"),
     ],
 )
-def test_invalid_terms_are_refused(make: Callable[[], object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_invalid_terms_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         make()
 
 
@@ -103,7 +103,7 @@ def plan(**fields: Any) -> Subscription:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"billed": "later"}, "billed 'later'; known are in_arrears, in_advance"),
         ({"proration": "hour"}, "proration 'hour'; known are second, day, none"),
@@ -125,10 +125,10 @@ def plan(**fields: Any) -> Subscription:
         ),
     ],
 )
-def test_an_invalid_subscription_is_refused_in_a_sentence(fields: dict[str, Any], said: str) -> None:
+def test_an_invalid_subscription_is_refused_in_a_sentence(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         plan(**fields)
-    assert str(refused.value) == f"subscription 'plan': {said}"
+    assert str(refused.value) == f"subscription 'plan': {message}"
 
 
 def test_a_subscription_at_its_bounds_is_accepted() -> None:

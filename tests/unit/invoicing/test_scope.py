@@ -97,13 +97,13 @@ def test_a_scope_without_data_covers_all_charges_or_the_terms_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"regions": ["ams"]}, r"unknown fields \['regions'\] in a scope"),
         ({"kinds": ["usage", "gift"]}, r"kinds \['gift'\] of a scope; known are usage, subscription"),
         ({"match": {"region": [False]}}, "match region"),
     ],
 )
-def test_an_unreadable_scope_gives_the_reason(data: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_an_unreadable_scope_gives_the_reason(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Scope.from_data(data)

@@ -101,8 +101,8 @@ def test_a_misspelled_field_is_refused_with_the_known_fields() -> None:
 
 def test_a_tax_rate_of_a_book_names_its_key_and_the_field_that_it_does_not_know() -> None:
     assert message(lambda: BookTaxRate.from_data("fly", {"percent": "19"})) == "tax rate fly/?: key is missing"
-    said = message(lambda: BookTaxRate.from_data("fly", {"key": "vat", "rate": "19"}))
-    assert said.startswith("tax rate fly/vat: unknown fields ['rate'] in a tax rate; known are [")
+    refusal = message(lambda: BookTaxRate.from_data("fly", {"key": "vat", "rate": "19"}))
+    assert refusal.startswith("tax rate fly/vat: unknown fields ['rate'] in a tax rate; known are [")
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def month(
     memberships: Sequence[Membership] = (),
     prices: Iterable[Price] = PRICES,
 ) -> Invoice:
-    who = Member("acme", book_of(prices, negotiated, memberships), rollups, plans)
-    return assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [who]))
+    payer = Member("acme", book_of(prices, negotiated, memberships), rollups, plans)
+    return assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [payer]))
 
 
 def amounts(invoice: Invoice) -> list[str]:
@@ -438,8 +438,8 @@ def test_a_negotiated_price_of_one_book_has_no_effect_in_another() -> None:
     holdings = [
         holding for holding in holdings_of("acme", [agreed(unit_amount="0.01")], []) if holding.price.book == "fly-eur"
     ]
-    who = Member("acme", PriceBook([eur]).negotiated_by(Negotiated(holdings)), used("requests", "50"))
-    assert amounts(assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [who]))) == ["5"]
+    payer = Member("acme", PriceBook([eur]).negotiated_by(Negotiated(holdings)), used("requests", "50"))
+    assert amounts(assemble_invoice(InvoiceInputs("acme", "EUR", SEPTEMBER, [payer]))) == ["5"]
 
 
 def test_an_item_names_the_negotiated_price_its_period_and_the_list_price() -> None:
@@ -477,7 +477,7 @@ def test_an_item_names_the_negotiated_price_its_period_and_the_list_price() -> N
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"group": "startups"}, "exactly one of organization and group"),
         ({"organization": None}, "exactly one of organization and group"),
@@ -499,13 +499,13 @@ def test_an_item_names_the_negotiated_price_its_period_and_the_list_price() -> N
         ({"model": "flat", "flat_amount": "1", "at_zero": "item", "match": {"region": "ams"}}, "at_zero: item"),
     ],
 )
-def test_an_entry_with_no_change_or_two_is_refused(fields: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=rf"negotiated price fly/.* of .*: .*{said}"):
+def test_an_entry_with_no_change_or_two_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"negotiated price fly/.* of .*: .*{message}"):
         agreed(**fields)
 
 
 @pytest.mark.parametrize(
-    ("own", "over", "said"),
+    ("own", "over", "message"),
     [
         (agreed(unit_amount="1", currency="EUR"), REQUESTS, "it is in EUR, but the list price is in USD"),
         (agreed("support", unit_amount="1", match={"region": "ams"}), SUPPORT, "match is for usage"),
@@ -528,14 +528,14 @@ def test_an_entry_with_no_change_or_two_is_refused(fields: dict[str, Any], said:
     ],
 )
 def test_a_price_that_does_not_fit_the_list_price_is_refused_by_name(
-    own: NegotiatedPrice, over: Price, said: str
+    own: NegotiatedPrice, over: Price, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"negotiated price fly/{own.key} of acme from 2026-01-01 00:00: .*{said}"):
+    with pytest.raises(ValueError, match=f"negotiated price fly/{own.key} of acme from 2026-01-01 00:00: .*{message}"):
         own.over(over)
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({}, "negotiated price fly/? of ?: key is missing"),
         ({"group": "startups"}, "negotiated price fly/? of startups: key is missing"),
@@ -575,14 +575,14 @@ def test_a_price_that_does_not_fit_the_list_price_is_refused_by_name(
         ),
     ],
 )  # fmt: skip
-def test_an_unreadable_negotiated_price_is_refused_with_its_holder_and_key(data: dict[str, Any], said: str) -> None:
+def test_an_unreadable_negotiated_price_is_refused_with_its_holder_and_key(data: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=r"negotiated price") as refused:
         NegotiatedPrice.from_data("fly", data)
-    assert str(refused.value) == said
+    assert str(refused.value) == message
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"group": None}, "member acme of group None: group is missing"),
         ({"organization": None}, "member None of group startups: organization is missing"),
@@ -598,11 +598,11 @@ def test_an_unreadable_negotiated_price_is_refused_with_its_holder_and_key(data:
         ),
     ],
 )
-def test_an_unreadable_membership_is_refused_with_its_organization(changes: dict[str, Any], said: str) -> None:
+def test_an_unreadable_membership_is_refused_with_its_organization(changes: dict[str, Any], message: str) -> None:
     data = {"group": "startups", "organization": "acme", "effective_from": "2026-09-16"}
     with pytest.raises(ValueError, match=r"member") as refused:
         Membership.from_data(data | changes)
-    assert str(refused.value) == said
+    assert str(refused.value) == message
 
 
 def test_an_empty_membership_is_named_by_question_marks() -> None:
@@ -615,10 +615,10 @@ def test_a_negotiated_price_and_a_membership_keep_their_file_and_line() -> None:
     price = NegotiatedPrice.from_data("fly", data, "fly/agreed.yaml: line 2")
     assert (price.place, price.book) == ("fly/agreed.yaml: line 2", "fly")
     assert NegotiatedPrice.from_data("fly", data).place == ""
-    who = {"group": "startups", "organization": "acme", "effective_from": "2026-09-16"}
-    assert Membership.from_data(who, "fly/agreed.yaml: line 9").place == "fly/agreed.yaml: line 9"
-    assert Membership.from_data(who).place == ""
-    assert Membership.from_data(who | {"effective_until": "2026-09-17"}) == Membership(
+    membership = {"group": "startups", "organization": "acme", "effective_from": "2026-09-16"}
+    assert Membership.from_data(membership, "fly/agreed.yaml: line 9").place == "fly/agreed.yaml: line 9"
+    assert Membership.from_data(membership).place == ""
+    assert Membership.from_data(membership | {"effective_until": "2026-09-17"}) == Membership(
         "startups", "acme", MIDDLE, at("2026-09-17")
     )
 

@@ -79,7 +79,7 @@ def test_an_entry_that_occurs_twice_in_a_book_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ("region,price,price\nams,1.00,5.00\n", "'price' more than once"),
         ("region,price\nams,1.00,5.00\n", r"row 'ams,1.00,5.00' has 3 fields, but the header has 2"),
@@ -88,12 +88,12 @@ def test_an_entry_that_occurs_twice_in_a_book_is_refused_by_name(
         ('region,price\nams,"1.00\n', "unexpected end of data"),
     ],
 )
-def test_an_ambiguous_price_table_is_refused(tmp_path: Path, table: str, said: str) -> None:
+def test_an_ambiguous_price_table_is_refused(tmp_path: Path, table: str, message: str) -> None:
     each = (
         "{key: 'r/{region}', meter: m, product: p, description: d, unit: u, unit_amount: '{price}',"
         " effective_from: 2023-01-01}"
     )
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         book(tmp_path, a=f"csv: {{file: prices.csv, each: {each}}}", prices_csv=table)
 
 
@@ -153,7 +153,7 @@ def test_a_date_without_quotes_is_read_as_its_midnight(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("- 1", "it contains list, not fields"),
         ("prices: {key: a}", "prices must be a list of entries with fields"),
@@ -166,8 +166,8 @@ def test_a_date_without_quotes_is_read_as_its_midnight(tmp_path: Path) -> None:
         ("meters: [{key: a, name: a, unit: u, aggregation: time_weighted, series: v, time_unit: 1.5}]", "whole number"),
     ],
 )
-def test_a_file_of_another_shape_is_refused_with_its_name(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=rf"(?s)prices\.yaml: .*{said}"):
+def test_a_file_of_another_shape_is_refused_with_its_name(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"(?s)prices\.yaml: .*{message}"):
         book(tmp_path, prices=text)
 
 

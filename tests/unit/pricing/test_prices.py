@@ -231,7 +231,7 @@ def test_a_dimension_may_be_matched_by_numbers_written_without_quotes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"unit_amount": 0.02}, r"unit_amount 0\.02 is a float"),
         ({"unit_amount": "-1"}, "unit_amount '-1' must be a finite number of at least 0"),
@@ -271,8 +271,8 @@ def test_a_dimension_may_be_matched_by_numbers_written_without_quotes() -> None:
         ({"match": {"region": None}}, "match region None must be a text"),
     ],
 )
-def test_an_unreadable_price_is_named_with_its_invalid_field(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=rf"price fly/egress: {said}"):
+def test_an_unreadable_price_is_named_with_its_invalid_field(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"price fly/egress: {message}"):
         Price.from_data("fly", DATA | changes)
 
 

@@ -62,7 +62,7 @@ def test_a_price_from_the_book_and_its_data_cost_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantity", "said"),
+    ("quantity", "message"),
     [
         (0.1, r"quantity 0\.1 is a float"),
         (-1, "quantity -1 must be a finite number of at least 0"),
@@ -72,8 +72,8 @@ def test_a_price_from_the_book_and_its_data_cost_the_same() -> None:
         (True, "quantity True is no number"),
     ],
 )
-def test_a_quantity_that_is_not_an_exact_number_is_refused(quantity: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_quantity_that_is_not_an_exact_number_is_refused(quantity: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         rate({"unit_amount": "1"}, quantity)
 
 
@@ -124,7 +124,7 @@ def test_the_allowance_is_prorated_with_its_plan(share: Fraction | int | str, fr
 
 
 @pytest.mark.parametrize(
-    ("share", "said"),
+    ("share", "message"),
     [
         (0.5, r"share 0\.5 is a float"),
         (-1, "share -1 must be at least 0"),
@@ -132,8 +132,8 @@ def test_the_allowance_is_prorated_with_its_plan(share: Fraction | int | str, fr
         ("1/0", "share '1/0' is not a fraction"),
     ],
 )
-def test_an_impossible_share_of_a_plan_is_refused(share: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_an_impossible_share_of_a_plan_is_refused(share: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         rate(per_unit("1"), 1, share=share)
 
 
@@ -196,7 +196,7 @@ def test_the_minimum_tops_up_and_the_maximum_cuts_down(used: str, amount: str, l
     assert (rated.amount, step.label, step.amount) == (Decimal(amount), last_step, Decimal(difference))
 
 
-def test_the_true_up_to_a_minimum_has_no_units() -> None:
+def test_the_true_up_to_a_minimum_covers_no_units() -> None:
     rated = rate(per_unit("0.10", minimum=Decimal(5)), 3)
     assert [step.as_data() for step in rated.steps] == [
         {"label": "all", "quantity": "3", "unit_amount": "0.1", "per": "1", "amount": "0.3"},

@@ -13,7 +13,7 @@ from fly_billing.pricing.rules.transformed_quantity import EventRounding, Transf
 
 
 @pytest.mark.parametrize(
-    ("read", "data", "said"),
+    ("read", "data", "message"),
     [
         (
             TransformedQuantity.from_data,
@@ -48,10 +48,12 @@ from fly_billing.pricing.rules.transformed_quantity import EventRounding, Transf
         (EventRounding.from_data, {"step": "6", "round": "half"}, "round_each_event: round 'half'; known are up, down"),
     ],
 )
-def test_an_unreadable_rounding_is_refused(read: Callable[[Any], object], data: Mapping[str, Any], said: str) -> None:
+def test_an_unreadable_rounding_is_refused(
+    read: Callable[[Any], object], data: Mapping[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         read(data)
-    assert str(refused.value) == said
+    assert str(refused.value) == message
 
 
 def test_versions_of_a_fee_with_different_intervals_are_refused_with_the_fix() -> None:
@@ -65,7 +67,7 @@ VAT: dict[str, Any] = {"key": "vat", "tax": "VAT", "percent": "19", "first_month
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"last_month": "2026-08"}, "last_month 2026-08 is before first_month 2026-09"),
         ({"first_month": "2026-9"}, "first_month '2026-9' is not a month: write it as 2026-10"),
@@ -74,10 +76,10 @@ VAT: dict[str, Any] = {"key": "vat", "tax": "VAT", "percent": "19", "first_month
         ({"tax": None}, "tax is missing"),
     ],
 )
-def test_an_unreadable_tax_rate_of_a_book_is_refused_by_its_key(changes: dict[str, Any], said: str) -> None:
+def test_an_unreadable_tax_rate_of_a_book_is_refused_by_its_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         BookTaxRate.from_data("fly", VAT | changes)
-    assert str(refused.value) == f"tax rate fly/vat: {said}"
+    assert str(refused.value) == f"tax rate fly/vat: {message}"
 
 
 def test_a_tax_rate_may_cover_one_month_and_has_its_taxs_name_unless_it_has_its_own() -> None:

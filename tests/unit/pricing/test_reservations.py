@@ -32,7 +32,7 @@ def test_36_dollars_for_12_months_of_5_are_40_percent_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"upfront_amount": 36.0}, r"upfront_amount 36\.0 is a float"),
         ({"upfront_amount": "0.0000000000001"}, "upfront_amount .* more than 12 decimals"),
@@ -45,8 +45,8 @@ def test_36_dollars_for_12_months_of_5_are_40_percent_off() -> None:
         ({"bound_to": None}, "bound_to is missing"),
     ],
 )
-def test_an_unreadable_block_is_named_with_its_invalid_field(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=rf"reservation fly/shared/5: {said}"):
+def test_an_unreadable_block_is_named_with_its_invalid_field(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"reservation fly/shared/5: {message}"):
         ReservationBlock.from_data("fly", DATA | changes)
 
 

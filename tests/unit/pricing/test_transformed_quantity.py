@@ -142,7 +142,7 @@ def test_a_version_inside_the_month_is_explained_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"step": "0"}, "step must be above 0"),
         ({"divide_by": "0"}, "divide_by must be above 0"),
@@ -153,8 +153,8 @@ def test_a_version_inside_the_month_is_explained_too() -> None:
         ("300", "needs fields"),
     ],
 )
-def test_a_transform_that_can_not_be_applied_is_refused_by_name(wrong: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_transform_that_can_not_be_applied_is_refused_by_name(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         price_of(unit_amount="1", transform_quantity=wrong)
 
 

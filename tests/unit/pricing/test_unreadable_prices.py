@@ -11,7 +11,7 @@ from fly_billing.pricing.rules.prices import Price, PriceBook, UnreadablePrice
 from tests.support.builders import EGRESS, REQUESTS, SEPTEMBER, SUPPORT, at
 
 MIDDLE = at("2026-09-16")
-SAID = (
+REFUSAL = (
     "unreadable_price: price egress{since}: amount NaN is not a finite number: correct its row in the table prices,"
     " then bill the month again"
 )
@@ -48,8 +48,8 @@ def test_an_unreadable_price_stops_the_usage_that_it_could_apply_to(
     known: dict[str, Any], dimensions: dict[str, str], stops: bool
 ) -> None:
     prices = book(**known)
-    said = SAID.format(since="") if stops else None
-    assert refusal(lambda: prices.for_usage("egress_gb", dimensions, MIDDLE)) == said
+    message = REFUSAL.format(since="") if stops else None
+    assert refusal(lambda: prices.for_usage("egress_gb", dimensions, MIDDLE)) == message
     assert prices.for_usage("requests", dimensions, MIDDLE) == REQUESTS
 
 
@@ -69,10 +69,10 @@ def test_an_unreadable_price_stops_the_usage_that_it_could_apply_to(
 )
 def test_an_unreadable_price_stops_only_its_own_period(since: str | None, until: str | None, stops: bool) -> None:
     prices = book(effective_from=since and at(since), effective_until=until and at(until))
-    said = SAID.format(since=f" from {at(since):%Y-%m-%d %H:%M}" if since else "") if stops else None
-    assert refusal(lambda: prices.for_usage("egress_gb", {}, MIDDLE)) == said
-    assert refusal(lambda: prices.for_key("egress", MIDDLE)) == said
-    assert refusal(lambda: prices.last_for_key("egress", MIDDLE)) == said
+    message = REFUSAL.format(since=f" from {at(since):%Y-%m-%d %H:%M}" if since else "") if stops else None
+    assert refusal(lambda: prices.for_usage("egress_gb", {}, MIDDLE)) == message
+    assert refusal(lambda: prices.for_key("egress", MIDDLE)) == message
+    assert refusal(lambda: prices.last_for_key("egress", MIDDLE)) == message
 
 
 def test_the_refusal_names_the_book_and_the_row_of_the_damaged_price() -> None:

@@ -100,7 +100,7 @@ def test_invoices_that_are_not_due_and_not_in_stripe_change_nothing(status: str)
 
 
 @pytest.mark.parametrize("status", ["void", "uncollectible"])
-def test_a_forgiven_invoice_is_not_owed_and_used_its_credit(status: str) -> None:
+def test_a_void_or_uncollectible_invoice_is_not_owed_and_used_its_credit(status: str) -> None:
     assert usd(sent(10, 800, 300, 0, status), sent(9, -500, 0, -500, "paid")) == Balance()
 
 

@@ -22,8 +22,8 @@ def rounded(*amounts: str, number: int = 1, currency: str = "USD") -> Rounding:
 
 
 def in_order(items: list[InvoiceItem], currency: str = "USD") -> list[Rounding]:
-    told = explain_rounding(items, currency)
-    return [told[line.id] for line in items]
+    events = explain_rounding(items, currency)
+    return [events[line.id] for line in items]
 
 
 def test_the_odd_cent_goes_to_the_largest_remainder_and_is_explained() -> None:
@@ -101,15 +101,15 @@ def test_a_long_remainder_is_shortened_in_the_sentence_and_complete_in_the_data(
 
 
 @pytest.mark.parametrize(
-    ("amount", "said"),
+    ("amount", "text"),
     [
         ("0.00123", "0.123 of a cent"),
         ("0.00123456", "0.123456 of a cent"),
         ("0.001234567", "0.123456… of a cent"),
     ],
 )
-def test_a_remainder_is_shortened_only_if_it_has_more_than_six_digits(amount: str, said: str) -> None:
-    assert f"$0.00 plus {said}" in rounded(amount, "5").sentence
+def test_a_remainder_is_shortened_only_if_it_has_more_than_six_digits(amount: str, text: str) -> None:
+    assert f"$0.00 plus {text}" in rounded(amount, "5").sentence
 
 
 def test_a_remainder_of_yen_is_explained_in_yen() -> None:

@@ -28,7 +28,7 @@ TIMES = (st.sampled_from([0, 1, 86_400_000_000, MICROSECONDS - 1]) | st.integers
     lambda microseconds: SEPTEMBER.start + timedelta(microseconds=microseconds)
 )
 LEVELS = st.integers(0, 3).map(Decimal) | st.decimals(0, Decimal("1e12"), places=15)
-TOLD = st.lists(
+REPORTED = st.lists(
     st.builds(LandedMeasurement, TIMES, st.just("app"), st.integers(0, 99).map(str), LEVELS, st.sampled_from("uv")),
     max_size=8,
     unique_by=lambda rollup: rollup.id,
@@ -55,15 +55,15 @@ def explained(
     return explain_quantity(rollup, len(events), "unit", deciding)
 
 
-@given(st.sampled_from([1, 7, 3600, 2_592_000]), TOLD, BEFORE, st.lists(TIMES, max_size=3, unique=True), AS_OF)
+@given(st.sampled_from([1, 7, 3600, 2_592_000]), REPORTED, BEFORE, st.lists(TIMES, max_size=3, unique=True), AS_OF)
 def test_intervals_of_a_level_add_up_to_the_billed_quantity_in_every_part_of_the_month(
-    unit: int, told: list[LandedMeasurement], levels: dict[str, Decimal], cuts: list[datetime], as_of: datetime
+    unit: int, events: list[LandedMeasurement], levels: dict[str, Decimal], cuts: list[datetime], as_of: datetime
 ) -> None:
     how = Aggregation("time_weighted", series="volume", time_unit=unit)
-    told.sort(key=lambda level: level.order)
+    events.sort(key=lambda level: level.order)
     before = [LandedMeasurement(at("2026-08-01"), "app", name, level, name) for name, level in levels.items()]
     inside = sorted(cut for cut in cuts if cut > SEPTEMBER.start)
-    here, elsewhere = ([added for added in told if (int(added.id) % 3 == 0) is moved] for moved in (False, True))
+    here, elsewhere = ([added for added in events if (int(added.id) % 3 == 0) is moved] for moved in (False, True))
     for segment in UsageOfMonth(how, SEPTEMBER, here, as_of, levels, elsewhere).segments(inside):
         rollup = UsageRollup(id_of("rollup"), "volume", {}, segment.start, segment.end, segment.quantity)
         deciding = DecidingEvents(how, SEPTEMBER, as_of, here, before, elsewhere)
@@ -74,10 +74,10 @@ def test_intervals_of_a_level_add_up_to_the_billed_quantity_in_every_part_of_the
 
 def test_a_level_ends_when_its_series_is_reported_under_other_dimensions() -> None:
     """10 GB from the 1st, moved on the 16th: 10 x 15 days of 24 hours."""
-    told, moved = landed("1", "10", "2026-09-01"), landed("2", "10", "2026-09-16")
+    events, moved = landed("1", "10", "2026-09-01"), landed("2", "10", "2026-09-16")
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(3600))
     explanation = explain_quantity(
-        rollup, 1, "GB-hour", DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [told], [], [moved])
+        rollup, 1, "GB-hour", DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [events], [], [moved])
     )
     assert [line.label for line in explanation.lines] == ["volume vol-1, 2026-09-01 to 2026-09-16, reported by app 1"]
     assert explanation.problems() == []
@@ -85,11 +85,11 @@ def test_a_level_ends_when_its_series_is_reported_under_other_dimensions() -> No
 
 def test_a_level_that_moved_away_is_rounded_at_the_time_of_the_move() -> None:
     """1 GB for 20 minutes: a third of a GB-hour, 0.333333333333333 as billed."""
-    told, moved = landed("1", "1", "2026-09-02"), landed("2", "1", "2026-09-02T00:20:00")
+    events, moved = landed("1", "1", "2026-09-02"), landed("2", "1", "2026-09-02T00:20:00")
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal("0.333333333333333"))
-    deciding = DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [told], [], [moved])
+    deciding = DecidingEvents(GB_HOURS, SEPTEMBER, SEPTEMBER.end, [events], [], [moved])
     explanation = explain_quantity(rollup, 1, "GB-hour", deciding)
-    assert said(explanation) == [
+    assert shown_lines(explanation) == [
         (
             "volume vol-1, 2026-09-02 to 2026-09-02 00:20:00, reported by app 1",
             "1 x 1,200 / 3,600",
@@ -103,8 +103,8 @@ def test_a_level_that_moved_away_is_rounded_at_the_time_of_the_move() -> None:
 def test_only_the_last_of_simultaneous_levels_counts() -> None:
     """From the 30th at midnight: 5 x 86,400 seconds."""
     seconds = Aggregation("time_weighted", series="volume", time_unit=1)
-    told = [landed("1", "9", "2026-09-30"), landed("2", "5", "2026-09-30")]
-    explanation = explained(seconds, told, "432000")
+    events = [landed("1", "9", "2026-09-30"), landed("2", "5", "2026-09-30")]
+    explanation = explained(seconds, events, "432000")
     assert [(line.label, line.working) for line in explanation.lines] == [
         ("volume vol-1, 2026-09-30 to 2026-10-01, reported by app 2", "5 x 86,400")
     ]
@@ -113,22 +113,22 @@ def test_only_the_last_of_simultaneous_levels_counts() -> None:
 
 def test_a_level_that_ended_before_a_price_change_is_not_billed_after_it() -> None:
     seconds = Aggregation("time_weighted", series="volume", time_unit=1)
-    told = [landed("1", "9", "2026-09-02"), landed("2", "0", "2026-09-03")]
-    explanation = explained(seconds, told, "0", start=at("2026-09-15"))
+    events = [landed("1", "9", "2026-09-02"), landed("2", "0", "2026-09-03")]
+    explanation = explained(seconds, events, "0", start=at("2026-09-15"))
     assert (explanation.lines, explanation.problems()) == ((), [])
 
 
 def test_rounding_never_hides_a_quantity_that_differs_from_its_intervals() -> None:
     """A third of a GB-hour is billed as 0.333333333333333; one more in the last place is a difference."""
     gb_hours = Aggregation("time_weighted", series="volume", time_unit=3600)
-    told = [landed("1", "1", "2026-09-02"), landed("2", "0", "2026-09-02T00:20:00")]
-    explanation = explained(gb_hours, told, "0.333333333333333")
+    events = [landed("1", "1", "2026-09-02"), landed("2", "0", "2026-09-02T00:20:00")]
+    explanation = explained(gb_hours, events, "0.333333333333333")
     assert [line.amount for line in explanation.lines] == [
         Decimal("0.33333333333333333333"),
         Decimal("-0.00000000000000033333"),
     ]
     assert explanation.problems() == []
-    (problem,) = explained(gb_hours, told, "0.333333333333334").problems()
+    (problem,) = explained(gb_hours, events, "0.333333333333334").problems()
     assert problem.endswith("the lines add up to 0.333333333333333 units, not to 0.333333333333334")
 
 
@@ -152,22 +152,22 @@ def named(explanation: Sum) -> list[str]:
     return [line.event.id for line in explanation.lines if isinstance(line, EventLine | Stretch)]
 
 
-def said(explanation: Sum) -> list[tuple[str, str, Decimal]]:
+def shown_lines(explanation: Sum) -> list[tuple[str, str, Decimal]]:
     return [(line.label, line.working, line.amount) for line in explanation.lines]
 
 
 def test_a_peak_is_explained_by_the_first_of_its_highest_events() -> None:
-    told = [
+    events = [
         landed("1", "4", "2026-09-02"),
         landed("2", "6", "2026-09-03"),
         landed("3", "6", "2026-09-04"),
         landed("4", "9", "2026-09-20"),
     ]
-    explanation = explained(Aggregation("max"), told, "6", end=at("2026-09-20"))
+    explanation = explained(Aggregation("max"), events, "6", end=at("2026-09-20"))
     assert (explanation.title, explanation.unit) == ("Peak: volume; 2026-09-01 to 2026-09-20", "unit")
-    assert said(explanation) == [("the month's peak so far: app 2 on 2026-09-03", "", Decimal(6))]
-    after = explained(Aggregation("max"), told, "3", start=at("2026-09-20"))
-    assert said(after) == [
+    assert shown_lines(explanation) == [("the month's peak so far: app 2 on 2026-09-03", "", Decimal(6))]
+    after = explained(Aggregation("max"), events, "3", start=at("2026-09-20"))
+    assert shown_lines(after) == [
         ("the month's peak so far: app 4 on 2026-09-20", "", Decimal(9)),
         ("already billed up to 2026-09-20: app 2 on 2026-09-03", "", Decimal(-6)),
     ]
@@ -191,7 +191,7 @@ def users(quantity: str, events: int, start: str = "2026-09-01", end: str = "202
 def test_each_value_is_counted_at_its_first_event_and_repeats_are_listed() -> None:
     explanation = users("3", events=5)
     assert (explanation.title, explanation.unit) == ("Unique values of user: app web; 2026-09-01 to 2026-10-01", "user")
-    assert said(explanation) == [
+    assert shown_lines(explanation) == [
         ("ada: first in app 1 on 2026-09-03", "", Decimal(1)),
         ("bob: first in app 2 on 2026-09-15", "", Decimal(1)),
         ("cleo: first in app 3 on 2026-09-20", "", Decimal(1)),
@@ -212,14 +212,14 @@ def test_a_value_first_seen_before_a_price_change_is_not_counted_after_it() -> N
 
 
 def test_the_latest_value_is_billed_in_its_segment_and_nothing_before_it() -> None:
-    told, change = [landed("7", "8", "2026-09-15")], at("2026-09-15")
-    after = explained(Aggregation("latest"), told, "8", start=change)
+    events, change = [landed("7", "8", "2026-09-15")], at("2026-09-15")
+    after = explained(Aggregation("latest"), events, "8", start=change)
     assert after.title == "Latest value: volume; 2026-09-15 to 2026-10-01"
-    assert said(after) == [("the month's last event: app 7 on 2026-09-15", "", Decimal(8))]
-    before = explained(Aggregation("latest"), told, "0", end=change)
-    assert said(before) == [("the month's last event is later: app 7 on 2026-09-15", "", Decimal(0))]
+    assert shown_lines(after) == [("the month's last event: app 7 on 2026-09-15", "", Decimal(8))]
+    before = explained(Aggregation("latest"), events, "0", end=change)
+    assert shown_lines(before) == [("the month's last event is later: app 7 on 2026-09-15", "", Decimal(0))]
     assert (named(before), before.problems(), named(after), after.problems()) == (["7"], [], ["7"], [])
-    two = [landed("6", "5", "2026-09-14"), *told]
+    two = [landed("6", "5", "2026-09-14"), *events]
     assert [line.amount for line in explained(Aggregation("latest"), two, "8").lines] == [Decimal(8)]
 
 
@@ -229,14 +229,14 @@ CARRIED = landed("1", "10", "2026-08-20", "vol-2")
 
 def test_a_level_from_before_the_month_names_the_event_that_reported_it() -> None:
     """10 GB until the 2nd: 24 hours. 4 GB of another volume for the half second before that."""
-    told = [
+    events = [
         landed("3", "4", "2026-09-01T23:59:59.500000", "vol-1"),
         landed("2", "0", "2026-09-02", "vol-2"),
         landed("4", "0", "2026-09-02", "vol-1"),
     ]
-    explanation = explained(GB_HOURS, told, "240.000555555555556", before=[CARRIED])
+    explanation = explained(GB_HOURS, events, "240.000555555555556", before=[CARRIED])
     assert explanation.title == "Level over time: volume; 2026-09-01 to 2026-10-01"
-    assert said(explanation) == [
+    assert shown_lines(explanation) == [
         (
             "volume vol-1, 2026-09-01 23:59:59.500000 to 2026-09-02, reported by app 3",
             "4 x 0.5 / 3,600",
@@ -258,7 +258,7 @@ def test_a_level_from_before_the_month_names_the_event_that_reported_it() -> Non
 
 def test_a_level_that_is_reported_as_the_month_begins_belongs_to_the_month() -> None:
     explanation = explained(GB_HOURS, [landed("1", "1", "2026-09-01")], "720")
-    assert said(explanation) == [
+    assert shown_lines(explanation) == [
         ("volume vol-1, 2026-09-01 to 2026-10-01, reported by app 1", "1 x 2,592,000 / 3,600", Decimal(720))
     ]
 
@@ -266,8 +266,8 @@ def test_a_level_that_is_reported_as_the_month_begins_belongs_to_the_month() -> 
 def test_a_level_of_an_open_month_is_counted_up_to_now() -> None:
     """10 GB for 36 hours; a level that is reported for later does not count yet."""
     rollup = UsageRollup(id_of("rollup"), "volume", {}, SEPTEMBER.start, SEPTEMBER.end, Decimal(360))
-    told = [landed("5", "1", "2026-09-20")]
-    deciding = DecidingEvents(GB_HOURS, SEPTEMBER, at("2026-09-02T12:00:00"), told, [CARRIED])
+    events = [landed("5", "1", "2026-09-20")]
+    deciding = DecidingEvents(GB_HOURS, SEPTEMBER, at("2026-09-02T12:00:00"), events, [CARRIED])
     explanation = explain_quantity(rollup, 1, "GB-hour", deciding)
     assert [(line.working, line.amount) for line in explanation.lines] == [("10 x 129,600 / 3,600", Decimal(360))]
     assert explanation.problems() == []
@@ -290,8 +290,8 @@ def test_an_event_as_data_has_its_file_and_line() -> None:
 
 
 def test_an_interval_as_data_has_its_level_and_its_seconds() -> None:
-    told = [landed("2", "0", "2026-09-02", "vol-2"), landed("3", "1", "2026-09-30", "vol-2")]
-    carried, own = explained(GB_HOURS, told, "264", before=[CARRIED]).lines
+    events = [landed("2", "0", "2026-09-02", "vol-2"), landed("3", "1", "2026-09-30", "vol-2")]
+    carried, own = explained(GB_HOURS, events, "264", before=[CARRIED]).lines
     assert carried.as_data() == {
         "label": "volume vol-2, 2026-09-01 to 2026-09-02, reported by app 1 on 2026-08-20 (2026-08-20/usage.jsonl:1)",
         "amount": "240",
@@ -315,16 +315,16 @@ def test_an_interval_as_data_has_its_level_and_its_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "told"), [(None, None), ("66", None), ("61", "61"), ("61.50", "61.5"), ("0", "0")]
+    ("measured", "events"), [(None, None), ("66", None), ("61", "61"), ("61.50", "61.5"), ("0", "0")]
 )
-def test_a_rounded_event_as_data_has_its_landed_quantity(measured: str | None, told: str | None) -> None:
+def test_a_rounded_event_as_data_has_its_landed_quantity(measured: str | None, events: str | None) -> None:
     landed = LandedMeasurement(
         at("2026-09-15"), "app", "1", Decimal(66), place="2026-09-15/usage.jsonl:3",
         measured=None if measured is None else Decimal(measured),
     )  # fmt: skip
     assert landed.as_data() == {
         "time": "2026-09-15T00:00:00+00:00", "source": "app", "id": "1", "quantity": "66", "value": "",
-        "place": "2026-09-15/usage.jsonl:3", **({"measured": told} if told else {}),
+        "place": "2026-09-15/usage.jsonl:3", **({"measured": events} if events else {}),
     }  # fmt: skip
 
 
@@ -344,7 +344,7 @@ def test_each_region_of_one_price_bills_its_increase_of_the_peak() -> None:
     fra = [landed("2", "6", "2026-09-05"), landed("4", "10", "2026-09-20")]
     explanation = covered_by_one_price(Aggregation("max"), ams, fra, "7")
     assert explanation.title == "Peak of everything that this price covers: region ams; 2026-09-01 to 2026-10-01"
-    assert said(explanation) == [
+    assert shown_lines(explanation) == [
         ("new peak: app 1 on 2026-09-02", "", Decimal(4)),
         ("new peak: app 3 on 2026-09-10", "", Decimal(9)),
         ("previous peak: app 2 on 2026-09-05, under other dimensions", "", Decimal(-6)),
@@ -359,7 +359,7 @@ def test_an_event_at_the_moment_of_a_price_change_is_billed_at_the_new_price() -
     ams = [landed("1", "4", "2026-09-02"), landed("3", "9", "2026-09-10")]
     fra = [landed("0", "1", "2026-09-01")]
     after = covered_by_one_price(Aggregation("max"), ams, fra, "5", start=at("2026-09-10"))
-    assert said(after) == [
+    assert shown_lines(after) == [
         ("new peak: app 3 on 2026-09-10", "", Decimal(9)),
         ("previous peak: app 1 on 2026-09-02", "", Decimal(-4)),
     ]
@@ -369,13 +369,15 @@ def test_an_event_at_the_moment_of_a_price_change_is_billed_at_the_new_price() -
 
 def test_a_region_that_never_set_a_peak_is_explained() -> None:
     explanation = covered_by_one_price(Aggregation("max"), [], [landed("2", "6", "2026-09-05")], "0")
-    assert said(explanation) == [("no event under these dimensions set a new peak", "", Decimal(0))]
+    assert shown_lines(explanation) == [("no event under these dimensions set a new peak", "", Decimal(0))]
     last = covered_by_one_price(Aggregation("latest"), [], [landed("2", "6", "2026-09-05")], "0")
-    assert said(last) == [("the month's last event is under other dimensions: app 2 on 2026-09-05", "", Decimal(0))]
+    assert shown_lines(last) == [
+        ("the month's last event is under other dimensions: app 2 on 2026-09-05", "", Decimal(0))
+    ]
     assert (named(last), last.problems()) == (["2"], [])
 
 
 def test_a_rounded_peak_shows_its_landed_quantity() -> None:
     event = replace(landed("1", "66", "2026-09-02"), measured=Decimal("61.0"))
-    (line,) = said(explained(Aggregation("max"), [event], "66"))
+    (line,) = shown_lines(explained(Aggregation("max"), [event], "66"))
     assert line[0] == "the month's peak so far: app 1 on 2026-09-02 (61, rounded)"

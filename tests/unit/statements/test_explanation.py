@@ -290,7 +290,7 @@ def changed_step(item: InvoiceItem, **changes: str) -> InvoiceItem:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "events"),
     [
         (lambda item: changed_step(item, amount="0.3"), "Amount, all: 10 x 0.02 is not 0.3"),
         (lambda item: changed_step(item, unit_amount="0.03"), "Amount, all: 10 x 0.03 is not 0.2"),
@@ -310,11 +310,13 @@ def changed_step(item: InvoiceItem, **changes: str) -> InvoiceItem:
         ),
     ],
 )
-def test_a_different_recalculated_amount_is_a_problem(damage: Callable[[InvoiceItem], InvoiceItem], told: str) -> None:
+def test_a_different_recalculated_amount_is_a_problem(
+    damage: Callable[[InvoiceItem], InvoiceItem], events: str
+) -> None:
     used = (rollup("egress_gb", "110", region="iad"),)
     invoice = invoice_of(*used)
     wrong = damage(invoice.items[0])
-    assert told in explain(wrong, replace(invoice, items=(wrong,)), used).problems
+    assert events in explain(wrong, replace(invoice, items=(wrong,)), used).problems
     assert explain(invoice.items[0], invoice, used).problems == ()
 
 
@@ -649,9 +651,9 @@ def test_other_details_of_an_item_are_facts() -> None:
     invoice = invoice_of(adjustments=[found])
     (item,) = invoice.items
     more = {"causes": [], "is_final": True, "is_void": False, "tiers": [{"up_to": "5", "flat": None}, {"flat": "2"}]}
-    told = explain(replace(item, detail={**item.detail, **more}), invoice)
+    events = explain(replace(item, detail={**item.detail, **more}), invoice)
     assert explain(item, invoice).facts == (("Month", "2026-08"), ("Causes", "a; b"))
-    assert told.facts == (
+    assert events.facts == (
         ("Month", "2026-08"),
         ("Causes", "none"),
         ("Is final", "yes"),
@@ -691,13 +693,13 @@ def test_a_negotiated_price_as_data_has_its_record_and_the_list_price() -> None:
     book = PriceBook([EGRESS]).negotiated_by(Negotiated(holdings_of("acme", [own], [])))
     (item,) = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", book, used)])).items
     price = book.for_usage("egress_gb", {"region": "iad"}, SEPTEMBER.start)
-    told = explain_item(item, explain_rounding([item], "USD")[item.id], "USD", used, price).as_data()["price"]
-    assert (told["id"], told["unit_amount"]) == (str(EGRESS.id), "0.015")
-    assert told["negotiated"] == {
+    events = explain_item(item, explain_rounding([item], "USD")[item.id], "USD", used, price).as_data()["price"]
+    assert (events["id"], events["unit_amount"]) == (str(EGRESS.id), "0.015")
+    assert events["negotiated"] == {
         "id": str(own.id), "of": "acme", "effective_from": "2026-01-01T00:00:00+00:00",
         "effective_until": "2026-12-01T00:00:00+00:00", "percent_off": "25",
     }  # fmt: skip
-    assert told["list_price"] == EGRESS.to_data()
+    assert events["list_price"] == EGRESS.to_data()
 
 
 @pytest.mark.parametrize(

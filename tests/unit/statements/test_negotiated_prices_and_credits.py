@@ -11,7 +11,7 @@ from tests.support.builders import at
 
 
 @pytest.mark.parametrize(
-    ("agreed", "said"),
+    ("agreed", "text"),
     [
         (None, ""),
         (
@@ -25,12 +25,12 @@ from tests.support.builders import at
         ),
     ],
 )  # fmt: skip
-def test_a_negotiated_price_is_shown_beside_the_list_price(agreed: dict[str, Any] | None, said: str) -> None:
-    assert negotiated_working({} if agreed is None else {"negotiated": agreed}) == said
+def test_a_negotiated_price_is_shown_beside_the_list_price(agreed: dict[str, Any] | None, text: str) -> None:
+    assert negotiated_working({} if agreed is None else {"negotiated": agreed}) == text
 
 
 @pytest.mark.parametrize(
-    ("currency", "left", "expires_at", "pays", "said"),
+    ("currency", "left", "expires_at", "pays", "text"),
     [
         ("USD", "7.659", None, "net", "welcome: $7.65 remaining"),
         ("USD", "7.65", at("2026-12-01"), "net", "welcome: $7.65 remaining, expires 2026-12-01"),
@@ -40,8 +40,8 @@ def test_a_negotiated_price_is_shown_beside_the_list_price(agreed: dict[str, Any
     ],
 )  # fmt: skip
 def test_a_credit_shows_its_remainder_its_expiry_and_if_it_pays_taxes(
-    currency: str, left: str, expires_at: datetime | None, pays: str, said: str
+    currency: str, left: str, expires_at: datetime | None, pays: str, text: str
 ) -> None:
     """Rounded down, so that the credit has at least this much."""
     credit = RemainingCredit.of("welcome", currency, Decimal("1000"), Decimal(left), expires_at, pays)
-    assert credit.in_words() == said
+    assert credit.in_words() == text

@@ -134,9 +134,9 @@ def test_the_plot_has_a_bar_per_day_and_the_same_numbers_as_text() -> None:
 def test_amounts_outside_the_plot_are_listed_below_it() -> None:
     unknown = spent("2.00", daily={None: Decimal(1)})
     discount = spent("-1.00", "Discounts", kind="discount")
-    said = page(september(MACHINES, unknown, discount)).text
-    assert "Not in the plot: $2.00 that was billed before daily amounts were recorded." in said
-    assert "−$1.00 of discounts, minimums, credits and taxes, which apply to the whole invoice" in said
+    text = page(september(MACHINES, unknown, discount)).text
+    assert "Not in the plot: $2.00 that was billed before daily amounts were recorded." in text
+    assert "−$1.00 of discounts, minimums, credits and taxes, which apply to the whole invoice" in text
 
 
 def test_future_days_have_lighter_bars() -> None:
@@ -174,29 +174,29 @@ def test_the_page_shows_taxes_credits_and_the_month_before() -> None:
 def test_the_page_shows_each_tax_with_its_category_and_legal_text() -> None:
     reverse = StatementTax("VAT", "0", False, 600, 0, "reverse_charge", "Art. 196 Directive 2006/112/EC")
     low = StatementTax("VAT", "7", False, 100, 7, "reduced")
-    said = page(september(MACHINES, lines=(line("6.00"),), taxes=(reverse, low))).text
-    assert "VAT reverse charge Art. 196 Directive 2006/112/EC 0 % $6.00 $0.00" in said
-    assert "VAT reduced 7 % $1.00 $0.07" in said
+    text = page(september(MACHINES, lines=(line("6.00"),), taxes=(reverse, low))).text
+    assert "VAT reverse charge Art. 196 Directive 2006/112/EC 0 % $6.00 $0.00" in text
+    assert "VAT reduced 7 % $1.00 $0.07" in text
     assert (reverse.title, low.title) == ("VAT 0 % (reverse charge)", "VAT 7 % (reduced)")
 
 
 def test_a_long_list_of_apps_is_folded_and_adds_up() -> None:
     """20 apps of $1.00 each: twelve are named, eight are one row."""
     parts = [UsagePart({"app": f"app-{n:02d}"}, Decimal(1)) for n in range(20)]
-    said = page(september(spent("20.00", usage=parts), lines=(line("20.00"),))).text
-    assert "app-11 $1.00 8 more $8.00 Total $20.00" in said
+    text = page(september(spent("20.00", usage=parts), lines=(line("20.00"),))).text
+    assert "app-11 $1.00 8 more $8.00 Total $20.00" in text
 
 
 def test_the_page_of_an_organization_that_does_not_pay_names_its_payer() -> None:
-    said = page(september(MACHINES, lines=(line("6.00"),), payer=PayingOrganization("globex", "Globex"))).text
-    assert "Paid by Globex" in said
+    text = page(september(MACHINES, lines=(line("6.00"),), payer=PayingOrganization("globex", "Globex"))).text
+    assert "Paid by Globex" in text
     assert (
-        "This is Acme’s share of an invoice that Globex pays. Discounts, credits and taxes are on that invoice." in said
+        "This is Acme’s share of an invoice that Globex pays. Discounts, credits and taxes are on that invoice." in text
     )
-    assert "Acme owes nothing." in said
+    assert "Acme owes nothing." in text
 
 
-def test_a_failed_month_and_an_organization_without_months_have_a_page() -> None:
+def test_a_failed_month_and_an_organization_without_invoices_have_a_page() -> None:
     trouble = "We can't calculate this month's invoice yet."
     shown = page(StatementInvoice("2026-09", "not computed", "USD", None, None, None, None, None, trouble))
     assert "Not calculated yet" in shown.text
@@ -234,5 +234,5 @@ def test_rows_without_an_app_or_region_have_a_name() -> None:
     spend = september(MACHINES).spend
     assert spend is not None
     shares = (SpendShare("web", 600), SpendShare(None, 100), SpendShare(None, -50, is_of_the_whole_invoice=True))
-    said = page(september(MACHINES, lines=(line("6.00"),), spend=replace(spend, by_app=shares))).text
-    assert "web $6.00 No app $1.00 Discounts, minimums, credits and taxes −$0.50" in said
+    text = page(september(MACHINES, lines=(line("6.00"),), spend=replace(spend, by_app=shares))).text
+    assert "web $6.00 No app $1.00 Discounts, minimums, credits and taxes −$0.50" in text

@@ -36,7 +36,7 @@ def statement(*invoices: StatementInvoice) -> Statement:
 
 
 @pytest.mark.parametrize(
-    ("invoices", "said"),
+    ("invoices", "text"),
     [
         ([], "Acme owes nothing."),
         ([invoice("paid", 500)], "Acme owes nothing."),
@@ -78,9 +78,9 @@ def statement(*invoices: StatementInvoice) -> Statement:
     ],
 )
 def test_the_headline_has_the_amount_owed_and_the_usage_not_invoiced_yet(
-    invoices: list[StatementInvoice], said: str
+    invoices: list[StatementInvoice], text: str
 ) -> None:
-    assert statement(*invoices).headline() == said
+    assert statement(*invoices).headline() == text
 
 
 def test_the_headline_warns_that_unreadable_records_are_missing_from_the_amount() -> None:
@@ -100,7 +100,7 @@ MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("3", "request", [step("3", "0.1")], None), "3 requests x 0.1"),
         (("1", "request", [step("1", "0.1")], None), "1 request x 0.1"),
@@ -119,12 +119,12 @@ MINIMUM = PriceStep.fee("up to the minimum of 5", Decimal("4.70")).as_data()
         (("1", "item", [], None), ""),
     ],
 )
-def test_an_amount_is_shown_as_a_calculation_that_a_person_can_repeat(arguments: Any, said: str) -> None:
-    assert working(*arguments) == said
+def test_an_amount_is_shown_as_a_calculation_that_a_person_can_repeat(arguments: Any, text: str) -> None:
+    assert working(*arguments) == text
 
 
 @pytest.mark.parametrize(
-    ("kind", "detail", "said"),
+    ("kind", "detail", "text"),
     [
         ("discount", {"code": "TEN", "percent": "10", "base": "1725.8"}, "10 % of 1,725.8"),
         ("discount", {"code": "FIVE", "amount": "5", "base": "30"}, "5 off 30, at most 30"),
@@ -140,8 +140,8 @@ def test_an_amount_is_shown_as_a_calculation_that_a_person_can_repeat(arguments:
         ("tax", {}, ""),
     ],
 )
-def test_terms_of_a_contract_are_shown_with_their_numbers(kind: str, detail: dict[str, Any], said: str) -> None:
-    assert term_working(kind, detail) == said
+def test_terms_of_a_contract_are_shown_with_their_numbers(kind: str, detail: dict[str, Any], text: str) -> None:
+    assert term_working(kind, detail) == text
 
 
 def test_a_statement_as_data_is_json_with_exact_amounts_as_text() -> None:
@@ -164,7 +164,7 @@ def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice()
 
 
 @pytest.mark.parametrize(
-    ("status", "cents", "said"),
+    ("status", "cents", "text"),
     [
         ("open", 20, "open (so far)"),
         ("finalized", 20, "due"),
@@ -176,8 +176,8 @@ def test_the_items_of_a_product_are_shown_together_in_the_order_of_the_invoice()
         ("not computed", None, "not calculated yet"),
     ],
 )
-def test_the_status_of_an_invoice_is_shown_in_words(status: str, cents: int | None, said: str) -> None:
-    assert invoice(status, cents).status_in_words() == said
+def test_the_status_of_an_invoice_is_shown_in_words(status: str, cents: int | None, text: str) -> None:
+    assert invoice(status, cents).status_in_words() == text
 
 
 def test_an_invoice_without_an_amount_due_in_stripe_is_not_due() -> None:
@@ -198,7 +198,7 @@ def test_an_invoice_that_credit_paid_is_called_paid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "text"),
     [
         ("open", "open (so far), paid by Globex"),
         ("finalized", "paid by Globex"),
@@ -206,8 +206,8 @@ def test_an_invoice_that_credit_paid_is_called_paid() -> None:
         ("void", "void"),
     ],
 )
-def test_the_status_names_the_payer_to_an_organization_that_does_not_pay(status: str, said: str) -> None:
-    assert replace(invoice(status, 20), payer=PayingOrganization("globex", "Globex")).status_in_words() == said
+def test_the_status_names_the_payer_to_an_organization_that_does_not_pay(status: str, text: str) -> None:
+    assert replace(invoice(status, 20), payer=PayingOrganization("globex", "Globex")).status_in_words() == text
 
 
 def test_an_invoice_that_another_organization_pays_is_not_owed() -> None:
@@ -247,7 +247,7 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
 
 
 @pytest.mark.parametrize(
-    ("completeness", "said"),
+    ("completeness", "text"),
     [
         (complete(None), "Usage for the first day of this month is still incomplete."),
         (
@@ -280,5 +280,5 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
         ),
     ],
 )
-def test_a_statement_names_included_and_overdue_usage(completeness: Completeness, said: str) -> None:
-    assert completeness.in_words() == said
+def test_a_statement_names_included_and_overdue_usage(completeness: Completeness, text: str) -> None:
+    assert completeness.in_words() == text

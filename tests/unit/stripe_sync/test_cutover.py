@@ -137,7 +137,7 @@ def test_a_blocked_total_names_both_amounts() -> None:
         (20000, 10000, 50, 30000, "approved up to $300.00"),
     ],
 )
-def test_a_passing_total_has_a_note(
+def test_a_passing_total_has_a_reason(
     cents: int, last: int | None, percent: int, approved: int | None, reason: str
 ) -> None:
     assert judged(cents, last, percent, approved) == GuardResult("USD", cents, last, True, reason)
@@ -193,15 +193,15 @@ def test_a_new_organization_has_changed_by_its_full_total() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "said"),
+    ("total", "text"),
     [
         (OrganizationTotals("acme", "USD", 12000, 1000), "acme $120.00 (last month $10.00)"),
         (OrganizationTotals("acme", "JPY", 1200, None), "acme JPY 1,200 (last month nothing)"),
         (OrganizationTotals("acme", "USD", 1, 0), "acme $0.01 (last month $0.00)"),
     ],
 )
-def test_a_contributor_is_described_with_both_months(total: OrganizationTotals, said: str) -> None:
-    assert describe_totals(total) == said
+def test_a_contributor_is_described_with_both_months(total: OrganizationTotals, text: str) -> None:
+    assert describe_totals(total) == text
 
 
 def test_the_largest_changes_are_named_first_including_organizations_that_left() -> None:

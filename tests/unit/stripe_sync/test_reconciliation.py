@@ -204,16 +204,16 @@ def test_an_invoice_with_our_mark_that_is_not_ours_is_an_orphan() -> None:
 
 def test_an_invoice_that_is_void_only_here_is_a_known_orphan() -> None:
     (difference,) = reconcile([OURS], [THEIRS, ORPHAN], known=["inv-9"])
-    said = "Stripe has an invoice over $1.00 that is marked as ours, but Stripe should not have it"
-    assert (difference.kind, difference.message, difference.is_known_here) == ("orphaned", said, True)
+    message = "Stripe has an invoice over $1.00 that is marked as ours, but Stripe should not have it"
+    assert (difference.kind, difference.message, difference.is_known_here) == ("orphaned", message, True)
 
 
 def test_a_voided_orphan_is_ignored() -> None:
     assert found(THEIRS, replace(THEIRS, invoice_id="inv-9", status="void")) == []
 
 
-MAKE_ANEW = "find out who changed it; `fly-billing repair` voids it and recreates it after asking"
-BY_HAND = "find out who made it; delete the draft or void it in Stripe"
+RECREATE = "find out who changed it; `fly-billing repair` voids it and recreates it after asking"
+REMOVE_MANUALLY = "find out who made it; delete the draft or void it in Stripe"
 
 
 @pytest.mark.parametrize(
@@ -230,8 +230,8 @@ BY_HAND = "find out who made it; delete the draft or void it in Stripe"
             "stuck",
             "`fly-billing repair` finishes it, or removes it if there is another one",
         ),
-        ([replace(THEIRS, total_cents=1)], "differing", MAKE_ANEW),
-        ([replace(THEIRS, lines=THEIRS.lines[:1])], "differing", MAKE_ANEW),
+        ([replace(THEIRS, total_cents=1)], "differing", RECREATE),
+        ([replace(THEIRS, lines=THEIRS.lines[:1])], "differing", RECREATE),
     ],
 )
 def test_every_discrepancy_names_its_organization_and_the_fix(
@@ -246,9 +246,9 @@ def test_every_discrepancy_names_its_organization_and_the_fix(
     ("status", "known", "what_to_do"),
     [
         ("draft", (), "`fly-billing repair` removes the draft"),
-        ("draft", ("inv-9",), BY_HAND),
-        ("open", (), BY_HAND),
-        ("paid", (), BY_HAND),
+        ("draft", ("inv-9",), REMOVE_MANUALLY),
+        ("open", (), REMOVE_MANUALLY),
+        ("paid", (), REMOVE_MANUALLY),
     ],
 )
 def test_only_an_orphaned_draft_of_an_unknown_invoice_is_removed(

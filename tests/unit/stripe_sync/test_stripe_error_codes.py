@@ -116,9 +116,9 @@ def test_stripes_list_is_the_same_for_invoices_and_payments() -> None:
 
 
 def test_every_error_code_of_stripe_has_an_explanation_or_a_reason_not_to_occur() -> None:
-    told = sync_failures.KNOWN_CODES | payment_failures.KNOWN_CODES
-    assert STRIPES - told - set(not_here()) == set(), "decide what to tell of these"
-    assert sorted(told & set(not_here())) == []
+    events = sync_failures.KNOWN_CODES | payment_failures.KNOWN_CODES
+    assert STRIPES - events - set(not_here()) == set(), "decide what to tell of these"
+    assert sorted(events & set(not_here())) == []
 
 
 def test_no_text_or_reason_is_stored_for_a_code_that_stripe_does_not_have() -> None:

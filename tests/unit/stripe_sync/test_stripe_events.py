@@ -143,7 +143,7 @@ def test_the_reason_of_an_events_effect_is_recorded(
 
 
 @pytest.mark.parametrize(
-    ("event", "standing", "said"),
+    ("event", "standing", "text"),
     [
         (event("paid"), standing(stripe_id="in_2"), PAID_ELSEWHERE),
         (
@@ -176,9 +176,9 @@ def test_the_reason_of_an_events_effect_is_recorded(
     ],
 )
 def test_the_operators_text_has_the_event_and_the_fix(
-    event: StripeEvent, standing: SyncState, said: str | None
+    event: StripeEvent, standing: SyncState, text: str | None
 ) -> None:
-    assert judge(event, standing).operator_text == said
+    assert judge(event, standing).operator_text == text
 
 
 def test_an_invoice_with_a_zero_total_has_no_events() -> None:

@@ -209,13 +209,13 @@ def test_the_period_of_a_line_is_the_same_in_every_time_zone() -> None:
 
 def test_a_line_describes_its_calculation() -> None:
     steps = [{"quantity": "300", "unit_amount": "0.15", "per": "720"}]
-    said = line_description("Volumes", "Storage", Decimal("7500"), "GB-hour", steps, "7200")
-    assert said == "Volumes: Storage (7,200 GB-hours free; 300 x 0.15 per 720)"
+    text = line_description("Volumes", "Storage", Decimal("7500"), "GB-hour", steps, "7200")
+    assert text == "Volumes: Storage (7,200 GB-hours free; 300 x 0.15 per 720)"
 
 
 def test_free_usage_is_described_with_its_quantity() -> None:
-    said = line_description("Requests", "Requests", Decimal("1200.50"), "request", [], None)
-    assert said == "Requests: Requests (1,200.5 requests)"
+    text = line_description("Requests", "Requests", Decimal("1200.50"), "request", [], None)
+    assert text == "Requests: Requests (1,200.5 requests)"
 
 
 def test_a_charge_without_a_sum_has_a_plain_description() -> None:

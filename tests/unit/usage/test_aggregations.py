@@ -93,9 +93,9 @@ def test_10_gb_held_for_30_hours_are_300_gb_hours() -> None:
 
 
 def test_levels_of_several_series_are_added_and_do_not_end_each_other() -> None:
-    told = [level("2026-09-29", "10", "a"), level("2026-09-29T12:00:00", "4", "b"), level("2026-09-30", "0", "a")]
+    events = [level("2026-09-29", "10", "a"), level("2026-09-29T12:00:00", "4", "b"), level("2026-09-30", "0", "a")]
     # a: 24 hours of 10; b: 36 hours of 4, to the month's end.
-    assert quantities(used(GB_HOURS, told)) == [Decimal(384)]
+    assert quantities(used(GB_HOURS, events)) == [Decimal(384)]
 
 
 TEN = {"one": Decimal(10)}  # 10 GB when September begins: 7,200 GB-hours without a change
@@ -139,10 +139,10 @@ def test_a_series_that_left_before_a_price_change_bills_nothing_after_it() -> No
 def test_a_volume_that_moves_is_counted_once() -> None:
     """10 GB in three places by turns: 7,200 GB-hours of September in total."""
     moves = {"ssd": ["2026-09-01", "2026-09-19"], "nvme": ["2026-09-05"], "hdd": ["2026-09-12T06:30:00", "2026-09-27"]}
-    told = {place: [level(time, "10", name=time) for time in times] for place, times in moves.items()}
+    moved = {place: [level(time, "10", name=time) for time in times] for place, times in moves.items()}
     held = Decimal(0)
-    for place, events in told.items():
-        others = [event for other, events_there in told.items() if other != place for event in events_there]
+    for place, events in moved.items():
+        others = [event for other, events_elsewhere in moved.items() if other != place for event in events_elsewhere]
         held += sum(quantities(used(GB_HOURS, events, elsewhere=others)))
     assert held == Decimal(7200)
 
@@ -158,18 +158,18 @@ def test_a_price_change_inside_a_level_splits_its_time() -> None:
 
 def test_an_event_at_the_moment_of_a_price_change_belongs_to_the_later_segment() -> None:
     """Segments are half-open: the event is in exactly one."""
-    told = [
+    events = [
         Measurement(SEPTEMBER.start, "app", "1", Decimal(2)),
         Measurement(CUT, "app", "2", Decimal(5)),
     ]
-    halves = used(Aggregation("sum"), told, cuts=[CUT])
+    halves = used(Aggregation("sum"), events, cuts=[CUT])
     assert [(half.quantity, half.events) for half in halves] == [(Decimal(2), 1), (Decimal(5), 1)]
 
 
 def test_a_month_begins_at_zero_and_is_rounded_half_up() -> None:
     """3e-15 for 0.5 seconds."""
-    told = [level("2026-09-14", "0.000000000000003"), level("2026-09-14T00:00:00.500000", "0")]
-    usage = UsageOfMonth(SECONDS, SEPTEMBER, told, SEPTEMBER.end)
+    events = [level("2026-09-14", "0.000000000000003"), level("2026-09-14T00:00:00.500000", "0")]
+    usage = UsageOfMonth(SECONDS, SEPTEMBER, events, SEPTEMBER.end)
     assert (usage.until(SEPTEMBER.start), usage.until(SEPTEMBER.end)) == (Decimal(0), Decimal("0.000000000000002"))
     assert UsageOfMonth(SECONDS, SEPTEMBER, [], SEPTEMBER.end).until(SEPTEMBER.end) == 0
 
@@ -182,17 +182,17 @@ def test_the_29th_of_february_has_its_own_day() -> None:
 
 
 def test_an_open_month_is_counted_only_up_to_now() -> None:
-    told = [level("2026-09-14", "1"), level("2026-09-16", "3"), level("2026-09-18", "0")]
-    (month,) = used(SECONDS, told, as_of=at("2026-09-15T00:00:01"))
+    events = [level("2026-09-14", "1"), level("2026-09-16", "3"), level("2026-09-18", "0")]
+    (month,) = used(SECONDS, events, as_of=at("2026-09-15T00:00:01"))
     assert (month.quantity, month.events) == (Decimal(86_401), 3)
     assert used(SECONDS, [], carried={"one": Decimal(1)}, as_of=at("2026-08-31")) == []
 
 
 def test_a_quantity_with_endless_decimals_is_rounded_once_and_its_parts_add_up_to_it() -> None:
     """A microsecond is a 3,600,000,000th of an hour: 2.777...e-10."""
-    told = [level("2026-09-14T23:59:59.999999", "1"), level("2026-09-15T00:00:00.000002", "0")]
-    assert quantities(used(GB_HOURS, told)) == [Decimal("0.000000000833333")]
-    assert quantities(used(GB_HOURS, told, cuts=[CUT])) == [
+    events = [level("2026-09-14T23:59:59.999999", "1"), level("2026-09-15T00:00:00.000002", "0")]
+    assert quantities(used(GB_HOURS, events)) == [Decimal("0.000000000833333")]
+    assert quantities(used(GB_HOURS, events, cuts=[CUT])) == [
         Decimal("0.000000000277778"),
         Decimal("0.000000000555555"),
     ]
@@ -200,12 +200,12 @@ def test_a_quantity_with_endless_decimals_is_rounded_once_and_its_parts_add_up_t
 
 def test_half_a_unit_of_the_last_place_is_rounded_up() -> None:
     """0.000000003 for 0.5 seconds."""
-    told = [level("2026-09-14", "0.000000000000003"), level("2026-09-14T00:00:00.500000", "0")]
-    assert quantities(used(SECONDS, told)) == [Decimal("0.000000000000002")]
+    events = [level("2026-09-14", "0.000000000000003"), level("2026-09-14T00:00:00.500000", "0")]
+    assert quantities(used(SECONDS, events)) == [Decimal("0.000000000000002")]
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"aggregation": "mean"}, "aggregation 'mean' is none of sum, count, max, unique, latest, time_weighted"),
         ({"aggregation": "unique"}, "aggregation unique needs unique_of"),
@@ -229,8 +229,8 @@ def test_half_a_unit_of_the_last_place_is_rounded_up() -> None:
         ({"dimensions": "region"}, "dimensions 'region' is not a list of texts"),
     ],
 )
-def test_a_meter_that_can_not_be_aggregated_is_refused_with_the_fix(data: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=f"meter gb: .*{said}"):
+def test_a_meter_that_can_not_be_aggregated_is_refused_with_the_fix(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"meter gb: .*{message}"):
         Meter.from_data({"key": "gb", "name": "Volumes", "unit": "GB-hour"} | data)
 
 
@@ -248,12 +248,12 @@ def test_a_unit_of_time_that_is_not_a_whole_number_of_seconds_is_refused(unit: A
         Aggregation("time_weighted", series="volume", time_unit=unit)
 
 
-def test_rounding_in_an_aggregation_without_it_names_those_that_have_it() -> None:
+def test_an_aggregation_that_can_not_round_events_names_those_that_can() -> None:
     with pytest.raises(ValueError, match=r"^round_each_event is for the aggregations sum, max, latest, not for count$"):
         Aggregation("count", round_each_event=EventRounding(Decimal(6)))
 
 
 def test_a_level_of_twenty_digits_is_exact_to_the_last_digit() -> None:
     """12,345,678,901,234,567,890.123456789012345 GB for two seconds."""
-    told = [level("2026-09-14", "12345678901234567890.123456789012345"), level("2026-09-14T00:00:02", "0")]
-    assert quantities(used(SECONDS, told)) == [Decimal("24691357802469135780.246913578024690")]
+    events = [level("2026-09-14", "12345678901234567890.123456789012345"), level("2026-09-14T00:00:02", "0")]
+    assert quantities(used(SECONDS, events)) == [Decimal("24691357802469135780.246913578024690")]

@@ -47,7 +47,7 @@ def test_a_conforming_row_breaks_no_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"ListCost": "20.01"}, "times PricingQuantity it is the ListCost"),
         ({"ListUnitPrice": "-0.002", "PricingQuantity": "-10000"}, "not below zero"),
@@ -72,8 +72,8 @@ def test_a_conforming_row_breaks_no_rule() -> None:
         ({"SkuId": ""}, "SkuMeter is null without SkuId"),
     ],
 )
-def test_a_row_that_breaks_a_rule_is_found(changes: dict[str, str], said: str) -> None:
-    assert any(said in violation for violation in violations(list(ROW), [ROW, ROW | changes]))
+def test_a_row_that_breaks_a_rule_is_found(changes: dict[str, str], message: str) -> None:
+    assert any(message in violation for violation in violations(list(ROW), [ROW, ROW | changes]))
 
 
 def test_a_file_without_a_mandatory_column_or_with_a_foreign_one_is_found() -> None:

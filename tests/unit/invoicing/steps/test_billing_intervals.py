@@ -190,7 +190,7 @@ def test_an_explanation_warns_about_a_wrong_interval_or_share() -> None:
 # --- Cancellations, changes and new starts -------------------------------------------------------------------------
 
 
-def told(plan: Subscription, ended: str, in_month: str) -> Callable[[BillingMonth], Subscription]:
+def cancelled(plan: Subscription, ended: str, in_month: str) -> Callable[[BillingMonth], Subscription]:
     """Return a subscription whose end is known from the invoice of this month on."""
     return lambda billing: replace(plan, ended_at=at(ended)) if billing >= month(in_month) else plan
 
@@ -223,14 +223,14 @@ def fees(ledger: FeeLedger) -> dict[str, list[Decimal]]:
 def test_a_quarter_in_advance_refunds_the_unused_time_once_its_end_is_known(
     ended: str, known_in: str, expected: dict[str, list[Decimal]]
 ) -> None:
-    found = fees(lived("2026-03", "2026-07", told(in_advance("quarter", "2026-04-01"), ended, known_in)))
+    found = fees(lived("2026-03", "2026-07", cancelled(in_advance("quarter", "2026-04-01"), ended, known_in)))
     assert found.keys() == expected.keys()
     for period, amounts in expected.items():
         assert [abs(a - b) < Decimal("1e-18") for a, b in zip(found[period], amounts, strict=True)] == [True]
 
 
 def test_a_notice_for_next_month_refunds_a_part_and_charges_nothing_in_advance() -> None:
-    ledger = lived("2026-03", "2026-04", told(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-04"))
+    ledger = lived("2026-03", "2026-04", cancelled(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-04"))
     assert [item.description for item in ledger.all_fees()] == [
         "quarter as used, 2026-04-01 to 2026-07-01 in advance",
         "quarter as used, 2026-04-01 to 2026-05-10",
@@ -253,12 +253,14 @@ def test_a_notice_for_next_month_refunds_a_part_and_charges_nothing_in_advance()
 def test_a_cancelled_quarter_in_arrears_is_charged_for_the_used_time_at_its_end(
     ended: str, known_in: str, expected: dict[str, list[int]]
 ) -> None:
-    assert fees(lived("2026-03", "2026-07", told(subscription("quarter", "2026-04-01"), ended, known_in))) == expected
+    assert (
+        fees(lived("2026-03", "2026-07", cancelled(subscription("quarter", "2026-04-01"), ended, known_in))) == expected
+    )
 
 
 def test_a_new_number_of_seats_is_charged_from_its_day() -> None:
     """2 seats for 45 days until 16 May: 900.00 of 1,820.00; 3 seats for 46 days: 1,380.00. Then 2,730.00 a quarter."""
-    two = told(in_advance("quarter", "2026-04-01", quantity=Decimal(2)), "2026-05-16", "2026-05")
+    two = cancelled(in_advance("quarter", "2026-04-01", quantity=Decimal(2)), "2026-05-16", "2026-05")
     three = in_advance("quarter", "2026-05-16", quantity=Decimal(3))
     ledger = FeeLedger(PRICES)
     for period in months_between(month("2026-03"), month("2026-07")):
@@ -268,7 +270,7 @@ def test_a_new_number_of_seats_is_charged_from_its_day() -> None:
 
 def test_a_change_from_monthly_to_quarterly_prorates_the_rest_of_each() -> None:
     """May's 30.00 were charged in April: 15 of 31 days are kept. The quarter has 46 days of 91 left: 460.00."""
-    old = told(in_advance("month", "2026-04-01"), "2026-05-16", "2026-05")
+    old = cancelled(in_advance("month", "2026-04-01"), "2026-05-16", "2026-05")
     new = in_advance("quarter", "2026-05-16")
     ledger = FeeLedger(PRICES)
     for period in months_between(month("2026-03"), month("2026-06")):
@@ -380,7 +382,7 @@ def test_an_interval_from_the_start_in_advance_is_on_the_first_invoice_or_the_on
 
 def test_a_cancellation_inside_a_quarter_from_the_start_refunds_the_rest() -> None:
     """16 May to 16 August are 92 days; 23 of them, a quarter, were used by 8 June: 682.50 are refunded."""
-    plan = told(in_advance("quarter", "2026-05-16", anchor="start"), "2026-06-08", "2026-06")
+    plan = cancelled(in_advance("quarter", "2026-05-16", anchor="start"), "2026-06-08", "2026-06")
     assert fees(lived("2026-05", "2026-09", plan)) == {"2026-05": [910], "2026-06": [Decimal("-682.5")]}
 
 
@@ -391,7 +393,7 @@ def test_the_time_of_day_of_the_start_counts_to_the_second() -> None:
 
 def test_more_seats_continue_the_intervals_of_the_earlier_subscription() -> None:
     """16 May to 16 August are 92 days. 2 seats for the first 23, 3 for the other 69: 682.50 each, of 910.00."""
-    two = told(in_advance("quarter", "2026-05-16", anchor="start", quantity=Decimal(2)), "2026-06-08", "2026-06")
+    two = cancelled(in_advance("quarter", "2026-05-16", anchor="start", quantity=Decimal(2)), "2026-06-08", "2026-06")
     three = in_advance("quarter", "2026-06-08", anchor="start", anchored_at=at("2026-05-16"), quantity=Decimal(3))
     ledger = FeeLedger(PRICES)
     for period in months_between(month("2026-05"), month("2026-08")):
@@ -444,7 +446,7 @@ def test_a_fee_is_free_until_its_trial_ends(plan: Subscription, expected: dict[s
 def test_a_subscription_cancelled_in_its_trial_costs_nothing(billing: str, anchor: str, key: str, ended: str) -> None:
     """The end is known by the invoice of the month in which it ends: no invoice charges anything."""
     plan = subscription(key, "2026-03-16", trial_ends_at=at("2026-04-15"), billed=billing, anchor=anchor)
-    assert fees(lived("2026-02", "2026-06", told(plan, ended, ended[:7]))) == {}
+    assert fees(lived("2026-02", "2026-06", cancelled(plan, ended, ended[:7]))) == {}
 
 
 def test_usage_is_charged_during_a_trial_and_the_plan_s_allowance_is_granted() -> None:
@@ -503,7 +505,7 @@ def test_a_later_refund_has_the_tax_and_the_coupon_of_the_invoice_that_charged_t
     """
     march, may = month("2026-03"), month("2026-05")
     ledger = lived(
-        "2026-03", "2026-07", told(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-05"),
+        "2026-03", "2026-07", cancelled(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-05"),
         taxes={march: [vat("16")], may: [vat("19")]},
         discounts={march: [percent_off("50", "HALF")], may: [percent_off("30", "NEW")]},
     )  # fmt: skip
@@ -517,7 +519,7 @@ def test_a_credit_that_paid_a_year_is_returned_the_unused_part() -> None:
     """3,650.00, of it 3,000.00 by credit. 730.00 are kept for 73 days: 650.00 return in money, 2,270.00 as credit."""
     grant = credit("3000", "prepaid", granted_at=at("2025-01-01"))
     ledger = lived(
-        "2025-12", "2026-04", told(in_advance("year", "2026-01-01"), "2026-03-15", "2026-03"), grants=[grant]
+        "2025-12", "2026-04", cancelled(in_advance("year", "2026-01-01"), "2026-03-15", "2026-03"), grants=[grant]
     )
     assert ledger.invoices[month("2025-12")].total_cents == 65000
     assert ledger.invoices[month("2026-03")].total_cents == -65000
@@ -565,7 +567,7 @@ def to_correct(ledger: FeeLedger, name: str, *subscriptions: Subscription) -> li
 def test_no_month_of_a_subscription_has_anything_to_correct(billing: str, anchor: str, key: str) -> None:
     whole = subscription(key, "2026-01-20", billed=billing, anchor=anchor)
     coupons = {month("2026-02"): [amount_off("7")], month("2026-06"): [percent_off("10")]}
-    ledger = lived("2026-01", "2027-03", told(whole, "2026-08-11", "2026-08"), discounts=coupons)
+    ledger = lived("2026-01", "2027-03", cancelled(whole, "2026-08-11", "2026-08"), discounts=coupons)
     known = replace(whole, ended_at=at("2026-08-11"))
     assert {str(period): to_correct(ledger, str(period), known) for period in ledger.invoices} == {
         str(period): [] for period in ledger.invoices

@@ -32,7 +32,7 @@ PRORATED = ("agreed", "ran_seconds", "whole_seconds")
 
 
 @pytest.mark.parametrize(
-    ("terms", "step", "said"),
+    ("terms", "step", "message"),
     [
         (
             {"credits": [credit("5", "welcome", currency="EUR")]}, draw_credits,
@@ -51,11 +51,11 @@ PRORATED = ("agreed", "ran_seconds", "whole_seconds")
         ),
     ],
 )  # fmt: skip
-def test_terms_in_another_currency_are_refused_with_the_fix(terms: dict[str, Any], step: Any, said: str) -> None:
+def test_terms_in_another_currency_are_refused_with_the_fix(terms: dict[str, Any], step: Any, message: str) -> None:
     invoice = invoice_of(item("web", "10"), **terms)
     with pytest.raises(BillingError) as refused:
         step(invoice)
-    assert str(refused.value) == f"currency_mismatch: {said}"
+    assert str(refused.value) == f"currency_mismatch: {message}"
 
 
 @pytest.mark.parametrize("pays", ["net", "gross"])
@@ -137,9 +137,9 @@ def test_usage_at_a_negotiated_price_documents_the_list_price(
     book = PriceBook([replace(EGRESS, book="standard")]).negotiated_by(Negotiated(holdings_of("acme", [own], [])))
     (line,) = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", book, used)])).items
     assert (line.amount, line.negotiated_price_id, line.meter) == (Decimal(amount), own.id, "egress_gb")
-    said = dict(line.detail["negotiated"])
-    at_list = said.pop("list")
-    assert said == {"of": "acme", "since": "2026-01-01T00:00:00+00:00", **documented}
+    message = dict(line.detail["negotiated"])
+    at_list = message.pop("list")
+    assert message == {"of": "acme", "since": "2026-01-01T00:00:00+00:00", **documented}
     assert (at_list["amount"], at_list["free_allowance_used"]) == ("0.2", "100")
     assert [step["amount"] for step in at_list["steps"]] == ["0.2"]
 

@@ -49,8 +49,8 @@ def test_a_one_off_item_costs_its_quantity_times_its_unit_price(quantity: str, u
 
 def test_the_line_at_stripe_has_the_quantity_and_the_unit_price() -> None:
     (item,) = month_of(bought("3", "49.00")).items
-    said = line_description(item.product, item.description, item.quantity, item.unit, item.detail["steps"], None)
-    assert said == "One-off: 3 seat (3 seats x 49)"
+    text = line_description(item.product, item.description, item.quantity, item.unit, item.detail["steps"], None)
+    assert text == "One-off: 3 seat (3 seats x 49)"
 
 
 def test_a_single_amount_is_one_item_without_a_product() -> None:

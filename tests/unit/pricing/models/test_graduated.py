@@ -142,7 +142,7 @@ def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tiers", "said"),
+    ("tiers", "message"),
     [
         (None, "^tiers is missing$"),
         ("ten", "is no list of tiers"),
@@ -154,6 +154,6 @@ def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
         ([{"up_to": "five", "unit_amount": "1"}, {"unit_amount": "1"}], "up_to 'five' is no number"),
     ],
 )
-def test_unreadable_tiers_are_refused(tiers: object, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_unreadable_tiers_are_refused(tiers: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Graduated.from_data({"tiers": tiers})

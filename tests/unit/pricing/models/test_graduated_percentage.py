@@ -67,7 +67,7 @@ def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tiers", "said"),
+    ("tiers", "message"),
     [
         ([{"percent": "1", "unit_amount": "1"}], r"unknown fields \['unit_amount'\] in a tier"),
         ([{"flat_amount": "1"}], "percent is missing"),
@@ -76,6 +76,6 @@ def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
         ([{"percent": "1", "flat_amount": "0.0000000000001"}], "flat_amount .* more than 12 decimals"),
     ],
 )
-def test_unreadable_tiers_are_refused(tiers: object, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_unreadable_tiers_are_refused(tiers: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         GraduatedPercentage.from_data({"tiers": tiers})

@@ -89,16 +89,16 @@ def test_no_usage_makes_no_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("1", "0", "up"), "per must be above 0"),
         (("-1", "5", "up"), "unit_amount .* at least 0"),
         (("1", "5", "half-up"), "round 'half-up'; known are up, down"),
     ],
 )
-def test_an_invalid_package_is_refused(arguments: tuple[str, str, str], said: str) -> None:
+def test_an_invalid_package_is_refused(arguments: tuple[str, str, str], message: str) -> None:
     unit_amount, per, rounding = arguments
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         Package(Decimal(unit_amount), Decimal(per), rounding)
 
 

@@ -29,7 +29,7 @@ def test_no_usage_makes_no_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit_amount", "per", "said"),
+    ("unit_amount", "per", "message"),
     [
         ("-0.01", "1", "unit_amount .* at least 0"),
         ("NaN", "1", "unit_amount .* finite"),
@@ -39,8 +39,8 @@ def test_no_usage_makes_no_steps() -> None:
         ("1", "Infinity", "per .* finite"),
     ],
 )
-def test_a_negative_price_or_a_price_per_zero_units_is_refused(unit_amount: str, per: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_negative_price_or_a_price_per_zero_units_is_refused(unit_amount: str, per: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         PerUnit(Decimal(unit_amount), Decimal(per))
 
 
