@@ -20,6 +20,7 @@ from dagster import (
 from fly_billing.assets.failure_causes import cause_in_a_line, cause_of, failure_causes, raised_errors
 from fly_billing.assets.partition_checks import ERRORS_IN_THIS_RUN, OTHER_MONTHS, WRONG_IN_THIS_RUN
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.run_origin import origin_tags, set_origin
 from fly_billing.cli.terminal import Terminal, busy, styled
 from fly_billing.definitions import build_defs
 from fly_billing.errors import ActionableError
@@ -85,11 +86,12 @@ class Runs:
         problems = len(self.record.failed_runs) + len(self.record.failed_checks)
         try:
             result = self._definitions.resolve_job_def(job).execute_in_process(
-                run_config=QUIET, instance=self.instance, tags=dict(tags), raise_on_error=False
+                run_config=QUIET, instance=self.instance, tags={**tags, **origin_tags()}, raise_on_error=False
             )
         except DagsterError as problem:  # the run did not start
             self.record.failed_runs.append(f"{job} {subject}: {cause_in_a_line([cause_of(problem)])}")
             return None
+        set_origin(self.instance, result.run_id, job)
         if not result.success:
             _raise_if_interrupted(result.all_events)
             cause = cause_in_a_line(failure_causes(result.all_events), result.run_id)

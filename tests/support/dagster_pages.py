@@ -84,6 +84,13 @@ fragment shown on MetadataEntry {
   ... on PipelineRunMetadataEntry { runId }
 }
 """
+RUNS_OF_JOB = """
+query RunsOfJob($filter: RunsFilter!) {
+  runsOrError(filter: $filter) {
+    ... on Runs { results { id repositoryOrigin { repositoryName repositoryLocationName } } }
+  }
+}
+"""
 CODE_LOCATION = """
 from dagster import definitions
 from tests.support.deployment import Deployment
@@ -153,6 +160,15 @@ class Pages:
             values = [entry[name] for name in ("intValue", "floatValue", "text", "runId") if name in entry]
             shown[entry["label"]] = values[0] if values else None
         return shown
+
+    def runs_of_job(self, job: str, location: str) -> dict[str, str | None]:
+        """Jobs -> the job of this code location -> Runs: each run's id, and the row of the timeline that has it."""
+        tag = {"key": ".dagster/repository", "value": f"{REPOSITORY}@{location}"}
+        found = self._execute(RUNS_OF_JOB, {"filter": {"pipelineName": job, "tags": [tag]}})
+        return {
+            run["id"]: (run["repositoryOrigin"] or {}).get("repositoryLocationName")
+            for run in found["runsOrError"]["results"]
+        }
 
     def _backfill(self, params: Mapping[str, Any]) -> list[DagsterRun]:
         body = {"tags": [], "fromFailure": False, **params}
