@@ -1,4 +1,4 @@
-"""Times what checks cost by the number of partitions: one state per check, a state per month in Postgres, and Dagster's
+"""Measures checks by number of partitions: one state per check, a state per month in Postgres, and Dagster's
 partitioned checks.
 
 Run by `python -m tests.bench.bench_checks`. The asset does nothing but seven checks, as many as `invoices` has. Each
@@ -54,7 +54,7 @@ PARTITIONED = "Dagster's partitioned checks (one check)"
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took.
+    """The cost of a run.
 
     Attributes:
         cpu_seconds: Of the run's process. Postgres is not in it.

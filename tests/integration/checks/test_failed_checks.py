@@ -1,4 +1,4 @@
-"""The table `failed_checks`: a run replaces the failures of its own partitions, and what can't be checked leaves it."""
+"""The table `failed_checks`: a run replaces its own partitions' failures and removes those that can't be checked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(
     run_id: str = RUN,
     checks: Collection[str] = (SUM, PRICED),
 ) -> list[Place]:
-    """Record what a run of `invoices` found. Returns what fails afterwards."""
+    """Record the findings of a run of `invoices`; return the failures afterwards."""
     found = [
         FailedCheck(
             id=0,
@@ -101,7 +101,7 @@ def test_a_failure_of_a_whole_month_is_replaced_by_any_run_of_that_month(databas
     assert run(database, [BETA], []) == []
 
 
-def test_what_a_run_finds_in_another_month_is_added_and_replaced_by_a_run_of_that_month(
+def test_a_runs_findings_in_another_month_are_added_and_replaced_by_a_run_of_that_month(
     database: BillingDatabase,
 ) -> None:
     assert run(database, SEPTEMBER, [ACME]) == [ACME]

@@ -1,7 +1,7 @@
-"""A check that fails for a month stays red until that month is right, whatever other months are run meanwhile.
+"""A check that fails for a month stays red until that month is right, regardless of runs of other months.
 
 Three organizations ran a shared-cpu-1x 256MB Machine for 30 days in August and in September 2026: $2.02 each. Both
-months are final. In the tests somebody changes totals and Stripe's invoices by hand.
+months are final. The tests change totals and Stripe's invoices manually.
 """
 
 from __future__ import annotations

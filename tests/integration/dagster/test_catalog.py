@@ -1,4 +1,4 @@
-"""Everything in Dagster's catalog says what it is, whose it is, and where its data and its code are."""
+"""Everything in Dagster's catalog has a description, owners, and links to its data and its code."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def specs(definitions: Definitions) -> dict[str, AssetSpec]:
 def test_every_asset_has_a_description_a_group_owners_tags_and_kinds(specs: dict[str, AssetSpec]) -> None:
     lacking = {
         name: [
-            what
-            for what, value in {
+            field
+            for field, value in {
                 "description": spec.description, "owners": spec.owners, "kinds": spec.kinds,
                 "tags": [tag for tag in spec.tags if not tag.startswith("dagster/")],
                 "group": spec.group_name in GROUPS,
@@ -95,12 +95,12 @@ def test_addresses_of_data_have_no_user_and_password(monkeypatch: pytest.MonkeyP
     assert found["usage_sources"] == (tmp_path.resolve() / "landing").as_uri()
 
 
-def test_freshness_is_watched_where_something_must_happen_every_day(specs: dict[str, AssetSpec]) -> None:
+def test_freshness_is_watched_for_assets_that_run_every_day(specs: dict[str, AssetSpec]) -> None:
     watched = {name for name, spec in specs.items() if spec.freshness_policy}
     assert watched == {"usage_events", "stripe_reconciliation"}
 
 
-def test_each_landing_records_what_it_found_of_each_usage_source(deployment: Deployment) -> None:
+def test_each_landing_records_the_rows_of_each_usage_source(deployment: Deployment) -> None:
     """2 files of one source and 1 of another; the third event has no time zone, so it is rejected."""
     day = date(2026, 10, 9)
     used = [machine_seconds(number, "acme", datetime(2026, 10, 8, tzinfo=UTC), "60") for number in range(3)]
@@ -123,7 +123,7 @@ def test_each_landing_records_what_it_found_of_each_usage_source(deployment: Dep
 
 
 def test_sources_beyond_a_hundred_share_a_partition(deployment: Deployment) -> None:
-    """Letters that number files make each file a source. So many partitions would make Dagster slow."""
+    """Letters that number files make each file a source. Thousands of partitions would make Dagster slow."""
     day = date(2026, 10, 9)
     for number in range(MOST_SOURCES + 2):
         deployment.write_usage(day, [], f"{chr(97 + number // 26)}{chr(97 + number % 26)}.jsonl")
