@@ -18,6 +18,7 @@ from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
+from fly_billing.resources.heartbeat import Heartbeat
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors import SENSORS
@@ -43,6 +44,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitio
         "billing_postgres": BillingPostgres(),
         "billing_terms": BillingTerms(),
         "clock": Clock(),
+        "heartbeat": Heartbeat(),
         "stripe_account": StripeAccount(),
         "usage_store": UsageStore(),
     }

@@ -33,6 +33,7 @@ from fly_billing.resources.usage_store import UsageStore
 from fly_billing.usage.landing_folder import LandingError
 from fly_billing.worklist.due import (
     CATCH_UP,
+    STILL_CHANGING,
     closed_until,
     days_before_closing,
     days_not_landed,
@@ -42,9 +43,6 @@ from fly_billing.worklist.due import (
     months_to_sync,
     months_with_late_usage,
 )
-
-# A paid invoice is compared with Stripe every night until this long after it was sent.
-STILL_CHANGING = timedelta(days=60)
 
 land_usage = define_asset_job(
     "land_usage",

@@ -52,6 +52,14 @@ def _hours(value: Any) -> Any:
     return timedelta(hours=_whole(0)(value)) if isinstance(value, str) else value
 
 
+def _seconds(value: Any) -> Any:
+    return timedelta(seconds=_whole(1)(value)) if isinstance(value, str) else value
+
+
+def _days(value: Any) -> Any:
+    return timedelta(days=_whole(1)(value)) if isinstance(value, str) else value
+
+
 def _page(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -68,6 +76,8 @@ def _page(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(_whole(0))]
 Positive = Annotated[int, BeforeValidator(_whole(1))]
 Hours = Annotated[timedelta, BeforeValidator(_hours)]
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Days = Annotated[timedelta, BeforeValidator(_days)]
 Units = Annotated[Decimal, BeforeValidator(_whole(0))]
 Environments = Literal["development", "production"]
 Executors = Literal["in_process", "celery"]
@@ -177,6 +187,11 @@ class Settings(_FromEnvironment):
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
     alert_email_from: str | None = Field(None, alias="ALERT_EMAIL_FROM")
     alert_email_to: str | None = Field(None, alias="ALERT_EMAIL_TO")
+    heartbeat_url: SecretStr | None = Field(None, alias="HEARTBEAT_URL")
+    health_heartbeat: Seconds = Field(timedelta(minutes=5), alias="FLY_BILLING_HEALTH_HEARTBEAT_SECONDS")
+    health_landing: Hours = Field(timedelta(hours=3), alias="FLY_BILLING_HEALTH_LANDING_HOURS")
+    health_close: Days = Field(timedelta(days=35), alias="FLY_BILLING_HEALTH_CLOSE_DAYS")
+    health_reconciliation: Hours = Field(timedelta(hours=36), alias="FLY_BILLING_HEALTH_RECONCILIATION_HOURS")
 
     def sets(self, variable: str) -> bool:
         """Return True if the variable is set, even if it is set to its default."""

@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove real servers and keys from the environment, so that no test can reach one."""
     for name in list(os.environ):
-        if name.startswith(("STRIPE_", "FLY_BILLING_", "PG", "ALERT_", "SLACK_", "SMTP_")) or name in (
+        if name.startswith(("STRIPE_", "FLY_BILLING_", "PG", "ALERT_", "SLACK_", "SMTP_", "HEARTBEAT_")) or name in (
             "DATABASE_URL",
             "DAGSTER_DATABASE_URL",
             "SPARK_MASTER",

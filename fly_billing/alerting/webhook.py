@@ -36,6 +36,16 @@ _WITHOUT_REDIRECTS = urllib.request.build_opener(_NoRedirects)
 _DIRECT = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
 
+def open_request(request: urllib.request.Request, patience: float) -> http.client.HTTPResponse:
+    """Send the request and return the response. Follows no redirect; uses a proxy for https only.
+
+    Raises OSError (HTTPError for a status other than 2xx), http.client.HTTPException or ValueError.
+    """
+    opener = _DIRECT if request.type == "http" else _WITHOUT_REDIRECTS
+    response: http.client.HTTPResponse = opener.open(request, timeout=patience)
+    return response
+
+
 @dataclass(frozen=True)
 class WebhookChannel:
     """A webhook. Its address is a secret, so no message contains it."""
@@ -51,8 +61,7 @@ class WebhookChannel:
             request = urllib.request.Request(  # noqa: S310
                 self.url, body, {"Content-Type": "application/json"}, method="POST"
             )
-            opener = _DIRECT if request.type == "http" else _WITHOUT_REDIRECTS
-            with opener.open(request, timeout=self.patience) as answer:
+            with open_request(request, self.patience) as answer:
                 answer.read()
         except urllib.error.HTTPError as refusal:
             with refusal:

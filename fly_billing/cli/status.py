@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import groupby
 
+from fly_billing.cli.health import daemon_problem
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, joined, styled
 from fly_billing.money import counted
@@ -20,7 +21,9 @@ def show_status(console: Terminal, *, as_json: bool) -> bool:
     """Print what needs a person, by kind. Returns True if nothing does."""
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
-        facts = read_facts(database, settings.landing_dir, datetime.now(UTC), settings.grace, settings.guard_percent)
+        now = datetime.now(UTC)
+        facts = read_facts(database, settings.landing_dir, now, settings.grace, settings.guard_percent)
+        facts = replace(facts, daemon_problem=daemon_problem(settings.health_heartbeat, now))
     rows = attention_rows(facts)
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))

@@ -20,6 +20,7 @@ from fly_billing.stripe_sync.approvals import guard_results
 from fly_billing.stripe_sync.rules.spending_guard import GuardResult
 from fly_billing.usage.landing_folder import LandingError, find_landing_problems
 from fly_billing.usage.rejections import list_unresolved
+from fly_billing.usage.sources import list_silent_sources
 from fly_billing.worklist.due import (
     CATCH_UP,
     closed_until,
@@ -65,6 +66,7 @@ def read_facts(
         held_months=_held_months(database, changed, now, grace),
         missing_days=_missing_days(database, now),
         landing_problems=problems,
+        silent_sources=list_silent_sources(database),
         rejected=[Problem(group.source, group.sentence) for group in list_unresolved(database)],
         invalid_invoices=Counter(str(invoice.billing_month) for invoice in list_invalid_invoices(database, now)),
         held_corrections=held_totals(list_held_corrections(database)),

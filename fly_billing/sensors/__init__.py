@@ -7,10 +7,12 @@ from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
 from fly_billing.sensors.alert_on_failed_sync import alert_on_failed_sync
 from fly_billing.sensors.alert_on_held_corrections import alert_on_held_corrections
 from fly_billing.sensors.alert_on_rejected_usage import alert_on_rejected_usage
+from fly_billing.sensors.alert_on_silent_source import alert_on_silent_source
 from fly_billing.sensors.alert_on_spend import alert_on_spend
 from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.sensors.register_new_organizations import register_new_organizations
 from fly_billing.sensors.send_alerts import send_alerts
+from fly_billing.sensors.send_heartbeat import send_heartbeat
 
 SENSORS = [
     alert_on_failed_check,
@@ -20,8 +22,10 @@ SENSORS = [
     alert_on_failed_sync,
     alert_on_held_corrections,
     alert_on_rejected_usage,
+    alert_on_silent_source,
     alert_on_spend,
     poll_stripe_events,
     register_new_organizations,
     send_alerts,
+    send_heartbeat,
 ]

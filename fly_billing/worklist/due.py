@@ -23,6 +23,8 @@ from fly_billing.usage.landing_folder import (
 
 # The hourly schedule lands days up to this old that did not land after they ended.
 CATCH_UP = timedelta(days=40)
+# A paid invoice is compared with Stripe every night until this long after it was sent.
+STILL_CHANGING = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)

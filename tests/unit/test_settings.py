@@ -74,6 +74,10 @@ def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("STRIPE_REQUESTS_PER_SECOND", "0"),
         ("STRIPE_WORKERS", "0"),
         ("FLY_BILLING_CELERY_REDELIVER_SECONDS", "0"),
+        ("FLY_BILLING_HEALTH_HEARTBEAT_SECONDS", "0"),
+        ("FLY_BILLING_HEALTH_LANDING_HOURS", "3h"),
+        ("FLY_BILLING_HEALTH_CLOSE_DAYS", "0"),
+        ("FLY_BILLING_HEALTH_RECONCILIATION_HOURS", "-1"),
     ],
 )
 def test_an_invalid_setting_is_named(name: str, value: str) -> None:
@@ -253,7 +257,7 @@ def test_the_settings_show_no_secret() -> None:
     names = (
         "DATABASE_URL", "FLY_BILLING_MIGRATION_DATABASE_URL", "DAGSTER_DATABASE_URL",
         "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "ALERT_WEBHOOK_URL",
-        "SLACK_BOT_TOKEN", "SMTP_URL", "DAGSTER_CELERY_BROKER_URL", "DAGSTER_CELERY_BACKEND_URL",
+        "SLACK_BOT_TOKEN", "SMTP_URL", "HEARTBEAT_URL", "DAGSTER_CELERY_BROKER_URL", "DAGSTER_CELERY_BACKEND_URL",
     )  # fmt: skip
     assert "very-secret" not in repr(Settings.from_environment(dict.fromkeys(names, "very-secret")))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from fly_billing.alerting.rules.alerts import FailedInvoice
 from fly_billing.checks.rules.failures import FailedCheck, checked_again_by, named_places
@@ -16,6 +16,7 @@ from fly_billing.corrections.rules.guard import HeldTotal
 from fly_billing.money import counted, format_cents, to_cents
 from fly_billing.periods import stretches
 from fly_billing.stripe_sync.rules.spending_guard import GuardResult, approve_command
+from fly_billing.usage.rules.source_cadence import SilentSource
 
 # The number of organizations, or of ranges of days, that a row names.
 MOST_NAMED = 5
@@ -84,6 +85,7 @@ class Facts:
         held_months: Months that wait for landing days.
         missing_days: Landing days that did not land after they ended.
         landing_problems: Entries of the landing folder that do not land.
+        silent_sources: Usage sources that stopped delivering files.
         rejected: Unresolved rejected usage, by source and reason.
         invalid_invoices: Month -> open invoices of a month that can't be billed, such as a future one.
         held_corrections: Corrections that wait for an approval, by month and currency.
@@ -91,12 +93,14 @@ class Facts:
         failed_syncs: Invoices whose sync failed or ended without an answer.
         guarded: By month, the totals that the spending guard blocks.
         failed_checks: Asset checks that fail now and that nothing else here shows.
+        daemon_problem: Why Dagster's daemon does no work now (`daemon_silence`), or why that can't be told.
     """
 
     failed_invoices: Sequence[FailedInvoice] = ()
     held_months: Sequence[HeldMonth] = ()
     missing_days: Sequence[date] = ()
     landing_problems: Sequence[Problem] = ()
+    silent_sources: Sequence[SilentSource] = ()
     rejected: Sequence[Problem] = ()
     invalid_invoices: Mapping[str, int] | None = None
     held_corrections: Sequence[HeldTotal] = ()
@@ -106,6 +110,7 @@ class Facts:
     discrepancies: Sequence[Discrepancies] = ()
     refused_alerts: Sequence[RefusedAlerts] = ()
     failed_checks: Sequence[FailedCheck] = ()
+    daemon_problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,12 @@ class AttentionRow:
 def attention_rows(facts: Facts) -> list[AttentionRow]:
     """List what needs a person: usage first, then billing, Stripe and alerts."""
     return [
+        *_daemon(facts.daemon_problem),
         *_landing(facts),
+        *(
+            AttentionRow("silent source", silent.source, f"{silent.sentence}. Ask who runs it", "fly-billing land")
+            for silent in facts.silent_sources
+        ),
         *(AttentionRow("rejected usage", group.about, group.text, "fly-billing rejected") for group in facts.rejected),
         *_failed(facts.failed_invoices, "failed invoice", "fly-billing bill"),
         *(
@@ -191,6 +201,17 @@ def _failed_checks(failures: Sequence[FailedCheck]) -> list[AttentionRow]:
         for first, *others in by_month.values()
         for of_month in [[first, *others]]
     ]  # fmt: skip
+
+
+def daemon_silence(heartbeat: datetime | None, limit: timedelta, now: datetime) -> str | None:
+    """Return that a daemon stopped, in words. None if its last heartbeat is recent, or if it never ran."""
+    if heartbeat is None or now - heartbeat <= limit:
+        return None
+    return f"no heartbeat since {_moment(heartbeat)}: nothing is landed, closed, synced or alerted until it runs again"
+
+
+def _daemon(problem: str | None) -> list[AttentionRow]:
+    return [AttentionRow("daemon stopped", "Dagster's daemon", problem, "dagster-daemon run")] if problem else []
 
 
 def _landing(facts: Facts) -> list[AttentionRow]:

@@ -45,6 +45,7 @@ TRIED = {
     "invalid-invoices": ([],),
     "rejected": ([], ["2026-10"], ["--list"], ["--json", "--list"], ["--csv", "{rows}"]),
     "status": ([], ["--json"]),
+    "health": ([],),
     "waive": (
         ["--source", EVIL, "--reason", EVIL, "--by", EVIL, "--because", EVIL],
         ["--row", EVIL, "--by", EVIL, "--because", EVIL],

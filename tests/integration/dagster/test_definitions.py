@@ -98,10 +98,12 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "alert_on_failed_sync",
         "alert_on_held_corrections",
         "alert_on_rejected_usage",
+        "alert_on_silent_source",
         "alert_on_spend",
         "poll_stripe_events",
         "register_new_organizations",
         "send_alerts",
+        "send_heartbeat",
     }
 
 

@@ -13,6 +13,7 @@ from fly_billing.alerting.outbox import post_waiting, put
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.alerting.webhook import WebhookChannel
 from fly_billing.cli.main import app
+from fly_billing.embedded_postgres import PostgresServer, create_database
 from fly_billing.operations.facts_reader import read_facts
 from fly_billing.operations.rules.attention import AttentionRow, attention_rows
 from fly_billing.postgres.database import BillingDatabase
@@ -171,15 +172,16 @@ def test_alerts_that_a_channel_refuses_are_shown_until_it_accepts_them(new: Plat
 
 
 def test_the_command_prints_each_problem_with_its_fix_and_exits_1_until_nothing_is_left(
-    new: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new: Platform, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = new.database.engine.url.render_as_string(hide_password=False)
+    create_database(postgres, "dagster_of_status")
     monkeypatch.setenv("DATABASE_URL", url)
-    monkeypatch.setenv("DAGSTER_DATABASE_URL", url)
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", postgres.url("dagster_of_status", "postgresql+psycopg2"))
     monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("FLY_BILLING_LANDING_DIR", str(new.landing_dir))
     new.execute("delete from organizations")
-    clean = CliRunner().invoke(app, ["status"])
+    clean = CliRunner().invoke(app, ["status"], catch_exceptions=False)
     assert (clean.exit_code, clean.output) == (0, "Nothing needs attention.\n")
     assert json.loads(CliRunner().invoke(app, ["status", "--json"]).output) == []
 
@@ -192,3 +194,7 @@ def test_the_command_prints_each_problem_with_its_fix_and_exits_1_until_nothing_
     assert json.loads(CliRunner().invoke(app, ["status", "--json"]).output) == [
         {"kind": "landing problem", "about": "today", "problem": message, "fix": "fly-billing land"}
     ]
+    # If Dagster's database can't be used, everything else is shown all the same.
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", url)
+    kinds_shown = [row["kind"] for row in json.loads(CliRunner().invoke(app, ["status", "--json"]).output)]
+    assert kinds_shown == ["daemon stopped", "landing problem"]

@@ -1,0 +1,84 @@
+"""Shows or serves the platform's health: `fly-billing health`. Dagster's instance is read here, Postgres below."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from dagster import DagsterError, DagsterInstance
+from sqlalchemy.exc import SQLAlchemyError
+
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
+from fly_billing.errors import ActionableError
+from fly_billing.operations.facts_reader import read_facts
+from fly_billing.operations.health_app import Reading, build_health_app, reason_of, serve_health
+from fly_billing.operations.rules.attention import attention_rows, daemon_silence
+from fly_billing.operations.rules.health import Health
+from fly_billing.operations.signs_reader import health_limits, read_health
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
+
+
+class _Platform:
+    """Reads the health and what needs a person, each time anew."""
+
+    def __init__(self, settings: Settings, instance: DagsterInstance) -> None:
+        self._settings = settings
+        self._instance = instance
+        self._database = BillingDatabase(settings.database_url)
+
+    def health(self) -> Health:
+        return read_health(self._database, oldest_heartbeat(self._instance), health_limits(self._settings))
+
+    def everything(self) -> Reading:
+        settings, now = self._settings, datetime.now(UTC)
+        facts = read_facts(self._database, settings.landing_dir, now, settings.grace, settings.guard_percent)
+        return Reading(self.health(), attention_rows(facts))
+
+
+@contextmanager
+def _platform() -> Iterator[_Platform]:
+    with local_platform() as settings, DagsterInstance.get() as instance:
+        yield _Platform(settings, instance)
+
+
+def oldest_heartbeat(instance: DagsterInstance) -> datetime | None:
+    """Return the oldest of the last heartbeats of the daemons that must run; None if one of them never had any.
+
+    Raises:
+        ActionableError, SQLAlchemyError: Dagster's database can't be read.
+    """
+    try:
+        statuses = instance.get_daemon_statuses().values()
+    except DagsterError as problem:
+        raise ActionableError(f"Dagster's database can't be read: {type(problem).__name__}") from problem
+    found = [status.last_heartbeat for status in statuses if status.required]
+    times = [heartbeat.timestamp for heartbeat in found if heartbeat]
+    return datetime.fromtimestamp(min(times), UTC) if times and len(times) == len(found) else None
+
+
+def daemon_problem(limit: timedelta, now: datetime) -> str | None:
+    """Return why the daemon does no work now, or why that can't be told. None if it runs, or never ran."""
+    try:
+        with DagsterInstance.get() as instance:
+            return daemon_silence(oldest_heartbeat(instance), limit, now)
+    except (ActionableError, SQLAlchemyError) as problem:
+        return f"its heartbeats can't be read: {reason_of(problem)}"
+
+
+def show_health() -> bool:
+    """Print the health as JSON. Returns True if it is good."""
+    with _platform() as platform:
+        found = platform.health()
+    print(json.dumps(found.as_data(), indent=2))
+    return found.is_good
+
+
+def serve(console: Terminal, host: str, port: int) -> None:
+    """Serve the health and the metrics until Ctrl-C."""
+    with _platform() as platform:
+        app = build_health_app(platform.health, platform.everything)
+        serve_health(app, host, port, lambda line: console.print(line, soft_wrap=True))
