@@ -364,7 +364,7 @@ def test_a_true_up_shows_that_an_earlier_months_total_changed(
 # --- Differences by usage and by terms -------------------------------------------------------------------------------
 
 
-def apart(
+def by_usage_and_terms(
     billed: Iterable[InvoiceItem],
     then: Iterable[InvoiceItem],
     now: Iterable[InvoiceItem],
@@ -379,19 +379,21 @@ def apart(
 
 
 def test_late_usage_is_charged_and_a_fee_recorded_later_waits() -> None:
-    found = apart([traffic("150", "3")], [traffic("150", "3"), fee("1", "30")], [traffic("250", "5"), fee("1", "30")])
+    found = by_usage_and_terms(
+        [traffic("150", "3")], [traffic("150", "3"), fee("1", "30")], [traffic("250", "5"), fee("1", "30")]
+    )
     assert found == ({"usage": Decimal(2)}, {"subscription": Decimal(30)})
 
 
 def test_late_usage_is_charged_at_the_superseding_price_and_billed_usage_waits() -> None:
     """0.03 instead of 0.02: 100 late GB are 3.00; the 150 billed GB would be 1.50 more."""
-    found = apart([traffic("150", "3")], [traffic("150", "4.50")], [traffic("250", "7.50")])
+    found = by_usage_and_terms([traffic("150", "3")], [traffic("150", "4.50")], [traffic("250", "7.50")])
     assert found == ({"usage": Decimal("3.00")}, {"usage": Decimal("1.50")})
 
 
 def test_a_later_coupon_reduces_late_usage_and_waits_for_billed_usage() -> None:
     then, now = [traffic("150", "3"), coupon("-1.50")], [traffic("250", "5"), coupon("-2.50")]
-    assert apart([traffic("150", "3")], then, now) == (
+    assert by_usage_and_terms([traffic("150", "3")], then, now) == (
         {"usage": Decimal(2), "discount": Decimal("-1.00")},
         {"discount": Decimal("-1.50")},
     )
@@ -399,14 +401,14 @@ def test_a_later_coupon_reduces_late_usage_and_waits_for_billed_usage() -> None:
 
 def test_unchanged_usage_leaves_differences_of_terms_and_unchanged_terms_those_of_usage() -> None:
     billed, dearer = [traffic("150", "3")], [traffic("150", "4")]
-    assert apart(billed, dearer, dearer) == ({}, {"usage": Decimal(1)})
-    assert apart(billed, billed, [traffic("250", "5")]) == ({"usage": Decimal(2)}, {})
+    assert by_usage_and_terms(billed, dearer, dearer) == ({}, {"usage": Decimal(1)})
+    assert by_usage_and_terms(billed, billed, [traffic("250", "5")]) == ({"usage": Decimal(2)}, {})
 
 
 def test_an_earlier_adjustment_for_usage_is_neither_charged_again_nor_proposed_again() -> None:
     now = [traffic("250", "5"), fee("1", "30")]
     adjusted = {TRAFFIC: adjustment(TRAFFIC, "2.00", "250")}
-    assert apart([traffic("150", "3")], now, now, adjusted) == ({}, {"subscription": Decimal(30)})
+    assert by_usage_and_terms([traffic("150", "3")], now, now, adjusted) == ({}, {"subscription": Decimal(30)})
 
 
 def test_a_difference_by_usage_names_the_part_that_waits() -> None:

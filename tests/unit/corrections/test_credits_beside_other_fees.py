@@ -85,7 +85,7 @@ def as_stored(items: Iterable[InvoiceItem]) -> list[InvoiceItem]:
     return [replace(item, credit_grant_id=names.get(item.description, item.credit_grant_id)) for item in items]
 
 
-def back(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
+def returned_by_credit(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
     """Return by credit the amount returned to it (above zero) or drawn from it in addition (below zero)."""
     stored = as_stored(assemble_invoice(charged).items)
     used = [*charged.credits, *OLD]
@@ -125,7 +125,7 @@ def test_a_correction_beside_a_returned_fee_and_one_in_advance_returns_the_last_
     by = [credit("5", "promotion"), credit("500", "deposit", pays="gross")]
     charged, now = (month_of(requests, by, gone=["30"], kept=["50"]) for requests in ("10", usage))
     assert drawn(assemble_invoice(charged)) == {"promotion": 5, "deposit": 25}
-    assert back(charged, now) == amounts(expected)
+    assert returned_by_credit(charged, now) == amounts(expected)
 
 
 @pytest.mark.parametrize("pays", ["net", "gross"])
@@ -138,7 +138,7 @@ def test_two_credits_of_one_kind_are_returned_in_reverse_order(pays: str, usage:
     by = [credit("5", "first", pays=pays), credit("500", "second", pays=pays, priority=1)]
     charged, now = (month_of(requests, by, gone=["20", "10"], kept=["30", "20"]) for requests in ("10", usage))
     assert drawn(assemble_invoice(charged)) == {"first": 5, "second": 25}
-    assert back(charged, now) == amounts(expected)
+    assert returned_by_credit(charged, now) == amounts(expected)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_credit_for_usage_pays_the_same_usage_for_any_fees_in_advance(usage: s
     """Usage 100 and 20 in advance: 120. The credit paid 60 of the usage."""
     by = [credit("60", "usage only", scope=USAGE)]
     charged, now = (month_of(requests, by, kept=["20"]) for requests in ("100", usage))
-    assert back(charged, now) == amounts(expected)
+    assert returned_by_credit(charged, now) == amounts(expected)
 
 
 def test_a_credit_for_fees_does_not_return_a_credit_for_usage() -> None:
@@ -162,7 +162,7 @@ def test_a_credit_for_fees_does_not_return_a_credit_for_usage() -> None:
     by = [credit("500", "fees", scope=FEES), credit("500", "usage", scope=USAGE, priority=1)]
     charged, now = (month_of(requests, by, gone=["30"], kept=["50"]) for requests in ("10", "7"))
     assert drawn(assemble_invoice(charged)) == {"fees": 20, "usage": 10}
-    assert back(charged, now) == {"usage": 3}
+    assert returned_by_credit(charged, now) == {"usage": 3}
 
 
 def test_a_deposit_is_returned_with_the_tax_on_usage_beside_a_fee_in_advance() -> None:
@@ -170,7 +170,7 @@ def test_a_deposit_is_returned_with_the_tax_on_usage_beside_a_fee_in_advance() -
     by = [credit("5", "promotion"), credit("500", "deposit", pays="gross")]
     charged, now = (month_of(requests, by, gone=["30"], kept=["50"], rates=[VAT]) for requests in ("10", "8"))
     assert drawn(assemble_invoice(charged)) == {"promotion": 5, "deposit": Decimal("27.5")}
-    assert back(charged, now) == {"deposit": Decimal("2.2")}
+    assert returned_by_credit(charged, now) == {"deposit": Decimal("2.2")}
 
 
 def test_a_deposit_is_returned_at_the_tax_rate_of_usage_beside_a_fee_at_another_rate() -> None:
@@ -178,7 +178,7 @@ def test_a_deposit_is_returned_at_the_tax_rate_of_usage_beside_a_fee_at_another_
     by = [credit("500", "deposit", pays="gross")]
     charged, now = (month_of(requests, by, gone=["30"], kept=["50"], rates=BY_KIND) for requests in ("10", "8"))
     assert drawn(assemble_invoice(charged)) == {"deposit": Decimal("32.5")}
-    assert back(charged, now) == {"deposit": Decimal("2.1")}
+    assert returned_by_credit(charged, now) == {"deposit": Decimal("2.1")}
 
 
 def test_a_minimum_that_counts_a_fee_in_advance_is_taxed_like_the_fee_when_a_deposit_is_returned() -> None:
@@ -192,7 +192,7 @@ def test_a_minimum_that_counts_a_fee_in_advance_is_taxed_like_the_fee_when_a_dep
         month_of(requests, by, kept=["50"], rates=BY_KIND, commitments=[minimum("70")]) for requests in ("10", "4")
     )
     assert drawn(assemble_invoice(charged)) == {"deposit": Decimal("76.41")}
-    assert back(charged, now) == {}
+    assert returned_by_credit(charged, now) == {}
 
 
 def test_a_refund_for_an_earlier_month_lowers_the_amount_that_credits_could_pay() -> None:
@@ -201,7 +201,7 @@ def test_a_refund_for_an_earlier_month_lowers_the_amount_that_credits_could_pay(
     less = Adjustment(id_of("less"), AUGUST, "Requests", "August", Decimal(-4), "USD")
     charged, now = (month_of(requests, by, adjustments=[less]) for requests in ("10", "7"))
     assert drawn(assemble_invoice(charged)) == {"first": 2, "second": 4}
-    assert back(charged, now) == {"second": 3}
+    assert returned_by_credit(charged, now) == {"second": 3}
 
 
 def test_a_promotion_does_not_pay_an_amount_returned_to_a_deposit_for_august() -> None:
@@ -217,7 +217,7 @@ def test_a_promotion_does_not_pay_an_amount_returned_to_a_deposit_for_august() -
         for requests in ("10", "9")
     )
     assert drawn(assemble_invoice(charged)) == {"promotion": 2}
-    assert back(charged, now) == {"promotion": 1}
+    assert returned_by_credit(charged, now) == {"promotion": 1}
 
 
 def test_an_adjustment_is_taxed_at_its_months_rates_when_a_deposit_for_usage_is_returned() -> None:
@@ -233,7 +233,7 @@ def test_an_adjustment_is_taxed_at_its_months_rates_when_a_deposit_for_usage_is_
         for requests in ("10", "7")
     )
     assert drawn(assemble_invoice(charged)) == {"deposit": Decimal("6.8")}
-    assert back(charged, now) == {"deposit": Decimal("3.3")}
+    assert returned_by_credit(charged, now) == {"deposit": Decimal("3.3")}
 
 
 def test_a_fee_returned_to_a_deposit_counts_as_another_amount_to_pay() -> None:
@@ -245,7 +245,7 @@ def test_a_fee_returned_to_a_deposit_counts_as_another_amount_to_pay() -> None:
     paid = [CreditPaid(id_of("deposit"), "deposit", Decimal(12), "gross")]
     charged, now = (month_of(requests, by, gone=["30"], kept=["15"], gone_credits=paid) for requests in ("10", "6"))
     assert drawn(assemble_invoice(charged)) == {"deposit": 7}
-    assert back(charged, now) == {"deposit": 4}
+    assert returned_by_credit(charged, now) == {"deposit": 4}
 
 
 # --- Any combination of items ------------------------------------------------------------------------------
@@ -328,4 +328,4 @@ def test_credits_are_returned_the_difference_between_the_invoice_and_the_right_i
     assume(paid_of_others(invoice) == paid_of_others(recalculated))
     paid, owed = drawn(invoice), drawn(recalculated)
     expected = {name: amount - owed.get(name, Decimal(0)) for name, amount in paid.items()}
-    assert back(charged, now) == {name: amount for name, amount in expected.items() if amount}
+    assert returned_by_credit(charged, now) == {name: amount for name, amount in expected.items() if amount}

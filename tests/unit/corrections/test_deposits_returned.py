@@ -133,7 +133,7 @@ def month_of(
     )  # fmt: skip
 
 
-def goes_back(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
+def returned_by_credit(charged: InvoiceInputs, now: InvoiceInputs) -> dict[str, Decimal]:
     """Return by credit the amount returned to it (above zero) or drawn from it in addition (below zero)."""
     stored = list(assemble_invoice(charged).items)
     names = {grant.id: grant.description for grant in charged.credits}
@@ -175,7 +175,7 @@ def test_amounts_that_deposits_and_promotions_overpaid_return_to_each(
         for name, amount in granted.items()
     ]
     charged, now = (month_of(requested, by, [rate] if rate else []) for requested in requests)
-    assert goes_back(charged, now) == {name: Decimal(amount) for name, amount in back.items()}
+    assert returned_by_credit(charged, now) == {name: Decimal(amount) for name, amount in back.items()}
 
 
 LEAVER = Subscription(
@@ -190,7 +190,7 @@ LEAVER = Subscription(
         # 15.00 of 30.00 are kept, of which the promotion paid 20.00: it gets 5.00, and 10.00 are money.
         ("2026-09-16", "0", "5"),
         ("2026-09-16", "4.5", "0.5"),
-        ("2026-09-16", "2", "3"),  # 2.00 went back to it before
+        ("2026-09-16", "2", "3"),  # 2.00 were returned to it before
         ("2026-09-16", "5", None),
         ("2026-09-16", "7", None),  # more than that: the returned amount is not drawn again
         ("2026-09-01", "0", "20"),

@@ -196,7 +196,7 @@ def of(**parts: str) -> dict[UUID, Decimal]:
     return {id_of(name): Decimal(amount) for name, amount in parts.items()}
 
 
-def deposit_gets_back(charged: InvoiceInputs, now: InvoiceInputs, *others: CreditGrant) -> Decimal:
+def returned_to_credits(charged: InvoiceInputs, now: InvoiceInputs, *others: CreditGrant) -> Decimal:
     """Return the total that the credits of the invoice are returned."""
     stored = as_stored(assemble_invoice(charged).items)
     found = credit_differences(stored, recalculate(now, stored), SEPTEMBER, CreditsUsed([*charged.credits, *others]))
@@ -219,7 +219,7 @@ def test_a_credits_payment_of_a_fee_in_advance_and_its_tax_stays_with_that_fee(
     by = [credit("500", "deposit", pays="gross")]
     charged = month_of(usage, by, gone=[gone], kept=[kept], rates=rates)
     now = month_of(usage, by, gone=[gone, more], kept=[kept], rates=rates)
-    assert deposit_gets_back(charged, now) == Decimal(expected)
+    assert returned_to_credits(charged, now) == Decimal(expected)
 
 
 def test_a_returned_fee_is_taxed_at_its_original_rate_when_a_deposit_is_returned() -> None:
@@ -232,14 +232,14 @@ def test_a_returned_fee_is_taxed_at_its_original_rate_when_a_deposit_is_returned
         for usage in ("10", "8")
     )
     assert assemble_invoice(charged).total_cents == 0
-    assert deposit_gets_back(charged, now) == Decimal("2.2")
+    assert returned_to_credits(charged, now) == Decimal("2.2")
 
 
 def test_fees_and_usage_keep_their_own_tax_rates_when_a_deposit_is_returned() -> None:
     """10 at 5 % and 50 in advance at 10 %: 65.50. At 8 of usage 63.40: 2.10 are returned."""
     by = [credit("500", "deposit", pays="gross")]
     charged, now = (month_of(usage, by, kept=["50"], rates=BY_KIND) for usage in ("10", "8"))
-    assert deposit_gets_back(charged, now) == Decimal("2.1")
+    assert returned_to_credits(charged, now) == Decimal("2.1")
 
 
 @pytest.mark.parametrize("scale", ["1", "0.1"])
@@ -251,7 +251,7 @@ def test_an_amount_drawn_from_a_deposit_for_august_lowers_its_payment_of_septemb
     by = [credit("500", "deposit", pays="gross")]
     charged, now = (month_of(Decimal(scale) * usage, by, adjustments=[taken]) for usage in (10, 7))
     old = credit("0", "old deposit", pays="gross")
-    assert deposit_gets_back(charged, now, old) == Decimal(scale) * 3
+    assert returned_to_credits(charged, now, old) == Decimal(scale) * 3
 
 
 # --- A month below zero ---------------------------------------------------------------------------------------------

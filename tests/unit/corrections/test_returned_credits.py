@@ -45,7 +45,7 @@ def corrected(
     return credit_differences(billed, invoice_of(*now), SEPTEMBER, CreditsUsed(by, **used))
 
 
-def back(found: Sequence[Difference]) -> dict[str, Decimal]:
+def returned_by_credit(found: Sequence[Difference]) -> dict[str, Decimal]:
     """Return the amount that returns to each credit, by its name."""
     amounts: dict[str, Decimal] = defaultdict(Decimal)
     for difference in found:
@@ -72,7 +72,7 @@ def test_a_credit_is_returned_the_part_that_it_would_not_have_paid(
     """The invoice was 100.00."""
     by = [credit(granted)]
     billed = invoice(usage("web", "100"), by=by)
-    assert back(corrected(billed, usage("web", corrected_to), by=by)) == (
+    assert returned_by_credit(corrected(billed, usage("web", corrected_to), by=by)) == (
         {"prepaid": Decimal(expected)} if Decimal(expected) else {}
     )
 
@@ -81,8 +81,11 @@ def test_the_credit_drawn_last_is_returned_first() -> None:
     """50 of the first and 30 of the second paid 80 of 100; at 60 the second would have paid 10: 20 return to it."""
     by = [credit("50", "first"), credit("30", "second", priority=1)]
     billed = invoice(usage("web", "100"), by=by)
-    assert back(corrected(billed, usage("web", "60"), by=by)) == {"second": Decimal(20)}
-    assert back(corrected(billed, usage("web", "20"), by=by)) == {"first": Decimal(30), "second": Decimal(30)}
+    assert returned_by_credit(corrected(billed, usage("web", "60"), by=by)) == {"second": Decimal(20)}
+    assert returned_by_credit(corrected(billed, usage("web", "20"), by=by)) == {
+        "first": Decimal(30),
+        "second": Decimal(30),
+    }
 
 
 def test_money_that_paid_another_item_is_returned_first() -> None:
@@ -107,20 +110,24 @@ def test_a_scoped_credit_pays_only_items_of_its_scope() -> None:
     """60 paid Machines, which are zero now; volumes were money, and stay so: all 60 return to it."""
     by = [credit("100", scope=Scope(products=("Machines",)))]
     billed = invoice(usage("web", "60"), usage("disk", "40", "Volumes"), by=by)
-    assert back(corrected(billed, usage("web", "0"), usage("disk", "40", "Volumes"), by=by)) == {"prepaid": Decimal(60)}
+    assert returned_by_credit(corrected(billed, usage("web", "0"), usage("disk", "40", "Volumes"), by=by)) == {
+        "prepaid": Decimal(60)
+    }
 
 
 def test_an_expired_credit_is_returned_too() -> None:
     by = [credit("100", expires_at=at("2026-09-20"))]
     billed = invoice(usage("web", "100"), by=by)
-    assert back(corrected(billed, usage("web", "10"), by=by)) == {"prepaid": Decimal(90)}
+    assert returned_by_credit(corrected(billed, usage("web", "10"), by=by)) == {"prepaid": Decimal(90)}
 
 
 def test_a_second_correction_returns_only_the_difference() -> None:
     by = [credit("100")]
     billed = invoice(usage("web", "100"), by=by)
     returned = {(by[0].id, "acme|usage|web"): Decimal(-60)}
-    assert back(corrected(billed, usage("web", "10"), by=by, elsewhere=returned)) == {"prepaid": Decimal(30)}
+    assert returned_by_credit(corrected(billed, usage("web", "10"), by=by, elsewhere=returned)) == {
+        "prepaid": Decimal(30)
+    }
     assert corrected(billed, usage("web", "40"), by=by, elsewhere=returned) == []
     assert corrected(billed, usage("web", "80"), by=by, elsewhere=returned) == []
 
@@ -130,7 +137,7 @@ def test_a_credits_payment_of_an_earlier_correction_is_returned_too() -> None:
     by = [credit("200")]
     billed = invoice(usage("web", "100"), by=by)
     paid = {(by[0].id, "acme|usage|web"): Decimal(40)}
-    assert back(corrected(billed, usage("web", "30"), by=by, elsewhere=paid)) == {"prepaid": Decimal(110)}
+    assert returned_by_credit(corrected(billed, usage("web", "30"), by=by, elsewhere=paid)) == {"prepaid": Decimal(110)}
 
 
 def test_a_correction_that_another_credit_paid_returns_to_that_credit() -> None:
@@ -140,7 +147,7 @@ def test_a_correction_that_another_credit_paid_returns_to_that_credit() -> None:
     by = [credit("60", "first"), credit("50", "second", priority=1)]
     billed = invoice(usage("web", "100"), by=by[:1])
     paid = {(by[1].id, "acme|usage|web"): Decimal(20)}
-    assert back(corrected(billed, usage("web", "70"), by=by, elsewhere=paid)) == {"second": Decimal(10)}
+    assert returned_by_credit(corrected(billed, usage("web", "70"), by=by, elsewhere=paid)) == {"second": Decimal(10)}
 
 
 def test_a_credits_payment_of_a_fee_in_advance_is_not_returned_with_the_month_that_charged_it() -> None:
@@ -154,13 +161,13 @@ def test_a_credits_payment_of_a_fee_in_advance_is_not_returned_with_the_month_th
     )  # fmt: skip
     by = [credit("100")]
     billed = invoice(usage("web", "50"), fee, by=by)
-    assert back(corrected(billed, usage("web", "0"), fee, by=by)) == {"prepaid": Decimal(50)}
+    assert returned_by_credit(corrected(billed, usage("web", "0"), fee, by=by)) == {"prepaid": Decimal(50)}
 
 
 def test_a_credits_payment_of_an_earlier_months_adjustment_is_not_returned_with_this_month() -> None:
     by = [credit("100")]
     billed = invoice(usage("web", "50"), item("August", "20", "adjustment"), by=by)
-    assert back(corrected(billed, usage("web", "0"), by=by)) == {"prepaid": Decimal(50)}
+    assert returned_by_credit(corrected(billed, usage("web", "0"), by=by)) == {"prepaid": Decimal(50)}
 
 
 def test_a_discount_is_taken_off_before_the_credit_paid() -> None:
@@ -171,7 +178,9 @@ def test_a_discount_is_taken_off_before_the_credit_paid() -> None:
     for invoice in (billed, now):
         take_discounts(invoice)
     draw_credits(billed)
-    assert back(credit_differences(billed.items, now, SEPTEMBER, CreditsUsed(by))) == {"prepaid": Decimal(30)}
+    assert returned_by_credit(credit_differences(billed.items, now, SEPTEMBER, CreditsUsed(by))) == {
+        "prepaid": Decimal(30)
+    }
 
 
 def test_goodwill_on_the_invoice_counts() -> None:
@@ -181,8 +190,8 @@ def test_goodwill_on_the_invoice_counts() -> None:
     by = [credit("100")]
     sorry = item("sorry", "-8", "one_off", one_off_item_id=id_of("sorry"))
     billed = invoice(usage("web", "10"), sorry, by=by)
-    assert back(corrected(billed, usage("web", "6"), sorry, by=by)) == {"prepaid": Decimal(2)}
-    assert back(corrected(billed, usage("web", "9"), sorry, by=by)) == {"prepaid": Decimal(1)}
+    assert returned_by_credit(corrected(billed, usage("web", "6"), sorry, by=by)) == {"prepaid": Decimal(2)}
+    assert returned_by_credit(corrected(billed, usage("web", "9"), sorry, by=by)) == {"prepaid": Decimal(1)}
 
 
 def test_credits_keep_their_payment_of_a_month_that_is_below_zero() -> None:
@@ -196,7 +205,7 @@ def test_credits_keep_their_payment_of_a_month_that_is_below_zero() -> None:
     by = [credit("100")]
     billed = invoice(usage("web", "10"), sorry, fee, by=by)
     assert corrected(billed, usage("web", "10"), sorry, fee, by=by) == []
-    assert back(corrected(billed, usage("web", "5"), sorry, fee, by=by)) == {"prepaid": Decimal(5)}
+    assert returned_by_credit(corrected(billed, usage("web", "5"), sorry, fee, by=by)) == {"prepaid": Decimal(5)}
 
 
 def test_an_adjustment_names_the_credit_and_the_item_that_it_paid() -> None:

@@ -340,7 +340,7 @@ WORKED_EXAMPLES = {
             ),
             discounts=[off("EARLY", percent=Decimal(50))],
         ),
-        "0.00",  # usage 10, half off; 10 for October given back, less the 5 that were off
+        "0.00",  # usage 10, half off; 10 for October refunded, less the 5 that were off
     ),
     "an amount off and usage in two regions of a percentage": (
         inputs(

@@ -282,7 +282,7 @@ def test_a_rate_that_is_ambiguous_is_named_with_the_month() -> None:
 # --- Returns to credits --------------------------------------------------------------------------------------------
 
 
-def given_back(thing: str, amount: str) -> Difference:
+def return_of(thing: str, amount: str) -> Difference:
     charge = Charge(f"acme|credit|{thing}", "credit", "acme", "Credits", "prepaid", Decimal(0), Decimal(1), "item")
     return Difference(charge, Decimal(0), Decimal(0), Decimal(amount), detail={"thing": thing, "pays": "net"})
 
@@ -296,9 +296,9 @@ def test_a_return_to_a_credit_is_split_like_its_payment(side: str) -> None:
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     thing = key_of("minimum", "least")
     found = splits_of_credits(
-        [given_back(thing, "12"), given_back("acme|usage|books", "3")]
+        [return_of(thing, "12"), return_of("acme|usage|books", "3")]
         if side != "adjusted"
-        else [given_back(thing, "12")],
+        else [return_of(thing, "12")],
         items if side == "billed" else [],
         {thing: {(VAT,): Decimal(-20), (CHEAP,): Decimal(-10)}} if side == "adjusted" else {},
         items if side == "now" else [],
@@ -313,13 +313,13 @@ def test_a_refund_of_a_fee_is_not_split_like_next_months_fee() -> None:
     ahead = replace(fee("club", "20", OCTOBER), id=id_of("ahead"), product="Clubs")
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
     thing = key_of("subscription", "club")
-    found = splits_of_credits([given_back(thing, "3")], [fee("club", "20"), ahead], {}, [], inputs)
+    found = splits_of_credits([return_of(thing, "3")], [fee("club", "20"), ahead], {}, [], inputs)
     assert found == {f"acme|credit|{thing}": {(CHEAP,): 3}}
 
 
 def test_a_return_to_a_deposit_is_taxed_at_no_rate() -> None:
     inputs = InvoiceInputs("acme", "USD", SEPTEMBER, [Member("acme", BOOK)], taxes=[VAT, CHEAP])
-    deposit, promotion = given_back("acme|usage|web", "5"), given_back("acme|usage|books", "3")
+    deposit, promotion = return_of("acme|usage|web", "5"), return_of("acme|usage|books", "3")
     deposit = replace(deposit, detail={**deposit.detail, "pays": "gross"})
     items = [item("web", "100", price_key="web"), item("book", "50", **BOOKS)]
     assert splits_of_credits([deposit, promotion], items, {}, [], inputs) == {

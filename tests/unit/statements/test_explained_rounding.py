@@ -65,9 +65,9 @@ def test_an_amount_without_shared_cents_is_explained(amounts: tuple[str, ...], c
 
 def test_a_credit_is_rounded_away_from_zero_and_shares_cents_like_any_item() -> None:
     """-1.005 is -101 cents and half a cent; 18.695 in total is 1870 cents, one more than the whole ones."""
-    given_back = rounded("19.70", "-1.005", number=2)
-    assert (given_back.cents, given_back.own_cents, given_back.remainder) == (-100, -101, Decimal("0.5"))
-    assert "This item is -$1.01 plus 0.5 of a cent" in given_back.sentence
+    refund = rounded("19.70", "-1.005", number=2)
+    assert (refund.cents, refund.own_cents, refund.remainder) == (-100, -101, Decimal("0.5"))
+    assert "This item is -$1.01 plus 0.5 of a cent" in refund.sentence
 
 
 def test_a_tax_is_rounded_separately_and_takes_no_cent_from_the_items() -> None:

@@ -31,7 +31,7 @@ LEVELS = st.integers(0, 3).map(Decimal) | st.decimals(0, Decimal("1e12"), places
 REPORTED = st.lists(
     st.builds(LandedMeasurement, TIMES, st.just("app"), st.integers(0, 99).map(str), LEVELS, st.sampled_from("uv")),
     max_size=8,
-    unique_by=lambda rollup: rollup.id,
+    unique_by=lambda measurement: measurement.id,
 )
 BEFORE = st.dictionaries(st.sampled_from("uw"), st.decimals(Decimal("1e-15"), Decimal("1e12"), places=15))
 AS_OF = st.just(SEPTEMBER.end) | TIMES

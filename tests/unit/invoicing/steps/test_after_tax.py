@@ -187,7 +187,7 @@ def test_half_of_a_fee_that_a_deposit_paid_returns_to_it_with_its_tax(
     assert invoice.amount == Decimal(total)
 
 
-def fee_given_back(charged: str, currency: str, *paid: tuple[str, str]) -> Invoice:
+def refunded_fee(charged: str, currency: str, *paid: tuple[str, str]) -> Invoice:
     """Refund half of a fee for September that August charged at 10 %; `paid` are the deposits' payments of it."""
     credits = tuple(CreditPaid(id_of(name), name, Decimal(amount), "gross") for name, amount in paid)
     plan = Subscription(
@@ -214,14 +214,14 @@ def fee_given_back(charged: str, currency: str, *paid: tuple[str, str]) -> Invoi
 def test_the_deposit_drawn_last_gets_a_refunded_fee_back_first(
     charged: str, currency: str, paid: list[tuple[str, str]], back: dict[str, str]
 ) -> None:
-    items = [line for line in fee_given_back(charged, currency, *paid).items if line.kind == "credit"]
+    items = [line for line in refunded_fee(charged, currency, *paid).items if line.kind == "credit"]
     assert {line.description.partition(",")[0]: line.amount for line in items} == {
         name: Decimal(amount) for name, amount in back.items()
     }
 
 
 def test_a_return_to_a_credit_is_an_item_that_names_the_fee() -> None:
-    invoice = fee_given_back("100", "USD", ("prepaid", "60"))
+    invoice = refunded_fee("100", "USD", ("prepaid", "60"))
     (fee,) = (line for line in invoice.items if line.kind == "subscription")
     (item,) = (line for line in invoice.items if line.kind == "credit")
     assert (item.product, item.description) == ("Credits", "prepaid, on the fee given back")
@@ -232,5 +232,5 @@ def test_a_return_to_a_credit_is_an_item_that_names_the_fee() -> None:
             {"item": str(fee.id), "product": fee.product, "description": fee.description, "amount": "-5"}
         ],
     }  # fmt: skip
-    assert item in fee_given_back("100", "USD", ("prepaid", "60")).items
+    assert item in refunded_fee("100", "USD", ("prepaid", "60")).items
     assert len({line.id for line in invoice.items}) == len(invoice.items)

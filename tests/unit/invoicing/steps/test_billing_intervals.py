@@ -195,7 +195,7 @@ def cancelled(plan: Subscription, ended: str, in_month: str) -> Callable[[Billin
     return lambda billing: replace(plan, ended_at=at(ended)) if billing >= month(in_month) else plan
 
 
-def lived(first: str, last: str, *known: Callable[[BillingMonth], Subscription], **of: Any) -> FeeLedger:
+def bill_months(first: str, last: str, *known: Callable[[BillingMonth], Subscription], **of: Any) -> FeeLedger:
     ledger = FeeLedger(PRICES, **of)
     for period in months_between(month(first), month(last)):
         ledger.bill(period, *(holding(period) for holding in known))
@@ -223,14 +223,14 @@ def fees(ledger: FeeLedger) -> dict[str, list[Decimal]]:
 def test_a_quarter_in_advance_refunds_the_unused_time_once_its_end_is_known(
     ended: str, known_in: str, expected: dict[str, list[Decimal]]
 ) -> None:
-    found = fees(lived("2026-03", "2026-07", cancelled(in_advance("quarter", "2026-04-01"), ended, known_in)))
+    found = fees(bill_months("2026-03", "2026-07", cancelled(in_advance("quarter", "2026-04-01"), ended, known_in)))
     assert found.keys() == expected.keys()
     for period, amounts in expected.items():
         assert [abs(a - b) < Decimal("1e-18") for a, b in zip(found[period], amounts, strict=True)] == [True]
 
 
 def test_a_notice_for_next_month_refunds_a_part_and_charges_nothing_in_advance() -> None:
-    ledger = lived("2026-03", "2026-04", cancelled(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-04"))
+    ledger = bill_months("2026-03", "2026-04", cancelled(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-04"))
     assert [item.description for item in ledger.all_fees()] == [
         "quarter as used, 2026-04-01 to 2026-07-01 in advance",
         "quarter as used, 2026-04-01 to 2026-05-10",
@@ -254,7 +254,8 @@ def test_a_cancelled_quarter_in_arrears_is_charged_for_the_used_time_at_its_end(
     ended: str, known_in: str, expected: dict[str, list[int]]
 ) -> None:
     assert (
-        fees(lived("2026-03", "2026-07", cancelled(subscription("quarter", "2026-04-01"), ended, known_in))) == expected
+        fees(bill_months("2026-03", "2026-07", cancelled(subscription("quarter", "2026-04-01"), ended, known_in)))
+        == expected
     )
 
 
@@ -352,7 +353,7 @@ def test_an_interval_from_the_start_begins_on_the_same_day_or_the_last_of_a_shor
 ) -> None:
     """Each interval is charged in full, once, in arrears."""
     plan = subscription(key, started, anchor="start")
-    ledger = lived(*months, lambda _: plan)
+    ledger = bill_months(*months, lambda _: plan)
     assert starts(ledger) == expected
     assert {item.amount for item in ledger.all_fees()} == {Decimal(str(OF_KEY[key].model.to_data()["unit_amount"]))}
     assert len(ledger.all_fees()) == len(expected)
@@ -383,7 +384,7 @@ def test_an_interval_from_the_start_in_advance_is_on_the_first_invoice_or_the_on
 def test_a_cancellation_inside_a_quarter_from_the_start_refunds_the_rest() -> None:
     """16 May to 16 August are 92 days; 23 of them, a quarter, were used by 8 June: 682.50 are refunded."""
     plan = cancelled(in_advance("quarter", "2026-05-16", anchor="start"), "2026-06-08", "2026-06")
-    assert fees(lived("2026-05", "2026-09", plan)) == {"2026-05": [910], "2026-06": [Decimal("-682.5")]}
+    assert fees(bill_months("2026-05", "2026-09", plan)) == {"2026-05": [910], "2026-06": [Decimal("-682.5")]}
 
 
 def test_the_time_of_day_of_the_start_counts_to_the_second() -> None:
@@ -446,7 +447,7 @@ def test_a_fee_is_free_until_its_trial_ends(plan: Subscription, expected: dict[s
 def test_a_subscription_cancelled_in_its_trial_costs_nothing(billing: str, anchor: str, key: str, ended: str) -> None:
     """The end is known by the invoice of the month in which it ends: no invoice charges anything."""
     plan = subscription(key, "2026-03-16", trial_ends_at=at("2026-04-15"), billed=billing, anchor=anchor)
-    assert fees(lived("2026-02", "2026-06", cancelled(plan, ended, ended[:7]))) == {}
+    assert fees(bill_months("2026-02", "2026-06", cancelled(plan, ended, ended[:7]))) == {}
 
 
 def test_usage_is_charged_during_a_trial_and_the_plan_s_allowance_is_granted() -> None:
@@ -504,7 +505,7 @@ def test_a_later_refund_has_the_tax_and_the_coupon_of_the_invoice_that_charged_t
     which has a rate of 19 % and another coupon.
     """
     march, may = month("2026-03"), month("2026-05")
-    ledger = lived(
+    ledger = bill_months(
         "2026-03", "2026-07", cancelled(in_advance("quarter", "2026-04-01"), "2026-05-10", "2026-05"),
         taxes={march: [vat("16")], may: [vat("19")]},
         discounts={march: [percent_off("50", "HALF")], may: [percent_off("30", "NEW")]},
@@ -518,7 +519,7 @@ def test_a_later_refund_has_the_tax_and_the_coupon_of_the_invoice_that_charged_t
 def test_a_credit_that_paid_a_year_is_returned_the_unused_part() -> None:
     """3,650.00, of it 3,000.00 by credit. 730.00 are kept for 73 days: 650.00 return in money, 2,270.00 as credit."""
     grant = credit("3000", "prepaid", granted_at=at("2025-01-01"))
-    ledger = lived(
+    ledger = bill_months(
         "2025-12", "2026-04", cancelled(in_advance("year", "2026-01-01"), "2026-03-15", "2026-03"), grants=[grant]
     )
     assert ledger.invoices[month("2025-12")].total_cents == 65000
@@ -543,7 +544,7 @@ def test_two_refunds_of_one_quarter_each_take_the_coupon_back_in_proportion() ->
         ended = {"2026-03": None, "2026-04": "2026-06-10"}.get(str(billing), "2026-05-10")
         return in_advance("quarter", "2026-04-01", ended)
 
-    ledger = lived("2026-03", "2026-06", known, discounts={month("2026-03"): [percent_off("50", "HALF")]})
+    ledger = bill_months("2026-03", "2026-06", known, discounts={month("2026-03"): [percent_off("50", "HALF")]})
     assert [invoice.total_cents for invoice in ledger.invoices.values()] == [45500, -10500, -15500, 0]
 
 
@@ -567,7 +568,7 @@ def to_correct(ledger: FeeLedger, name: str, *subscriptions: Subscription) -> li
 def test_no_month_of_a_subscription_has_anything_to_correct(billing: str, anchor: str, key: str) -> None:
     whole = subscription(key, "2026-01-20", billed=billing, anchor=anchor)
     coupons = {month("2026-02"): [amount_off("7")], month("2026-06"): [percent_off("10")]}
-    ledger = lived("2026-01", "2027-03", cancelled(whole, "2026-08-11", "2026-08"), discounts=coupons)
+    ledger = bill_months("2026-01", "2027-03", cancelled(whole, "2026-08-11", "2026-08"), discounts=coupons)
     known = replace(whole, ended_at=at("2026-08-11"))
     assert {str(period): to_correct(ledger, str(period), known) for period in ledger.invoices} == {
         str(period): [] for period in ledger.invoices
@@ -586,7 +587,7 @@ def test_a_cancellation_recorded_after_the_close_corrects_the_month_in_which_the
 ) -> None:
     """Until 10 May, recorded in August: 39 of 91 days were used."""
     plan = subscription("quarter", "2026-04-01", "2026-07-01", billed=billing)
-    ledger = lived("2026-03", "2026-07", lambda _: plan)
+    ledger = bill_months("2026-03", "2026-07", lambda _: plan)
     late = replace(plan, ended_at=at("2026-05-10"))
     assert {name: to_correct(ledger, name, late) for name in corrected} == corrected
 
@@ -594,7 +595,7 @@ def test_a_cancellation_recorded_after_the_close_corrects_the_month_in_which_the
 def test_a_cancellation_recorded_during_the_interval_corrects_no_closed_month() -> None:
     """Until 10 April, recorded in June: June's invoice refunds 820.00; April and May do not change."""
     plan = in_advance("quarter", "2026-04-01")
-    ledger = lived("2026-03", "2026-05", lambda _: plan)
+    ledger = bill_months("2026-03", "2026-05", lambda _: plan)
     late = replace(plan, ended_at=at("2026-04-10"))
     assert [to_correct(ledger, name, late) for name in ("2026-03", "2026-04", "2026-05")] == [[], [], []]
     assert ledger.bill(month("2026-06"), late) == [-820]

@@ -440,7 +440,7 @@ def test_an_upgrade_is_taxed_at_the_rate_of_its_month() -> None:
 # --- Discounts of refunds ------------------------------------------------------------------------------------------
 
 
-def given_back(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount] = ()) -> dict[str, Decimal]:
+def refund_items(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount] = ()) -> dict[str, Decimal]:
     """Return the refund items by description: a plan of 30.00, charged in August with these amounts off,
     ends in September.
     """
@@ -454,19 +454,19 @@ def given_back(ended: str, *taken: tuple[str, str], discounts: Sequence[Discount
 
 
 def test_a_free_month_refunds_nothing() -> None:
-    found = given_back("2026-09-01", ("first month free", "30"))
+    found = refund_items("2026-09-01", ("first month free", "30"))
     assert found == {"plan as used": -30, "first month free, on the fee given back": 30}
 
 
 def test_half_of_a_month_at_half_price_refunds_half_of_the_paid_amount() -> None:
     """15.00 were paid: 7.50 are refunded."""
-    found = given_back("2026-09-16", ("half", "15"))
+    found = refund_items("2026-09-16", ("half", "15"))
     assert found == {"plan as used": -15, "half, on the fee given back": Decimal("7.5")}
 
 
 def test_two_discounts_are_each_taken_back_in_proportion() -> None:
     """30.00 less 3.00 less 6.00 were paid; a third of the month is left: 10.00 less 1.00 less 2.00."""
-    found = given_back("2026-09-21", ("ten", "3"), ("six", "6"))
+    found = refund_items("2026-09-21", ("ten", "3"), ("six", "6"))
     assert found == {"plan as used": -10, "ten, on the fee given back": 1, "six, on the fee given back": 2}
 
 
@@ -498,12 +498,12 @@ def test_a_returned_discount_is_an_item_that_names_the_coupon_and_the_fee() -> N
 
 def test_discounts_of_the_refunding_month_do_not_matter() -> None:
     coupon = Discount(id_of("new"), "new", "new", percent=Decimal(50))
-    assert given_back("2026-09-16", discounts=[coupon]) == {"plan as used": -15}
+    assert refund_items("2026-09-16", discounts=[coupon]) == {"plan as used": -15}
 
 
 def test_the_same_coupon_in_both_months_is_taken_back_once() -> None:
     coupon = Discount(id_of("half"), "half", "half", percent=Decimal(50))
-    found = given_back("2026-09-16", ("half", "15"), discounts=[coupon])
+    found = refund_items("2026-09-16", ("half", "15"), discounts=[coupon])
     assert sum(found.values()) == Decimal("-7.5")
 
 
@@ -603,5 +603,5 @@ def test_a_subscription_runs_one_month_in_a_full_month_and_none_before_its_start
 )
 def test_a_refunded_fee_never_returns_more_than_was_paid_for_it(off: Decimal, days: int) -> None:
     ended = f"{SEPTEMBER.start + timedelta(days=days):%Y-%m-%d}"
-    returned = -sum(given_back(ended, *([("off", str(off))] if off else [])).values())
+    returned = -sum(refund_items(ended, *([("off", str(off))] if off else [])).values())
     assert abs(returned - (30 - off) * (30 - days) / 30) < Decimal("1e-18")
