@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.ports import refuse_unusable_port
 from fly_billing.cli.terminal import Terminal
 from fly_billing.postgres.migrate import migrate, owner_database
 
@@ -20,7 +21,8 @@ QUIET = "ignore:Parameter `backfill_policy` of function,ignore:Function `dev_com
 
 
 def dev(console: Terminal, port: int) -> int:
-    """Run until interrupted. Returns Dagster's exit code, or 0 after Ctrl-C."""
+    """Run until interrupted. Returns Dagster's exit code, or 0 after Ctrl-C. Raises PortNotUsable."""
+    refuse_unusable_port("127.0.0.1", port)
     with local_platform(stripe=True, owns_sandbox=True, migrates=True) as settings:
         migrate(owner_database(settings))
         console.print(f"Dagster starts at http://127.0.0.1:{port}. Ctrl-C stops it and everything that it started.")

@@ -22,6 +22,7 @@ from fly_billing.cli.data_folder import (
     SANDBOX_STORE,
     make_data_folder,
 )
+from fly_billing.cli.ports import refuse_unusable_port
 from fly_billing.cli.terminal import Terminal
 from fly_billing.credentials import check_stripe_access
 from fly_billing.dagster_storage import INSTANCE_FILE
@@ -159,7 +160,11 @@ def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
 
 
 def run_sandbox(port: int, store: Path | None) -> None:
-    """Run only the sandbox until a signal. `store`: its SQLite file; None: the data folder's."""
+    """Run only the sandbox until a signal. `store`: its SQLite file; None: the data folder's.
+
+    Raises PortNotUsable, StoreNotUsable, FolderNotMade.
+    """
+    refuse_unusable_port("127.0.0.1", port)
     data_dir = Settings.from_environment().data_dir
     if store is None:
         make_data_folder(data_dir)

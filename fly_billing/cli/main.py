@@ -27,6 +27,7 @@ from fly_billing.cli.commands import (
     stripe,
     usage,
 )
+from fly_billing.cli.file_errors import describe_file_error
 from fly_billing.cli.parameters import console
 from fly_billing.cli.terminal import Terminal, joined, lines, styled
 from fly_billing.embedded_postgres import EmbeddedPostgresError, ServerInUseError
@@ -61,7 +62,7 @@ def options(
 
 def main() -> None:
     """Run the command. Prints a message, not a traceback, for errors that a user can fix."""
-    load_dotenv(Path(".env").resolve())
+    _load_env_file(Path(".env").resolve())
     # Dagster warns about its own beta parameters, which a user of a command can't change.
     warnings.filterwarnings("ignore", message=".*is currently in (beta|preview)")
     signal.signal(signal.SIGTERM, _stop)
@@ -86,7 +87,14 @@ def _message(problem: BaseException) -> str | None:
         if isinstance(link, ActionableError | EmbeddedPostgresError | ServerInUseError):
             return str(link)
         link = link.__cause__ or link.__context__
-    return describe(problem)
+    return describe(problem) or describe_file_error(problem)
+
+
+def _load_env_file(path: Path) -> None:
+    try:
+        load_dotenv(path)
+    except (OSError, ValueError) as problem:  # a folder is no file of settings, and is left alone
+        _exit_with_message(f"{path} can't be read: {problem}. It has one NAME=value per line, in UTF-8")
 
 
 def _exit_with_message(message: str) -> NoReturn:

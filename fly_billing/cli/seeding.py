@@ -26,7 +26,13 @@ def seed_platform(console: Terminal, today: date | None, months: int, organizati
         months: Closed months of usage.
         organizations: Organizations besides Fly.
         number: The random seed.
+
+    Raises:
+        ActionableError: `today` has not come yet, or the sample would begin before it has prices.
     """
+    now = datetime.now(UTC).date()
+    if today and today > now:
+        raise ActionableError(f"--today {today} has not come yet: the last day with usage is {now} or earlier")
     with local_platform(migrates=True) as settings, busy(console, "Seeding") as show:
         database = BillingDatabase(settings.database_url)
         migrate(owner_database(settings))
@@ -34,7 +40,7 @@ def seed_platform(console: Terminal, today: date | None, months: int, organizati
             database,
             settings.landing_dir,
             usage_table=UsageTable.from_settings(settings),
-            today=today or seeded_day(settings.data_dir, datetime.now(UTC).date()),
+            today=today or seeded_day(settings.data_dir, now),
             months=months,
             organizations=organizations,
             seed=number,

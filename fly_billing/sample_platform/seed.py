@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -25,6 +26,10 @@ from fly_billing.usage.usage_table import UsageTable
 
 # The first day on which everything in the sample has a price: that of Managed Postgres storage is the latest.
 PRICED_FROM = date(2025, 8, 11)
+
+
+class SampleNotPriced(ActionableError):
+    """The sample would begin before everything in it has a price."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,13 @@ def seed(
     Running it again changes nothing. Running it on a later day adds the days since. Use one seed per landing folder.
 
     Raises:
-        ValueError: The window begins before everything in the sample has a price.
+        SampleNotPriced: The window begins before everything in the sample has a price.
     """
     window = window_before(today, months)
     if window.first_day < PRICED_FROM:
-        raise ValueError(
+        raise SampleNotPriced(
             f"the sample would begin on {window.first_day}, but some of its prices begin on {PRICED_FROM}: choose"
-            " fewer months"
+            " fewer --months, or a later --today"
         )
     with database.transaction() as connection:
         progress("loading the price book")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from fly_billing.stripe_sandbox.server import run, stop_when_stdin_closes
+from fly_billing.stripe_sandbox.store import StoreNotUsable
 
 
 def main() -> None:
@@ -20,7 +21,10 @@ def main() -> None:
     given = flags.parse_args()
     if given.stop_with_parent:
         stop_when_stdin_closes()
-    run(given.host, given.port, given.store, quiet=given.quiet, ready_file=given.ready_file)
+    try:
+        run(given.host, given.port, given.store, quiet=given.quiet, ready_file=given.ready_file)
+    except StoreNotUsable as problem:
+        flags.exit(2, f"{flags.prog}: {problem}\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fly_billing.errors import ActionableError
 from fly_billing.stripe_sandbox.settings import SandboxSettings
 
 Json = dict[str, Any]
@@ -40,16 +41,27 @@ def new_id(prefix: str, length: int = 24) -> str:
     return f"{prefix}_1{''.join(random.choices(ALPHABET, k=length - 1))}"
 
 
+class StoreNotUsable(ActionableError):
+    """The sandbox's file can't be opened, or is no SQLite file."""
+
+
 class Store:
     """All state of one sandbox. Every write happens inside `transaction()`."""
 
     def __init__(self, path: Path | str) -> None:
+        """Open the file, or make it with its parents. Raises StoreNotUsable."""
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.db = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            self.db = sqlite3.connect(self.path, isolation_level=None)
+            self.db.executescript("pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 5000;")
+            self.db.executescript(SCHEMA.read_text(encoding="utf-8"))
+        except sqlite3.Error as problem:
+            raise StoreNotUsable(
+                f"{self.path} can't hold the sandbox's state: {problem}. Name another file with --store, or move this"
+                " one away"
+            ) from problem
         self.db.row_factory = sqlite3.Row
-        self.db.executescript("pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 5000;")
-        self.db.executescript(SCHEMA.read_text(encoding="utf-8"))
         self.clock_offset = int(self._setting("clock_offset", 0))
         self.settings = SandboxSettings().changed(self._setting("dials", {}))
         self.request: Json = dict(NO_REQUEST)

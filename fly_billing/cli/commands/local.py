@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fly_billing.cli.parameters import console, exit_with
+from fly_billing.cli.ports import LARGEST_PORT
 from fly_billing.cli.terminal import Terminal
 
 PANEL = "Local platform"
@@ -26,7 +27,9 @@ def demo() -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def dev(port: Annotated[int, typer.Option(help="Port of the UI")] = 3000) -> None:
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=LARGEST_PORT, help="Port of the UI")] = 3000,
+) -> None:
     """Run the Dagster UI and daemon, Postgres and the Stripe sandbox until Ctrl-C."""
     from fly_billing.cli.dev import dev as run_dev
 
@@ -38,7 +41,7 @@ def seed(
     today: Annotated[
         datetime | None, typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="Last day with usage")
     ] = None,
-    months: Annotated[int, typer.Option(min=1, help="Closed months of usage")] = 3,
+    months: Annotated[int, typer.Option(min=1, max=120, help="Closed months of usage")] = 3,
     organizations: Annotated[int, typer.Option(min=1, help="Organizations besides Fly")] = 40,
     number: Annotated[int, typer.Option("--seed", help="Random seed")] = 1,
 ) -> None:
@@ -58,7 +61,7 @@ def migrate() -> None:
 
 @app.command(rich_help_panel=PANEL)
 def stripe_sandbox(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one")] = 12111,
+    port: Annotated[int, typer.Option(min=0, max=LARGEST_PORT, help="Port on 127.0.0.1; 0 picks a free one")] = 12111,
     store: Annotated[Path | None, typer.Option(help="SQLite file for its state")] = None,
 ) -> None:
     """Run only the local Stripe sandbox, until Ctrl-C."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fly_billing.cli.parameters import BegunMonth, Currency, Month, console, exit_with, wide_console
+from fly_billing.cli.ports import LARGEST_PORT
 from fly_billing.foreign_text import visible
 
 PANEL = "Stripe"
@@ -84,12 +85,14 @@ def _kinds(names: list[str]) -> set[str]:
 
 @app.command(rich_help_panel=PANEL)
 def webhooks(
-    port: Annotated[int, typer.Option(help="Port to listen on")] = 8421,
+    port: Annotated[int, typer.Option(min=1, max=LARGEST_PORT, help="Port to listen on")] = 8421,
     host: Annotated[str, typer.Option(help="Address to listen on. Put TLS in front of a public one")] = "127.0.0.1",
 ) -> None:
     """Receive Stripe webhooks (paid, failed, voided, uncollectible) until Ctrl-C. Needs STRIPE_WEBHOOK_SECRET."""
     from fly_billing.cli.local_platform import local_platform
+    from fly_billing.cli.ports import refuse_unusable_port
     from fly_billing.stripe_sync.webhooks import serve
 
+    refuse_unusable_port(host, port)
     with local_platform() as settings:
         serve(settings, host, port, lambda line: console.print(line, soft_wrap=True))

@@ -86,7 +86,9 @@ def waive(
 def import_focus(
     files: Annotated[
         list[Path],
-        typer.Argument(help="FOCUS cost-and-usage CSV files (1.0 to 1.3): all files of one export", exists=True),
+        typer.Argument(
+            help="FOCUS cost-and-usage CSV files (1.0 to 1.3): all of one export", exists=True, dir_okay=False
+        ),
     ],
     cost: Annotated[
         str, typer.Option(help="Charge list prices (list) or the provider's billed cost (billed)")

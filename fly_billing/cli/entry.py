@@ -1,0 +1,29 @@
+"""Where `fly-billing` starts: ends quietly on Ctrl-C, even while Python is still loading the rest.
+
+Keep imports of the package out of this module's top. Not here: the command (`cli.main`).
+"""
+
+from __future__ import annotations
+
+import sys
+
+# The shell's exit code for a command that SIGINT ended.
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command. Prints one line if it is interrupted."""
+    try:
+        from fly_billing.cli.main import main as run_command
+
+        run_command()
+    except KeyboardInterrupt:
+        end = INTERRUPTED
+    except SystemExit as exit_:
+        if exit_.code != INTERRUPTED:
+            raise
+        end = INTERRUPTED
+    else:
+        return
+    print("fly-billing: interrupted", file=sys.stderr)
+    sys.exit(end)
