@@ -1,6 +1,6 @@
 """A number is never followed by a fixed plural: `counted` writes `1 invoice` and `2 invoices`.
 
-Only f-strings are checked: whatever they print, a run, a command or an alert prints it.
+Only f-strings are checked: a run, a command or an alert prints them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "fly_billing"
-# Words that end in s and are no plural.
+# Words that end in s and are not plurals.
 NO_PLURALS = {"as", "has", "is", "its", "less", "news", "plus", "this", "was"}
 # These numbers can't be 1: texts of Stripe, limits of at least 2, and texts that are written only for several.
 ALWAYS_SEVERAL = {
@@ -52,7 +52,7 @@ def fixed_plurals(source: str) -> Iterator[str]:
                     yield words[1]
 
 
-def test_no_count_stands_before_a_fixed_plural() -> None:
+def test_no_count_precedes_a_fixed_plural() -> None:
     found = {
         f"{path.relative_to(PACKAGE)}: {words}"
         for path in sorted(PACKAGE.rglob("*.py"))

@@ -13,7 +13,7 @@ def test_an_amount_is_a_number_and_an_exact_text() -> None:
     assert money("total", {"JPY": 1200}, ["JPY"]) == {"total": 1200.0, "total (exact)": "JPY 1,200"}
 
 
-def test_two_currencies_are_two_numbers_also_in_a_month_without_amounts_in_one_of_them() -> None:
+def test_two_currencies_are_two_numbers_even_in_a_month_without_amounts_in_one_currency() -> None:
     assert money("total", {"USD": 202}, ["EUR", "USD"]) == {
         "total EUR": 0.0, "total USD": 2.02, "total (exact)": "EUR 0.00, $2.02",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A wrong row belongs to the partitions that it says something about, and a month that stays red is no news."""
+"""A failing row belongs to the partitions that it concerns, and a month that keeps failing is not alerted again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_row_belongs_to_the_month_and_the_billing_group_of_its_organization() 
     assert rows_by_place(rows, CHECKED, GROUPS) == {AUGUST_ACME: [rows[0]], Place("2026-08", "shared-00"): [rows[1]]}
 
 
-def test_what_could_not_be_read_for_a_month_concerns_each_partition_of_the_month_in_the_run() -> None:
+def test_unreadable_data_of_a_month_concerns_each_partition_of_the_month_in_the_run() -> None:
     rows: list[dict[str, str | None]] = [
         {"month": "2026-08", "kind": "unread"},
         {"month": "2026-09", "organization_id": None},
@@ -50,12 +50,12 @@ def test_what_could_not_be_read_for_a_month_concerns_each_partition_of_the_month
     assert found == {AUGUST_ACME: rows[:1], AUGUST_BETA: rows[:1], SEPTEMBER_ACME: rows[1:]}
 
 
-def test_what_could_not_be_read_of_a_month_outside_the_run_concerns_the_whole_month() -> None:
+def test_unreadable_data_of_a_month_outside_the_run_concerns_the_whole_month() -> None:
     row = {"month": "2026-07", "kind": "unread"}
     assert rows_by_place([row], CHECKED, GROUPS) == {Place("2026-07"): [row]}
 
 
-def test_a_foreign_invoice_in_stripe_concerns_the_month_as_a_whole() -> None:
+def test_a_foreign_invoice_in_stripe_concerns_the_whole_month() -> None:
     rows = [{"month": "2026-08", "organization": ""}, {"month": "2026-08", "organization": "who"}]
     assert rows_by_place(rows, CHECKED, GROUPS) == {Place("2026-08"): rows}
 
@@ -73,14 +73,14 @@ def test_failing_months_are_named_with_their_organizations() -> None:
     assert named_places([AUGUST_ACME, Place("2026-08")]) == "2026-08 (the whole month, acme)"
 
 
-def test_of_many_failing_organizations_and_months_the_first_are_named_and_the_rest_counted() -> None:
+def test_the_first_of_many_failing_organizations_and_months_are_named_and_the_rest_counted() -> None:
     of_august = [Place("2026-08", f"org-{number}") for number in range(5)]
     assert named_places(of_august) == "2026-08 (org-0, org-1, org-2 and 2 more)"
     months = [Place(f"2025-{number:02}") for number in range(1, 9)]
     assert named_places(months) == "2025-01, 2025-02, 2025-03, 2025-04, 2025-05, 2025-06 and 2 more"
 
 
-def test_a_check_says_which_months_or_landing_days_fail() -> None:
+def test_a_check_names_the_failing_months_or_landing_days() -> None:
     assert sentence([]) == "Passes for every month and landing day that was checked."
     assert sentence([failure(1)]) == "1 month fails: 2026-08 (acme)."
     both = [failure(1), failure(2, SEPTEMBER_ACME)]
@@ -108,13 +108,13 @@ def test_each_month_that_fails_is_alerted_once_until_it_passes() -> None:
     assert new == [[failure(4)]]
 
 
-def test_a_month_that_passed_and_fails_again_between_two_looks_is_alerted_again() -> None:
+def test_a_month_that_passes_and_fails_again_between_two_ticks_is_alerted_again() -> None:
     _, known = new_failures([failure(1)], {})
     new, _ = new_failures([failure(2)], known)
     assert new == [[failure(2)]]
 
 
-def test_a_month_that_stays_red_is_no_news_while_its_organizations_change() -> None:
+def test_a_month_that_keeps_failing_is_not_alerted_again_when_its_organizations_change() -> None:
     _, known = new_failures([failure(1)], {})
     new, known = new_failures([failure(1), failure(2, AUGUST_BETA)], known)
     assert new == []
@@ -122,7 +122,7 @@ def test_a_month_that_stays_red_is_no_news_while_its_organizations_change() -> N
     assert new == []
 
 
-def test_a_failure_that_another_alert_reports_is_alerted_only_when_it_is_left_alone() -> None:
+def test_a_failure_that_another_alert_reports_is_alerted_only_when_that_alert_no_longer_reports_it() -> None:
     new, known = new_failures([failure(1, is_reported=True)], {})
     assert (new, known) == ([], {})
     new, _ = new_failures([failure(1)], known)

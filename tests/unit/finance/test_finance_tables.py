@@ -1,4 +1,4 @@
-"""Tables of finance show money with its currency, and never add up two currencies."""
+"""Tables of finance show money with its currency, and never add two currencies."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -29,7 +29,7 @@ def test_an_amount_is_shown_in_its_own_currency() -> None:
     ]
 
 
-def test_a_missing_amount_is_shown_as_nothing_and_not_as_zero() -> None:
+def test_a_missing_amount_is_shown_as_an_empty_cell() -> None:
     assert [DUE.text(row("USD", None)), DUE.text(row("USD", 0))] == ["", "$0.00"]
 
 

@@ -1,4 +1,4 @@
-"""A month that waits for its rejected usage names the sources, and how many more there are."""
+"""A month that waits for its rejected usage names the sources, and the number of further sources."""
 
 from __future__ import annotations
 

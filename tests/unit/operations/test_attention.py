@@ -73,7 +73,7 @@ def test_many_gaps_are_counted_instead_of_listed() -> None:
     )
 
 
-def test_files_and_rejected_usage_are_shown_in_the_words_of_their_subject() -> None:
+def test_files_and_rejected_usage_are_shown_with_the_texts_of_their_subject() -> None:
     facts = Facts(
         landing_problems=[Problem("2026-13-01", "not a landing day")],
         rejected=[Problem("proxy-#.jsonl", "proxy-#.jsonl, bad_time: 2 rows of acme; estimate $0.30")],
