@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import unicodedata
@@ -116,6 +117,19 @@ def test_every_command_is_tried_or_excluded_with_a_reason() -> None:
     assert not TRIED.keys() & NOT_TRIED.keys()
 
 
+def plurals_of_one(printed: str) -> list[str]:
+    """Return each `1 invoices` of a text."""
+    found = re.findall(r"(?<![\d.,:/-])1 (?:[a-z-]+ )?([a-z-]+s)\b", printed)
+    return [word for word in found if word not in {"as", "has", "is", "its", "less", "this", "was"}]
+
+
+def test_a_plural_of_one_is_found() -> None:
+    assert plurals_of_one("1 invoices, 1 open invoices, 11 rows, $0.1 cents, 1 row is bad, 1 invoice") == [
+        "invoices",
+        "invoices",
+    ]
+
+
 def output_of(arguments: list[str]) -> str:
     """Return everything that a command prints; if it refuses, as a separate process prints it."""
     done = CliRunner().invoke(app, arguments)
@@ -143,6 +157,7 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
             } - {"\n"}
             assert acts == set(), (command, arguments, printed)
             assert not any(line.strip(" │").startswith("What to do: pay") for line in printed.splitlines()), command
+            assert plurals_of_one(printed) == [], (command, arguments, printed)
             seen[command] = seen.get(command, False) or "[red]acme[/]" in "".join(printed.split())
     shown = {command for command, was_run in seen.items() if was_run}
     assert shown >= {
