@@ -70,7 +70,7 @@ def test_each_partition_shows_its_own_numbers_and_a_final_month_keeps_them(
     for month in (SEPTEMBER, OCTOBER):
         deployment.bill(month)
         # October is 80 % more than September, so the spending guard asks for an approval.
-        approved = {"fly_billing/approved_total": "USD=909"} if month == OCTOBER else {}
+        approved = {"fly_billing/approved_total": "USD=9.09"} if month == OCTOBER else {}
         deployment.run("sync_month", {**deployment.tags(month), **approved})
         deployment.run("reconcile_month", {}, partition=f"{month}-01")
 
