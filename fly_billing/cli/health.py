@@ -11,6 +11,7 @@ from dagster import DagsterError, DagsterInstance
 from sqlalchemy.exc import SQLAlchemyError
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.ports import refuse_unusable_port
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
 from fly_billing.operations.facts_reader import read_facts
@@ -78,7 +79,8 @@ def show_health() -> bool:
 
 
 def serve(console: Terminal, host: str, port: int) -> None:
-    """Serve the health and the metrics until Ctrl-C."""
+    """Serve the health and the metrics until Ctrl-C. Raises PortNotUsable."""
+    refuse_unusable_port(host, port)
     with _platform() as platform:
         app = build_health_app(platform.health, platform.everything)
         serve_health(app, host, port, lambda line: console.print(line, soft_wrap=True))

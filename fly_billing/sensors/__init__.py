@@ -13,6 +13,7 @@ from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.sensors.register_new_organizations import register_new_organizations
 from fly_billing.sensors.send_alerts import send_alerts
 from fly_billing.sensors.send_heartbeat import send_heartbeat
+from fly_billing.sensors.sync_closed_months import sync_closed_months
 
 SENSORS = [
     alert_on_failed_check,
@@ -28,4 +29,5 @@ SENSORS = [
     register_new_organizations,
     send_alerts,
     send_heartbeat,
+    sync_closed_months,
 ]

@@ -16,6 +16,8 @@ PANEL = "Local platform"
 DEMO_COLUMNS = 132
 
 app = typer.Typer()
+sandbox = typer.Typer(help="Run only the local Stripe sandbox, or break the one that runs.")
+app.add_typer(sandbox, name="stripe-sandbox", rich_help_panel=PANEL)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -59,15 +61,45 @@ def migrate() -> None:
     migrate_database(console)
 
 
-@app.command(rich_help_panel=PANEL)
+@sandbox.callback(invoke_without_command=True)
 def stripe_sandbox(
+    context: typer.Context,
     port: Annotated[int, typer.Option(min=0, max=LARGEST_PORT, help="Port on 127.0.0.1; 0 picks a free one")] = 12111,
     store: Annotated[Path | None, typer.Option(help="SQLite file for its state")] = None,
 ) -> None:
-    """Run only the local Stripe sandbox, until Ctrl-C."""
+    """Run only the local Stripe sandbox, until Ctrl-C. With a command: break the sandbox that runs."""
     from fly_billing.cli.local_platform import run_sandbox
 
-    run_sandbox(port, store)
+    if context.invoked_subcommand is None:
+        run_sandbox(port, store)
+
+
+@sandbox.command("fault")
+def add_sandbox_fault(
+    effect: Annotated[str, typer.Argument(metavar="EFFECT", help="Such as http_500; `faults` lists all of them")],
+    times: Annotated[int | None, typer.Option(min=1, help="How many calls fail; without it, all of them")] = None,
+    endpoint: Annotated[str, typer.Option(help="Only these calls, such as invoices.create; * is a wildcard")] = "*",
+) -> None:
+    """Make calls to the running sandbox fail, to practise an outage."""
+    from fly_billing.cli.sandbox_faults import add_fault
+
+    add_fault(console, effect, endpoint, times)
+
+
+@sandbox.command("faults")
+def list_sandbox_faults() -> None:
+    """List the effects that `fault` knows, and the faults of the running sandbox with the calls that each hit."""
+    from fly_billing.cli.sandbox_faults import show_faults
+
+    show_faults(console)
+
+
+@sandbox.command("clear")
+def clear_sandbox_faults() -> None:
+    """Remove all faults from the running sandbox."""
+    from fly_billing.cli.sandbox_faults import clear_faults
+
+    clear_faults(console)
 
 
 @app.command(rich_help_panel=PANEL)

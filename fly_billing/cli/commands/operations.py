@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fly_billing.cli.parameters import console, exit_with
+from fly_billing.cli.ports import LARGEST_PORT
 
 PANEL = "On call"
 
@@ -23,7 +24,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] =
 
 @app.command(rich_help_panel=PANEL)
 def health(
-    port: Annotated[int | None, typer.Option(help="Serve /health and /metrics on this port until Ctrl-C")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=LARGEST_PORT, help="Serve /health and /metrics on this port until Ctrl-C")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to serve on")] = "127.0.0.1",
 ) -> None:
     """Show as JSON whether the daemon, landing, closing and reconciliation are alive. Exits 1 if one is not."""

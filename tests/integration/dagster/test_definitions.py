@@ -104,6 +104,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "register_new_organizations",
         "send_alerts",
         "send_heartbeat",
+        "sync_closed_months",
     }
 
 
