@@ -7,6 +7,7 @@ from dagster import AssetsDefinition, AssetSpec, Definitions, definitions
 
 from fly_billing.assets.catalog import catalogued
 from fly_billing.assets.external import organizations, price_books, usage_sources
+from fly_billing.assets.finance_months import finance_months
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.stripe_reconciliation import stripe_account, stripe_reconciliation
@@ -19,6 +20,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.heartbeat import Heartbeat
+from fly_billing.resources.reports import Reports
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors import SENSORS
@@ -34,6 +36,7 @@ ASSETS: list[AssetsDefinition | AssetSpec] = [
     stripe_invoices,
     stripe_account,
     stripe_reconciliation,
+    finance_months,
 ]
 
 
@@ -45,6 +48,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitio
         "billing_terms": BillingTerms(),
         "clock": Clock(),
         "heartbeat": Heartbeat(),
+        "reports": Reports(),
         "stripe_account": StripeAccount(),
         "usage_store": UsageStore(),
     }

@@ -15,6 +15,7 @@ from dagster import (
     define_asset_job,
 )
 
+from fly_billing.assets.finance_months import finance_months
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
@@ -23,6 +24,7 @@ from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.automations import described_schedule
 from fly_billing.corrections.held_corrections import months_with_held_corrections
 from fly_billing.errors import ActionableError
+from fly_billing.finance.month_report import months_to_report
 from fly_billing.invoicing.group_members import group_members
 from fly_billing.partitions import RANGE_END, RANGE_START, month_key, orgs
 from fly_billing.periods import BillingMonth, stretches
@@ -64,6 +66,11 @@ reconcile_month = define_asset_job(
     "reconcile_month",
     AssetSelection.assets(stripe_reconciliation),
     description="Compare a month's invoices in Stripe with ours. Changes nothing.",
+)
+report_month = define_asset_job(
+    "report_month",
+    AssetSelection.assets(finance_months),
+    description="Write a month's report for finance, and check that its sums tie.",
 )
 
 
@@ -182,6 +189,22 @@ def reconcile_months_nightly(
     due = months_to_reconcile(billing_postgres.database(), now - STILL_CHANGING)
     if not due:
         yield SkipReason("no invoice in Stripe can still change")
+    yield from _month_requests(due, now)
+
+
+@described_schedule(report_month, "0 6 * * *")
+def report_months_nightly(
+    context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
+) -> Iterator[RunRequest | SkipReason]:
+    """Report months that have unpaid invoices or changed in the last 60 days, after the reconciliation."""
+    now = context.scheduled_execution_time.astimezone(UTC)
+    due = months_to_report(billing_postgres.database(), now - STILL_CHANGING)
+    if not due:
+        yield SkipReason("no month has a final invoice that can still change")
+    yield from _month_requests(due, now)
+
+
+def _month_requests(due: Sequence[BillingMonth], now: datetime) -> Iterator[RunRequest]:
     for month in due:
         key = month_key(month)
         tags = {RANGE_START: key, RANGE_END: key, "fly_billing/month": str(month)}
@@ -213,11 +236,12 @@ def _requests(
         yield SkipReason("; ".join(reasons))
 
 
-JOBS = [land_usage, bill_month, sync_month, reconcile_month]
+JOBS = [land_usage, bill_month, sync_month, reconcile_month, report_month]
 SCHEDULES = [
     land_usage_hourly,
     bill_open_months_nightly,
     close_months_nightly,
     sync_months_hourly,
     reconcile_months_nightly,
+    report_months_nightly,
 ]

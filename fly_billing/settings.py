@@ -147,6 +147,7 @@ class Settings(_FromEnvironment):
     data_dir_as_given: Path = Field(Path(".data"), alias="FLY_BILLING_DATA_DIR")
     landing_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LANDING_DIR")
     lake_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LAKE_DIR")
+    reports_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_REPORTS_DIR")
     database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
     migration_database_url: SecretStr | None = Field(None, alias="FLY_BILLING_MIGRATION_DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, alias="DAGSTER_DATABASE_URL")
@@ -214,6 +215,10 @@ class Settings(_FromEnvironment):
     @property
     def lake_dir(self) -> Path:
         return self.lake_dir_as_given or self.data_dir / "usage_events"
+
+    @property
+    def reports_dir(self) -> Path:
+        return (self.reports_dir_as_given or self.data_dir / "reports").resolve()
 
     @property
     def stripe_requests_per_second(self) -> int:

@@ -27,7 +27,7 @@ from fly_billing.settings import Settings, SettingsError, reveal
 from fly_billing.usage.event_columns import usage_events_table
 
 # The groups of the catalog, by the subject of an asset.
-USAGE, BILLING, STRIPE = "usage", "billing", "stripe"
+USAGE, BILLING, STRIPE, FINANCE = "usage", "billing", "stripe", "finance"
 OWNERS = ["team:billing"]
 # What a run of the asset changes. A tag of the catalog, to find assets whose runs have effects elsewhere.
 WRITES_FILES, WRITES_POSTGRES, WRITES_STRIPE = ({"writes": place} for place in ("files", "postgres", "stripe"))

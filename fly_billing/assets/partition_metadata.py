@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+from dagster import MetadataValue
+
 from fly_billing.corrections.month_totals import InvoiceTotals
-from fly_billing.money import counted, format_cents, from_cents
+from fly_billing.finance.month_report import MonthReport
+from fly_billing.money import counted, exact_sum, format_cents, from_cents, plain
 from fly_billing.stripe_sync.reconciliation import Reconciliation
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
 from fly_billing.usage.rollup_totals import RollupTotals
@@ -86,6 +90,52 @@ def of_reconciliation(both: Reconciliation, number: int, totals: Iterable[Invoic
     """Return the metadata of a partition of `stripe_reconciliation`, of which the table now has this number of rows."""
     currencies = {currency for group in totals for currency in group.currencies}
     return {**_both_sides(both, currencies), PARTITION_ROWS: number}
+
+
+def of_finance_month(report: MonthReport, path: Path) -> dict[str, Any]:
+    """Return the metadata of a partition of `finance_months`.
+
+    `receivables` is the part of the month's own invoices that is not paid now.
+    """
+    amounts = {
+        "revenue": {sums.currency: sums.revenue_cents for sums in report.sums},
+        "tax": {sums.currency: sums.tax_cents for sums in report.sums},
+        "prepaid credit": {sums.currency: sums.prepaid_cents for sums in report.sums},
+        "total": {sums.currency: sums.total_cents for sums in report.sums},
+        "receivables": {sums.currency: sums.due_cents for sums in report.sums},
+    }
+    metadata: dict[str, Any] = {
+        "invoices": sum(sums.invoices for sums in report.sums),
+        "open invoices": report.open_invoices,
+    }
+    for name, cents in amounts.items():
+        metadata |= money(name, cents, report.currencies)
+    return {
+        **metadata,
+        **_credits_used(report),
+        "report": MetadataValue.url(path.as_uri()),
+        "report file": MetadataValue.path(path),
+    }
+
+
+def _credits_used(report: MonthReport) -> dict[str, Any]:
+    """Return the credits that the month's invoices used, as numbers and as text. They can be fractions of a cent."""
+    used = {
+        currency: exact_sum(
+            [
+                credits.amount
+                for credits in report.credits_used
+                if (credits.currency, credits.month) == (currency, report.month.first_day)
+            ]
+        )
+        for currency in report.currencies
+    }
+    numbers = {
+        "credits used" if len(used) == 1 else f"credits used {currency}": float(amount)
+        for currency, amount in used.items()
+    }
+    exact = ", ".join(f"{currency} {plain(amount)}" for currency, amount in used.items())
+    return {**(numbers or {"credits used": 0.0}), "credits used (exact)": exact or "0"}
 
 
 def _both_sides(both: Reconciliation, currencies: Collection[str]) -> dict[str, Any]:

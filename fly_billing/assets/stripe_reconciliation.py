@@ -1,4 +1,4 @@
-"""The last asset: compares Stripe with our invoices again, after the sync."""
+"""The fifth asset: compares Stripe with our invoices again, after the sync."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta

@@ -26,8 +26,9 @@ SANDBOX_STORE = "stripe_sandbox.sqlite"
 SANDBOX_ADDRESS = "stripe_sandbox.json"
 SANDBOX_LOCK = "stripe_sandbox.lock"
 SEED_NOTE = "seed.json"
-# Everything that fly-billing creates in the data folder. `landing` and `usage_events` are defaults of the settings.
-OWN_FOLDERS = (POSTGRES, DAGSTER_HOME, "landing", "usage_events")
+# Everything that fly-billing creates in the data folder. `landing`, `usage_events` and `reports` are defaults of the
+# settings.
+OWN_FOLDERS = (POSTGRES, DAGSTER_HOME, "landing", "usage_events", "reports")
 OWN_FILES = (f"{SANDBOX_STORE}*", SANDBOX_ADDRESS, SANDBOX_LOCK, SEED_NOTE, ".*.unfinished")
 
 

@@ -15,7 +15,6 @@ from fly_billing.finance.rules.tables import FinanceTable, RevenueBy
 from fly_billing.finance.table_files import write_csv, write_parquet
 from fly_billing.finance.tables_reader import (
     Read,
-    count_open_invoices,
     credits,
     history,
     months,
@@ -73,8 +72,7 @@ def show_history(console: Terminal, organization: str, month: BillingMonth, outp
 def _show(console: Terminal, read: Read, output: Output, month: BillingMonth | None = None) -> None:
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
-        table = read_table(database, read, datetime.now(UTC))
-        still_open = count_open_invoices(database, month) if month else 0
+        table, still_open = read_table(database, read, datetime.now(UTC), month)
     for path, write in ((output.csv, write_csv), (output.parquet, write_parquet)):
         if path:
             write(table, path, overwrite=output.overwrite)

@@ -83,6 +83,13 @@ CREDITS = (
     Column("expired", "Expired", "amount"),
     Column("remaining", "Remaining", "amount"),
 )
+CREDITS_BY_STATE = (
+    CURRENCY,
+    Column("pays", "Pays"),
+    Column("state", "State"),
+    Column("credits", "Credits", "count"),
+    *CREDITS[-5:],
+)
 HISTORY = (
     Column("happened_at", "When", "moment"),
     Column("person", "Who"),
@@ -98,11 +105,17 @@ HISTORY = (
 Read = Callable[[Connection], FinanceTable]
 
 
-def read_table(database: BillingDatabase, read: Read, now: datetime) -> FinanceTable:
-    """Read one table as of `now`: ages and expiries are those of that moment."""
+def read_table(
+    database: BillingDatabase, read: Read, now: datetime, month: BillingMonth | None = None
+) -> tuple[FinanceTable, int]:
+    """Read one table as of `now` (ages and expiries are those of that moment), and count the open invoices of `month`.
+
+    Raises:
+        NoSuchOrganization: The table is about an organization that does not exist.
+    """
     with database.transaction() as connection:
         set_moment(connection, now)
-        return read(connection)
+        return read(connection), count_open_invoices(connection, month) if month else 0
 
 
 def set_moment(connection: Connection, now: datetime) -> None:
@@ -151,10 +164,19 @@ def history(month: BillingMonth, organization_id: str | None = None) -> Read:
     )  # fmt: skip
 
 
-def count_open_invoices(database: BillingDatabase, month: BillingMonth) -> int:
+def credits_by_state() -> Read:
+    """Return a reader of the sums of all credits, by currency, kind of payment and state."""
+    return _reader("Credits", CREDITS_BY_STATE, "finance_credits_summary")
+
+
+def decisions(month: BillingMonth, most: int) -> Read:
+    """Return a reader of the newest acts of people about a month: no finalizations and payments."""
+    return _reader(f"History of {month}", HISTORY, "finance_decisions_table", month=month.first_day, most=most)
+
+
+def count_open_invoices(connection: Connection, month: BillingMonth) -> int:
     """Return the number of the month's invoices that are open, and so in no table."""
-    with database.transaction() as connection:
-        (number,) = values(connection, "finance_open_invoices", month=month.first_day)
+    (number,) = values(connection, "finance_open_invoices", month=month.first_day)
     return int(number)
 
 

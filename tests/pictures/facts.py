@@ -47,7 +47,7 @@ def write_data(path: Path, data: Any) -> None:
 
 
 def asset_graph() -> dict[str, Any]:
-    """Return what Dagster's asset graph shows of each asset: its checks, its kinds and the assets before it."""
+    """Return what Dagster's asset graph shows of each asset: its checks, group, kinds and the assets before it."""
     from fly_billing.definitions import build_defs
 
     graph = build_defs().resolve_asset_graph()
@@ -55,6 +55,7 @@ def asset_graph() -> dict[str, Any]:
     return {
         key.to_user_string(): {
             "checks": checks[key],
+            "group": graph.get(key).group_name,
             "kinds": sorted(graph.get(key).kinds),
             "after": sorted(parent.to_user_string() for parent in graph.get(key).parent_keys),
         }

@@ -1,4 +1,4 @@
-"""Takes screenshots of the demo in headless Chromium (Debian's package `chromium`): the asset graph and a statement."""
+"""Takes screenshots of the demo in headless Chromium (Debian's package `chromium`): the asset graph and two pages."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from fly_billing.cli.local_platform import local_platform
+from fly_billing.finance.month_report import read_month_report
+from fly_billing.finance.report.page import report_page
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.statements.page import statement_page
@@ -26,26 +28,31 @@ from tests.pictures.facts import asset_graph, labels_of, save
 
 ORGANIZATION = "finch-systems"
 PATIENCE_MS = 60_000
-GRAPH = "/locations/fly_billing.definitions/asset-groups/fly_billing/lineage"
+# Dagster's page of all assets, with the assets of these groups.
+GRAPH = "/asset-groups?expanded="
+GROUP = "global@global:"
 # Pixels around the assets, and the height of the statement that is shown.
 MARGIN, PAGE_HEIGHT = 16, 1150
 
 
 def take_screenshots(folder: Path) -> None:
-    """Write asset_graph.png and statement.png from the demo's data.
+    """Write asset_graph.png, statement.png and finance_report.png from the demo's data.
 
     The environment names the data folder, in which `fly-billing demo` has run. Raises RuntimeError where there is no
     chromium, and where Dagster's page shows something else than the definitions say.
     """
     month = BillingMonth.containing(datetime.now(UTC)).plus(-1)
     with local_platform(stripe=True, owns_sandbox=True, migrates=True) as settings, _chromium() as browser:
-        # The demo materializes all assets but this one.
-        _run("dagster", "asset", "materialize", "-m", "fly_billing.definitions", "--select", "stripe_reconciliation",
-             "--partition", month.first_day.isoformat())  # fmt: skip
+        # The demo materializes all assets but these.
+        for asset in ("stripe_reconciliation", "finance_months"):
+            _run("dagster", "asset", "materialize", "-m", "fly_billing.definitions", "--select", asset,
+                 "--partition", month.first_day.isoformat())  # fmt: skip
         with webserver() as url:
             _graph(browser, url, folder / "asset_graph.png")
-        statement = read_statement(BillingDatabase(settings.database_url), ORGANIZATION, datetime.now(UTC), month)
+        database, now = BillingDatabase(settings.database_url), datetime.now(UTC)
+        statement = read_statement(database, ORGANIZATION, now, month)
         _page(browser, statement_page(statement), folder / "statement.png")
+        _page(browser, report_page(read_month_report(database, month, now)), folder / "finance_report.png")
 
 
 @contextmanager
@@ -67,13 +74,16 @@ def _run(program: str, *arguments: str) -> None:
 
 
 def _graph(browser: Browser, url: str, picture: Path) -> None:
-    page = browser.new_page(viewport={"width": 1800, "height": 700}, device_scale_factor=1.6)
-    page.goto(url + GRAPH)
+    # Wide enough that Dagster shows the assets with their checks.
+    page = browser.new_page(viewport={"width": 3600, "height": 1300}, device_scale_factor=1)
     facts = asset_graph()
+    page.goto(url + GRAPH + ",".join(sorted({f"{GROUP}{asset['group']}" for asset in facts.values()})))
     nodes = page.locator("foreignObject")
     for name, asset in facts.items():
         node = nodes.filter(has=page.get_by_text(name, exact=True))
-        node.get_by_text(re.compile(rf"/ {asset['checks']} Passed")).wait_for(timeout=PATIENCE_MS)
+        (node.get_by_text(re.compile(rf"/ {asset['checks']} Passed")) if asset["checks"] else node).wait_for(
+            timeout=PATIENCE_MS
+        )
     boxes = [box for node in nodes.all() if (box := node.bounding_box())]
     left, top = min(box["x"] for box in boxes), min(box["y"] for box in boxes)
     right, bottom = max(box["x"] + box["width"] for box in boxes), max(box["y"] + box["height"] for box in boxes)

@@ -24,6 +24,7 @@ from fly_billing.pricing.price_books import SHIPPED, load_price_book, read_price
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
+from fly_billing.resources.reports import Reports
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 
@@ -41,6 +42,10 @@ class Deployment:
     stripe_url: str
     instance: DagsterInstance
     now: datetime
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.lake_dir.parent / "reports"
 
     def load_prices(self) -> None:
         with self.database.transaction() as connection:
@@ -100,6 +105,7 @@ class Deployment:
                 "alerts": Alerts(),
                 "billing_postgres": BillingPostgres(url=self.database_url),
                 "clock": Clock(fixed_at=self.now.isoformat()),
+                "reports": Reports(reports_dir=str(self.reports_dir)),
                 "stripe_account": StripeAccount(api_key="sk_test_world", api_base=self.stripe_url),
                 "usage_store": UsageStore(landing_dir=str(self.landing_dir), lake_dir=str(self.lake_dir)),
             }

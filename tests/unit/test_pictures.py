@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fly_billing.finance import tables_reader
 from tests.pictures.facts import asset_graph, labels_of, shown_by, shows
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,6 +29,14 @@ def test_the_statement_has_the_current_headings_and_labels() -> None:
     assert not missing, f"statement.png {AGAIN}"
 
 
+def test_the_finance_report_has_the_headings_and_labels_of_today() -> None:
+    labels = shown_by(DOCS / "finance_report.png")["labels"]
+    columns = (*tables_reader.RECEIVABLES, *tables_reader.TAXES)
+    assert {"Revenue", "Tax", "Not paid yet", *(column.heading for column in columns)} - {"Currency"} <= {
+        *labels, "Currency"
+    }, f"finance_report.png {AGAIN}"  # fmt: skip
+
+
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_plot_shows_the_numbers_beside_it(name: str) -> None:
     data = json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8"))
@@ -39,7 +48,7 @@ def test_a_plot_shows_the_numbers_beside_it(name: str) -> None:
 
 
 def test_every_picture_in_the_documents_is_checked() -> None:
-    assert {path.stem for path in DOCS.glob("*.png")} == {"asset_graph", "statement", *PLOTS}
+    assert {path.stem for path in DOCS.glob("*.png")} == {"asset_graph", "statement", "finance_report", *PLOTS}
 
 
 def test_labels_are_headings_and_column_titles_and_not_amounts() -> None:

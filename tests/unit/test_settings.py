@@ -61,6 +61,7 @@ def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     )
     assert (settings.grace, settings.production) == (timedelta(0), True)
     assert settings.lake_dir == tmp_path.resolve() / "usage_events"
+    assert settings.reports_dir == tmp_path.resolve() / "reports"
 
 
 @pytest.mark.parametrize(

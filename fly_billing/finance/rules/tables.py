@@ -84,6 +84,16 @@ class FinanceTable:
         """Return JSON-ready rows."""
         return [{column.name: column.data(row[column.name]) for column in self.columns} for row in self.rows]
 
+    def in_currency(self, currency: str) -> FinanceTable:
+        """Return the rows in this currency, without the column."""
+        columns = tuple(column for column in self.columns if column.name != "currency")
+        rows = [row for row in self.rows if row["currency"] == currency]
+        return FinanceTable(self.title, columns, rows, self.adds_up)
+
+    def column_total(self, name: str) -> int:
+        """Return the sum of a column of cents. All rows must have the same currency."""
+        return sum(row[name] for row in self.rows)
+
     def totals(self) -> dict[str, int]:
         """Return the sum of the column that adds up, in cents, by currency. Two currencies are never added."""
         totals: dict[str, int] = {}

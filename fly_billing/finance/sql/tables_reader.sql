@@ -84,3 +84,21 @@ order by happened_at, action, subject;
 select count(*) as invoices
 from invoices
 where month = :month and status = 'open';
+
+-- name: finance_credits_summary
+-- One row per currency, kind of payment and state of the credits that were granted.
+select
+    currency, pays, state, count(*) as credits, sum(granted) as granted, sum(used) as used, sum(pending) as pending,
+    sum(expired) as expired, sum(remaining) as remaining
+from finance_credits
+where state <> 'upcoming'
+group by currency, pays, state
+order by currency, pays, state;
+
+-- name: finance_decisions_table
+-- One row per act about the month that is no finalization or payment, newest first, at most :most.
+select happened_at, person, action, organization_id, currency, amount_cents, amount, subject, reason
+from finance_history
+where first_month <= :month and (last_month is null or last_month >= :month) and action not in ('finalized', 'paid')
+order by happened_at desc, action, subject
+limit :most;

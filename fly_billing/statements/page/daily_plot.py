@@ -70,7 +70,7 @@ def daily_plot(spend: DailySpend, currency: str, until: date | None) -> DailyPlo
         until: The last day that can have usage; later days are in the future and show fees only. None: all can.
     """
     amounts = [spent.amount_cents for spent in spend.days]
-    scale = _Scale(_nice(max(0, *amounts)), -_nice(-min(0, *amounts)))
+    scale = Scale(nice(max(0, *amounts)), -nice(-min(0, *amounts)))
     slot = 100 / len(spend.days)
     bars = [
         _bar(spent, scale, n * slot, slot, is_future=until is not None and spent.day > until)
@@ -82,12 +82,12 @@ def daily_plot(spend: DailySpend, currency: str, until: date | None) -> DailyPlo
         bars=tuple(bars),
         axis=scale.y(0),
         grid=tuple(scale.y(cents) for cents in bounds),
-        labels=(*(_amount(cents, scale, currency) for cents in bounds), *_weeks(spend.days, slot)),
+        labels=(*(amount_label(cents, scale, currency) for cents in bounds), *_weeks(spend.days, slot)),
     )
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """The highest and lowest amount on the plot, in cents."""
 
     highest: int
@@ -99,19 +99,19 @@ class _Scale:
         return round(TOP + (self.highest - cents) * pixels, 1)
 
 
-def _nice(cents: int) -> int:
+def nice(cents: int) -> int:
     """Round up to a number of one or two digits and zeros, a little above the highest bar."""
     power = int("1".ljust(len(str(cents)), "0"))
     return next(power * tenths // 10 for tenths in _TENTHS if power * tenths >= cents * 10)
 
 
-def _bar(spent: DaySpend, scale: _Scale, left: float, slot: float, *, is_future: bool) -> Bar:
+def _bar(spent: DaySpend, scale: Scale, left: float, slot: float, *, is_future: bool) -> Bar:
     top, bottom = sorted((scale.y(spent.amount_cents), scale.y(0)))
     x, width = left + slot * (1 - BAR) / 2, slot * BAR
     return Bar(round(x, 2), top, round(width, 2), round(bottom - top, 1), spent.day, spent.amount_cents, is_future)
 
 
-def _amount(cents: int, scale: _Scale, currency: str) -> Label:
+def amount_label(cents: int, scale: Scale, currency: str) -> Label:
     y = scale.y(cents)
     return Label(0, round(y - 5 if cents > 0 else y + 13, 1), format_cents(cents, currency).removesuffix(".00"))
 

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from fly_billing.foreign_text import visible
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.page.daily_plot import daily_plot
+from fly_billing.statements.page.templates import open_templates
 from fly_billing.statements.rules.spend import SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 
@@ -21,15 +18,7 @@ MOST_ROWS = 12
 # The row, and the sentence, for items that apply to the whole invoice.
 WHOLE_INVOICE = "discounts, minimums, credits and taxes"
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    # Runs before text is escaped, so that no text on the page runs backwards or hides a part of itself.
-    finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = open_templates(Path(__file__).parent)
 
 
 def statement_page(statement: Statement) -> str:

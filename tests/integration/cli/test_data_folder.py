@@ -71,7 +71,7 @@ def test_the_platform_runs_in_a_folder_that_is_closed_to_others(
     ("in_the_way", "kind"),
     [
         ("", "file"), ("dagster", "file"), ("postgres", "file"), ("landing", "file"), ("usage_events", "file"),
-        ("dagster", "link to nothing"), ("landing", "link to nothing"),
+        ("reports", "file"), ("dagster", "link to nothing"), ("landing", "link to nothing"),
     ],
 )  # fmt: skip
 def test_a_file_in_place_of_the_data_folder_is_named_before_anything_starts(

@@ -1,0 +1,79 @@
+"""The last asset, a report for finance: a month's revenue, taxes, receivables and credits."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetDep,
+    AssetExecutionContext,
+    BackfillPolicy,
+    MaterializeResult,
+    MultiToSingleDimensionPartitionMapping,
+    asset,
+)
+
+from fly_billing.assets.catalog import FINANCE, OWNERS, WRITES_FILES, billing_table
+from fly_billing.assets.invoices import invoices
+from fly_billing.assets.partition_checks import PartitionCheck, month_places, partition_checks
+from fly_billing.assets.partition_metadata import of_finance_month
+from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report
+from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
+from fly_billing.checks.rules.failures import rows_by_place
+from fly_billing.finance.month_report import read_month_report
+from fly_billing.finance.report.files import write_report
+from fly_billing.finance.rules.month_sums import untied
+from fly_billing.partitions import month_key, month_partitions, months
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.reports import Reports
+
+TIED = "revenue_and_tax_add_up_to_the_invoices"
+
+
+@asset(
+    partitions_def=months,
+    backfill_policy=BackfillPolicy.single_run(),
+    deps=[
+        AssetDep(invoices, partition_mapping=MultiToSingleDimensionPartitionMapping("month")),
+        stripe_reconciliation,
+    ],
+    check_specs=[
+        AssetCheckSpec(
+            TIED,
+            asset="finance_months",
+            description="In every currency, the month's revenue, tax and prepaid credit add up to the totals of its"
+            " final invoices, revenue by product to revenue, and tax by rate to tax, to the cent.",
+        )
+    ],
+    kinds={"postgres", "html"},
+    group_name=FINANCE,
+    owners=OWNERS,
+    tags=WRITES_FILES,
+    metadata=billing_table("finance_months"),
+)
+@explains_failures
+def finance_months(
+    context: AssetExecutionContext, billing_postgres: BillingPostgres, reports: Reports, clock: Clock
+) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+    """A month for finance: revenue, tax, prepaid credit, receivables and credits of its final invoices.
+
+    The numbers come from the views named `finance_*`, which dashboards can read. Each month has an HTML report with
+    tables and plots, named in its metadata. Runs nightly, after the comparison with Stripe, for months that are unpaid
+    or changed recently.
+    """
+    database = billing_postgres.database()
+    requested = month_partitions(context, clock.now())
+    outcomes = PartitionOutcomes([month_key(month) for month in requested])
+    wrong: list[Mapping[str, Any]] = []
+    for month in requested:
+        found = read_month_report(database, month, clock.now())
+        path = write_report(reports.folder(), found)
+        outcomes.done[month_key(month)] = of_finance_month(found, path)
+        wrong += untied(month, found.sums)
+        context.log.info(f"{month}: report written to {path}")
+    checked = month_places(outcomes.requested)
+    ties = PartitionCheck(TIED, rows_by_place(wrong, checked, {}))
+    checks = partition_checks(context, database, checked, [ties], outcomes, clock.now())
+    yield from report(context, outcomes, checks, are_recorded=False)

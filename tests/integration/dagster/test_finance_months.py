@@ -1,0 +1,93 @@
+"""The asset for finance: a month's numbers for plots, its report, and a check that its sums tie."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import DagsterInstance, ExecuteInProcessResult, build_schedule_context
+
+from fly_billing.jobs import report_months_nightly
+from fly_billing.partitions import RANGE_END, RANGE_START
+from fly_billing.periods import BillingMonth
+from fly_billing.resources.billing_postgres import BillingPostgres
+from tests.support.deployment import Deployment, machine_seconds
+from tests.support.unguarded import damage
+
+SEPTEMBER, OCTOBER = BillingMonth(2026, 9), BillingMonth(2026, 10)
+
+
+@pytest.fixture
+def october(deployment: Deployment) -> Deployment:
+    """October is final: acme ran a Machine for $2.02 and owes 50 % VAT (1.01); 0.50 of it is paid from a promotion.
+
+    2.02 - 0.50 = 1.52 of revenue, 0.76 of VAT, 2.28 in total. September had nothing.
+    """
+    deployment.load_prices()
+    deployment.add_organization("acme")
+    deployment.execute(
+        "insert into tax_rates (id, organization_id, name, percent, first_month)"
+        " values (gen_random_uuid(), 'acme', 'VAT', 50, '2026-09-01')"
+    )
+    deployment.execute(
+        "insert into credit_grants (id, organization_id, description, amount, currency, granted_at)"
+        " values (gen_random_uuid(), 'acme', 'promotion', 0.50, 'USD', '2026-10-01Z')"
+    )
+    deployment.write_usage(date(2026, 10, 10), [machine_seconds(1, "acme", OCTOBER.start, "2592000")])
+    deployment.land(date(2026, 9, 1), date(2026, 11, 4))
+    for month in (SEPTEMBER, OCTOBER):
+        deployment.bill(month)
+    return deployment
+
+
+def metadata_by_month(instance: DagsterInstance, result: ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    found = [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
+    return {str(one.partition): {name: value.value for name, value in one.metadata.items()} for one in found}
+
+
+def test_each_month_has_its_numbers_and_a_report(october: Deployment) -> None:
+    result = october.run("report_month", {RANGE_START: "2026-09-01", RANGE_END: "2026-10-01"})
+    found = metadata_by_month(october.instance, result)
+    names = ("invoices", "open invoices", "revenue", "tax", "total", "receivables", "credits used")
+    assert {month: [metadata[name] for name in names] for month, metadata in found.items()} == {
+        "2026-09-01": [1, 0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        "2026-10-01": [1, 0, 1.52, 0.76, 2.28, 2.28, 0.5],
+    }
+    assert found["2026-10-01"]["total (exact)"] == "$2.28"
+    assert found["2026-10-01"]["credits used (exact)"] == "USD 0.5"
+    assert list(found["2026-09-01"]) == list(found["2026-10-01"])
+    page = Path(found["2026-10-01"]["report file"])
+    assert page == october.reports_dir / "finance-2026-10.html"
+    assert found["2026-10-01"]["report"] == page.as_uri()
+    assert "<dt>Revenue</dt><dd>$1.52</dd>" in page.read_text(encoding="utf-8")
+    (check,) = result.get_asset_check_evaluations()
+    assert check.passed
+
+
+def test_a_tax_that_differs_from_the_invoice_fails_the_check(october: Deployment) -> None:
+    damage(october.database, "update invoice_taxes set tax_cents = tax_cents + 1")
+    result = october.run("report_month", {}, partition="2026-10-01")
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    text = str(check.metadata["first_of_them"].value)
+    assert "$2.29" in text.replace("\\", "")
+    assert "$2.28" in text.replace("\\", "")
+
+
+def test_a_month_is_reported_every_night_while_it_is_unpaid_or_changed_recently(october: Deployment) -> None:
+    def due(at: datetime) -> list[str]:
+        with build_schedule_context(
+            instance=october.instance,
+            scheduled_execution_time=at,
+            resources={"billing_postgres": BillingPostgres(url=october.database_url)},
+        ) as context:
+            tick = report_months_nightly.evaluate_tick(context)
+        return [request.tags[RANGE_START] for request in tick.run_requests or []]
+
+    long_after = datetime.now(UTC) + timedelta(days=200)
+    assert due(long_after) == ["2026-09-01", "2026-10-01"]
+    october.execute("update invoices set status = 'paid', paid_at = now()")
+    assert due(datetime.now(UTC)) == ["2026-09-01", "2026-10-01"]
+    assert due(long_after) == []
