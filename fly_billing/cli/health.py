@@ -36,7 +36,14 @@ class _Platform:
 
     def everything(self) -> Reading:
         settings, now = self._settings, datetime.now(UTC)
-        facts = read_facts(self._database, settings.landing_dir, now, settings.grace, settings.guard_percent)
+        facts = read_facts(
+            self._database,
+            settings.landing_dir,
+            now,
+            settings.grace,
+            settings.guard_percent,
+            waits_for_rejected=settings.unresolved_rejections == "wait",
+        )
         return Reading(self.health(), attention_rows(facts))
 
 

@@ -22,7 +22,14 @@ def show_status(console: Terminal, *, as_json: bool) -> bool:
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         now = datetime.now(UTC)
-        facts = read_facts(database, settings.landing_dir, now, settings.grace, settings.guard_percent)
+        facts = read_facts(
+            database,
+            settings.landing_dir,
+            now,
+            settings.grace,
+            settings.guard_percent,
+            waits_for_rejected=settings.unresolved_rejections == "wait",
+        )
         facts = replace(facts, daemon_problem=daemon_problem(settings.health_heartbeat, now))
     rows = attention_rows(facts)
     if as_json:

@@ -49,7 +49,13 @@ class _KindOfDiscrepancy:
 
 
 def read_facts(
-    database: BillingDatabase, landing_dir: Path, now: datetime, grace: timedelta, guard_percent: int
+    database: BillingDatabase,
+    landing_dir: Path,
+    now: datetime,
+    grace: timedelta,
+    guard_percent: int,
+    *,
+    waits_for_rejected: bool = False,
 ) -> Facts:
     """Read everything that may need a person. Reads Postgres and lists the landing folder; never contacts Stripe.
 
@@ -59,15 +65,19 @@ def read_facts(
         now: The current time.
         grace: The grace period of months.
         guard_percent: The limit of the spending guard.
+        waits_for_rejected: A month does not close while it has unresolved rejected usage.
     """
     problems, changed = _landing_folder(database, landing_dir, now)
     return Facts(
         failed_invoices=database.records(FailedInvoice, "failed_invoices_now"),
-        held_months=_held_months(database, changed, now, grace),
+        held_months=_held_months(database, changed, now, grace, waits_for_rejected),
         missing_days=_missing_days(database, now),
         landing_problems=problems,
         silent_sources=list_silent_sources(database),
-        rejected=[Problem(group.source, group.sentence) for group in list_unresolved(database)],
+        rejected=[
+            Problem(group.source, group.sentence.removeprefix(f"{group.source}, "))
+            for group in list_unresolved(database)
+        ],
         invalid_invoices=Counter(str(invoice.billing_month) for invoice in list_invalid_invoices(database, now)),
         held_corrections=held_totals(list_held_corrections(database)),
         changed_terms=_changed_terms(database),
@@ -93,15 +103,16 @@ def _landing_folder(database: BillingDatabase, landing_dir: Path, now: datetime)
 
 
 def _held_months(
-    database: BillingDatabase, changed: Sequence[date], now: datetime, grace: timedelta
+    database: BillingDatabase, changed: Sequence[date], now: datetime, grace: timedelta, waits_for_rejected: bool
 ) -> list[HeldMonth]:
     held = []
     for month in months_to_close(database, closed_until(now - HOURLY_LANDING, grace)):
         last = month.last_landing_day(grace)
         days = set(days_before_closing(database, month, grace))
         days.update(day for day in changed if month.first_day <= day <= last)
-        if days:
-            held.append(HeldMonth(str(month), sorted(days)))
+        rejected = sum(group.rows for group in list_unresolved(database, month)) if waits_for_rejected else 0
+        if days or rejected:
+            held.append(HeldMonth(str(month), sorted(days), rejected))
     return held
 
 

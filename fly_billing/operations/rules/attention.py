@@ -29,10 +29,12 @@ class HeldMonth:
     Attributes:
         month: Such as `2026-09`.
         days: The landing days that must land first: they never landed after they ended, or their files changed since.
+        rejected_rows: The unresolved rejected rows that it waits for, if FLY_BILLING_UNRESOLVED_REJECTIONS says so.
     """
 
     month: str
     days: Sequence[date]
+    rejected_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,16 @@ def _landing(facts: Facts) -> list[AttentionRow]:
                 f"fly-billing land {held_month.month} && fly-billing bill {held_month.month}",
             )
             for held_month in facts.held_months
+            if held_month.days
+        ),
+        *(
+            AttentionRow(
+                "month not closed", held_month.month,
+                f"waits for {counted(held_month.rejected_rows, 'rejected row')} that nobody fixed or waived",
+                f"fly-billing rejected {held_month.month}",
+            )
+            for held_month in facts.held_months
+            if held_month.rejected_rows
         ),
         *(
             AttentionRow("missing landing day", month, f"{_days(days)} did not land", f"fly-billing land {month}")

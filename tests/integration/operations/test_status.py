@@ -87,6 +87,9 @@ def test_the_landing_folder_and_rejected_usage_are_shown_until_they_are_fixed(ne
         ("landing problem", "today", "fly-billing land"),
         ("rejected usage", "usage.jsonl", "fly-billing rejected"),
     ]
+    facts = read_facts(new.database, new.landing_dir, MORNING, TERMS.grace, 50, waits_for_rejected=True)
+    (held,) = facts.held_months
+    assert (held.month, held.days, held.rejected_rows) == ("2026-09", [], 1)
     (new.landing_dir / "today").rmdir()
     write_jsonl(new.landing_dir, [event()], date(2026, 9, 15))
     new.land(date(2026, 9, 15), now=MORNING)

@@ -65,6 +65,12 @@ def test_a_held_month_names_the_days_that_it_waits_for_and_no_other_row_repeats_
     ]  # fmt: skip
 
 
+def test_a_month_that_waits_for_rejected_usage_shows_how_many_rows() -> None:
+    (row,) = attention_rows(Facts(held_months=[HeldMonth("2026-10", [], 3)]))
+    assert row.problem == "waits for 3 rejected rows that nobody fixed or waived"
+    assert row.fix == "fly-billing rejected 2026-10"
+
+
 def test_many_gaps_are_counted_instead_of_listed() -> None:
     odd = [day for day in days_of(date(2026, 11, 1), date(2026, 11, 15)) if day.day % 2]
     (row,) = attention_rows(Facts(missing_days=odd))
