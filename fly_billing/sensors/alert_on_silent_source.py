@@ -2,15 +2,16 @@
 
 import json
 
-from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+from dagster import SensorEvaluationContext, SkipReason
 
+from fly_billing.automations import described_sensor
 from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.usage.sources import queue_silent_source_alert
 
 
-@sensor(minimum_interval_seconds=300, default_status=DefaultSensorStatus.RUNNING)
+@described_sensor(300)
 def alert_on_silent_source(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:

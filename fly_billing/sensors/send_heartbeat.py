@@ -1,11 +1,12 @@
 """Calls HEARTBEAT_URL every minute, so that an outside monitor alerts when this daemon stops."""
 
-from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
+from dagster import SensorEvaluationContext, SkipReason
 
+from fly_billing.automations import described_sensor
 from fly_billing.resources.heartbeat import Heartbeat
 
 
-@sensor(minimum_interval_seconds=60, default_status=DefaultSensorStatus.RUNNING)
+@described_sensor(60)
 def send_heartbeat(context: SensorEvaluationContext, heartbeat: Heartbeat) -> SkipReason:
     """Call HEARTBEAT_URL. The tick fails if the monitor can't be reached or refuses.
 
