@@ -19,6 +19,11 @@ from dagster import (
     MetadataValue,
 )
 
+# Dagster has no public name for what an evaluation is about, and a result without a run needs it.
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (  # noqa: TID251
+    AssetCheckEvaluationTargetMaterializationData,
+)
+
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, Link, PartitionOutcomes, described_failures, table
 from fly_billing.checks.failed_checks import checks_locked, read_failures, replace_failures
 from fly_billing.checks.rules.failures import FailedCheck, Place, checked_again_by, named_places, sentence
@@ -183,5 +188,15 @@ def _show_as_latest(context: AssetExecutionContext, result: AssetCheckResult) ->
             metadata=result.metadata,
             severity=result.severity,
             description=result.description,
+            target_materialization_data=_latest_materialization(context),
         )
     )
+
+
+def _latest_materialization(context: AssetExecutionContext) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """Return what the check's page must find in an evaluation to count it as one of the asset as it is now."""
+    for record in context.instance.fetch_materializations(context.asset_key, limit=1).records:
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
+        )
+    return None

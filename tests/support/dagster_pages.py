@@ -91,6 +91,19 @@ query RunsOfJob($filter: RunsFilter!) {
   }
 }
 """
+CHECKS = """
+query Checks($assetKey: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $assetKey) {
+    ... on AssetNode {
+      assetChecksOrError {
+        ... on AssetChecks {
+          checks { name executionForLatestMaterialization { status evaluation { success description } } }
+        }
+      }
+    }
+  }
+}
+"""
 CODE_LOCATION = """
 from dagster import definitions
 from tests.support.deployment import Deployment
@@ -169,6 +182,14 @@ class Pages:
             run["id"]: (run["repositoryOrigin"] or {}).get("repositoryLocationName")
             for run in found["runsOrError"]["results"]
         }
+
+    def check(self, asset: str, name: str) -> tuple[str, str]:
+        """Assets -> the asset -> Checks -> the check: its status, such as SUCCEEDED, and its sentence."""
+        node = self._execute(CHECKS, {"assetKey": {"path": [asset]}})["assetNodeOrError"]
+        (check,) = [check for check in node["assetChecksOrError"]["checks"] if check["name"] == name]
+        shown = check["executionForLatestMaterialization"]
+        assert shown is not None, f"the page shows no evaluation of {name} for the latest materialization"
+        return shown["status"], shown["evaluation"]["description"]
 
     def _backfill(self, params: Mapping[str, Any]) -> list[DagsterRun]:
         body = {"tags": [], "fromFailure": False, **params}
