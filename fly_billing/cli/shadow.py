@@ -14,7 +14,7 @@ from fly_billing.cli.terminal import RenderableType, Terminal, Text, busy, joine
 from fly_billing.corrections.rules.shadow_report import CurrencyTotals, ShadowDifference, ShadowReport
 from fly_billing.corrections.shadow_billing import shadow_bill
 from fly_billing.errors import ActionableError
-from fly_billing.money import format_cents
+from fly_billing.money import counted, format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.price_books import PriceBookFiles, read_price_book_files
@@ -67,8 +67,8 @@ def show_shadow(console: Terminal, report: ShadowReport, top: int) -> None:
     if changed:
         console.print(
             styled("*", "yellow"),
-            f"{changed} payers' totals also change under their own prices, because usage or terms changed after"
-            " billing. That part of the difference is not due to the price book (see --json).",
+            f"the total of {counted(changed, 'payer')} also changes under the same prices, because usage or terms"
+            " changed after billing. That part of the difference is not due to the price book (see --json).",
         )
     if report.unpriced:
         console.print(*_unpriced(report, top), sep="\n")

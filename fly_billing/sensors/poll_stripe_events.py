@@ -6,6 +6,7 @@ from dagster import SensorEvaluationContext, SkipReason
 
 from fly_billing.automations import described_sensor
 from fly_billing.foreign_text import visible
+from fly_billing.money import counted
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
@@ -38,4 +39,4 @@ def poll_stripe_events(
     finally:
         settled = settle_waiting_events(database)
     more = "" if found.is_done else "; the next tick reads more"
-    return SkipReason(f"{found.new + settled} new events until {found.until:%Y-%m-%d %H:%M}Z{more}")
+    return SkipReason(f"{counted(found.new + settled, 'new event')} until {found.until:%Y-%m-%d %H:%M}Z{more}")

@@ -4,6 +4,7 @@ from dagster import SensorEvaluationContext, SkipReason
 
 from fly_billing.alerting.outbox import post_waiting
 from fly_billing.automations import described_sensor
+from fly_billing.money import counted
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 
@@ -19,4 +20,4 @@ def send_alerts(context: SensorEvaluationContext, billing_postgres: BillingPostg
         context.log.warning(str(refused))
     if posted.refused:
         raise posted.refused[0]
-    return SkipReason(f"{posted.taken} alerts sent" if posted.taken else "no alert is due")
+    return SkipReason(f"{counted(posted.taken, 'alert')} sent" if posted.taken else "no alert is due")

@@ -244,7 +244,7 @@ def _different_days(connection: Connection, found: Mapping[PartitionKey, Partiti
         by_day[day] = by_day.get(day, 0) + partition.rows
     must = {day.landing_day: day.rows for day in records(connection, _LandedRows, "landed_rows")}
     return {
-        f"landing day {day}": (f"{must.get(day, 0)} rows", f"{by_day.get(day, 0)} rows")
+        f"landing day {day}": (counted(must.get(day, 0), "row"), counted(by_day.get(day, 0), "row"))
         for day in must.keys() | by_day.keys()
         if must.get(day, 0) != by_day.get(day, 0)
     }
@@ -310,7 +310,7 @@ def open_for_landing(
         latest = usage_table.delta()
         if latest.version() > table.delta.version() and list_data_files(latest) != table.data_files:
             ahead = latest.version() - table.delta.version()
-            progress(f"reverting {ahead} commits of the usage table that no landing acknowledged")
+            progress(f"reverting {counted(ahead, 'commit')} of the usage table that no landing acknowledged")
             latest.restore(table.delta.version(), post_commithook_properties=KEEP_LOG)
             latest = usage_table.delta()
     except (DeltaError, OSError, ValueError) as problem:

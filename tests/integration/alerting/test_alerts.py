@@ -467,7 +467,7 @@ def test_alert_on_failed_sync_alerts_once(
         "1 alert queued",
         "nothing new",
     ]
-    assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
+    assert [send(resources, instance) for _ in range(2)] == ["1 alert sent", "no alert is due"]
     assert webhook.subjects() == ["Stripe sync failed (rate_limited): 1 invoice, $12.00"]
     assert in_stripe(sandbox) == []
 
@@ -486,7 +486,7 @@ def test_alert_on_failed_invoices_alerts_once(
         "1 alert queued",
         "nothing new",
     ]
-    assert [send(resources, instance) for _ in range(2)] == ["1 alerts sent", "no alert is due"]
+    assert [send(resources, instance) for _ in range(2)] == ["1 alert sent", "no alert is due"]
     assert webhook.subjects() == ["Billing failed (currency_mismatch): 1 invoice, amount unknown"]
 
 

@@ -110,7 +110,7 @@ def test_a_manually_changed_line_is_found_even_if_the_total_is_right(tools: Sync
 
 def test_a_manually_deleted_line_is_an_edit(tools: SyncTools, sandbox: SandboxServer) -> None:
     sandbox.control.delete_object(invoice_in_stripe(sandbox, "acme")["lines"][0]["id"])
-    assert found(reconcile(tools)) == [("edited", "acme", "1 lines in Stripe, 2 here")]
+    assert found(reconcile(tools)) == [("edited", "acme", "1 line in Stripe, 2 here")]
 
 
 def test_a_manually_changed_month_in_the_metadata_is_an_edit_and_no_missing_invoice(

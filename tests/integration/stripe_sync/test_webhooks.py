@@ -746,7 +746,7 @@ def test_the_polling_sensor_reports_new_events_or_a_missing_key(
         return answer.skip_message
 
     assert "STRIPE_API_KEY is not set" in (skip_message(StripeAccount()) or "")
-    assert (skip_message(StripeAccount(api_key=API_KEY, api_base=sandbox.url)) or "").startswith("1 new events until ")
+    assert (skip_message(StripeAccount(api_key=API_KEY, api_base=sandbox.url)) or "").startswith("1 new event until ")
     assert status(billing_database) == "paid"
 
 

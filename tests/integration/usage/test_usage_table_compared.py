@@ -166,7 +166,7 @@ FAULTS: dict[Fault, str] = {
     table_of_another_platform: "another table",
     rows_doubled_by_another_writer_in_place_of_the_last_version: "landing day 2026-09-10 of month 2026-09",
     landing_acknowledged_but_not_written: "the older version",
-    rows_acknowledged_but_not_written: "landing day 2026-09-20 of month 2026-09: 1 rows",
+    rows_acknowledged_but_not_written: "landing day 2026-09-20 of month 2026-09: 1 row",
 }
 
 
