@@ -50,11 +50,7 @@ def untied(month: BillingMonth, sums: Iterable[MonthSums]) -> list[dict[str, str
         }
         for total in sums
         for what, found, expected in (
-            (
-                "revenue + tax + prepaid credit",
-                total.revenue_cents + total.tax_cents + total.prepaid_cents,
-                total.total_cents,
-            ),
+            ("revenue + tax + prepaid credit", total.parts_cents, total.total_cents),
             ("revenue by product", total.by_product_cents, total.revenue_cents),
             ("tax by rate", total.by_rate_cents, total.tax_cents),
         )
