@@ -113,8 +113,8 @@ def of_finance_month(report: MonthReport, path: Path) -> dict[str, Any]:
     return {
         **metadata,
         **_credits_used(report),
-        "report": MetadataValue.url(path.as_uri()),
-        "report file": MetadataValue.path(path),
+        # A path, not a link: browsers open no local file from Dagster's page.
+        "report": MetadataValue.path(path),
     }
 
 

@@ -93,7 +93,7 @@ def _steps(backfill: str) -> list[Step]:
     asset, backfills = "/assets/invoices", "/runs?view=backfills"
     partitions, year = f"{asset}?view=partitions", f"/runs/b/{backfill}"
     return [
-        Step("asset: invoices", asset, "were final already", "/assets", f"a[href^='{asset}']"),
+        Step("asset: invoices", asset, "total (exact)", "/assets", f"a[href^='{asset}']"),
         Step("its partitions", partitions, re.compile(r"Materialized \([1-9]"), asset, f"a[href^='{partitions}']"),
         Step("backfills", backfills, backfill),
         Step("a backfill of 12 months x all groups", year, re.compile("usage_rollups")),
