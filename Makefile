@@ -87,7 +87,7 @@ lint: $(VENV)/.installed-dev ## style of Python and SQL, types, and whether Dags
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint --disable-progress-bar --processes 2 fly_billing
-	@home=$$(mktemp -d) && touch $$home/dagster.yaml && export DAGSTER_HOME=$$home PYTHONWARNINGS=ignore && \
+	@home=$$(mktemp -d) && printf 'telemetry: {enabled: false}\n' > $$home/dagster.yaml && export DAGSTER_HOME=$$home PYTHONWARNINGS=ignore && \
 		$(BIN)/dagster definitions validate -w workspace.yaml && $(BIN)/dg check defs; code=$$?; rm -rf $$home; exit $$code
 
 format: $(VENV)/.installed-dev ## fix the style of Python
