@@ -101,7 +101,9 @@ def test_an_environment_file_that_is_no_text_is_named(folder: Path) -> None:
 
 def test_an_interrupted_command_ends_with_one_line_whenever_it_is_interrupted(folder: Path) -> None:
     """Ctrl-C while Python loads the command, and while the command waits for nothing but the signal."""
+    # A background job of a shell ignores SIGINT, and so do its children unless they set the handler again.
     early = [sys.executable, "-c", "import os, signal, sys\nfrom fly_billing.cli import entry\n"
+             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
              "class Interrupting:\n"
              "    def find_spec(self, name, path=None, target=None):\n"
              "        if name == 'fly_billing.cli.main': os.kill(os.getpid(), signal.SIGINT)\n"
