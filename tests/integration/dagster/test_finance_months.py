@@ -44,7 +44,7 @@ def october(deployment: Deployment) -> Deployment:
 
 def metadata_by_month(instance: DagsterInstance, result: ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     found = [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
-    return {str(one.partition): {name: value.value for name, value in one.metadata.items()} for one in found}
+    return {str(event.partition): {name: value.value for name, value in event.metadata.items()} for event in found}
 
 
 def test_each_month_has_its_numbers_and_a_report(october: Deployment) -> None:

@@ -31,8 +31,8 @@ def requested(deployment: Deployment, result: ExecuteInProcessResult) -> list[Ru
     assert isinstance(outcome, Iterator)
     found = list(outcome)
     assert found
-    requests = [one for one in found if isinstance(one, RunRequest)]
-    assert requests or all(isinstance(one, SkipReason) for one in found)
+    requests = [request for request in found if isinstance(request, RunRequest)]
+    assert requests or all(isinstance(result, SkipReason) for result in found)
     return requests
 
 
