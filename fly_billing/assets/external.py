@@ -11,7 +11,7 @@ from typing import Any
 
 from dagster import AssetDep, AssetExecutionContext, AssetObservation, AssetSpec, DynamicPartitionsDefinition
 
-from fly_billing.assets.catalog import BILLING, OWNERS, STRIPE, USAGE, billing_table
+from fly_billing.assets.catalog import BILLING, OWNERS, READ_ONLY, STRIPE, USAGE, billing_table
 from fly_billing.foreign_text import visible
 from fly_billing.usage.landing import LandedFile
 
@@ -19,7 +19,6 @@ sources = DynamicPartitionsDefinition(name="usage_source")
 # A source that numbers its files by letters would be a new one with each file. Later ones share a partition.
 MOST_SOURCES = 100
 OTHERS = "(others)"
-OTHERS_OWN = {"writes": "nothing"}
 
 usage_sources = AssetSpec(
     "usage_sources",
@@ -30,7 +29,7 @@ usage_sources = AssetSpec(
     kinds={"file"},
     group_name=USAGE,
     owners=OWNERS,
-    tags=OTHERS_OWN,
+    tags=READ_ONLY,
 )
 organizations = AssetSpec(
     "organizations",
@@ -39,7 +38,7 @@ organizations = AssetSpec(
     kinds={"postgres", "table"},
     group_name=BILLING,
     owners=OWNERS,
-    tags=OTHERS_OWN,
+    tags=READ_ONLY,
     metadata=billing_table("organizations"),
 )
 price_books = AssetSpec(
@@ -49,7 +48,7 @@ price_books = AssetSpec(
     kinds={"yaml", "postgres"},
     group_name=BILLING,
     owners=OWNERS,
-    tags=OTHERS_OWN,
+    tags=READ_ONLY,
     metadata=billing_table("prices"),
 )
 
@@ -64,7 +63,7 @@ def stripe_account_of(synced: AssetDep) -> AssetSpec:
         kinds={"stripe"},
         group_name=STRIPE,
         owners=OWNERS,
-        tags=OTHERS_OWN,
+        tags=READ_ONLY,
     )
 
 

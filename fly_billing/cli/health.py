@@ -14,17 +14,17 @@ from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.ports import refuse_unusable_port
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
-from fly_billing.operations.facts_reader import read_facts
+from fly_billing.operations.facts_reader import list_attention
 from fly_billing.operations.health_app import Reading, build_health_app, reason_of, serve_health
-from fly_billing.operations.rules.attention import attention_rows, daemon_silence
+from fly_billing.operations.rules.attention import daemon_silence
 from fly_billing.operations.rules.health import Health
 from fly_billing.operations.signs_reader import health_limits, read_health
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
 
 
-class _Platform:
-    """Reads the health and what needs a person, each time anew."""
+class PlatformReader:
+    """Reads the health and what needs a person, at each call."""
 
     def __init__(self, settings: Settings, instance: DagsterInstance) -> None:
         self._settings = settings
@@ -35,22 +35,15 @@ class _Platform:
         return read_health(self._database, oldest_heartbeat(self._instance), health_limits(self._settings))
 
     def everything(self) -> Reading:
-        settings, now = self._settings, datetime.now(UTC)
-        facts = read_facts(
-            self._database,
-            settings.landing_dir,
-            now,
-            settings.grace,
-            settings.guard_percent,
-            waits_for_rejected=settings.unresolved_rejections == "wait",
-        )
-        return Reading(self.health(), attention_rows(facts))
+        now = datetime.now(UTC)
+        silence = daemon_silence(oldest_heartbeat(self._instance), self._settings.health_heartbeat, now)
+        return Reading(self.health(), list_attention(self._database, self._settings, now, silence))
 
 
 @contextmanager
-def _platform() -> Iterator[_Platform]:
+def _platform() -> Iterator[PlatformReader]:
     with local_platform() as settings, DagsterInstance.get() as instance:
-        yield _Platform(settings, instance)
+        yield PlatformReader(settings, instance)
 
 
 def oldest_heartbeat(instance: DagsterInstance) -> datetime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -12,26 +12,17 @@ from fly_billing.cli.health import daemon_problem
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, joined, styled
 from fly_billing.money import counted
-from fly_billing.operations.facts_reader import read_facts
-from fly_billing.operations.rules.attention import AttentionRow, attention_rows
+from fly_billing.operations.facts_reader import list_attention
+from fly_billing.operations.rules.attention import AttentionRow
 from fly_billing.postgres.database import BillingDatabase
 
 
 def show_status(console: Terminal, *, as_json: bool) -> bool:
     """Print what needs a person, by kind. Returns True if nothing does."""
     with local_platform() as settings:
-        database = BillingDatabase(settings.database_url)
         now = datetime.now(UTC)
-        facts = read_facts(
-            database,
-            settings.landing_dir,
-            now,
-            settings.grace,
-            settings.guard_percent,
-            waits_for_rejected=settings.unresolved_rejections == "wait",
-        )
-        facts = replace(facts, daemon_problem=daemon_problem(settings.health_heartbeat, now))
-    rows = attention_rows(facts)
+        silence = daemon_problem(settings.health_heartbeat, now)
+        rows = list_attention(BillingDatabase(settings.database_url), settings, now, silence)
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
     else:

@@ -14,8 +14,17 @@ from fly_billing.checks.failed_checks import list_failures
 from fly_billing.corrections.changed_terms import undecided_changes
 from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
 from fly_billing.invoicing.invalid_invoices import list_invalid_invoices
-from fly_billing.operations.rules.attention import Discrepancies, Facts, HeldMonth, Problem, RefusedAlerts
+from fly_billing.operations.rules.attention import (
+    AttentionRow,
+    Discrepancies,
+    Facts,
+    HeldMonth,
+    Problem,
+    RefusedAlerts,
+    attention_rows,
+)
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
 from fly_billing.stripe_sync.approvals import guard_results
 from fly_billing.stripe_sync.rules.spending_guard import GuardResult
 from fly_billing.usage.landing_folder import LandingError, find_landing_problems
@@ -48,6 +57,23 @@ class _KindOfDiscrepancy:
     number: int
 
 
+def list_attention(
+    database: BillingDatabase, settings: Settings, now: datetime, daemon_problem: str | None
+) -> list[AttentionRow]:
+    """List what needs a person, by the settings. `daemon_problem`: see `Facts`."""
+    return attention_rows(
+        read_facts(
+            database,
+            settings.landing_dir,
+            now,
+            settings.grace,
+            settings.guard_percent,
+            waits_for_rejected=settings.unresolved_rejections == "wait",
+            daemon_problem=daemon_problem,
+        )
+    )
+
+
 def read_facts(
     database: BillingDatabase,
     landing_dir: Path,
@@ -56,6 +82,7 @@ def read_facts(
     guard_percent: int,
     *,
     waits_for_rejected: bool = False,
+    daemon_problem: str | None = None,
 ) -> Facts:
     """Read everything that may need a person. Reads Postgres and lists the landing folder; never contacts Stripe.
 
@@ -66,6 +93,7 @@ def read_facts(
         grace: The grace period of months.
         guard_percent: The limit of the spending guard.
         waits_for_rejected: A month does not close while it has unresolved rejected usage.
+        daemon_problem: See `Facts`; Dagster's instance is not read here.
     """
     problems, changed = _landing_folder(database, landing_dir, now)
     return Facts(
@@ -74,10 +102,7 @@ def read_facts(
         missing_days=_missing_days(database, now),
         landing_problems=problems,
         silent_sources=list_silent_sources(database),
-        rejected=[
-            Problem(group.source, group.sentence.removeprefix(f"{group.source}, "))
-            for group in list_unresolved(database)
-        ],
+        rejected=[Problem(group.source, group.details) for group in list_unresolved(database)],
         invalid_invoices=Counter(str(invoice.billing_month) for invoice in list_invalid_invoices(database, now)),
         held_corrections=held_totals(list_held_corrections(database)),
         changed_terms=_changed_terms(database),
@@ -90,6 +115,7 @@ def read_facts(
             for failure in list_failures(database)
             if not failure.is_reported and failure.check_name not in SHOWN_OTHERWISE
         ],
+        daemon_problem=daemon_problem,
     )
 
 

@@ -23,4 +23,4 @@ def alert_on_silent_source(
         billing_postgres.database(), alerts.channels(), context.log.warning, json.loads(context.cursor or "[]")
     )
     context.update_cursor(json.dumps(silent))
-    return SkipReason(f"{counted(str(sent), 'alert')} queued" if sent else "nothing new")
+    return SkipReason(f"{counted(sent, 'alert')} queued" if sent else "nothing new")

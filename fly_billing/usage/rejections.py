@@ -68,8 +68,13 @@ class RejectedGroup:
     @property
     def sentence(self) -> str:
         """The group in words: `usage.jsonl, bad_time: 2 rows of acme, labs; estimate $0.30`."""
+        return f"{self.source}, {self.details}"
+
+    @property
+    def details(self) -> str:
+        """The sentence without the source."""
         rows = counted(self.rows, "row") + (f" of {named}" if (named := self.named_organizations) else "")
-        return f"{self.source}, {self.reason}: {rows}; estimate {self.estimate.in_words()}"
+        return f"{self.reason}: {rows}; estimate {self.estimate.in_words()}"
 
 
 @dataclass(frozen=True)

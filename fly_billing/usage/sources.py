@@ -48,6 +48,6 @@ def silent_source_alert(silent: Sequence[SilentSource]) -> Alert:
     more = [f"- and {len(silent) - MOST_NAMED:,} more"] if len(silent) > MOST_NAMED else []
     return Alert.of(
         "silent_source",
-        f"{counted(f'{len(silent):,}', 'usage source')} stopped: no files in two of the usual intervals",
+        f"{counted(len(silent), 'usage source')} stopped: no files in two of the usual intervals",
         [*named, *more, "What to do: ask who runs the source. Its usage is not billed until its files land."],
     )

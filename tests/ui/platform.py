@@ -62,7 +62,7 @@ class UiPlatform:
         write_events(self.data_dir / "landing", day, events, name)
 
     def sandbox(self) -> SandboxControl:
-        """Return the control of the Stripe sandbox, as a person's hand in Stripe's dashboard."""
+        """Return the control of the Stripe sandbox, for changes that people make in Stripe's dashboard."""
         address = json.loads((self.data_dir / SANDBOX_ADDRESS).read_text(encoding="utf-8"))
         return SandboxControl(address["url"])
 

@@ -15,8 +15,8 @@ import uvicorn
 from dagster import DagsterInstance
 from dagster._daemon.types import DaemonHeartbeat  # the class has no public name
 
-from fly_billing.cli.health import oldest_heartbeat
-from fly_billing.operations.health_app import Reading, build_health_app
+from fly_billing.cli.health import PlatformReader, oldest_heartbeat
+from fly_billing.operations.health_app import Reading, as_metrics, build_health_app
 from fly_billing.operations.rules.attention import AttentionRow
 from fly_billing.operations.rules.health import Health
 from fly_billing.operations.signs_reader import health_limits, read_health
@@ -26,6 +26,7 @@ from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.reconciliation import record_reconciliation
 from fly_billing.stripe_sync.webhooks.half_open import configuration
 from tests.support.builders import Platform
+from tests.support.deployment import Deployment
 from tests.support.stripe_builders import JUNE, bill_june, reconcile, sync, sync_tools
 
 LIMITS = health_limits(Settings.from_environment({}))
@@ -119,3 +120,15 @@ def test_the_oldest_heartbeat_of_the_required_daemons_counts(tmp_path: Path) -> 
         oldest = oldest_heartbeat(instance)
         assert oldest is not None
         assert round((now - oldest).total_seconds()) == 400
+
+
+def test_the_metrics_count_a_stopped_daemon_as_status_does(deployment: Deployment) -> None:
+    """They share one list, so a kind of problem can't be in `status` and missing in the metrics."""
+    settings = Settings.from_environment(
+        {"DATABASE_URL": deployment.database_url, "FLY_BILLING_LANDING_DIR": str(deployment.landing_dir)}
+    )
+    for daemon in deployment.instance.get_required_daemon_types():
+        deployment.instance.add_daemon_heartbeat(DaemonHeartbeat(datetime.now(UTC).timestamp() - 400, daemon, "one"))
+    reading = PlatformReader(settings, deployment.instance).everything()
+    assert [row.kind for row in reading.attention] == ["daemon stopped"]
+    assert 'fly_billing_attention{kind="daemon stopped"} 1.0' in as_metrics(reading).decode().splitlines()
