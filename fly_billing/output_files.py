@@ -5,7 +5,9 @@ Add rules here that apply to every option that names an output file. Not here: t
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 import re
 import secrets
@@ -15,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fly_billing.errors import ActionableError
 
@@ -61,6 +63,17 @@ def refuse_file_in_place_of_folder(folder: Path) -> None:
             return
         if not is_folder:
             raise FolderNotMade(f"{path} is a file, but a folder is needed there: move the file away")
+
+
+@contextmanager
+def csv_writer(binary: IO[bytes]) -> Iterator[Any]:
+    """Yield a writer of CSV rows (`csv.writer`) into the file, which stays open. Text is UTF-8."""
+    file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
+    try:
+        # RFC 4180's line ends: with "\n" alone, csv would not quote text that contains "\r", which would break the row.
+        yield csv.writer(file, lineterminator="\r\n")
+    finally:
+        file.detach()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from dagster import MetadataValue
 
 from fly_billing.corrections.month_totals import InvoiceTotals
-from fly_billing.finance.month_report import MonthReport
+from fly_billing.finance.month_report import FinanceReport
 from fly_billing.money import counted, exact_sum, format_cents, from_cents, plain
 from fly_billing.stripe_sync.reconciliation import Reconciliation
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
@@ -92,7 +92,7 @@ def of_reconciliation(both: Reconciliation, number: int, totals: Iterable[Invoic
     return {**_both_sides(both, currencies), PARTITION_ROWS: number}
 
 
-def of_finance_month(report: MonthReport, path: Path) -> dict[str, Any]:
+def of_finance_month(report: FinanceReport, path: Path) -> dict[str, Any]:
     """Return the metadata of a partition of `finance_months`.
 
     `receivables` is the part of the month's own invoices that is not paid now.
@@ -118,7 +118,7 @@ def of_finance_month(report: MonthReport, path: Path) -> dict[str, Any]:
     }
 
 
-def _credits_used(report: MonthReport) -> dict[str, Any]:
+def _credits_used(report: FinanceReport) -> dict[str, Any]:
     """Return the credits that the month's invoices used, as numbers and as text. They can be fractions of a cent."""
     used = {
         currency: exact_sum(

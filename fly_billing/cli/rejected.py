@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +13,7 @@ from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
 from fly_billing.focus.spreadsheet_text import as_cell
 from fly_billing.money import counted, plain
-from fly_billing.output_files import output_file
+from fly_billing.output_files import csv_writer, output_file
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.rejections import (
@@ -99,12 +97,9 @@ def waive_rows(
 
 def write_csv_file(path: Path, rows: Sequence[RejectedRow], *, overwrite: bool = False) -> None:
     """Write the rows as CSV, in which no text is a formula. Raises OutputExists, OutputNotWritten."""
-    with output_file(path, overwrite=overwrite) as binary:
-        file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
-        writer = csv.writer(file, lineterminator="\r\n")
+    with output_file(path, overwrite=overwrite) as binary, csv_writer(binary) as writer:
         writer.writerow(COLUMNS)
         writer.writerows(_cells(row) for row in rows)
-        file.detach()
 
 
 def _cells(row: RejectedRow) -> list[str]:

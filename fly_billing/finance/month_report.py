@@ -20,7 +20,7 @@ MOST_ACTS = 200
 
 
 @dataclass(frozen=True)
-class CreditsUsed:
+class CreditsOfMonth:
     """What credits paid in a month, in the currency's major unit."""
 
     month: date
@@ -29,7 +29,7 @@ class CreditsUsed:
 
 
 @dataclass(frozen=True)
-class MonthReport:
+class FinanceReport:
     """A month for finance.
 
     Attributes:
@@ -52,16 +52,16 @@ class MonthReport:
     taxes: FinanceTable
     receivables: FinanceTable
     credits: FinanceTable
-    credits_used: Sequence[CreditsUsed]
+    credits_used: Sequence[CreditsOfMonth]
     history: FinanceTable
 
 
-def read_month_report(database: BillingDatabase, month: BillingMonth, now: datetime) -> MonthReport:
+def read_month_report(database: BillingDatabase, month: BillingMonth, now: datetime) -> FinanceReport:
     """Read the report of a month as of `now`."""
     first = month.plus(1 - MONTHS_SHOWN)
     with database.consistent_read() as connection:
         tables_reader.set_moment(connection, now)
-        return MonthReport(
+        return FinanceReport(
             month=month,
             as_of=now,
             sums=records(connection, MonthSums, "finance_month_sums", month=month.first_day),
@@ -73,7 +73,7 @@ def read_month_report(database: BillingDatabase, month: BillingMonth, now: datet
             receivables=tables_reader.receivables()(connection),
             credits=tables_reader.credits_by_state()(connection),
             credits_used=records(
-                connection, CreditsUsed, "finance_credits_used", first=first.first_day, last=month.first_day
+                connection, CreditsOfMonth, "finance_credits_used", first=first.first_day, last=month.first_day
             ),
             history=tables_reader.decisions(month, MOST_ACTS)(connection),
         )

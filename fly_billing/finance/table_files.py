@@ -6,8 +6,6 @@ a formula begins with an apostrophe. In Parquet, cents are int64, exact amounts 
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import pyarrow.parquet as pq
 from fly_billing.errors import ActionableError
 from fly_billing.finance.rules.tables import Column, FinanceTable
 from fly_billing.focus.spreadsheet_text import as_cell
-from fly_billing.output_files import output_file
+from fly_billing.output_files import csv_writer, output_file
 
 # The most decimals of an exact amount in Parquet. A decimal128 has 38 digits, so 14 are before the decimal point.
 AMOUNT_DECIMALS = 24
@@ -34,13 +32,9 @@ _TYPES = {
 
 def write_csv(table: FinanceTable, path: Path, *, overwrite: bool = False) -> None:
     """Write the table as CSV. Raises OutputExists, OutputNotWritten."""
-    with output_file(path, overwrite=overwrite) as binary:
-        file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
-        # RFC 4180's line ends: with "\n" alone, csv would not quote text that contains "\r".
-        writer = csv.writer(file, lineterminator="\r\n")
+    with output_file(path, overwrite=overwrite) as binary, csv_writer(binary) as writer:
         writer.writerow(column.name for column in table.columns)
         writer.writerows([_cell(column, row[column.name]) for column in table.columns] for row in table.rows)
-        file.detach()
 
 
 def write_parquet(table: FinanceTable, path: Path, *, overwrite: bool = False) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from fly_billing.finance.month_report import MONTHS_SHOWN, MonthReport
+from fly_billing.finance.month_report import MONTHS_SHOWN, FinanceReport
 from fly_billing.finance.report.bar_plot import BarPlot, bar_plot
 from fly_billing.finance.rules.month_sums import MonthSums, untied
 from fly_billing.finance.rules.tables import FinanceTable, RevenueBy
-from fly_billing.money import format_cents, to_cents
+from fly_billing.money import to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.page.templates import open_templates
 
@@ -45,7 +44,7 @@ class CurrencySection:
     credits: FinanceTable
 
 
-def report_page(report: MonthReport) -> str:
+def report_page(report: FinanceReport) -> str:
     """Return the report as an HTML document."""
     return _TEMPLATES.get_template("report.html.jinja").render(
         report=report,
@@ -55,7 +54,7 @@ def report_page(report: MonthReport) -> str:
     )
 
 
-def _section(report: MonthReport, currency: str) -> CurrencySection:
+def _section(report: FinanceReport, currency: str) -> CurrencySection:
     months = report.months.in_currency(currency)
     receivables = report.receivables.in_currency(currency)
     return CurrencySection(
@@ -77,16 +76,16 @@ def _section(report: MonthReport, currency: str) -> CurrencySection:
     )
 
 
-def _shown_months(report: MonthReport) -> list[BillingMonth]:
+def _shown_months(report: FinanceReport) -> list[BillingMonth]:
     return [report.month.plus(n - MONTHS_SHOWN + 1) for n in range(MONTHS_SHOWN)]
 
 
-def _by_month(report: MonthReport, months: FinanceTable, name: str) -> list[tuple[str, int]]:
+def _by_month(report: FinanceReport, months: FinanceTable, name: str) -> list[tuple[str, int]]:
     cents = {row["month"]: row[name] for row in months.rows}
     return [(_short(month), cents.get(month.first_day, 0)) for month in _shown_months(report)]
 
 
-def _credits_by_month(report: MonthReport, currency: str) -> list[tuple[str, int]]:
+def _credits_by_month(report: FinanceReport, currency: str) -> list[tuple[str, int]]:
     """Return the credits used, rounded to the minor unit for the plot. The tables have the exact amounts."""
     cents = {used.month: to_cents(used.amount, currency) for used in report.credits_used if used.currency == currency}
     return [(_short(month), cents.get(month.first_day, 0)) for month in _shown_months(report)]
@@ -96,17 +95,8 @@ def _short(month: BillingMonth) -> str:
     return f"{month.first_day:%b}"
 
 
-def _money(cents: int, currency: str) -> str:
-    return format_cents(cents, currency).replace("-", "\N{MINUS SIGN}")
-
-
-def _moment(moment: datetime) -> str:
-    utc = moment.astimezone(UTC)
-    return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
-
-
 def _month(month: BillingMonth) -> str:
     return f"{month.first_day:%B %Y}"
 
 
-_TEMPLATES.filters |= {"money": _money, "moment": _moment, "month": _month}
+_TEMPLATES.filters["month"] = _month

@@ -39,7 +39,7 @@ QUANTITY_DECIMALS = 18
 
 
 @dataclass(frozen=True)
-class Column:
+class FocusColumn:
     """A column of the file.
 
     Attributes:
@@ -52,8 +52,8 @@ class Column:
     level: str
 
 
-def _columns(level: str, kinds: dict[str, str]) -> list[Column]:
-    return [Column(name, kind, level) for kind, names in kinds.items() for name in names.split()]
+def _columns(level: str, kinds: dict[str, str]) -> list[FocusColumn]:
+    return [FocusColumn(name, kind, level) for kind, names in kinds.items() for name in names.split()]
 
 
 _FOCUS = [
@@ -81,10 +81,10 @@ _FOCUS = [
 # Our own columns, after those of the specification: the invoice item of the row, and the coupons that reduced its cost.
 _CUSTOM = _columns("custom", {"text": "x_Discounts x_InvoiceItemId x_InvoiceItemKind"})
 
-COLUMNS: tuple[Column, ...] = (*sorted(_FOCUS, key=lambda column: column.name), *_CUSTOM)
+COLUMNS: tuple[FocusColumn, ...] = (*sorted(_FOCUS, key=lambda column: column.name), *_CUSTOM)
 
 
-def columns_of(version: str) -> dict[str, Column]:
+def columns_of(version: str) -> dict[str, FocusColumn]:
     """Return the columns of a version's file in their order. The keys are the names that rows use."""
     names = {column.name: RENAMED[version].get(column.name, column.name) for column in COLUMNS}
     in_order = sorted(COLUMNS, key=lambda column: (column.level == "custom", names[column.name]))

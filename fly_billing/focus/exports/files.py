@@ -6,8 +6,6 @@ formula begins with an apostrophe. In Parquet, numbers are decimal128 and times 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -22,7 +20,7 @@ from fly_billing.focus.exports.columns import COST_DECIMALS, QUANTITY_DECIMALS, 
 from fly_billing.focus.exports.rows import Row
 from fly_billing.focus.spreadsheet_text import as_cell
 from fly_billing.money import plain
-from fly_billing.output_files import output_file
+from fly_billing.output_files import csv_writer, output_file
 
 Write = Callable[[Sequence[Row]], None]
 
@@ -48,11 +46,8 @@ def new_file(path: Path, file_format: str, version: str, *, overwrite: bool = Fa
 
 
 def _csv(stack: ExitStack, binary: IO[bytes], version: str) -> Write:
-    file = io.TextIOWrapper(binary, newline="", encoding="utf-8")
-    stack.callback(file.detach)
     columns = columns_of(version)
-    # RFC 4180's line ends: with "\n" alone, csv would not quote text that contains "\r", which would break the row.
-    writer = csv.writer(file, lineterminator="\r\n")
+    writer = stack.enter_context(csv_writer(binary))
     writer.writerow(column.name for column in columns.values())
 
     def write(rows: Sequence[Row]) -> None:

@@ -6,6 +6,6 @@ at list price, every invoice can be checked against the file's ListUnitPrice x P
 """
 
 from fly_billing.focus.imports.importer import FocusImport, FocusImportError, import_focus
-from fly_billing.focus.imports.rows import RejectedRow
+from fly_billing.focus.imports.rows import RejectedFocusRow
 
-__all__ = ["FocusImport", "FocusImportError", "RejectedRow", "import_focus"]
+__all__ = ["FocusImport", "FocusImportError", "RejectedFocusRow", "import_focus"]

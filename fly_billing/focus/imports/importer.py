@@ -26,7 +26,7 @@ from fly_billing.focus.imports.records import (
 from fly_billing.focus.imports.rows import (
     FocusImportError,
     FocusRow,
-    RejectedRow,
+    RejectedFocusRow,
     read_focus_rows,
     reject_mixed_currencies,
 )
@@ -71,7 +71,7 @@ class FocusImport:
     changed: int
     vanished: int
     kept: int
-    rejected: tuple[RejectedRow, ...]
+    rejected: tuple[RejectedFocusRow, ...]
     organizations: tuple[str, ...]
     new_organizations: int
     new_prices: int
@@ -146,7 +146,7 @@ class _ComparedExport:
     """
 
     rows: Sequence[FocusRow]
-    mixed_currencies: Sequence[RejectedRow]
+    mixed_currencies: Sequence[RejectedFocusRow]
     organizations: Mapping[str, str]
     known: _Known
     comparison: ExportComparison
@@ -165,7 +165,7 @@ def _compare_with_earlier_imports(
     connection: Connection,
     landing_dir: Path,
     read: Sequence[FocusRow],
-    unreadable: Sequence[RejectedRow],
+    unreadable: Sequence[RejectedFocusRow],
     cost: str,
 ) -> _ComparedExport:
     """Read the earlier imports of the export's days and compare. Raises FocusImportError for one at another cost."""
@@ -230,7 +230,7 @@ def _store(
     return _StoredExport(new, len(book.prices), len(one_offs), tuple(planned))
 
 
-def _write_rejected_rows(landing_dir: Path, files: Sequence[Path], rejected: Sequence[RejectedRow]) -> None:
+def _write_rejected_rows(landing_dir: Path, files: Sequence[Path], rejected: Sequence[RejectedFocusRow]) -> None:
     """Write each file's rejected rows beside the landing folder. Delete the list of a file without rejected rows."""
     for file in files:
         rows_of_file = [row for row in rejected if row.file == file.name]
@@ -238,7 +238,11 @@ def _write_rejected_rows(landing_dir: Path, files: Sequence[Path], rejected: Seq
 
 
 def _report(
-    files: tuple[Path, ...], rows: int, export: _ComparedExport, stored: _StoredExport, rejected: Sequence[RejectedRow]
+    files: tuple[Path, ...],
+    rows: int,
+    export: _ComparedExport,
+    stored: _StoredExport,
+    rejected: Sequence[RejectedFocusRow],
 ) -> FocusImport:
     usage, comparison = export.usage, export.comparison
     days = {row.starts_at.date() + timedelta(days=1) for row in usage}
@@ -292,7 +296,7 @@ def _charge(row: FocusRow) -> ImportedCharge:
     return ImportedCharge(row.id, row.scope.key, row.starts_at.date())
 
 
-def _write_rejected(path: Path, rejected: Sequence[RejectedRow]) -> None:
+def _write_rejected(path: Path, rejected: Sequence[RejectedFocusRow]) -> None:
     if rejected:
         write_in_one_step(path, "".join(f"{json.dumps(asdict(row))}\n" for row in rejected).encode())
     else:

@@ -47,7 +47,7 @@ class FocusImportError(ActionableError):
 
 
 @dataclass(frozen=True)
-class RejectedRow:
+class RejectedFocusRow:
     """A row that can't be billed.
 
     Attributes:
@@ -123,12 +123,12 @@ def _can_be_metered(quantity: Decimal) -> bool:
 
 def read_focus_rows(
     paths: Sequence[Path], now: datetime, cost: str = "list"
-) -> tuple[list[FocusRow], list[RejectedRow]]:
+) -> tuple[list[FocusRow], list[RejectedFocusRow]]:
     """Read every row of an export's files, in order. Raises FocusImportError if a file is not a FOCUS file."""
     if cost not in COSTS:
         raise FocusImportError(f"no such cost: {cost}; choose {' or '.join(COSTS)}")
     rows: list[FocusRow] = []
-    rejected: list[RejectedRow] = []
+    rejected: list[RejectedFocusRow] = []
     identities = Identities()
     for path in paths:
         for line, fields, raw in _lines(path, COLUMNS if cost == "list" else (*COLUMNS, *BILLED_COLUMNS)):
@@ -137,7 +137,7 @@ def read_focus_rows(
                     raise _RowError("torn_row", "it has more or fewer fields than the header")
                 rows.append(_row(path.name, line, identities, fields, raw, now, cost))
             except _RowError as problem:
-                rejected.append(RejectedRow(path.name, line, problem.reason, str(problem), raw))
+                rejected.append(RejectedFocusRow(path.name, line, problem.reason, str(problem), raw))
     return rows, rejected
 
 
@@ -301,7 +301,7 @@ def _not_after(now: datetime, moment: datetime) -> datetime:
 
 def reject_mixed_currencies(
     rows: Sequence[FocusRow], known: Mapping[str, str]
-) -> tuple[list[FocusRow], list[RejectedRow]]:
+) -> tuple[list[FocusRow], list[RejectedFocusRow]]:
     """Reject rows in another currency than their sub-account's: the `known` one, or the one of its first row."""
     currencies = dict(known)
     kept, rejected = [], []
@@ -311,5 +311,5 @@ def reject_mixed_currencies(
             kept.append(row)
         else:
             message = f"it is in {row.currency}, the sub-account's other charges are in {wanted}"
-            rejected.append(RejectedRow(row.file, row.line, "mixed_currency", message, row.raw))
+            rejected.append(RejectedFocusRow(row.file, row.line, "mixed_currency", message, row.raw))
     return kept, rejected

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from pathlib import Path
 
-from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.page.daily_plot import daily_plot
-from fly_billing.statements.page.templates import open_templates
+from fly_billing.statements.page.templates import open_templates, shown_money
 from fly_billing.statements.rules.spend import SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 
@@ -39,21 +38,8 @@ def _until(invoice: StatementInvoice) -> date | None:
     return invoice.as_of.astimezone(UTC).date()
 
 
-def _money(cents: int, currency: str) -> str:
-    return format_cents(cents, currency).replace("-", "\N{MINUS SIGN}")
-
-
 def _signed(cents: int, currency: str) -> str:
-    return ("+" if cents > 0 else "") + _money(cents, currency)
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%b %Y}"
-
-
-def _moment(moment: datetime) -> str:
-    utc = moment.astimezone(UTC)
-    return f"{_day(utc.date())}, {utc:%H:%M} UTC"
+    return ("+" if cents > 0 else "") + shown_money(cents, currency)
 
 
 def _month(text: str) -> str:
@@ -94,10 +80,7 @@ def _capitalize_first(text: str) -> str:
 
 _TEMPLATES.filters |= {
     "capitalize_first": _capitalize_first,
-    "money": _money,
     "signed": _signed,
-    "day": _day,
-    "moment": _moment,
     "month": _month,
     "short_month": _short_month,
     "times": _times,

@@ -30,7 +30,7 @@ class StripeAmounts:
     finalized_at: datetime
 
 
-class BilledInvoice(Protocol):
+class InvoiceAmounts(Protocol):
     """The part of an invoice that the balance is calculated from.
 
     Attributes:
@@ -71,16 +71,16 @@ class Balance:
     carried_over: int = 0
 
 
-def balances(invoices: Iterable[BilledInvoice]) -> dict[str, Balance]:
+def balances(invoices: Iterable[InvoiceAmounts]) -> dict[str, Balance]:
     """Return the balance of each currency in which the organization has a final invoice with an amount."""
-    by_currency: dict[str, list[BilledInvoice]] = defaultdict(list)
+    by_currency: dict[str, list[InvoiceAmounts]] = defaultdict(list)
     for invoice in sorted(invoices, key=lambda invoice: invoice.month):
         if invoice.total_cents and (invoice.status == "finalized" or invoice.in_stripe):
             by_currency[invoice.currency].append(invoice)
     return {currency: _balance(some) for currency, some in sorted(by_currency.items())}
 
 
-def _balance(invoices: Sequence[BilledInvoice]) -> Balance:
+def _balance(invoices: Sequence[InvoiceAmounts]) -> Balance:
     """Return the balance after these invoices, oldest first."""
     newest = max((invoice.in_stripe for invoice in invoices if invoice.in_stripe), key=_finalized_at, default=None)
     balance = newest.balance_cents if newest else 0

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from fly_billing.finance import tables_reader
-from fly_billing.finance.month_report import CreditsUsed, MonthReport
+from fly_billing.finance.month_report import CreditsOfMonth, FinanceReport
 from fly_billing.finance.report.bar_plot import bar_plot
 from fly_billing.finance.report.page import report_page
 from fly_billing.finance.rules.month_sums import MonthSums
@@ -31,7 +31,7 @@ OWED = {
     "organization_id": "acme", "organization": EVIL, "invoices": 1, "current_cents": 0, "days_1_30_cents": 5843,
     "days_31_60_cents": 0, "days_61_90_cents": 0, "over_90_cents": 0, "due_cents": 5843,
 }  # fmt: skip
-REPORT = MonthReport(
+REPORT = FinanceReport(
     month=SEPTEMBER,
     as_of=datetime(2026, 10, 5, 6, tzinfo=UTC),
     sums=[SUMS],
@@ -53,7 +53,7 @@ REPORT = MonthReport(
     taxes=table(tables_reader.TAXES, adds_up="tax_cents"),
     receivables=table(tables_reader.RECEIVABLES, OWED, adds_up="due_cents"),
     credits=table(tables_reader.CREDITS_BY_STATE),
-    credits_used=[CreditsUsed(date(2026, 9, 1), "USD", Decimal("3.005"))],
+    credits_used=[CreditsOfMonth(date(2026, 9, 1), "USD", Decimal("3.005"))],
     history=table(tables_reader.HISTORY, {"person": EVIL, "subject": EVIL}),
 )  # fmt: skip
 
