@@ -27,6 +27,7 @@ from fly_billing.usage.engines.duckdb_engine import (
     register_aggregation_groups,
     set_bounds,
 )
+from fly_billing.usage.engines.spark_errors import actionable_spark_errors
 from fly_billing.usage.usage_table import EVENTS, UsageTableVersion
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class SparkEngine:
         for function in sql_spark("as_duckdb").split(";\n"):
             spark.sql(function)
 
+    @actionable_spark_errors()
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
         version, files = table.files(month)
         events = (
@@ -69,6 +71,7 @@ class SparkEngine:
         self.spark.sql(sql_spark("events_by_meter" if table.may_be_shared(month) else "events_as_landed"))
         return version
 
+    @actionable_spark_errors()
     def aggregate(
         self, duck: duckdb.DuckDBPyConnection, month: BillingMonth, as_of: datetime, price_of: PriceOf = no_price
     ) -> None:
@@ -95,6 +98,7 @@ class SparkEngine:
     def _send_table(self, duck: duckdb.DuckDBPyConnection, name: str) -> None:
         self.spark.createDataFrame(duck.table(name).to_arrow_table()).createOrReplaceTempView(name)
 
+    @actionable_spark_errors()
     def recount(self, duck: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], tuple[int, Decimal]]:
         found = self.spark.sql(sql("recount_usage")).collect()
         return {(organization, meter): (events, quantity) for organization, meter, events, quantity in found}
