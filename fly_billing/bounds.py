@@ -42,8 +42,8 @@ def problem_of(value: Any, most: Decimal = MOST_UNITS) -> str | None:
 def refuse_unreadable(fields: Mapping[str, Any]) -> None:
     """Raise ValueError naming the first field that can't be used in a calculation."""
     for name, value in fields.items():
-        problem = problem_of(value)
-        if problem:
+        # Asked here first: this runs for every field of every rollup, and other types have no problem.
+        if isinstance(value, Decimal | UnreadableTime) and (problem := problem_of(value)):
             raise ValueError(f"{name} {problem}")
 
 

@@ -46,16 +46,20 @@ def exact_number(name: str, value: Any) -> Decimal:
 
     Text has ASCII digits with an optional sign, fraction and exponent. Leading zeros are ignored: `0100` is a hundred.
     """
+    number = value if isinstance(value, Decimal) else _read_number(name, value)
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"{name} {value!r} must be a finite number of at least 0")
+    return number
+
+
+def _read_number(name: str, value: Any) -> Decimal:
     if isinstance(value, float):
         raise ValueError(f"{name} {value!r} is a float: write it in quotes, it must stay exact")
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         raise ValueError(f"{name} {value!r} is no number: write digits, such as 0.15 or 2592000")
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"{name} {value!r} is no number")
-    number = Decimal(value)
-    if not number.is_finite() or number < 0:
-        raise ValueError(f"{name} {value!r} must be a finite number of at least 0")
-    return number
+    return Decimal(value)
 
 
 def read_whole(data: Mapping[str, Any], name: str) -> int:

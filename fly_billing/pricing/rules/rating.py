@@ -125,10 +125,10 @@ def _read_share(share: Share) -> Fraction:
     if isinstance(share, float):
         raise ValueError(f"share {share!r} is a float: give it as a fraction, it must stay exact")
     try:
-        part = Fraction(share)
+        part = share if isinstance(share, Fraction) else Fraction(share)
     except (TypeError, ValueError, ZeroDivisionError):
         raise ValueError(f"share {share!r} is not a fraction") from None
-    if part < 0:
+    if part.numerator < 0:
         raise ValueError(f"share {share} must be at least 0")
     return part
 
