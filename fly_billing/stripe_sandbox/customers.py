@@ -1,10 +1,9 @@
-"""Customers: create, retrieve, update, list and delete, and the customer balance.
+"""Customers: create, retrieve, update, list and delete.
 
-A deleted customer remains as `{id, object, deleted: true}`. A negative balance is credit; a positive balance is debt
-that the next invoice collects. Not here: invoices.
+A deleted customer remains as `{id, object, deleted: true}`. Not here: the customer balance (`balances`), invoices.
 """
 
-from fly_billing.stripe_sandbox import paging, params
+from fly_billing.stripe_sandbox import balances, paging, params
 from fly_billing.stripe_sandbox.errors import no_such
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import integer, merged_metadata, metadata, string
@@ -53,10 +52,12 @@ OMITTED_IF_EMPTY = {"business_name", "individual_name"}
 
 def create(store: Store, ids: Json, wanted: Json, *, id: str | None = None) -> Json:
     """Create a customer. Only the control API may choose its id."""
+    balance = wanted.pop("balance", 0)
     body = _changed(_blank(store, id or new_id("cus", 14)), wanted)
     body["metadata"] = merged_metadata({}, wanted.get("metadata"))
     store.insert(body)
-    return body
+    balances.set_to(store, body, balance, "initial")
+    return _known(store, body["id"])
 
 
 def _changed(body: Json, wanted: Json) -> Json:
@@ -103,25 +104,30 @@ def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
 
 def update(store: Store, ids: Json, wanted: Json) -> Json:
     """Change a customer that is not deleted."""
-    body = _living(store, ids["customer"])
+    body = living(store, ids["customer"])
+    balance = wanted.pop("balance", None)
     change = {"metadata": merged_metadata(body["metadata"], wanted.pop("metadata"))} if "metadata" in wanted else {}
     body = _changed(body, {**wanted, **change})
     store.save(body)
-    return body
+    if wanted or balance is None:
+        emit(store, "customer.updated", balances.shown(body))
+    if balance is not None:
+        balances.set_to(store, body, balance, "adjustment")
+    return _known(store, body["id"])
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:
     """List customers that are not deleted, newest first."""
-    living = "and body ->> '$.deleted' is null"
-    return paging.listing("/v1/customers", *paging.newest(store, "customer", wanted, living))
+    found, has_more = paging.newest(store, "customer", wanted, "and body ->> '$.deleted' is null")
+    return paging.listing("/v1/customers", [balances.shown(body) for body in found], has_more)
 
 
 def delete(store: Store, ids: Json, wanted: Json) -> Json:
     """Delete a customer permanently. Its stub can still be read."""
-    body = _living(store, ids["customer"])
+    body = living(store, ids["customer"])
     stub = {"id": body["id"], "object": "customer", "deleted": True}
     store.save({**stub, "created": body["created"]})
-    emit(store, "customer.deleted", body)
+    emit(store, "customer.deleted", balances.shown(body))
     return stub
 
 
@@ -137,10 +143,11 @@ def _known(store: Store, id: str) -> Json:
     body = store.find("customer", id)
     if body is None:
         raise no_such("customer", id, param="id", status=404)
-    return {key: body[key] for key in ("id", "object", "deleted")} if body.get("deleted") else body
+    return {key: body[key] for key in ("id", "object", "deleted")} if body.get("deleted") else balances.shown(body)
 
 
-def _living(store: Store, id: str) -> Json:
+def living(store: Store, id: str) -> Json:
+    """Return the customer that a path names, as it is stored. Raises StripeError if it does not exist."""
     body = _known(store, id)
     if body.get("deleted"):
         raise no_such("customer", id, param="id", status=404)

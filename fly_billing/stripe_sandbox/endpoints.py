@@ -7,7 +7,16 @@ add a row here. Not here: the handlers.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fly_billing.stripe_sandbox import customers, events, finalizing, invoice_items, invoices, lines, payments
+from fly_billing.stripe_sandbox import (
+    customer_balance,
+    customers,
+    events,
+    finalizing,
+    invoice_items,
+    invoices,
+    lines,
+    payments,
+)
 from fly_billing.stripe_sandbox.params import Spec, unsupported
 from fly_billing.stripe_sandbox.store import Json, Store
 
@@ -33,12 +42,18 @@ class Endpoint:
 
 
 CUSTOMER, INVOICE, ITEM = "/v1/customers/{customer}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{invoiceitem}"
+BALANCE = f"{CUSTOMER}/balance_transactions"
+BALANCE_CHANGE = f"{BALANCE}/{{transaction}}"
 ENDPOINTS = (
     Endpoint("customers.create", "POST", "/v1/customers", customers.CREATE, customers.create),
     Endpoint("customers.list", "GET", "/v1/customers", customers.LIST, customers.listing),
     Endpoint("customers.retrieve", "GET", CUSTOMER, READ, customers.retrieve),
     Endpoint("customers.update", "POST", CUSTOMER, customers.UPDATE, customers.update),
     Endpoint("customers.delete", "DELETE", CUSTOMER, NOTHING, customers.delete),
+    Endpoint("customer_balance.create", "POST", BALANCE, customer_balance.CREATE, customer_balance.create),
+    Endpoint("customer_balance.list", "GET", BALANCE, customer_balance.LIST, customer_balance.listing),
+    Endpoint("customer_balance.retrieve", "GET", BALANCE_CHANGE, READ, customer_balance.retrieve),
+    Endpoint("customer_balance.update", "POST", BALANCE_CHANGE, customer_balance.UPDATE, customer_balance.update),
     Endpoint("invoices.create", "POST", "/v1/invoices", invoices.CREATE, invoices.create),
     Endpoint("invoices.list", "GET", "/v1/invoices", invoices.LIST, invoices.listing),
     Endpoint("invoices.retrieve", "GET", INVOICE, READ, invoices.retrieve),

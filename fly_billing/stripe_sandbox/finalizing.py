@@ -1,10 +1,10 @@
-"""Changes of an invoice's status after draft: finalize, pay, void, mark uncollectible; numbers and customer balance.
+"""Changes of an invoice's status after draft: finalize, pay, void, mark uncollectible; and numbers.
 
 After finalization no amount changes. Drafts with auto_advance are finalized when the clock is moved to an hour after
 their creation. Not here: totals (`totals`), and edits to drafts.
 """
 
-from fly_billing.stripe_sandbox import customers, lines, params, payments
+from fly_billing.stripe_sandbox import balances, customers, lines, params, payments
 from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.store import Json, Store
@@ -52,7 +52,7 @@ def _close(store: Store, invoice: Json) -> None:
     customer = customers.require(store, invoice["customer"])
     update_totals(store, invoice)
     minimum = store.settings.minimum_charge(invoice["currency"])
-    due, ending = settled(invoice["total"], customer["balance"], minimum)
+    due, ending = settled(invoice["total"], invoice["starting_balance"], minimum)
     invoice.update(
         status="open",
         amount_due=due,
@@ -67,7 +67,8 @@ def _close(store: Store, invoice: Json) -> None:
     )
     invoice["last_finalization_error"] = None
     invoice["status_transitions"]["finalized_at"] = store.now()
-    store.save({**customer, "balance": ending, "currency": customer["currency"] or invoice["currency"]})
+    store.save({**customer, "currency": customer["currency"] or invoice["currency"]})
+    balances.apply(store, invoice)
     _save_with_event(store, "invoice.finalized", invoice)
     if due == 0:
         _mark_paid(store, invoice)
@@ -142,17 +143,10 @@ def void(store: Store, ids: Json, wanted: Json) -> Json:
     if invoice["status"] == "paid":
         raise StripeError("Invoices with `paid` payments cannot be voided.")
     _require_open(invoice)
-    _give_back_balance(store, invoice)
+    balances.give_back(store, invoice)
     invoice.update(status="void", auto_advance=False)
     invoice["status_transitions"]["voided_at"] = store.now()
     return _save_with_event(store, "invoice.voided", invoice)
-
-
-def _give_back_balance(store: Store, invoice: Json) -> None:
-    customer = store.find("customer", invoice["customer"])
-    used = invoice["starting_balance"] - invoice["ending_balance"]
-    if customer and not customer.get("deleted") and used:
-        store.save({**customer, "balance": customer["balance"] + used})
 
 
 def mark_uncollectible(store: Store, ids: Json, wanted: Json) -> Json:

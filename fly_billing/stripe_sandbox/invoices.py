@@ -3,7 +3,7 @@
 Not here: lines (`lines`), amounts (`totals`), and changes of status after draft (`finalizing`).
 """
 
-from fly_billing.stripe_sandbox import customers, lines, paging, params
+from fly_billing.stripe_sandbox import balances, customers, lines, paging, params
 from fly_billing.stripe_sandbox.errors import StripeError, no_such
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import array_of, boolean, choice, integer, merged_metadata, metadata, string
@@ -94,7 +94,7 @@ def _blank(store: Store, customer: Json, currency: str) -> Json:
         "object": "invoice",
         **_empty_fields(),
         **_of_customer(customer),
-        **figures(store, currency, 0, customer["balance"]),
+        **figures(store, currency, 0, balances.balance_in(customer, currency)),
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": False,

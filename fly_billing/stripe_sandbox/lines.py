@@ -25,10 +25,17 @@ UPDATE_LINES = {**ENVELOPE, "lines": required(array_of(hash_of(CHANGED)))}
 REMOVE_LINES = {**ENVELOPE, "lines": required(array_of(hash_of(REMOVED)))}
 LIST = {**PAGE, **params.unsupported("expand")}
 
-COUNT = "select count(*) as lines, coalesce(max(abs(position)), 0) as last from objects where invoice = ?"
-FIRST = "select body from objects where invoice = ? order by position limit ?"
-AFTER = "select body from objects where invoice = ? and position > ? order by position limit ?"
-BEFORE = "select body from objects where invoice = ? and position < ? order by position desc limit ?"
+COUNT = """
+select count(*) as lines, coalesce(max(abs(position)), 0) as last
+from objects where invoice = ? and object = 'invoiceitem'
+"""
+FIRST = "select body from objects where invoice = ? and object = 'invoiceitem' order by position limit ?"
+AFTER = """
+select body from objects where invoice = ? and object = 'invoiceitem' and position > ? order by position limit ?
+"""
+BEFORE = """
+select body from objects where invoice = ? and object = 'invoiceitem' and position < ? order by position desc limit ?
+"""
 
 
 def view(item: Json) -> Json:

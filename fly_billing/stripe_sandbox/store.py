@@ -45,6 +45,19 @@ class StoreNotUsable(ActionableError):
     """The sandbox's file can't be opened, or is no SQLite file."""
 
 
+# Files of the first version know three kinds of objects. SQLite documents this way to drop a check.
+OLD_CHECK = "text not null check (object in ('customer', 'invoice', 'invoiceitem'))"
+DROP_CHECK = "update sqlite_schema set sql = replace(sql, ?, 'text not null') where name = 'objects' and sql like ?"
+
+
+def _accept_every_kind(db: sqlite3.Connection) -> None:
+    found = db.execute("select sql from sqlite_schema where name = 'objects'").fetchone()
+    if OLD_CHECK in found[0]:
+        db.execute("pragma writable_schema = on")
+        db.execute(DROP_CHECK, (OLD_CHECK, "%check (object in%"))
+        db.execute("pragma writable_schema = reset")
+
+
 class Store:
     """All state of one sandbox. Every write happens inside `transaction()`."""
 
@@ -56,6 +69,7 @@ class Store:
             self.db = sqlite3.connect(self.path, isolation_level=None)
             self.db.executescript("pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 5000;")
             self.db.executescript(SCHEMA.read_text(encoding="utf-8"))
+            _accept_every_kind(self.db)
         except sqlite3.Error as problem:
             raise StoreNotUsable(
                 f"{self.path} can't hold the sandbox's state: {problem}. Name another file with --store, or move this"
@@ -153,7 +167,7 @@ class Store:
 
     def delete_items(self, invoice: str) -> None:
         """Delete all items of an invoice."""
-        self.db.execute("delete from objects where invoice = ?", (invoice,))
+        self.db.execute("delete from objects where invoice = ? and object = 'invoiceitem'", (invoice,))
 
     def find(self, object: str, id: str) -> Json | None:
         """Return the object of that kind and id."""

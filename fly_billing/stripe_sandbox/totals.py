@@ -4,9 +4,10 @@ The rule of settlement is one pure function, `settled`. Not here: statuses, and 
 (`finalizing`).
 """
 
+from fly_billing.stripe_sandbox import balances
 from fly_billing.stripe_sandbox.store import Json, Store
 
-SUM = "select coalesce(sum(amount), 0) as total from objects where invoice = ?"
+SUM = "select coalesce(sum(amount), 0) as total from objects where invoice = ? and object = 'invoiceitem'"
 
 
 def settled(total: int, balance: int, minimum: int) -> tuple[int, int]:
@@ -23,7 +24,8 @@ def update_totals(store: Store, invoice: Json) -> None:
     """Update a draft's amounts from its items and its customer's balance, and save it."""
     total = int(store.db.execute(SUM, (invoice["id"],)).fetchone()["total"])
     customer = store.find("customer", invoice["customer"])
-    balance = customer.get("balance", 0) if customer else 0
+    has_balance = customer and not customer.get("deleted")
+    balance = balances.balance_in(customer, invoice["currency"]) if customer and has_balance else 0
     invoice.update(figures(store, invoice["currency"], total, balance))
     store.save(invoice)
 

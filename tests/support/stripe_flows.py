@@ -147,6 +147,21 @@ def go_through_customers(recorded: RecordedSandbox) -> None:
     assert customers.retrieve(made.id).deleted
 
 
+def go_through_customer_balances(recorded: RecordedSandbox) -> None:
+    """Credit a customer, use the credit, carry a small amount over, and read the reasons of all changes."""
+    customers, customer = recorded.client.v1.customers, _customer(recorded)
+    credit: Any = {"amount": -500, "currency": "usd", "description": "Outage of June", "metadata": {"ticket": "7"}}
+    given = customers.balance_transactions.create(customer, credit)
+    customers.balance_transactions.update(customer, given.id, {"description": "", "metadata": {"ticket": "8"}})
+    assert customers.balance_transactions.retrieve(customer, given.id).ending_balance == -500
+    customers.update(customer, {"balance": -950})
+    _open(recorded, customer)
+    page = customers.balance_transactions.list(customer, {"limit": 1})
+    rest = customers.balance_transactions.list(customer, {"starting_after": page.data[0].id, "created": {"gte": 1}})
+    assert [page.data[0].type, *(each.type for each in rest.data)] == ["applied_to_invoice", "adjustment", "adjustment"]
+    assert customers.retrieve(customer).balance == -50
+
+
 def go_through_invoices(recorded: RecordedSandbox) -> None:
     """Send an invoice with every field that a request can set; then drafts that end otherwise."""
     invoices, customer = recorded.client.v1.invoices, _customer(recorded)

@@ -23,6 +23,7 @@ from fly_billing.stripe_sandbox.endpoints import ENDPOINTS
 from tests.support.stripe_flows import (
     RecordedSandbox,
     follow_a_payment,
+    go_through_customer_balances,
     go_through_customers,
     go_through_invoice_items,
     go_through_invoices,
@@ -36,9 +37,16 @@ from tests.support.stripe_openapi import Exchange, Json, stripe_schema
 from tests.support.stripe_recorder import recording
 
 PACKAGE = Path(fly_billing.__file__).parent
-BY_HAND = (go_through_customers, go_through_invoices, go_through_invoice_items, go_through_payments_and_events)
+BY_HAND = (
+    go_through_customers,
+    go_through_customer_balances,
+    go_through_invoices,
+    go_through_invoice_items,
+    go_through_payments_and_events,
+)
 EVENT_TYPES = {
     "customer.deleted",
+    "customer.updated",
     "invoice.created",
     "invoice.finalization_failed",
     "invoice.finalized",

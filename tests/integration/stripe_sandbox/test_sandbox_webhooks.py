@@ -107,7 +107,7 @@ def test_every_end_of_an_open_invoice_is_an_event(
 
 def test_an_invoice_below_the_minimum_charge_is_finalized_and_paid(client: stripe.StripeClient, draft: Draft) -> None:
     client.v1.invoices.finalize_invoice(draft(49).id)
-    assert listed(client) == ["invoice.paid", "invoice.finalized", "invoice.created"]
+    assert listed(client) == ["invoice.paid", "invoice.finalized", "customer.updated", "invoice.created"]
 
 
 def test_a_deleted_customer_is_an_event(client: stripe.StripeClient, control: SandboxControl) -> None:
