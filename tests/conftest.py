@@ -84,8 +84,9 @@ def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox
 
 @pytest.fixture
 def sandbox(sandbox_server: SandboxServer) -> SandboxServer:
-    """Provide a Stripe sandbox without customers, invoices and faults."""
+    """Provide a Stripe sandbox without customers, invoices and faults. Customers pay by card."""
     sandbox_server.control.reset()
+    sandbox_server.control.settings(new_customers_have_a_card=True)
     return sandbox_server
 
 

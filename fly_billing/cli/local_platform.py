@@ -152,6 +152,7 @@ def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
         with spawn(data_dir / SANDBOX_STORE) as server:
             with output_file(address, overwrite=True) as file:
                 file.write(json.dumps({"url": server.url}).encode())
+            server.control.settings(new_customers_have_a_card=True)
             seed_customer(server.control)
             yield server.url
     finally:

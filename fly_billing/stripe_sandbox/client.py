@@ -129,6 +129,10 @@ class SandboxControl:
         """Fail an open invoice's payment with `code`, `message` and `next_attempt_seconds` (None: no more attempts)."""
         return self._call("POST", f"invoices/{invoice}/fail_payment", given)
 
+    def fail_refund(self, refund: str, reason: str = "expired_or_canceled_card") -> Json:
+        """Let the customer's bank send a refund back."""
+        return self._call("POST", f"refunds/{refund}/fail", {"reason": reason})
+
     def fail_finalization(self, invoice: str, **given: Any) -> Json:
         """Fail Stripe's automatic finalization of a draft with `code` and `message`."""
         return self._call("POST", f"invoices/{invoice}/fail_finalization", given)

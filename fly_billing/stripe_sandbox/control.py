@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fly_billing.stripe_sandbox import calls, customers, events, finalizing, lines, webhooks
+from fly_billing.stripe_sandbox import calls, customers, dashboard, events, finalizing, lines, webhooks
 from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.faults import Rule
 from fly_billing.stripe_sandbox.pipeline import Pipeline
@@ -52,6 +52,7 @@ def routes(pipeline: Pipeline) -> list[Route]:
         ("POST", "events/{id}/resend", resend_event),
         ("POST", "invoices/{id}/fail_payment", fail_payment),
         ("POST", "invoices/{id}/fail_finalization", fail_finalization),
+        ("POST", "refunds/{id}/fail", dashboard.fail_refund),
         ("GET", "objects", list_objects),
         ("GET", "objects/{id}", read_object),
         ("PATCH", "objects/{id}", edit_object),
@@ -155,7 +156,7 @@ def clear_calls(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 def seed_customer(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     """Create a customer with this id. An existing customer is returned unchanged."""
     id = given.pop("id", None)
-    unknown = set(given) - set(customers.FIELDS)
+    unknown = set(given) - set(customers.CREATE)
     if unknown:
         raise ValueError(f"a customer has no {', '.join(sorted(unknown))}")
     there = pipeline.store.find("customer", id) if id else None

@@ -11,10 +11,10 @@ from fly_billing.stripe_sandbox.store import Json, Store
 UPDATE: params.Spec = {
     "description": string(350),
     "metadata": params.metadata(),
-    **params.unsupported("expand"),
+    **params.EXPAND,
 }
 CREATE = {**UPDATE, "amount": required(params.integer()), "currency": required(params.currency())}
-LIST = {**paging.PAGE, "created": params.time_filter(), "invoice": string(), **params.unsupported("expand")}
+LIST = {**paging.PAGE, "created": params.time_filter(), "invoice": string(), **params.EXPAND}
 
 
 def create(store: Store, ids: Json, wanted: Json) -> Json:

@@ -3,7 +3,7 @@
 A deleted customer remains as `{id, object, deleted: true}`. Not here: the customer balance (`balances`), invoices.
 """
 
-from fly_billing.stripe_sandbox import balances, paging, params
+from fly_billing.stripe_sandbox import balances, cards, paging, params
 from fly_billing.stripe_sandbox.errors import no_such
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import integer, merged_metadata, metadata, string
@@ -15,6 +15,11 @@ SHIPPING: params.Spec = {
     "name": params.required(string(unsettable=False)),
     "phone": string(),
 }
+INVOICE_SETTINGS: params.Spec = {
+    "default_payment_method": string(),
+    "footer": string(5000),
+    **params.unsupported("custom_fields", "rendering_options"),
+}
 FIELDS: params.Spec = {
     "address": params.hash_of(PLACE, unsettable=True),
     "balance": integer(),
@@ -23,6 +28,7 @@ FIELDS: params.Spec = {
     "email": string(512),
     "individual_name": string(150),
     "invoice_prefix": string(12, unsettable=False),
+    "invoice_settings": params.hash_of(INVOICE_SETTINGS),
     "metadata": metadata(),
     "name": string(256),
     "next_invoice_sequence": integer(1),
@@ -30,9 +36,10 @@ FIELDS: params.Spec = {
     "preferred_locales": params.array_of(string()),
     "shipping": params.hash_of(SHIPPING, unsettable=True),
     "tax_exempt": params.choice("none", "exempt", "reverse"),
-    **params.unsupported("cash_balance", "expand", "invoice_settings", "source", "tax"),
+    **params.EXPAND,
+    **params.unsupported("cash_balance", "source", "tax"),
 }
-CREATE = {**FIELDS, **params.unsupported("payment_method", "tax_id_data", "test_clock")}
+CREATE = {**FIELDS, "payment_method": string(), **params.unsupported("tax_id_data", "test_clock")}
 UPDATE = {
     **FIELDS,
     **params.unsupported(
@@ -43,8 +50,12 @@ LIST = {
     **paging.PAGE,
     "created": params.time_filter(),
     "email": string(512),
-    **params.unsupported("expand", "test_clock"),
+    **params.EXPAND,
+    **params.unsupported("test_clock"),
 }
+
+# The card of a new customer, where the settings ask for one.
+NEW_CARD = "pm_card_visa"
 
 # Fields that Stripe omits from a customer if they are empty. Other empty fields are null.
 OMITTED_IF_EMPTY = {"business_name", "individual_name"}
@@ -52,12 +63,36 @@ OMITTED_IF_EMPTY = {"business_name", "individual_name"}
 
 def create(store: Store, ids: Json, wanted: Json, *, id: str | None = None) -> Json:
     """Create a customer. Only the control API may choose its id."""
-    balance = wanted.pop("balance", 0)
+    balance, card = wanted.pop("balance", 0), wanted.pop("payment_method", None)
+    settings = wanted.pop("invoice_settings", {})
+    if card is None and store.settings.new_customers_have_a_card:
+        card, settings = NEW_CARD, {"default_payment_method": NEW_CARD, **settings}
     body = _changed(_blank(store, id or new_id("cus", 14)), wanted)
     body["metadata"] = merged_metadata({}, wanted.get("metadata"))
     store.insert(body)
+    attached = cards.attach(store, card, body["id"])["id"] if card else None
+    if card and settings.get("default_payment_method") == card:
+        settings = {**settings, "default_payment_method": attached}
+    _set_invoice_settings(store, body, settings)
     balances.set_to(store, body, balance, "initial")
     return _known(store, body["id"])
+
+
+def _set_invoice_settings(store: Store, body: Json, settings: Json) -> None:
+    """Change the defaults for a customer's invoices. The card must be the customer's. Raises StripeError."""
+    card = settings.get("default_payment_method")
+    if card:
+        cards.of_customer(store, card, body["id"], param="invoice_settings[default_payment_method]")
+    if settings:
+        body["invoice_settings"] |= settings
+        store.save(body)
+
+
+def forget_card(store: Store, body: Json, card: str) -> None:
+    """Stop paying with a card that was detached."""
+    if body["invoice_settings"]["default_payment_method"] == card:
+        body["invoice_settings"]["default_payment_method"] = None
+        store.save(body)
 
 
 def _changed(body: Json, wanted: Json) -> Json:
@@ -105,11 +140,12 @@ def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
 def update(store: Store, ids: Json, wanted: Json) -> Json:
     """Change a customer that is not deleted."""
     body = living(store, ids["customer"])
-    balance = wanted.pop("balance", None)
+    balance, settings = wanted.pop("balance", None), wanted.pop("invoice_settings", {})
     change = {"metadata": merged_metadata(body["metadata"], wanted.pop("metadata"))} if "metadata" in wanted else {}
     body = _changed(body, {**wanted, **change})
     store.save(body)
-    if wanted or balance is None:
+    _set_invoice_settings(store, body, settings)
+    if wanted or settings or balance is None:
         emit(store, "customer.updated", balances.shown(body))
     if balance is not None:
         balances.set_to(store, body, balance, "adjustment")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fly_billing.stripe_sandbox import (
+    balance_transactions,
+    charges,
     customer_balance,
     customers,
     events,
@@ -15,14 +17,15 @@ from fly_billing.stripe_sandbox import (
     invoice_items,
     invoices,
     lines,
-    payments,
+    payment_methods,
+    refunds,
 )
-from fly_billing.stripe_sandbox.params import Spec, unsupported
+from fly_billing.stripe_sandbox.params import EXPAND, Spec
 from fly_billing.stripe_sandbox.store import Json, Store
 
 Handler = Callable[[Store, Json, Json], Json]
 NOTHING: Spec = {}
-READ = unsupported("expand")
+READ = EXPAND
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Endpoint:
 
 CUSTOMER, INVOICE, ITEM = "/v1/customers/{customer}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{invoiceitem}"
 BALANCE = f"{CUSTOMER}/balance_transactions"
+CARD, REFUND = "/v1/payment_methods/{payment_method}", "/v1/refunds/{refund}"
 BALANCE_CHANGE = f"{BALANCE}/{{transaction}}"
 ENDPOINTS = (
     Endpoint("customers.create", "POST", "/v1/customers", customers.CREATE, customers.create),
@@ -54,6 +58,17 @@ ENDPOINTS = (
     Endpoint("customer_balance.list", "GET", BALANCE, customer_balance.LIST, customer_balance.listing),
     Endpoint("customer_balance.retrieve", "GET", BALANCE_CHANGE, READ, customer_balance.retrieve),
     Endpoint("customer_balance.update", "POST", BALANCE_CHANGE, customer_balance.UPDATE, customer_balance.update),
+    Endpoint("payment_methods.list", "GET", "/v1/payment_methods", payment_methods.LIST, payment_methods.listing),
+    Endpoint("payment_methods.retrieve", "GET", CARD, READ, payment_methods.retrieve),
+    Endpoint("payment_methods.attach", "POST", f"{CARD}/attach", payment_methods.ATTACH, payment_methods.attach),
+    Endpoint("payment_methods.detach", "POST", f"{CARD}/detach", READ, payment_methods.detach),
+    Endpoint(
+        "customers.payment_methods.list",
+        "GET",
+        f"{CUSTOMER}/payment_methods",
+        payment_methods.OF_CUSTOMER,
+        payment_methods.listing,
+    ),
     Endpoint("invoices.create", "POST", "/v1/invoices", invoices.CREATE, invoices.create),
     Endpoint("invoices.list", "GET", "/v1/invoices", invoices.LIST, invoices.listing),
     Endpoint("invoices.retrieve", "GET", INVOICE, READ, invoices.retrieve),
@@ -65,6 +80,7 @@ ENDPOINTS = (
     Endpoint("invoices.remove_lines", "POST", f"{INVOICE}/remove_lines", lines.REMOVE_LINES, lines.remove_lines),
     Endpoint("invoices.update_line", "POST", f"{INVOICE}/lines/{{line_item_id}}", lines.UPDATE_LINE, lines.update_line),
     Endpoint("invoices.finalize", "POST", f"{INVOICE}/finalize", finalizing.FINALIZE, finalizing.finalize),
+    Endpoint("invoices.send", "POST", f"{INVOICE}/send", READ, finalizing.send),
     Endpoint("invoices.pay", "POST", f"{INVOICE}/pay", finalizing.PAY, finalizing.pay),
     Endpoint("invoices.void", "POST", f"{INVOICE}/void", READ, finalizing.void),
     Endpoint(
@@ -75,7 +91,26 @@ ENDPOINTS = (
     Endpoint("invoice_items.retrieve", "GET", ITEM, READ, invoice_items.retrieve),
     Endpoint("invoice_items.update", "POST", ITEM, invoice_items.UPDATE, invoice_items.update),
     Endpoint("invoice_items.delete", "DELETE", ITEM, NOTHING, invoice_items.delete),
-    Endpoint("invoice_payments.list", "GET", "/v1/invoice_payments", payments.LIST, payments.listing),
+    Endpoint("invoice_payments.list", "GET", "/v1/invoice_payments", charges.LIST_PAYMENTS, charges.list_payments),
+    Endpoint("invoice_payments.retrieve", "GET", "/v1/invoice_payments/{invoice_payment}", READ, charges.payment),
+    Endpoint("payment_intents.list", "GET", "/v1/payment_intents", charges.LIST_INTENTS, charges.list_intents),
+    Endpoint("payment_intents.retrieve", "GET", "/v1/payment_intents/{intent}", charges.INTENT, charges.intent),
+    Endpoint("charges.list", "GET", "/v1/charges", charges.LIST_CHARGES, charges.list_charges),
+    Endpoint("charges.retrieve", "GET", "/v1/charges/{charge}", READ, charges.charge),
+    Endpoint("refunds.create", "POST", "/v1/refunds", refunds.CREATE, refunds.create),
+    Endpoint("refunds.list", "GET", "/v1/refunds", refunds.LIST, refunds.listing),
+    Endpoint("refunds.retrieve", "GET", REFUND, READ, refunds.retrieve),
+    Endpoint("refunds.update", "POST", REFUND, refunds.UPDATE, refunds.update),
+    Endpoint(
+        "balance_transactions.list",
+        "GET",
+        "/v1/balance_transactions",
+        balance_transactions.LIST,
+        balance_transactions.listing,
+    ),
+    Endpoint(
+        "balance_transactions.retrieve", "GET", "/v1/balance_transactions/{id}", READ, balance_transactions.retrieve
+    ),
     Endpoint("events.list", "GET", "/v1/events", events.LIST, events.listing),
     Endpoint("events.retrieve", "GET", "/v1/events/{id}", READ, events.retrieve),
 )

@@ -17,7 +17,8 @@ LIST: params.Spec = {
     "created": params.time_filter(),
     "type": params.string(),
     "types": params.array_of(params.string()),
-    **params.unsupported("delivery_success", "expand"),
+    **params.EXPAND,
+    **params.unsupported("delivery_success"),
 }
 INSERT = "insert into events (id, type, created, body) values (?, ?, ?, ?)"
 FIND = """

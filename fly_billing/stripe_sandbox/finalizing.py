@@ -1,7 +1,7 @@
-"""Changes of an invoice's status after draft: finalize, pay, void, mark uncollectible; and numbers.
+"""Changes of an invoice's status after draft: finalize, send, pay, void, mark uncollectible; and numbers.
 
-After finalization no amount changes. Drafts with auto_advance are finalized when the clock is moved to an hour after
-their creation. Not here: totals (`totals`), and edits to drafts.
+After finalization only credit notes change an amount. Drafts with auto_advance are finalized when the clock is moved to
+an hour after their creation. Not here: totals (`totals`), and edits to drafts.
 """
 
 from fly_billing.stripe_sandbox import balances, customers, lines, params, payments
@@ -10,10 +10,13 @@ from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.totals import settled, update_totals
 
-FINALIZE: params.Spec = {"auto_advance": params.boolean(), **params.unsupported("expand")}
+FINALIZE: params.Spec = {"auto_advance": params.boolean(), **params.EXPAND}
 PAY: params.Spec = {
+    "off_session": params.boolean(),
     "paid_out_of_band": params.boolean(),
-    **params.unsupported("expand", "forgive", "mandate", "off_session", "payment_method", "source"),
+    "payment_method": params.string(unsettable=False),
+    **params.EXPAND,
+    **params.unsupported("forgive", "mandate", "source"),
 }
 DUE = """
 select body from objects
@@ -70,10 +73,12 @@ def _close(store: Store, invoice: Json) -> None:
     store.save({**customer, "currency": customer["currency"] or invoice["currency"]})
     balances.apply(store, invoice)
     _save_with_event(store, "invoice.finalized", invoice)
-    if due == 0:
-        _mark_paid(store, invoice)
-        invoice["attempted"] = True
-        _save_with_event(store, "invoice.paid", invoice)
+    if due > 0:
+        payments.expect(store, invoice)
+        return
+    _mark_paid(store, invoice)
+    invoice["attempted"] = True
+    _save_with_event(store, "invoice.paid", invoice)
 
 
 def fail_finalization(store: Store, invoice: Json, code: str, message: str) -> Json:
@@ -88,7 +93,8 @@ def fail_payment(store: Store, invoice: Json, error: Json, next_attempt_seconds:
     """Fail an attempt to collect an open invoice. Without a next attempt, Stripe does not try again."""
     if invoice["status"] != "open":
         raise ValueError("only the payment of an open invoice can fail")
-    payments.fail(store, invoice, error, next_attempt_seconds)
+    again = None if next_attempt_seconds is None else store.now() + next_attempt_seconds
+    payments.fail(store, invoice, error, again)
     return invoice
 
 
@@ -114,7 +120,7 @@ def _save_with_event(store: Store, type: str, invoice: Json) -> Json:
 
 
 def pay(store: Store, ids: Json, wanted: Json) -> Json:
-    """Pay an invoice; a draft is finalized first. Every customer's card works unless a fault makes it fail."""
+    """Pay an invoice with a card, or record that it was paid outside of Stripe; a draft is finalized first."""
     invoice = lines.known(store, ids["invoice"], param="id")
     if invoice["status"] == "paid":
         raise StripeError("Invoice is already paid")
@@ -123,28 +129,49 @@ def pay(store: Store, ids: Json, wanted: Json) -> Json:
     if invoice["status"] == "draft":
         _close(store, invoice)
     if invoice["status"] != "paid":
-        _collect(store, invoice, out_of_band=wanted.get("paid_out_of_band", False))
-        payments.settle(store, invoice)
+        _collect(store, invoice, wanted)
+        _mark_paid(store, invoice)
         _save_with_event(store, "invoice.paid", invoice)
     return lines.shown(store, invoice)
 
 
-def _collect(store: Store, invoice: Json, *, out_of_band: bool) -> None:
-    _mark_paid(store, invoice)
-    if out_of_band:
-        invoice["amount_paid_off_stripe"] = invoice["amount_due"]
-    else:
-        invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1)
+def _collect(store: Store, invoice: Json, wanted: Json) -> None:
+    if wanted.get("paid_out_of_band"):
+        invoice["amount_paid_off_stripe"] = invoice["amount_remaining"]
+        payments.cancel(store, invoice, None)
+        return
+    card = payments.card_for(store, invoice, wanted.get("payment_method"))
+    payments.charge(store, invoice, card)
+    invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1)
+
+
+def send(store: Store, ids: Json, wanted: Json) -> Json:
+    """Send an invoice to its customer; a draft is finalized first. No mail leaves the sandbox, only an event."""
+    invoice = lines.known(store, ids["invoice"], param="id")
+    if invoice["collection_method"] != "send_invoice":
+        raise StripeError("You can only manually send an invoice if its collection method is 'send_invoice'.")
+    if invoice["status"] == "void":
+        raise StripeError("You can't send an invoice that has been voided.")
+    if not customers.require(store, invoice["customer"])["email"]:
+        raise StripeError(
+            "Missing email. In order to create invoices that are sent to the customer, the customer must have a valid "
+            "email."
+        )
+    if invoice["status"] == "draft":
+        _close(store, invoice)
+    return _save_with_event(store, "invoice.sent", invoice)
 
 
 def void(store: Store, ids: Json, wanted: Json) -> Json:
-    """Void an open invoice and return the balance that it used."""
+    """Void an open or uncollectible invoice and return the balance that it used."""
     invoice = lines.known(store, ids["invoice"], param="id")
     if invoice["status"] == "paid":
         raise StripeError("Invoices with `paid` payments cannot be voided.")
-    _require_open(invoice)
+    if invoice["status"] != "uncollectible":
+        _require_open(invoice)
     balances.give_back(store, invoice)
-    invoice.update(status="void", auto_advance=False)
+    payments.cancel(store, invoice, "void_invoice")
+    invoice.update(status="void", auto_advance=False, next_payment_attempt=None)
     invoice["status_transitions"]["voided_at"] = store.now()
     return _save_with_event(store, "invoice.voided", invoice)
 

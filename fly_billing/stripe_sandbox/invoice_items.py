@@ -13,7 +13,8 @@ UPDATE = {
     **items.PRICED,
     "price_data": items.ITEM_PRICE,
     "unit_amount_decimal": decimal(),
-    **params.unsupported("expand", "tax_behavior", "tax_code"),
+    **params.EXPAND,
+    **params.unsupported("tax_behavior", "tax_code"),
 }
 CREATE = {
     **UPDATE,
@@ -28,7 +29,8 @@ LIST = {
     "customer": string(),
     "invoice": string(),
     "pending": params.boolean(),
-    **params.unsupported("customer_account", "expand"),
+    **params.EXPAND,
+    **params.unsupported("customer_account"),
 }
 
 

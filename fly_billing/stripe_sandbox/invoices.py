@@ -3,7 +3,7 @@
 Not here: lines (`lines`), amounts (`totals`), and changes of status after draft (`finalizing`).
 """
 
-from fly_billing.stripe_sandbox import balances, customers, lines, paging, params
+from fly_billing.stripe_sandbox import balances, cards, customers, lines, paging, params
 from fly_billing.stripe_sandbox.errors import StripeError, no_such
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import array_of, boolean, choice, integer, merged_metadata, metadata, string
@@ -16,6 +16,7 @@ COLLECTION = choice("charge_automatically", "send_invoice")
 FIELDS: params.Spec = {
     "auto_advance": boolean(),
     "collection_method": COLLECTION,
+    "default_payment_method": string(),
     "custom_fields": array_of(
         params.hash_of({"name": params.required(string(40)), "value": params.required(string(140))}), unsettable=True
     ),
@@ -27,16 +28,15 @@ FIELDS: params.Spec = {
     "metadata": metadata(),
     "number": string(26),
     "statement_descriptor": string(22),
+    **params.EXPAND,
     **params.unsupported(
         "account_tax_ids",
         "application_fee_amount",
         "automatic_tax",
         "automatically_finalizes_at",
-        "default_payment_method",
         "default_source",
         "default_tax_rates",
         "discounts",
-        "expand",
         "issuer",
         "on_behalf_of",
         "payment_settings",
@@ -60,7 +60,8 @@ LIST = {
     "customer": string(),
     "due_date": params.time_filter(),
     "status": choice("draft", "open", "void", "paid", "uncollectible"),
-    **params.unsupported("customer_account", "expand", "subscription"),
+    **params.EXPAND,
+    **params.unsupported("customer_account", "subscription"),
 }
 EDITABLE_AFTER_DRAFT = {"auto_advance", "metadata"}
 WRITABLE = ("auto_advance", "collection_method", "description", "effective_at", "footer", "statement_descriptor")
@@ -164,12 +165,20 @@ def _apply(store: Store, invoice: Json, wanted: Json) -> None:
     invoice.update({name: wanted[name] for name in WRITABLE if name in wanted})
     if "metadata" in wanted:
         invoice["metadata"] = merged_metadata(invoice["metadata"], wanted["metadata"])
+    if "default_payment_method" in wanted:
+        invoice["default_payment_method"] = _card(store, invoice, wanted["default_payment_method"])
     if "custom_fields" in wanted:
         invoice["custom_fields"] = _custom_fields(wanted["custom_fields"])
     if "number" in wanted:
         invoice["number"] = _free_number(store, invoice, wanted["number"])
     if invoice["status"] == "draft":
         _set_dates(invoice, wanted)
+
+
+def _card(store: Store, invoice: Json, id: str | None) -> str | None:
+    if id:
+        cards.of_customer(store, id, invoice["customer"], param="default_payment_method")
+    return id
 
 
 def _custom_fields(given: list[Json] | None) -> list[Json] | None:

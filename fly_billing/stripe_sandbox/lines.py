@@ -18,12 +18,12 @@ REMOVED: params.Spec = {
     "behavior": required(params.choice("delete", "unassign")),
     "id": required(string(unsettable=False)),
 }
-ENVELOPE: params.Spec = {"invoice_metadata": metadata(), **params.unsupported("expand")}
+ENVELOPE: params.Spec = {"invoice_metadata": metadata(), **params.EXPAND}
 ADD_LINES = {**ENVELOPE, "lines": required(array_of(hash_of({**ON_INVOICE, "invoice_item": string()})))}
-UPDATE_LINE = {**ON_INVOICE, **params.unsupported("expand")}
+UPDATE_LINE = {**ON_INVOICE, **params.EXPAND}
 UPDATE_LINES = {**ENVELOPE, "lines": required(array_of(hash_of(CHANGED)))}
 REMOVE_LINES = {**ENVELOPE, "lines": required(array_of(hash_of(REMOVED)))}
-LIST = {**PAGE, **params.unsupported("expand")}
+LIST = {**PAGE, **params.EXPAND}
 
 COUNT = """
 select count(*) as lines, coalesce(max(abs(position)), 0) as last

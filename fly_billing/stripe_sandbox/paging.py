@@ -15,9 +15,15 @@ PAGE: params.Spec = {
 TIME_BOUNDS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 CURSORS = {"starting_after": "and seq < :starting_after", "ending_before": "and seq > :ending_before"}
 CLAUSES = {
+    "charge": "and body ->> '$.charge' = :charge",
+    "currency": "and body ->> '$.currency' = :currency",
     "customer": "and customer = :customer",
     "invoice": "and invoice = :invoice",
+    "payment_intent": "and body ->> '$.payment_intent' = :payment_intent",
+    "paying_intent": "and body ->> '$.payment.payment_intent' = :paying_intent",
+    "source": "and body ->> '$.source' = :source",
     "status": "and status = :status",
+    "type": "and body ->> '$.type' = :type",
     "email": "and body ->> '$.email' = :email",
     "collection_method": "and body ->> '$.collection_method' = :collection_method",
     **{f"created_{name}": f"and created {sign} :created_{name}" for name, sign in TIME_BOUNDS.items()},

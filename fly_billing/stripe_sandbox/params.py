@@ -232,6 +232,10 @@ def unsupported(*names: str) -> dict[str, Param]:
     return {name: Param(of, unsettable=True) for name in names}
 
 
+# Almost every endpoint expands what it returns (`expanding`).
+EXPAND: Spec = {"expand": array_of(string(unsettable=False))}
+
+
 def _scalar(name: str, value: Any, kind: str) -> str:
     if not isinstance(value, str):
         raise InvalidParamsError(f"Invalid {kind}: a nested value", param=name)

@@ -1,83 +1,178 @@
-"""/v1/invoice_payments: the reason why an invoice's payment failed. Since API version basil it is not on the invoice.
+"""The payment of an invoice: its PaymentIntent, charges of the customer's card, and the invoice payment between them.
 
-Has one payment for each invoice whose payment failed at least once, as one PaymentIntent is retried. Not here: the
-invoice's own fields (`finalizing`).
+Stripe makes the PaymentIntent when it finalizes an invoice with an amount due, and retries that one. Not here: the
+invoice's own fields (`finalizing`), refunds (`refunds`), reading payments (`charges`).
 """
 
-from fly_billing.stripe_sandbox import lines, paging, params
+from fly_billing.stripe_sandbox import balance_transactions, cards, lines
+from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
-INTENT = "data.payment.payment_intent"
-LIST: params.Spec = {
-    **paging.PAGE,
-    "invoice": params.string(),
-    "status": params.choice("canceled", "open", "paid"),
-    "expand": params.array_of(params.choice(INTENT)),
-    **params.unsupported("created", "payment"),
-}
+OF_INVOICE = """
+select body from objects where invoice = ? and object = 'invoice_payment' order by seq desc limit 1
+"""
+NO_CARD = (
+    "This customer has no attached payment source or default payment method. Please consider adding a default payment "
+    "method. For more information, visit "
+    "https://stripe.com/docs/billing/subscriptions/payment-methods-setting#payment-method-priority."
+)
 
 
-def fail(store: Store, invoice: Json, error: Json, next_attempt_seconds: int | None) -> None:
-    """Fail the payment of an open invoice. If `next_attempt_seconds` is None, Stripe does not try again."""
-    now = store.now()
-    again = None if next_attempt_seconds is None else now + next_attempt_seconds
-    invoice.update(attempted=True, attempt_count=invoice["attempt_count"] + 1, next_payment_attempt=again)
-    store.save(invoice)
-    _keep(store, invoice, error)
-    emit(store, "invoice.payment_failed", lines.shown(store, invoice))
-
-
-def _keep(store: Store, invoice: Json, error: Json) -> None:
-    payment = store.payment_of(invoice["id"]) or {
+def expect(store: Store, invoice: Json) -> Json:
+    """Return the invoice's payment; make it, with its PaymentIntent, if there is none."""
+    found = store.bodies(OF_INVOICE, (invoice["id"],))
+    if found:
+        return found[0]
+    intent = _intent(store, invoice)
+    payment = {
         "id": new_id("inpay"),
         "object": "invoice_payment",
         "amount_paid": None,
-        "amount_requested": invoice["amount_due"],
+        "amount_requested": invoice["amount_remaining"],
         "created": store.now(),
         "currency": invoice["currency"],
         "invoice": invoice["id"],
         "is_default": True,
         "livemode": False,
-        "payment": {"type": "payment_intent", "payment_intent": _intent(store, invoice)},
+        "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
         "status": "open",
         "status_transitions": {"canceled_at": None, "paid_at": None},
     }
-    payment["payment"]["payment_intent"] |= {"last_payment_error": error, "status": "requires_payment_method"}
-    store.keep_payment(payment)
+    store.insert(intent)
+    store.insert(payment)
+    return payment
 
 
 def _intent(store: Store, invoice: Json) -> Json:
     return {
         "id": new_id("pi"),
         "object": "payment_intent",
-        "amount": invoice["amount_due"],
+        "amount": invoice["amount_remaining"],
+        "amount_capturable": 0,
+        "amount_received": 0,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": "automatic",
+        "client_secret": None,
+        "confirmation_method": "automatic",
         "created": store.now(),
         "currency": invoice["currency"],
         "customer": invoice["customer"],
+        "description": f"Payment for Invoice {invoice['number']}",
+        "last_payment_error": None,
+        "latest_charge": None,
         "livemode": False,
+        "metadata": {},
+        "next_action": None,
+        "payment_method": None,
+        "payment_method_types": ["card"],
+        "processing": None,
+        "receipt_email": None,
+        "setup_future_usage": None,
+        "shipping": None,
+        "status": "requires_payment_method",
     }
 
 
-def listing(store: Store, ids: Json, wanted: Json) -> Json:
-    """List payments, newest first. The PaymentIntent is an id, or an object if `expand` names it."""
-    is_full = INTENT in (wanted.get("expand") or [])
-    found = [_shown(body, is_full) for body in store.payments(wanted.get("invoice"), wanted.get("status"))]
-    limit = wanted.get("limit", 10)
-    return paging.listing("/v1/invoice_payments", found[:limit], len(found) > limit)
+def intent_of(store: Store, payment: Json) -> Json:
+    """Return the PaymentIntent of an invoice's payment."""
+    return store.find("payment_intent", payment["payment"]["payment_intent"]) or {}
 
 
-def _shown(body: Json, is_full: bool) -> Json:
-    if is_full:
-        return body
-    return {**body, "payment": {**body["payment"], "payment_intent": body["payment"]["payment_intent"]["id"]}}
+def resize(store: Store, invoice: Json) -> None:
+    """Ask for what remains, after a credit note changed it."""
+    payment = expect(store, invoice)
+    if payment["status"] == "open":
+        store.save({**payment, "amount_requested": invoice["amount_remaining"]})
+        store.save({**intent_of(store, payment), "amount": invoice["amount_remaining"]})
 
 
-def settle(store: Store, invoice: Json) -> None:
-    """Mark the payment as paid, if the invoice has a failed one."""
-    payment = store.payment_of(invoice["id"])
-    if payment:
-        payment.update(status="paid", amount_paid=invoice["amount_paid"])
-        payment["status_transitions"]["paid_at"] = store.now()
-        payment["payment"]["payment_intent"] |= {"last_payment_error": None, "status": "succeeded"}
-        store.keep_payment(payment)
+def card_for(store: Store, invoice: Json, given: str | None) -> Json:
+    """Return the card that pays: the one in the request, the invoice's, or the customer's. Raises StripeError."""
+    customer = store.find("customer", invoice["customer"]) or {}
+    default = (customer.get("invoice_settings") or {}).get("default_payment_method")
+    id = given or invoice["default_payment_method"] or default
+    if id is None:
+        raise StripeError(NO_CARD, code="resource_missing")
+    if given in cards.CARDS:
+        return cards.attach(store, given, invoice["customer"])
+    return cards.of_customer(store, id, invoice["customer"], param="payment_method")
+
+
+def charge(store: Store, invoice: Json, card: Json) -> None:
+    """Charge the card with what remains, and mark the payment as paid. Raises DeclinedChargeError, once recorded."""
+    error = cards.refusal(card)
+    if error:
+        fail(store, invoice, error, invoice["next_payment_attempt"], card)
+        raise cards.DeclinedChargeError({**error, "charge": intent_of(store, expect(store, invoice))["latest_charge"]})
+    payment = expect(store, invoice)
+    intent = intent_of(store, payment)
+    made = _charge(store, intent, invoice["amount_remaining"], card)
+    made["balance_transaction"] = balance_transactions.record(store, "charge", made, made["amount"])["id"]
+    store.insert(made)
+    received = {"amount": made["amount"], "amount_received": made["amount"], "latest_charge": made["id"]}
+    ended = {"status": "succeeded", "last_payment_error": None, "payment_method": card["id"]}
+    store.save({**intent, **received, **ended})
+    payment.update(status="paid", amount_paid=made["amount"])
+    payment["status_transitions"]["paid_at"] = store.now()
+    store.save(payment)
+
+
+def _charge(store: Store, intent: Json, amount: int, card: Json | None, error: Json | None = None) -> Json:
+    nothing = (
+        "application application_fee application_fee_amount balance_transaction calculated_statement_descriptor "
+        "failure_balance_transaction on_behalf_of outcome receipt_email receipt_number receipt_url review shipping "
+        "source_transfer statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
+    )
+    return {
+        "id": new_id("ch"),
+        "object": "charge",
+        **dict.fromkeys(nothing.split()),
+        "amount": amount,
+        "amount_captured": 0 if error else amount,
+        "amount_refunded": 0,
+        "billing_details": {"address": None, "email": None, "name": None, "phone": None, "tax_id": None},
+        "captured": error is None,
+        "created": store.now(),
+        "currency": intent["currency"],
+        "customer": intent["customer"],
+        "description": intent.get("description"),
+        "disputed": False,
+        "failure_code": error["code"] if error else None,
+        "failure_message": error["message"] if error else None,
+        "fraud_details": {},
+        "livemode": False,
+        "metadata": {},
+        "paid": error is None,
+        "payment_intent": intent["id"],
+        "payment_method": card["id"] if card else None,
+        "payment_method_details": {"card": dict(card["card"]), "type": "card"} if card else None,
+        "refunded": False,
+        "status": "failed" if error else "succeeded",
+    }
+
+
+def fail(store: Store, invoice: Json, error: Json, next_attempt_at: int | None, card: Json | None = None) -> None:
+    """Record a failed attempt to collect an open invoice. If `next_attempt_at` is None, Stripe does not try again."""
+    count = invoice["attempt_count"] + 1
+    invoice.update(attempted=True, attempt_count=count, next_payment_attempt=next_attempt_at)
+    store.save(invoice)
+    intent = intent_of(store, expect(store, invoice))
+    failed = _charge(store, intent, invoice["amount_remaining"], card, error)
+    store.insert(failed)
+    state = {"status": "requires_payment_method", "last_payment_error": error, "latest_charge": failed["id"]}
+    store.save({**intent, **state})
+    emit(store, "invoice.payment_failed", lines.shown(store, invoice))
+
+
+def cancel(store: Store, invoice: Json, reason: str | None) -> None:
+    """Cancel the payment of an invoice that was voided, or paid in another way."""
+    payment = next(iter(store.bodies(OF_INVOICE, (invoice["id"],))), None)
+    if payment is None or payment["status"] != "open":
+        return
+    payment["status"] = "canceled"
+    payment["status_transitions"]["canceled_at"] = store.now()
+    store.save(payment)
+    ended = {"status": "canceled", "canceled_at": store.now(), "cancellation_reason": reason}
+    store.save({**intent_of(store, payment), **ended})

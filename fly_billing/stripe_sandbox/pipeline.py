@@ -11,7 +11,9 @@ import re
 
 from fly_billing.stripe_sandbox import calls, params
 from fly_billing.stripe_sandbox.calls import Call, SandboxResponse
+from fly_billing.stripe_sandbox.cards import DeclinedChargeError
 from fly_billing.stripe_sandbox.errors import NO_KEY, InvalidParamsError, StripeError, unauthorized
+from fly_billing.stripe_sandbox.expanding import expand
 from fly_billing.stripe_sandbox.faults import DELAYING, PASSING, Faults, Rule
 from fly_billing.stripe_sandbox.idempotency import Keys
 from fly_billing.stripe_sandbox.limits import Limits
@@ -126,13 +128,22 @@ class Pipeline:
         try:
             caused = {"id": call.request_id, "idempotency_key": call.key}
             with self.store.savepoint(), self.store.caused_by(caused):
-                answer = SandboxResponse.ok(call.endpoint.handle(self.store, call.ids, wanted))
+                answer = self._responded(call, wanted)
         except InvalidParamsError:
             raise
         except StripeError as error:
             return SandboxResponse.refused(error, call.request_id)
         call.applied = call.method != "GET"
         return answer
+
+    def _responded(self, call: Call, wanted: Json) -> SandboxResponse:
+        """Return the endpoint's response. A declined charge is an error that is not rolled back."""
+        paths = wanted.pop("expand", [])
+        try:
+            body = call.endpoint.handle(self.store, call.ids, wanted)
+        except DeclinedChargeError as error:
+            return SandboxResponse.refused(error, call.request_id)
+        return SandboxResponse.ok(expand(self.store, body, paths))
 
     async def _pause(self, rule: Rule) -> None:
         seconds = rule.seconds + self._latency()

@@ -55,13 +55,6 @@ create table if not exists webhook_deliveries (
 create index if not exists webhook_deliveries_due on webhook_deliveries (due_at, seq) where state = 'pending';
 create index if not exists webhook_deliveries_of_event on webhook_deliveries (event);
 
--- One row is the payment of an invoice that failed at least once.
-create table if not exists invoice_payments (
-    seq integer primary key autoincrement,
-    invoice text not null unique,
-    body text not null check (json_valid(body))
-);
-
 -- One row is one idempotency key, with the first response under it.
 create table if not exists idempotency_keys (
     key text primary key,

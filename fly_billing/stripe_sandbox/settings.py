@@ -15,7 +15,11 @@ MINIMUM_CHARGES = {
 
 @dataclass(frozen=True)
 class SandboxSettings:
-    """All settings. Seconds are real seconds, except `key_ttl_seconds`, which counts by the movable clock."""
+    """All settings. Seconds are real seconds, except `key_ttl_seconds`, which counts by the movable clock.
+
+    Attributes:
+        new_customers_have_a_card: A new customer pays with `pm_card_visa`, as one that signed up on the platform.
+    """
 
     max_invoice_lines: int = 250
     max_lines_per_call: int = 100
@@ -34,6 +38,7 @@ class SandboxSettings:
     webhook_retry_seconds: float = 0.5
     webhook_timeout_seconds: float = 5.0
     webhook_attempts: int = 16
+    new_customers_have_a_card: bool = False
 
     def changed(self, change: dict[str, Any]) -> "SandboxSettings":
         """Return the settings with these changes. Raises ValueError for an unknown setting."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from fly_billing.errors import ActionableError
 from fly_billing.stripe_sandbox.settings import SandboxSettings
+from fly_billing.stripe_sandbox.upgrades import upgrade
 
 Json = dict[str, Any]
 
@@ -29,7 +30,6 @@ WIPE = (
     "delete from events",
     "delete from webhook_endpoints",
     "delete from webhook_deliveries",
-    "delete from invoice_payments",
 )
 # The request of an event that no request caused.
 NO_REQUEST: Json = {"id": None, "idempotency_key": None}
@@ -45,19 +45,6 @@ class StoreNotUsable(ActionableError):
     """The sandbox's file can't be opened, or is no SQLite file."""
 
 
-# Files of the first version know three kinds of objects. SQLite documents this way to drop a check.
-OLD_CHECK = "text not null check (object in ('customer', 'invoice', 'invoiceitem'))"
-DROP_CHECK = "update sqlite_schema set sql = replace(sql, ?, 'text not null') where name = 'objects' and sql like ?"
-
-
-def _accept_every_kind(db: sqlite3.Connection) -> None:
-    found = db.execute("select sql from sqlite_schema where name = 'objects'").fetchone()
-    if OLD_CHECK in found[0]:
-        db.execute("pragma writable_schema = on")
-        db.execute(DROP_CHECK, (OLD_CHECK, "%check (object in%"))
-        db.execute("pragma writable_schema = reset")
-
-
 class Store:
     """All state of one sandbox. Every write happens inside `transaction()`."""
 
@@ -69,7 +56,7 @@ class Store:
             self.db = sqlite3.connect(self.path, isolation_level=None)
             self.db.executescript("pragma journal_mode = wal; pragma synchronous = normal; pragma busy_timeout = 5000;")
             self.db.executescript(SCHEMA.read_text(encoding="utf-8"))
-            _accept_every_kind(self.db)
+            upgrade(self.db)
         except sqlite3.Error as problem:
             raise StoreNotUsable(
                 f"{self.path} can't hold the sandbox's state: {problem}. Name another file with --store, or move this"
@@ -178,24 +165,6 @@ class Store:
     def bodies(self, sql: str, values: Any) -> list[Json]:
         """Return the objects that a query for `body` finds."""
         return [json.loads(row[0]) for row in self.db.execute(sql, values)]
-
-    def payments(self, invoice: str | None = None, status: str | None = None) -> list[Json]:
-        """Return the stored payments, newest first."""
-        sql = """
-        select body from invoice_payments
-        where (:invoice is null or invoice = :invoice) and (:status is null or body ->> '$.status' = :status)
-        order by seq desc
-        """
-        return self.bodies(sql, {"invoice": invoice, "status": status})
-
-    def payment_of(self, invoice: str) -> Json | None:
-        """Return the stored payment of an invoice, or None."""
-        return next(iter(self.payments(invoice)), None)
-
-    def keep_payment(self, body: Json) -> None:
-        """Store a payment, or its new state."""
-        sql = "insert or replace into invoice_payments (invoice, body) values (?, ?)"
-        self.db.execute(sql, (body["invoice"], json.dumps(body)))
 
     def wipe(self) -> None:
         """Delete everything: objects, keys, calls, faults, settings and the clock."""

@@ -105,6 +105,7 @@ def started_servers(workers: int, requests_per_second: int) -> Iterator[TestServ
         stack.callback(postgres.stop)
         migrate(BillingDatabase(postgres.url))
         sandbox = stack.enter_context(spawn(folder / "stripe.sqlite"))
+        sandbox.control.settings(new_customers_have_a_card=True)  # the dashboard user pays invoices
         environment = {
             "DATABASE_URL": postgres.url,
             "STRIPE_API_KEY": API_KEY,

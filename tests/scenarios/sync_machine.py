@@ -154,6 +154,7 @@ class SyncMachine(RuleBasedStateMachine):
         self._url = postgres.url(self._name)
         self._database = BillingDatabase(self._url)
         sandbox.control.reset()
+        sandbox.control.settings(new_customers_have_a_card=True)  # the dashboard user pays invoices
         self._sandbox = sandbox
         self._clock = MovableClock(sandbox)
         self._hours = 0

@@ -241,8 +241,70 @@ def go_through_payments_and_events(recorded: RecordedSandbox) -> None:
     wanted: Any = {"types": ["invoice.paid", "invoice.created"], "created": {"gte": automatic.created}, "limit": 1}
     page = v1.events.list(wanted)
     v1.events.list({"starting_after": page.data[0].id, "type": "invoice.paid"})
-    v1.events.list({"limit": 100})
+    for _ in v1.events.list({"limit": 100}).auto_paging_iter():
+        pass
     assert v1.events.retrieve(page.data[0].id).type in wanted["types"]
+
+
+def go_through_cards(recorded: RecordedSandbox) -> None:
+    """Pay with the customer's own card, another one and one that declines; send an invoice; detach a card."""
+    v1 = recorded.client.v1
+    card = "pm_card_visa"
+    settings: Any = {"default_payment_method": card, "footer": "Thanks"}
+    customer = v1.customers.create(
+        {"email": "pays@fly.test", "payment_method": card, "invoice_settings": settings}, {}
+    ).id
+    declining = v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer})
+    unpaid = _open(recorded, customer)
+    with pytest.raises(stripe.CardError):
+        v1.invoices.pay(unpaid, {"payment_method": declining.id})
+    v1.invoices.pay(unpaid, {"off_session": True, "expand": ["payments.data.payment.payment_intent"]})
+    payment = v1.invoice_payments.list({"invoice": unpaid, "status": "paid"}).data[0]
+    assert isinstance(payment.payment.payment_intent, str)
+    intent = v1.payment_intents.retrieve(payment.payment.payment_intent, {"expand": ["latest_charge", "customer"]})
+    paid_by: Any = {"type": "payment_intent", "payment_intent": intent.id}
+    assert v1.invoice_payments.list({"payment": paid_by}).data[0].id == payment.id
+    v1.invoice_payments.retrieve(payment.id, {"expand": ["invoice"]})
+    v1.payment_intents.list({"customer": customer, "limit": 1})
+    found = v1.charges.list({"customer": customer, "payment_intent": intent.id}).data
+    assert [(charge.status, charge.amount) for charge in found] == [("succeeded", 900), ("failed", 900)]
+    kept = v1.charges.retrieve(found[0].id, {"expand": ["balance_transaction", "payment_intent.customer"]})
+    v1.balance_transactions.list({"source": kept.id, "type": "charge", "currency": "usd"})
+    v1.balance_transactions.retrieve(kept.to_dict()["balance_transaction"]["id"], {"expand": ["source"]})
+
+    sent = v1.invoices.create({"customer": customer, "collection_method": "send_invoice", "days_until_due": 30})
+    v1.invoices.add_lines(sent.id, {"lines": [{"amount": 900}]})
+    v1.invoices.update(sent.id, {"default_payment_method": declining.id})
+    v1.invoices.send_invoice(sent.id)
+    v1.invoices.mark_uncollectible(sent.id)
+    v1.invoices.void_invoice(sent.id)
+    v1.payment_methods.list({"customer": customer, "limit": 1})
+    v1.payment_methods.retrieve(declining.id, {"expand": ["customer"]})
+    v1.payment_methods.detach(declining.id)
+    assert len(v1.customers.payment_methods.list(customer).data) == 1
+
+
+def go_through_refunds(recorded: RecordedSandbox) -> None:
+    """Refund a part of an invoice's charge, and the rest; the bank sends one of the refunds back."""
+    v1, control = recorded.client.v1, recorded.sandbox.control
+    customer = _customer(recorded)
+    charge = _paid(recorded, customer)
+    first = v1.refunds.create(
+        {"charge": charge.id, "amount": 300, "reason": "requested_by_customer", "metadata": {"ticket": "7"}}
+    )
+    v1.refunds.update(first.id, {"metadata": {"ticket": "8"}})
+    rest = v1.refunds.create({"payment_intent": str(charge.payment_intent)})
+    control.fail_refund(rest.id)
+    v1.refunds.retrieve(rest.id, {"expand": ["charge", "failure_balance_transaction", "balance_transaction"]})
+    page = v1.refunds.list({"charge": charge.id, "limit": 1})
+    v1.refunds.list({"payment_intent": str(charge.payment_intent), "starting_after": page.data[0].id})
+    assert v1.charges.retrieve(charge.id).amount_refunded == 300
+
+
+def _paid(recorded: RecordedSandbox, customer: str) -> stripe.Charge:
+    """Finalize an invoice of $9.00 and pay it by card; return its charge."""
+    recorded.client.v1.invoices.pay(_open(recorded, customer))
+    return recorded.client.v1.charges.list({"customer": customer, "limit": 1}).data[0]
 
 
 def _customer(recorded: RecordedSandbox) -> str:

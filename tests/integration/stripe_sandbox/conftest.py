@@ -10,6 +10,10 @@ import stripe
 from fly_billing.stripe_sandbox import SandboxControl, SandboxServer, spawn
 
 Json = dict[str, Any]
+PAYS_BY_CARD: Json = {
+    "payment_method": "pm_card_visa",
+    "invoice_settings": {"default_payment_method": "pm_card_visa"},
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,9 +31,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def control(server: SandboxServer) -> SandboxControl:
-    """The control API of a sandbox wiped clean, holding only the seed's customer."""
+    """The control API of a sandbox wiped clean, holding only the seed's customer, who pays by card."""
     server.control.reset()
-    server.control.seed_customer("cus_1234", name="Fly", metadata={"org": "fly"})
+    server.control.seed_customer("cus_1234", name="Fly", metadata={"org": "fly"}, **PAYS_BY_CARD)
     return server.control
 
 
