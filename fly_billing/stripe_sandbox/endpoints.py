@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fly_billing.stripe_sandbox import (
     balance_transactions,
     charges,
+    credit_notes,
     customer_balance,
     customers,
     events,
@@ -47,6 +48,7 @@ class Endpoint:
 CUSTOMER, INVOICE, ITEM = "/v1/customers/{customer}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{invoiceitem}"
 BALANCE = f"{CUSTOMER}/balance_transactions"
 CARD, REFUND = "/v1/payment_methods/{payment_method}", "/v1/refunds/{refund}"
+CREDIT_NOTE = "/v1/credit_notes/{id}"
 BALANCE_CHANGE = f"{BALANCE}/{{transaction}}"
 ENDPOINTS = (
     Endpoint("customers.create", "POST", "/v1/customers", customers.CREATE, customers.create),
@@ -91,6 +93,26 @@ ENDPOINTS = (
     Endpoint("invoice_items.retrieve", "GET", ITEM, READ, invoice_items.retrieve),
     Endpoint("invoice_items.update", "POST", ITEM, invoice_items.UPDATE, invoice_items.update),
     Endpoint("invoice_items.delete", "DELETE", ITEM, NOTHING, invoice_items.delete),
+    Endpoint("credit_notes.create", "POST", "/v1/credit_notes", credit_notes.CREATE, credit_notes.create),
+    Endpoint("credit_notes.list", "GET", "/v1/credit_notes", credit_notes.LIST, credit_notes.listing),
+    Endpoint("credit_notes.preview", "GET", "/v1/credit_notes/preview", credit_notes.CREATE, credit_notes.preview),
+    Endpoint(
+        "credit_notes.preview_lines",
+        "GET",
+        "/v1/credit_notes/preview/lines",
+        credit_notes.PREVIEW_LINES,
+        credit_notes.preview_lines,
+    ),
+    Endpoint(
+        "credit_notes.list_lines",
+        "GET",
+        "/v1/credit_notes/{credit_note}/lines",
+        credit_notes.LIST_LINES,
+        credit_notes.list_lines,
+    ),
+    Endpoint("credit_notes.retrieve", "GET", CREDIT_NOTE, READ, credit_notes.retrieve),
+    Endpoint("credit_notes.update", "POST", CREDIT_NOTE, credit_notes.UPDATE, credit_notes.update),
+    Endpoint("credit_notes.void", "POST", f"{CREDIT_NOTE}/void", READ, credit_notes.void),
     Endpoint("invoice_payments.list", "GET", "/v1/invoice_payments", charges.LIST_PAYMENTS, charges.list_payments),
     Endpoint("invoice_payments.retrieve", "GET", "/v1/invoice_payments/{invoice_payment}", READ, charges.payment),
     Endpoint("payment_intents.list", "GET", "/v1/payment_intents", charges.LIST_INTENTS, charges.list_intents),

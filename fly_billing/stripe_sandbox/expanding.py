@@ -6,7 +6,7 @@ itself.
 
 from typing import Any
 
-from fly_billing.stripe_sandbox import balances, lines, paging
+from fly_billing.stripe_sandbox import balances, credit_notes, lines, paging
 from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.store import Json, Store
 
@@ -71,6 +71,8 @@ def shown(store: Store, id: str) -> Any:
     body = found[0]
     if body["object"] == "invoice":
         return lines.shown(store, body)
+    if body["object"] == "credit_note":
+        return credit_notes.shown(body)
     if body.get("deleted"):
         return {name: body[name] for name in ("id", "object", "deleted")}
     return balances.shown(body)

@@ -76,9 +76,8 @@ def _close(store: Store, invoice: Json) -> None:
     if due > 0:
         payments.expect(store, invoice)
         return
-    _mark_paid(store, invoice)
     invoice["attempted"] = True
-    _save_with_event(store, "invoice.paid", invoice)
+    mark_paid(store, invoice)
 
 
 def fail_finalization(store: Store, invoice: Json, code: str, message: str) -> Json:
@@ -105,10 +104,12 @@ def _next_number(customer: Json) -> str:
     return f"{customer['invoice_prefix']}-{sequence:04d}"
 
 
-def _mark_paid(store: Store, invoice: Json) -> None:
+def mark_paid(store: Store, invoice: Json) -> None:
+    """Mark an invoice as paid: whatever was due is paid now."""
     invoice.update(status="paid", amount_paid=invoice["amount_due"], amount_remaining=0)
     invoice["next_payment_attempt"] = None
     invoice["status_transitions"]["paid_at"] = store.now()
+    _save_with_event(store, "invoice.paid", invoice)
 
 
 def _save_with_event(store: Store, type: str, invoice: Json) -> Json:
@@ -130,8 +131,7 @@ def pay(store: Store, ids: Json, wanted: Json) -> Json:
         _close(store, invoice)
     if invoice["status"] != "paid":
         _collect(store, invoice, wanted)
-        _mark_paid(store, invoice)
-        _save_with_event(store, "invoice.paid", invoice)
+        mark_paid(store, invoice)
     return lines.shown(store, invoice)
 
 

@@ -301,6 +301,42 @@ def go_through_refunds(recorded: RecordedSandbox) -> None:
     assert v1.charges.retrieve(charge.id).amount_refunded == 300
 
 
+def go_through_credit_notes(recorded: RecordedSandbox) -> None:
+    """Lower an open invoice and void that; credit a paid one in every way that Stripe knows, by amount and by lines."""
+    v1, customer = recorded.client.v1, _customer(recorded)
+    unpaid = _open(recorded, customer)
+    first = v1.credit_notes.create(
+        {"invoice": unpaid, "amount": 200, "memo": "Sorry", "reason": "order_change", "metadata": {"ticket": "7"}}
+    )
+    v1.credit_notes.update(first.id, {"memo": "Sorry again", "metadata": {"ticket": "8"}})
+    v1.credit_notes.void_credit_note(first.id)
+    [line] = v1.invoices.retrieve(unpaid).lines.data
+    own: Any = {"type": "custom_line_item", "description": "Goodwill", "quantity": 3, "unit_amount": 10}
+    part: Any = {"type": "invoice_line_item", "invoice_line_item": line.id, "amount": 70}
+    lines: Any = {"invoice": unpaid, "lines": [own, part], "email_type": "none"}
+    v1.credit_notes.preview(lines)
+    some: Any = {**lines, "limit": 1}
+    v1.credit_notes.preview_lines.list(some)
+    lowered = v1.credit_notes.create(lines)
+    v1.credit_notes.line_items.list(lowered.id, {"limit": 1, "starting_after": lowered.lines.data[0].id})
+
+    v1.invoices.pay(unpaid)
+    charge = v1.charges.list({"customer": customer, "limit": 1}).data[0]
+    refund = v1.refunds.create({"charge": charge.id, "amount": 100})
+    share: Any = [{"refund": refund.id, "amount_refunded": 60}]
+    v1.credit_notes.create({"invoice": unpaid, "amount": 60, "refunds": share, "effective_at": charge.created})
+    split: Any = {"refund_amount": 50, "credit_amount": 30, "out_of_band_amount": 20}
+    note = v1.credit_notes.create(
+        {"invoice": unpaid, "amount": 100, **split, "expand": ["customer_balance_transaction"]}
+    )
+    v1.credit_notes.retrieve(note.id, {"expand": ["invoice", "customer", "refunds.refund"]})
+    page = v1.credit_notes.list({"invoice": unpaid, "limit": 1})
+    v1.credit_notes.list({"customer": customer, "starting_after": page.data[0].id})
+    v1.customers.balance_transactions.list(customer, {"expand": ["data.credit_note", "data.invoice"]})
+    seen = v1.invoices.retrieve(unpaid)
+    assert (seen.pre_payment_credit_notes_amount, seen.post_payment_credit_notes_amount) == (100, 160)
+
+
 def _paid(recorded: RecordedSandbox, customer: str) -> stripe.Charge:
     """Finalize an invoice of $9.00 and pay it by card; return its charge."""
     recorded.client.v1.invoices.pay(_open(recorded, customer))

@@ -24,6 +24,7 @@ from tests.support.stripe_flows import (
     RecordedSandbox,
     follow_a_payment,
     go_through_cards,
+    go_through_credit_notes,
     go_through_customer_balances,
     go_through_customers,
     go_through_invoice_items,
@@ -46,12 +47,16 @@ BY_HAND = (
     go_through_invoice_items,
     go_through_cards,
     go_through_refunds,
+    go_through_credit_notes,
     go_through_payments_and_events,  # the last one lists the events of all
 )
 EVENT_TYPES = {
     "customer.deleted",
     "charge.refund.updated",
     "charge.refunded",
+    "credit_note.created",
+    "credit_note.updated",
+    "credit_note.voided",
     "customer.updated",
     "invoice.created",
     "invoice.finalization_failed",
@@ -60,6 +65,7 @@ EVENT_TYPES = {
     "invoice.paid",
     "invoice.payment_failed",
     "invoice.sent",
+    "invoice.updated",
     "invoice.voided",
     "payment_method.attached",
     "payment_method.detached",
