@@ -5,16 +5,13 @@ Not here: what a fault does (`stripe_sandbox.faults`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from fly_billing.cli.data_folder import SANDBOX_ADDRESS
+from fly_billing.cli.running_sandbox import ask_sandbox, running_sandbox
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
-from fly_billing.settings import Settings
-from fly_billing.stripe_sandbox import SandboxControl, SandboxError
 from fly_billing.stripe_sandbox.faults import EFFECTS
 
 # Short names of the faults that a person practises: effect and fields of a fault rule.
@@ -31,18 +28,14 @@ class NoSuchFault(ActionableError):
     """No fault has this name."""
 
 
-class NoSandbox(ActionableError):
-    """No Stripe sandbox runs here."""
-
-
 def add_fault(console: Terminal, effect: str, endpoint: str, times: int | None) -> None:
     """Add a fault to the running sandbox. Raises NoSuchFault, NoSandbox."""
     if effect not in SHORT and effect not in EFFECTS:
         names = ", ".join([*SHORT, *EFFECTS])
         raise NoSuchFault(f"{effect!r} is no effect of a fault. Choose from: {names}")
     rule = dict(SHORT.get(effect, {"effect": effect}))
-    control = _running_sandbox()
-    _call(lambda: control.add_fault(rule.pop("effect"), endpoint, times=times, **rule))
+    control = running_sandbox()
+    ask_sandbox(lambda: control.add_fault(rule.pop("effect"), endpoint, times=times, **rule))
     calls = "every call" if times is None else f"the next {counted(times, 'call')}"
     console.print(f"{effect}: {calls} of {endpoint}. `fly-billing stripe-sandbox clear` removes it.", soft_wrap=True)
 
@@ -53,8 +46,8 @@ def show_faults(console: Terminal) -> None:
         console.print(f"{name}: {' '.join(f'{key}={value}' for key, value in rule.items())}", soft_wrap=True)
     for name, meaning in EFFECTS.items():
         console.print(f"{name}: {meaning}", soft_wrap=True)
-    control = _running_sandbox()
-    found = _call(control.faults)
+    control = running_sandbox()
+    found = ask_sandbox(control.faults)
     console.print(f"{counted(len(found), 'fault')} in the running sandbox" + (":" if found else "."))
     for fault in found:
         console.print(f"  {fault['effect']} of {fault['endpoint']}: hit {counted(fault['fired'], 'call')}")
@@ -62,29 +55,6 @@ def show_faults(console: Terminal) -> None:
 
 def clear_faults(console: Terminal) -> None:
     """Remove all faults. Raises NoSandbox."""
-    control = _running_sandbox()
-    _call(control.clear_faults)
+    control = running_sandbox()
+    ask_sandbox(control.clear_faults)
     console.print("The sandbox has no faults.")
-
-
-def _running_sandbox() -> SandboxControl:
-    """Return the control of the sandbox at STRIPE_API_BASE, or of the one that runs on the data folder."""
-    settings = Settings.from_environment()
-    if settings.stripe_api_base:
-        return SandboxControl(settings.stripe_api_base)
-    address = settings.data_dir / SANDBOX_ADDRESS
-    try:
-        return SandboxControl(str(json.loads(address.read_text(encoding="utf-8"))["url"]))
-    except OSError as problem:
-        raise NoSandbox(
-            f"no Stripe sandbox runs on {settings.data_dir}: start `fly-billing dev`, or set STRIPE_API_BASE to the"
-            " address of one"
-        ) from problem
-
-
-def _call(call: Any) -> Any:
-    """Call the control API. Raises NoSandbox if there is none at the address."""
-    try:
-        return call()
-    except (OSError, SandboxError) as problem:
-        raise NoSandbox(f"the Stripe sandbox does not answer: {problem}. Is STRIPE_API_BASE a sandbox?") from problem

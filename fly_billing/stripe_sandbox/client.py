@@ -17,7 +17,18 @@ _DIRECT = build_opener(ProxyHandler({}))
 
 
 class SandboxError(Exception):
-    """The control API refused the request. The message has the reason."""
+    """The control API refused the request.
+
+    Attributes:
+        reason: The sandbox's reason; None if the server at the address is no sandbox.
+    """
+
+    def __init__(self, call: str, answer: str) -> None:
+        super().__init__(f"{call}: {answer}")
+        try:
+            self.reason: str | None = str(json.loads(answer)["error"])
+        except (ValueError, TypeError, LookupError):
+            self.reason = None
 
 
 class SandboxControl:
@@ -129,9 +140,27 @@ class SandboxControl:
         """Fail an open invoice's payment with `code`, `message` and `next_attempt_seconds` (None: no more attempts)."""
         return self._call("POST", f"invoices/{invoice}/fail_payment", given)
 
-    def fail_refund(self, refund: str, reason: str = "expired_or_canceled_card") -> Json:
-        """Let the customer's bank send a refund back."""
-        return self._call("POST", f"refunds/{refund}/fail", {"reason": reason})
+    def actions(self) -> list[Json]:
+        """Return the dashboard's actions: name, kind of object, meaning, and if they take an amount."""
+        return self._list("actions")
+
+    def act(self, action: str, id: str, **given: Any) -> Json:
+        """Do a dashboard action (`dashboard.ACTIONS`); return the object that it made or changed.
+
+        Args:
+            id: Of the action's object, or of an invoice (its number, too), whose charge, refund or dispute is meant.
+            given: Such as `amount` in minor units.
+        """
+        done: Json = self.acted(action, id, **given)["object"]
+        return done
+
+    def acted(self, action: str, id: str, **given: Any) -> Json:
+        """Do a dashboard action; return the `object` that it made or changed, and the types of its `events`."""
+        return self._call("POST", f"actions/{action}", {"id": id, **given})
+
+    def subject(self, action: str, id: str) -> Json:
+        """Return the object that an action would act on."""
+        return self._call("GET", f"actions/{action}{_query({'id': id})}")
 
     def fail_finalization(self, invoice: str, **given: Any) -> Json:
         """Fail Stripe's automatic finalization of a draft with `code` and `message`."""
@@ -151,7 +180,7 @@ class SandboxControl:
                 result: Json = json.load(answer)
                 return result
         except HTTPError as error:
-            raise SandboxError(f"{method} {path}: {error.read().decode()}") from None
+            raise SandboxError(f"{method} {path}", error.read().decode()) from None
 
 
 def _query(wanted: Json) -> str:

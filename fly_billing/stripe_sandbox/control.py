@@ -50,9 +50,11 @@ def routes(pipeline: Pipeline) -> list[Route]:
         ("DELETE", "webhook_endpoints/{id}", clear_endpoints),
         ("GET", "webhook_deliveries", list_deliveries),
         ("POST", "events/{id}/resend", resend_event),
-        ("POST", "invoices/{id}/fail_payment", fail_payment),
-        ("POST", "invoices/{id}/fail_finalization", fail_finalization),
-        ("POST", "refunds/{id}/fail", dashboard.fail_refund),
+        ("POST", "invoices/{id}/fail_payment", dashboard.fail_payment),
+        ("POST", "invoices/{id}/fail_finalization", dashboard.fail_finalization),
+        ("GET", "actions", dashboard.list_actions),
+        ("GET", "actions/{action}", dashboard.subject),
+        ("POST", "actions/{action}", dashboard.act),
         ("GET", "objects", list_objects),
         ("GET", "objects/{id}", read_object),
         ("PATCH", "objects/{id}", edit_object),
@@ -72,6 +74,7 @@ def _answered(pipeline: Pipeline, handler: Handler) -> Callable[[Request], Await
             pipeline.deliveries.wake()
             return answer
         except StripeError as error:
+            pipeline.deliveries.wake()  # a declined charge has an event
             return JSONResponse({"error": error.message}, error.status)
         except LookupError as error:
             return JSONResponse({"error": f"not found: {error}"}, 404)
@@ -190,25 +193,6 @@ def list_deliveries(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 def resend_event(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     """Deliver an event again, as the dashboard's button does."""
     return {"endpoints": webhooks.resend(pipeline.store, events.known(pipeline.store, ids["id"])["id"])}
-
-
-def fail_payment(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Fail the payment of an open invoice. If `next_attempt_seconds` is null, Stripe does not try again."""
-    store = pipeline.store
-    error = {"type": "card_error", "code": "card_declined", "message": "Your card was declined."}
-    error |= {name: given[name] for name in ("code", "decline_code", "message") if name in given}
-    with store.transaction():
-        invoice = lines.known(store, ids["id"], param="id")
-        return finalizing.fail_payment(store, invoice, error, given.get("next_attempt_seconds", 3 * 86400))
-
-
-def fail_finalization(pipeline: Pipeline, ids: Json, given: Json) -> Json:
-    """Fail Stripe's automatic finalization of a draft."""
-    store = pipeline.store
-    message = given.get("message", "The customer's location isn't recognized.")
-    with store.transaction():
-        invoice = lines.known(store, ids["id"], param="id")
-        return finalizing.fail_finalization(store, invoice, given.get("code", "customer_tax_location_invalid"), message)
 
 
 def list_objects(pipeline: Pipeline, ids: Json, given: Json) -> Json:

@@ -47,7 +47,6 @@ SO_FAR = """
 select count(*) as notes, coalesce(sum(case when status = 'issued' then amount end), 0) as amount
 from objects where invoice = ? and object = 'credit_note'
 """
-PAID_WITH = "select body from objects where invoice = ? and object = 'invoice_payment' and status = 'paid'"
 
 
 def create(store: Store, ids: Json, wanted: Json) -> Json:
@@ -174,7 +173,7 @@ def _pay_back(store: Store, invoice: Json, body: Json, wanted: Json) -> None:
 
 
 def _charge_of(store: Store, invoice: Json) -> Json:
-    for payment in store.bodies(PAID_WITH, (invoice["id"],)):
+    for payment in store.bodies(payments.PAID_WITH, (invoice["id"],)):
         intent = payments.intent_of(store, payment)
         return store.find("charge", intent["latest_charge"]) or {}
     raise StripeError("This invoice has no charge that could be refunded.", param="refund_amount")

@@ -13,6 +13,7 @@ from fly_billing.stripe_sandbox import (
     credit_notes,
     customer_balance,
     customers,
+    disputes,
     events,
     finalizing,
     invoice_items,
@@ -48,6 +49,7 @@ class Endpoint:
 CUSTOMER, INVOICE, ITEM = "/v1/customers/{customer}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{invoiceitem}"
 BALANCE = f"{CUSTOMER}/balance_transactions"
 CARD, REFUND = "/v1/payment_methods/{payment_method}", "/v1/refunds/{refund}"
+DISPUTE = "/v1/disputes/{dispute}"
 CREDIT_NOTE = "/v1/credit_notes/{id}"
 BALANCE_CHANGE = f"{BALANCE}/{{transaction}}"
 ENDPOINTS = (
@@ -123,6 +125,10 @@ ENDPOINTS = (
     Endpoint("refunds.list", "GET", "/v1/refunds", refunds.LIST, refunds.listing),
     Endpoint("refunds.retrieve", "GET", REFUND, READ, refunds.retrieve),
     Endpoint("refunds.update", "POST", REFUND, refunds.UPDATE, refunds.update),
+    Endpoint("disputes.list", "GET", "/v1/disputes", disputes.LIST, disputes.listing),
+    Endpoint("disputes.retrieve", "GET", DISPUTE, READ, disputes.retrieve),
+    Endpoint("disputes.update", "POST", DISPUTE, disputes.UPDATE, disputes.update),
+    Endpoint("disputes.close", "POST", f"{DISPUTE}/close", READ, disputes.close),
     Endpoint(
         "balance_transactions.list",
         "GET",

@@ -28,6 +28,7 @@ LIST: params.Spec = {
     "created": params.time_filter(),
     "payment_intent": string(),
 }
+DISPUTED = "select 1 from objects where object = 'dispute' and body ->> '$.charge' = ? and status <> 'won'"
 # Why a bank sends a refund back.
 FAILURES = ("lost_or_stolen_card", "expired_or_canceled_card", "unknown")
 
@@ -67,7 +68,7 @@ def of_charge(
 ) -> Json:
     """Refund an amount of a charge; without one, what is left of it. Raises StripeError."""
     left = charge["amount"] - charge["amount_refunded"]
-    _check(charge, left, amount)
+    _check(store, charge, left, amount)
     refund: Json = {
         "id": new_id("re"),
         "object": "refund",
@@ -91,10 +92,10 @@ def of_charge(
     return refund
 
 
-def _check(charge: Json, left: int, amount: int | None) -> None:
+def _check(store: Store, charge: Json, left: int, amount: int | None) -> None:
     if charge["status"] != "succeeded":
         raise StripeError(f"Charge {charge['id']} failed; it cannot be refunded.", param="charge")
-    if charge["disputed"]:
+    if store.db.execute(DISPUTED, (charge["id"],)).fetchone():
         raise StripeError(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.", code="charge_disputed"
         )

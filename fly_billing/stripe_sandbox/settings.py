@@ -19,6 +19,7 @@ class SandboxSettings:
 
     Attributes:
         new_customers_have_a_card: A new customer pays with `pm_card_visa`, as one that signed up on the platform.
+        dispute_fee: Stripe's fee for a dispute, in minor units.
     """
 
     max_invoice_lines: int = 250
@@ -39,6 +40,7 @@ class SandboxSettings:
     webhook_timeout_seconds: float = 5.0
     webhook_attempts: int = 16
     new_customers_have_a_card: bool = False
+    dispute_fee: int = 1500
 
     def changed(self, change: dict[str, Any]) -> "SandboxSettings":
         """Return the settings with these changes. Raises ValueError for an unknown setting."""

@@ -294,7 +294,7 @@ def go_through_refunds(recorded: RecordedSandbox) -> None:
     )
     v1.refunds.update(first.id, {"metadata": {"ticket": "8"}})
     rest = v1.refunds.create({"payment_intent": str(charge.payment_intent)})
-    control.fail_refund(rest.id)
+    control.act("fail-refund", rest.id)
     v1.refunds.retrieve(rest.id, {"expand": ["charge", "failure_balance_transaction", "balance_transaction"]})
     page = v1.refunds.list({"charge": charge.id, "limit": 1})
     v1.refunds.list({"payment_intent": str(charge.payment_intent), "starting_after": page.data[0].id})
@@ -325,16 +325,37 @@ def go_through_credit_notes(recorded: RecordedSandbox) -> None:
     refund = v1.refunds.create({"charge": charge.id, "amount": 100})
     share: Any = [{"refund": refund.id, "amount_refunded": 60}]
     v1.credit_notes.create({"invoice": unpaid, "amount": 60, "refunds": share, "effective_at": charge.created})
-    split: Any = {"refund_amount": 50, "credit_amount": 30, "out_of_band_amount": 20}
-    note = v1.credit_notes.create(
-        {"invoice": unpaid, "amount": 100, **split, "expand": ["customer_balance_transaction"]}
-    )
+    whole: Any = {
+        "invoice": unpaid,
+        "amount": 100,
+        "refund_amount": 50,
+        "credit_amount": 30,
+        "out_of_band_amount": 20,
+        "expand": ["customer_balance_transaction"],
+    }
+    note = v1.credit_notes.create(whole)
     v1.credit_notes.retrieve(note.id, {"expand": ["invoice", "customer", "refunds.refund"]})
     page = v1.credit_notes.list({"invoice": unpaid, "limit": 1})
     v1.credit_notes.list({"customer": customer, "starting_after": page.data[0].id})
     v1.customers.balance_transactions.list(customer, {"expand": ["data.credit_note", "data.invoice"]})
     seen = v1.invoices.retrieve(unpaid)
     assert (seen.pre_payment_credit_notes_amount, seen.post_payment_credit_notes_amount) == (100, 160)
+
+
+def go_through_disputes(recorded: RecordedSandbox) -> None:
+    """Let cardholders dispute three charges: one is won, one lost, one accepted."""
+    v1, control, customer = recorded.client.v1, recorded.sandbox.control, _customer(recorded)
+    won, lost, accepted = [control.act("dispute", _paid(recorded, customer).id, amount=n) for n in (900, 800, 700)]
+    v1.disputes.update(won["id"], {"metadata": {"case": "7"}})
+    control.act("win-dispute", won["id"])
+    control.act("lose-dispute", lost["id"])
+    v1.disputes.close(accepted["id"])
+    seen = v1.disputes.retrieve(won["id"], {"expand": ["charge", "payment_intent"]})
+    page = v1.disputes.list({"limit": 1, "created": {"gte": 1}})
+    rest = v1.disputes.list({"starting_after": page.data[0].id})
+    v1.disputes.list({"charge": won["charge"]})
+    v1.disputes.list({"payment_intent": won["payment_intent"]})
+    assert [seen.status, page.data[0].status, rest.data[0].status] == ["won", "lost", "lost"]
 
 
 def _paid(recorded: RecordedSandbox, customer: str) -> stripe.Charge:

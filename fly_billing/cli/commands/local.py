@@ -16,7 +16,7 @@ PANEL = "Local platform"
 DEMO_COLUMNS = 132
 
 app = typer.Typer()
-sandbox = typer.Typer(help="Run only the local Stripe sandbox, or break the one that runs.")
+sandbox = typer.Typer(help="Run only the local Stripe sandbox; break the one that runs, or act in its dashboard.")
 app.add_typer(sandbox, name="stripe-sandbox", rich_help_panel=PANEL)
 
 
@@ -67,7 +67,7 @@ def stripe_sandbox(
     port: Annotated[int, typer.Option(min=0, max=LARGEST_PORT, help="Port on 127.0.0.1; 0 picks a free one")] = 12111,
     store: Annotated[Path | None, typer.Option(help="SQLite file for its state")] = None,
 ) -> None:
-    """Run only the local Stripe sandbox, until Ctrl-C. With a command: break the sandbox that runs."""
+    """Run only the local Stripe sandbox, until Ctrl-C. With a command: change the sandbox that runs."""
     from fly_billing.cli.local_platform import run_sandbox
 
     if context.invoked_subcommand is None:
@@ -100,6 +100,27 @@ def clear_sandbox_faults() -> None:
     from fly_billing.cli.sandbox_faults import clear_faults
 
     clear_faults(console)
+
+
+@sandbox.command("do")
+def do_in_sandbox(
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="Such as refund; `actions` lists all of them")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="Stripe id, or the number of an invoice")],
+    amount: Annotated[str | None, typer.Argument(metavar="[AMOUNT]", help="Such as 5.00")] = None,
+    to: Annotated[str | None, typer.Option(help="credit-note of what was paid: refund, credit or out_of_band")] = None,
+) -> None:
+    """Do what a person does in Stripe's dashboard: a credit, refund, credit note, dispute, payment, write-off ..."""
+    from fly_billing.cli.sandbox_actions import do_action
+
+    do_action(console, action, id, amount, to)
+
+
+@sandbox.command("actions")
+def list_sandbox_actions() -> None:
+    """List the actions that `do` knows."""
+    from fly_billing.cli.sandbox_actions import show_actions
+
+    show_actions(console)
 
 
 @app.command(rich_help_panel=PANEL)

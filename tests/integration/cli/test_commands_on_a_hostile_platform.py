@@ -65,6 +65,7 @@ NOT_TRIED = {
     "sync": "prints what failed, as bill", "approve": "names a month and a total", "reconcile": "test_reconciling",
     "repair": "test_repairing", "webhooks": "a server", "alert-test": "a fixed text",
     "stripe-sandbox fault": "breaks a server",
+    "stripe-sandbox do": "changes a server", "stripe-sandbox actions": "names actions",
     "stripe-sandbox faults": "names effects", "stripe-sandbox clear": "a fixed text",
     "clean": "names folders",
 }  # fmt: skip

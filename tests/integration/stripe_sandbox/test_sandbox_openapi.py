@@ -27,6 +27,7 @@ from tests.support.stripe_flows import (
     go_through_credit_notes,
     go_through_customer_balances,
     go_through_customers,
+    go_through_disputes,
     go_through_invoice_items,
     go_through_invoices,
     go_through_payments_and_events,
@@ -48,10 +49,16 @@ BY_HAND = (
     go_through_cards,
     go_through_refunds,
     go_through_credit_notes,
+    go_through_disputes,
     go_through_payments_and_events,  # the last one lists the events of all
 )
 EVENT_TYPES = {
     "customer.deleted",
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
     "charge.refund.updated",
     "charge.refunded",
     "credit_note.created",

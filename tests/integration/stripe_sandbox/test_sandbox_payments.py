@@ -166,12 +166,12 @@ def test_a_refund_that_fails_returns_the_money_and_the_charge_can_be_refunded_ag
 ) -> None:
     charge = paid(client, draft)
     refund = client.v1.refunds.create({"charge": charge.id})
-    failed = control.fail_refund(refund.id)
-    assert (failed["status"], failed["failure_reason"]) == ("failed", "expired_or_canceled_card")
+    failed = control.act("fail-refund", refund.id)
+    assert (failed["status"], failed["failure_reason"]) == ("failed", "lost_or_stolen_card")
     assert listed(client, 3) == ["charge.refund.updated", "refund.failed", "refund.updated"]
     assert client.v1.charges.retrieve(charge.id).amount_refunded == 0
     with pytest.raises(SandboxError, match="failed can't fail"):
-        control.fail_refund(refund.id)
+        control.act("fail-refund", refund.id)
     assert client.v1.refunds.create({"charge": charge.id}).status == "succeeded"
     moves = client.v1.balance_transactions.list().data
     assert [(move.type, move.amount) for move in moves] == [

@@ -1,0 +1,112 @@
+"""The dashboard's actions: each is what a person clicks, follows Stripe's rules, and says which events it made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import stripe
+
+from fly_billing.stripe_sandbox import SandboxControl, SandboxError
+
+Draft = Callable[..., stripe.Invoice]
+
+
+def opened(client: stripe.StripeClient, draft: Draft, amount: int = 1200) -> stripe.Invoice:
+    return client.v1.invoices.finalize_invoice(draft(amount).id)
+
+
+def test_a_credit_given_in_the_dashboard_is_asked_for_less(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    """40.00 credit, 10.00 debit: 30.00 less of the next invoice."""
+    control.act("credit", "cus_1234", amount=4000, description="Outage")
+    control.act("debit", "cus_1234", amount=1000)
+    assert opened(client, draft, 5000).amount_due == 2000
+
+
+def test_an_invoice_is_named_by_id_or_number_and_stands_for_its_charge_refund_and_customer(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    invoice = opened(client, draft)
+    assert control.act("pay", str(invoice.number))["status"] == "paid"
+    refund = control.act("refund", invoice.id, amount=200)
+    assert (refund["object"], refund["amount"]) == ("refund", 200)
+    assert control.act("fail-refund", invoice.id)["id"] == refund["id"]
+    assert control.act("credit", invoice.id, amount=1)["customer"] == "cus_1234"
+    with pytest.raises(SandboxError, match="has no dispute"):
+        control.act("win-dispute", invoice.id)
+    with pytest.raises(SandboxError, match="not found: in_none"):
+        control.act("pay", "in_none")
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "events"),
+    [
+        ("pay", "paid", ["invoice.paid"]),
+        ("mark-paid", "paid", ["invoice.paid"]),
+        ("void", "void", ["invoice.voided"]),
+        ("write-off", "uncollectible", ["invoice.marked_uncollectible"]),
+    ],
+)
+def test_an_open_invoice_ends_as_the_action_says(
+    client: stripe.StripeClient,
+    control: SandboxControl,
+    draft: Draft,
+    action: str,
+    status: str,
+    events: list[str],
+) -> None:
+    invoice = opened(client, draft)
+    done = control.acted(action, invoice.id)
+    assert (done["object"]["status"], done["events"]) == (status, events)
+    assert client.v1.invoices.retrieve(invoice.id).status == status
+
+
+def test_a_credit_note_goes_to_the_invoice_and_then_where_the_person_says(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    invoice = opened(client, draft)
+    control.act("credit-note", invoice.id, amount=200)
+    control.act("void-credit-note", invoice.id)
+    control.act("credit-note", invoice.id, amount=300)
+    control.act("pay", invoice.id)
+    refunded = control.acted("credit-note", invoice.id, amount=400, to="refund")
+    assert refunded["object"]["post_payment_amount"] == 400
+    assert refunded["events"] == ["refund.created", "charge.refunded", "credit_note.created", "invoice.updated"]
+    with pytest.raises(SandboxError, match="to is one of refund, credit, out_of_band"):
+        control.act("credit-note", invoice.id, amount=1, to="charity")
+
+
+def test_a_broken_card_declines_and_a_new_one_pays(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    invoice = opened(client, draft)
+    control.act("break-card", "cus_1234")
+    with pytest.raises(SandboxError, match="Your card was declined"):
+        control.act("pay", invoice.id)
+    assert client.v1.invoices.retrieve(invoice.id).attempt_count == 1
+    control.act("give-card", invoice.id)
+    assert control.act("pay", invoice.id)["amount_paid"] == 1200
+
+
+def test_an_invoice_is_sent_from_the_dashboard(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    client.v1.customers.update("cus_1234", {"email": "bills@fly.test"})
+    invoice = draft(900, collection_method="send_invoice", days_until_due=30)
+    assert control.acted("send", invoice.id)["events"] == ["invoice.finalized", "invoice.sent"]
+
+
+@pytest.mark.parametrize("amount", [None, 0, -5, 1.5, "5"])
+def test_an_amount_is_a_whole_number_above_zero(control: SandboxControl, amount: object) -> None:
+    with pytest.raises(SandboxError, match="amount"):
+        control.act("credit", "cus_1234", amount=amount)
+
+
+def test_an_unknown_action_names_the_known_ones_and_all_are_listed(control: SandboxControl) -> None:
+    with pytest.raises(SandboxError, match="the actions are credit, debit, give-card"):
+        control.act("shout", "cus_1234")
+    assert {action["of"] for action in control.actions()} == {
+        "customer", "invoice", "credit_note", "charge", "refund", "dispute"
+    }  # fmt: skip
