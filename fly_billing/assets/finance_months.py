@@ -24,12 +24,20 @@ from fly_billing.checks.rules.failures import rows_by_place
 from fly_billing.finance.month_report import read_month_report
 from fly_billing.finance.report.files import write_report
 from fly_billing.finance.rules.month_sums import untied
+from fly_billing.ledger.checks import ledger_differences
 from fly_billing.partitions import month_key, month_partitions, months
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.reports import Reports
 
 TIED = "revenue_and_tax_add_up_to_the_invoices"
+BALANCES = "ledger_balances"
+CHECKS = {
+    TIED: "In every currency, the month's revenue, tax and prepaid credit add up to the totals of its final invoices,"
+    " revenue by product to revenue, and tax by rate to tax, to the cent.",
+    BALANCES: "The ledger's entries of the month's invoices, credit notes and prepaid credits sum to zero, and equal"
+    " the ones rebuilt from these sources, one by one. Lists each difference with its organization and amounts.",
+}
 
 
 @asset(
@@ -39,14 +47,7 @@ TIED = "revenue_and_tax_add_up_to_the_invoices"
         AssetDep(invoices, partition_mapping=MultiToSingleDimensionPartitionMapping("month")),
         stripe_reconciliation,
     ],
-    check_specs=[
-        AssetCheckSpec(
-            TIED,
-            asset="finance_months",
-            description="In every currency, the month's revenue, tax and prepaid credit add up to the totals of its"
-            " final invoices, revenue by product to revenue, and tax by rate to tax, to the cent.",
-        )
-    ],
+    check_specs=[AssetCheckSpec(name, asset="finance_months", description=text) for name, text in CHECKS.items()],
     kinds={"postgres", "html"},
     group_name=FINANCE,
     owners=OWNERS,
@@ -66,14 +67,15 @@ def finance_months(
     database = billing_postgres.database()
     requested = month_partitions(context, clock.now())
     outcomes = PartitionOutcomes([month_key(month) for month in requested])
-    wrong: list[Mapping[str, Any]] = []
+    wrong: dict[str, list[Mapping[str, Any]]] = {name: [] for name in CHECKS}
     for month in requested:
         found = read_month_report(database, month, clock.now())
         path = write_report(reports.folder(), found)
         outcomes.done[month_key(month)] = of_finance_month(found, path)
-        wrong += untied(month, found.sums)
+        wrong[TIED] += untied(month, found.sums)
+        wrong[BALANCES] += [each.as_row(month) for each in ledger_differences(database, month)]
         context.log.info(f"{month}: report written to {path}")
     checked = month_places(outcomes.requested)
-    ties = PartitionCheck(TIED, rows_by_place(wrong, checked, {}))
-    checks = partition_checks(context, database, checked, [ties], outcomes, clock.now())
+    found_wrong = [PartitionCheck(name, rows_by_place(rows, checked, {})) for name, rows in wrong.items()]
+    checks = partition_checks(context, database, checked, found_wrong, outcomes, clock.now())
     yield from report(context, outcomes, checks, are_recorded=False)

@@ -41,35 +41,36 @@ class Output:
 def show_months(console: Terminal, first: BillingMonth | None, last: BillingMonth | None, output: Output) -> None:
     """Show the totals of each month."""
     until = last or BillingMonth.containing(datetime.now(UTC))
-    _show(console, months(first or FIRST_MONTH, until), output)
+    show_table(console, months(first or FIRST_MONTH, until), output)
 
 
 def show_revenue(console: Terminal, month: BillingMonth, by: str, output: Output) -> None:
     """Show a month's revenue by product, region or organization."""
-    _show(console, revenue(month, RevenueBy(by)), output, month)
+    show_table(console, revenue(month, RevenueBy(by)), output, month)
 
 
 def show_taxes(console: Terminal, month: BillingMonth, output: Output) -> None:
     """Show a month's taxes by rate."""
-    _show(console, taxes(month), output, month)
+    show_table(console, taxes(month), output, month)
 
 
 def show_receivables(console: Terminal, output: Output) -> None:
     """Show what each organization owes, by age."""
-    _show(console, receivables(), output)
+    show_table(console, receivables(), output)
 
 
 def show_credits(console: Terminal, organization: str | None, output: Output) -> None:
     """Show credits. Raises NoSuchOrganization."""
-    _show(console, credits(organization), output)
+    show_table(console, credits(organization), output)
 
 
 def show_history(console: Terminal, organization: str, month: BillingMonth, output: Output) -> None:
     """Show who did what to an organization's invoice of a month. Raises NoSuchOrganization."""
-    _show(console, history(month, organization), output)
+    show_table(console, history(month, organization), output)
 
 
-def _show(console: Terminal, read: Read, output: Output, month: BillingMonth | None = None) -> None:
+def show_table(console: Terminal, read: Read, output: Output, month: BillingMonth | None = None) -> None:
+    """Write, print or show one table of finance."""
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
         table, still_open = read_table(database, read, datetime.now(UTC), month)

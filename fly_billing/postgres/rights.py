@@ -50,6 +50,8 @@ WRITES: dict[str, frozenset[str]] = {
         "invoices": (INSERT, UPDATE, DELETE),
         "landed_months": (INSERT, UPDATE),
         "landing_days": (INSERT, UPDATE),
+        "ledger_entries": (INSERT,),
+        "ledger_transactions": (INSERT,),
         "meters": (INSERT, UPDATE),
         "negotiated_prices": (INSERT, UPDATE),
         "one_off_items": (INSERT,),

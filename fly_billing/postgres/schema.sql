@@ -190,6 +190,18 @@ $$;
 
 COMMENT ON FUNCTION public.is_amount(amount numeric) IS 'True for a finite number of at least 0 with at most 12 decimals, as in pricing.rules.fields.check_amount.';
 
+CREATE FUNCTION public.is_customers_money(credit uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select exists (
+        select from credit_grants as g
+        where g.id = credit
+            and (g.pays = 'gross' or exists (select from credit_notes as n where n.credit_grant_id = g.id))
+    )
+$$;
+
+COMMENT ON FUNCTION public.is_customers_money(credit uuid) IS 'Whether the platform owes the credit: prepaid credit and credit notes. A promotion only lowers revenue when it is used.';
+
 CREATE FUNCTION public.is_scope(scope jsonb, kinds jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $_$
@@ -263,6 +275,40 @@ CREATE FUNCTION public.last_final_month(organization text) RETURNS date
 $$;
 
 COMMENT ON FUNCTION public.last_final_month(organization text) IS 'Returns the last month in which the organization, or its payer then, has a final invoice; void ones included.';
+
+CREATE FUNCTION public.ledger_rules() RETURNS TABLE(event text, account text, sign integer, amount text)
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    values
+        ('invoice_finalized', 'receivable', 1, 'total'),
+        ('invoice_finalized', 'customer_credit', 1, 'credit'),
+        ('invoice_finalized', 'revenue', -1, 'revenue'),
+        ('invoice_finalized', 'tax_payable', -1, 'tax'),
+        ('invoice_paid', 'cash', 1, 'asked'),
+        ('invoice_paid', 'receivable', -1, 'asked'),
+        ('invoice_voided', 'receivable', -1, 'total'),
+        ('invoice_voided', 'customer_credit', -1, 'credit'),
+        ('invoice_voided', 'revenue', 1, 'revenue'),
+        ('invoice_voided', 'tax_payable', 1, 'tax'),
+        ('invoice_written_off', 'written_off', 1, 'asked'),
+        ('invoice_written_off', 'receivable', -1, 'asked'),
+        ('written_off_invoice_paid', 'cash', 1, 'asked'),
+        ('written_off_invoice_paid', 'written_off', -1, 'asked'),
+        ('written_off_invoice_voided', 'receivable', -1, 'total'),
+        ('written_off_invoice_voided', 'customer_credit', -1, 'credit'),
+        ('written_off_invoice_voided', 'revenue', 1, 'revenue'),
+        ('written_off_invoice_voided', 'tax_payable', 1, 'tax'),
+        ('written_off_invoice_voided', 'written_off', -1, 'asked'),
+        ('written_off_invoice_voided', 'receivable', 1, 'asked'),
+        ('credit_note_issued', 'revenue', 1, 'note'),
+        ('credit_note_issued', 'customer_credit', -1, 'note'),
+        ('credit_note_issued', 'revenue', 1, 'returned'),
+        ('credit_note_issued', 'customer_credit', -1, 'returned'),
+        ('prepaid_credit_granted', 'deferred_revenue', 1, 'granted'),
+        ('prepaid_credit_granted', 'customer_credit', -1, 'granted')
+$$;
+
+COMMENT ON FUNCTION public.ledger_rules() IS 'The entries that each event makes. sign: 1 for a debit, -1 for a credit. A test compares them with ledger.rules.events.';
 
 CREATE UNLOGGED TABLE public.stripe_pace (
     bucket text NOT NULL,
@@ -504,6 +550,503 @@ begin
     select coalesce(max(number), 0) + 1 into new.number from invoices where organization_id = new.organization_id;
     return new;
 end $$;
+
+CREATE FUNCTION public.post_credit_note() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform post_to_ledger(array(select r from ledger_rebuilt as r where r.credit_note_id = new.id));
+    return null;
+end $$;
+
+CREATE FUNCTION public.post_invoice_changes() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    changes bigint[];
+begin
+    if not exists (select from new_invoices where status <> 'open') then
+        return null;
+    end if;
+    changes := array(
+        select c.id
+        from new_invoices as n
+        join old_invoices as o on o.id = n.id and o.status <> n.status
+        cross join lateral (
+            select c.id from invoice_changes as c
+            where c.invoice_id = n.id and c.to_status = n.status order by c.id desc limit 1
+        ) as c
+    );
+    perform post_to_ledger(array(select r from ledger_rebuilt as r where r.invoice_change_id = any (changes)));
+    return null;
+end $$;
+
+CREATE FUNCTION public.post_missing_to_ledger() RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+    one date;
+    posted bigint := 0;
+begin
+    for one in
+        select month from invoices where status <> 'open'
+        union
+        select month_of(granted_at) from credit_grants where pays = 'gross'
+        order by 1
+    loop
+        posted := posted + post_to_ledger(array(
+            select r from ledger_rebuilt as r
+            where r.source_month = one
+                and not exists (select from ledger_transactions as t where t.invoice_change_id = r.invoice_change_id)
+                and not exists (select from ledger_transactions as t where t.credit_note_id = r.credit_note_id)
+                and not exists (select from ledger_transactions as t where t.credit_grant_id = r.credit_grant_id)
+        ));
+    end loop;
+    return posted;
+end $$;
+
+COMMENT ON FUNCTION public.post_missing_to_ledger() IS 'Posts every event that is not posted; returns their number. For databases older than the ledger, and for repairs.';
+
+CREATE FUNCTION public.post_prepaid_credits() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    prepaid constant uuid[] := array(select id from added where pays = 'gross');
+begin
+    if prepaid <> '{}' then
+        perform post_to_ledger(array(select r from ledger_rebuilt as r where r.credit_grant_id = any (prepaid)));
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.to_minor_unit(amount numeric, currency text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select cast(round(amount * case
+        when currency in (
+            'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'MGA', 'PYG', 'RWF', 'UGX', 'VND', 'VUV', 'XAF', 'XOF',
+            'XPF'
+        ) then 1
+        when currency in ('BHD', 'JOD', 'KWD', 'OMR', 'TND') then 1000
+        else 100
+    end) as bigint)
+$$;
+
+COMMENT ON FUNCTION public.to_minor_unit(amount numeric, currency text) IS 'Rounds an exact amount as money.to_cents: halves away from zero.';
+
+CREATE TABLE public.adjustments (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    month date NOT NULL,
+    invoice_id uuid NOT NULL,
+    item_key text NOT NULL,
+    product text NOT NULL,
+    description text NOT NULL,
+    amount numeric NOT NULL,
+    currency character(3) NOT NULL,
+    causes text[] NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    credit_note_id uuid,
+    made_at timestamp with time zone NOT NULL,
+    made_by text NOT NULL,
+    why text,
+    credit_grant_id uuid,
+    payer_id text NOT NULL,
+    CONSTRAINT adjustments_amount_check CHECK ((amount <> (0)::numeric)),
+    CONSTRAINT adjustments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT adjustments_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text)),
+    CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.adjustments IS 'Differences found in a month whose invoice is final. Each is billed once, on the next open invoice. Rows never change.';
+
+COMMENT ON COLUMN public.adjustments.item_key IS 'The item of the invoice that it corrects. All adjustments of a key add up to the difference.';
+
+COMMENT ON COLUMN public.adjustments.credit_note_id IS 'The credit note that returns it; null: it is on the next open invoice.';
+
+COMMENT ON COLUMN public.adjustments.credit_grant_id IS 'The credit that gets this amount back because it paid it; negative: the credit pays this item instead of another.';
+
+COMMENT ON COLUMN public.adjustments.payer_id IS 'The payer of the corrected invoice and of the next one; organization_id is the organization that used it.';
+
+CREATE TABLE public.credit_grants (
+    id uuid NOT NULL,
+    organization_id text NOT NULL,
+    description text NOT NULL,
+    amount numeric NOT NULL,
+    currency character(3) NOT NULL,
+    priority integer DEFAULT 0 NOT NULL,
+    scope jsonb DEFAULT '{}'::jsonb NOT NULL,
+    granted_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    pays text DEFAULT 'net'::text NOT NULL,
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT credit_grants_amount_check CHECK (((amount > (0)::numeric) AND public.is_amount(amount))),
+    CONSTRAINT credit_grants_check CHECK ((expires_at > granted_at)),
+    CONSTRAINT credit_grants_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT credit_grants_description_check CHECK ((description <> ''::text)),
+    CONSTRAINT credit_grants_pays_check CHECK ((pays = ANY (ARRAY['net'::text, 'gross'::text]))),
+    CONSTRAINT credit_grants_scope_check CHECK (public.is_scope(scope, '["usage", "subscription", "one_off", "adjustment", "minimum"]'::jsonb)),
+    CONSTRAINT description_says_something CHECK (((description ~ '\S'::text) AND (length(description) <= 5000))),
+    CONSTRAINT expires_at_is_a_time CHECK (((expires_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT granted_at_is_a_time CHECK (((granted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (granted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.credit_grants IS 'One row per credit granted to an organization.';
+
+COMMENT ON COLUMN public.credit_grants.priority IS 'Lower priorities are used first; then the credit that expires sooner, then the older one.';
+
+COMMENT ON COLUMN public.credit_grants.pays IS 'net: it is applied before tax and lowers the tax (a promotion); gross: it is applied after tax and also pays taxes (a prepayment, a deposit).';
+
+CREATE TABLE public.credit_notes (
+    id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    number integer NOT NULL,
+    amount_cents bigint NOT NULL,
+    credit_grant_id uuid NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    made_by text NOT NULL,
+    why text,
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT credit_notes_amount_cents_check CHECK ((amount_cents > 0)),
+    CONSTRAINT credit_notes_number_check CHECK ((number > 0)),
+    CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.credit_notes IS 'Returns an amount of a final invoice as a credit, which the next invoices use.';
+
+CREATE TABLE public.invoice_changes (
+    id bigint NOT NULL,
+    invoice_id uuid NOT NULL,
+    from_status text,
+    to_status text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    why text,
+    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.invoice_changes IS 'Every change of an invoice''s status: who, when and why, from the settings fly_billing.who and fly_billing.why of the transaction.';
+
+CREATE TABLE public.invoice_items (
+    id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    "position" integer NOT NULL,
+    kind text NOT NULL,
+    product text NOT NULL,
+    description text NOT NULL,
+    quantity numeric NOT NULL,
+    unit text NOT NULL,
+    amount numeric NOT NULL,
+    amount_cents bigint NOT NULL,
+    price_id uuid,
+    subscription_id uuid,
+    one_off_item_id uuid,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
+    organization_id text NOT NULL,
+    price_key text,
+    meter text,
+    period_start timestamp with time zone,
+    period_end timestamp with time zone,
+    adjustment_id uuid,
+    discount_id uuid,
+    commitment_id uuid,
+    credit_grant_id uuid,
+    tax_rate_id uuid,
+    is_void boolean DEFAULT false NOT NULL,
+    negotiated_price_id uuid,
+    interval_start timestamp with time zone,
+    interval_end timestamp with time zone,
+    CONSTRAINT a_fee_has_an_interval CHECK (((kind <> 'subscription'::text) OR (interval_start IS NOT NULL))),
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
+    CONSTRAINT detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text)),
+    CONSTRAINT interval_end_is_a_time CHECK (((interval_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (interval_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT interval_has_two_ends CHECK (((interval_start IS NULL) = (interval_end IS NULL))),
+    CONSTRAINT interval_is_some_time CHECK ((interval_end > interval_start)),
+    CONSTRAINT interval_start_is_a_time CHECK (((interval_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (interval_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT invoice_items_check3 CHECK ((period_end > period_start)),
+    CONSTRAINT invoice_items_kind_check CHECK ((kind = ANY (ARRAY['usage'::text, 'subscription'::text, 'one_off'::text, 'adjustment'::text, 'discount'::text, 'minimum'::text, 'maximum'::text, 'credit'::text, 'tax'::text, 'rounding'::text]))),
+    CONSTRAINT invoice_items_position_check CHECK (("position" > 0)),
+    CONSTRAINT negotiated_over_a_list_price CHECK (((negotiated_price_id IS NULL) OR (price_id IS NOT NULL))),
+    CONSTRAINT one_source_each CHECK ((
+CASE kind
+    WHEN 'usage'::text THEN (price_id IS NOT NULL)
+    WHEN 'subscription'::text THEN ((subscription_id IS NOT NULL) AND (price_id IS NOT NULL))
+    WHEN 'one_off'::text THEN (one_off_item_id IS NOT NULL)
+    WHEN 'adjustment'::text THEN (adjustment_id IS NOT NULL)
+    WHEN 'discount'::text THEN (discount_id IS NOT NULL)
+    WHEN 'credit'::text THEN (credit_grant_id IS NOT NULL)
+    WHEN 'tax'::text THEN (tax_rate_id IS NOT NULL)
+    WHEN 'rounding'::text THEN (price_id IS NULL)
+    ELSE (commitment_id IS NOT NULL)
+END AND (num_nonnulls(subscription_id, one_off_item_id, adjustment_id, discount_id, commitment_id, credit_grant_id, tax_rate_id) =
+CASE
+    WHEN (kind = ANY (ARRAY['usage'::text, 'rounding'::text])) THEN 0
+    ELSE 1
+END))),
+    CONSTRAINT period_end_is_a_time CHECK (((period_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (period_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT period_start_is_a_time CHECK (((period_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (period_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '100000000000000000000000'::numeric))
+);
+
+COMMENT ON TABLE public.invoice_items IS 'One row per line of an invoice. The shares amount_cents add up to the invoice''s total_cents.';
+
+COMMENT ON COLUMN public.invoice_items.price_id IS 'The version of the list price, also if a negotiated price replaced it.';
+
+COMMENT ON COLUMN public.invoice_items.organization_id IS 'The organization that is charged; a payer''s invoice may cover several.';
+
+COMMENT ON COLUMN public.invoice_items.is_void IS 'True if the invoice is void, so that the same charge may be billed again.';
+
+COMMENT ON COLUMN public.invoice_items.interval_start IS 'Of a fee: the start of the whole interval that contains the period; the month in which the interval ends settles it.';
+
+CREATE TABLE public.invoice_taxes (
+    invoice_id uuid NOT NULL,
+    tax_rate_id uuid NOT NULL,
+    name text NOT NULL,
+    percent numeric NOT NULL,
+    is_inclusive boolean NOT NULL,
+    taxable_cents bigint NOT NULL,
+    tax_cents bigint NOT NULL,
+    category text DEFAULT 'standard'::text NOT NULL,
+    legal_text text,
+    CONSTRAINT percent_is_finite CHECK ((abs(percent) < '100000000000000000000000'::numeric)),
+    CONSTRAINT tax_cents_is_finite CHECK ((abs(tax_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT taxable_cents_is_finite CHECK ((abs(taxable_cents) < '1000000000000000'::bigint))
+);
+
+COMMENT ON TABLE public.invoice_taxes IS 'One row per tax rate of an invoice: the taxable amount and the tax.';
+
+COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'The amount that the tax was calculated on, without the tax.';
+
+CREATE TABLE public.stripe_invoices (
+    invoice_id uuid NOT NULL,
+    state text NOT NULL,
+    step text,
+    generation integer DEFAULT 0 NOT NULL,
+    stripe_invoice_id text,
+    stripe_total_cents bigint,
+    hosted_invoice_url text,
+    failure_code text,
+    failure_customer_text text,
+    failure_operator_text text,
+    retryable boolean,
+    run_id text,
+    updated_at timestamp with time zone NOT NULL,
+    finalized_at timestamp with time zone,
+    alerted_code text,
+    stripe_due_cents bigint,
+    stripe_balance_cents bigint,
+    CONSTRAINT due_and_balance_are_known_together CHECK (((stripe_due_cents IS NULL) = (stripe_balance_cents IS NULL))),
+    CONSTRAINT finalized_at_is_a_time CHECK (((finalized_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (finalized_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_balance_cents_is_finite CHECK ((abs(stripe_balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_due_cents_is_finite CHECK ((abs(stripe_due_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_invoices_check CHECK (((state = 'finalized'::text) = (finalized_at IS NOT NULL))),
+    CONSTRAINT stripe_invoices_check1 CHECK (((state <> ALL (ARRAY['drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text])) OR (stripe_invoice_id IS NOT NULL))),
+    CONSTRAINT stripe_invoices_check2 CHECK (((state <> ALL (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR ((failure_code IS NOT NULL) AND (step IS NOT NULL)))),
+    CONSTRAINT stripe_invoices_check3 CHECK (((state = ANY (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR (failure_code IS NULL))),
+    CONSTRAINT stripe_invoices_generation_check CHECK ((generation >= 0)),
+    CONSTRAINT stripe_invoices_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text, 'skipped_zero'::text, 'unknown'::text, 'failed'::text, 'needs_attention'::text]))),
+    CONSTRAINT stripe_invoices_step_check CHECK ((step = ANY (ARRAY['create_customer'::text, 'create'::text, 'add_lines'::text, 'verify'::text, 'finalize'::text, 'discard'::text]))),
+    CONSTRAINT stripe_total_cents_is_finite CHECK ((abs(stripe_total_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.stripe_invoices IS 'The sync state of each final invoice: the step it reached in Stripe, or the failure.';
+
+COMMENT ON COLUMN public.stripe_invoices.invoice_id IS 'Our invoice.';
+
+COMMENT ON COLUMN public.stripe_invoices.state IS 'The state of the sync; finalized is the last one of an invoice in Stripe.';
+
+COMMENT ON COLUMN public.stripe_invoices.step IS 'The step of the sync that was started last.';
+
+COMMENT ON COLUMN public.stripe_invoices.generation IS 'The number of times that the invoice was created anew in Stripe; part of every idempotency key.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_invoice_id IS 'The invoice in Stripe; null before it is created.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_total_cents IS 'The total in Stripe, in the currency''s minor unit.';
+
+COMMENT ON COLUMN public.stripe_invoices.hosted_invoice_url IS 'The page on which the customer pays.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_code IS 'Why the last attempt failed; null if it did not.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_customer_text IS 'The failure in words for the customer.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_operator_text IS 'The failure in words for the operator, with the fix.';
+
+COMMENT ON COLUMN public.stripe_invoices.retryable IS 'True if the next run tries it again by itself.';
+
+COMMENT ON COLUMN public.stripe_invoices.run_id IS 'The Dagster run of the last attempt.';
+
+COMMENT ON COLUMN public.stripe_invoices.updated_at IS 'When this row changed last.';
+
+COMMENT ON COLUMN public.stripe_invoices.finalized_at IS 'When it was finalized in Stripe.';
+
+COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'The failure that an alert reported; null again after its recovery was reported.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_due_cents IS 'What Stripe asked for when it finalized the invoice: the total with the customer''s balance. Null: not recorded.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_balance_cents IS 'The customer''s balance in Stripe after that: negative for credit, positive for an amount that is carried over.';
+
+CREATE VIEW public.ledger_rebuilt AS
+ SELECT c.id AS invoice_change_id,
+    NULL::uuid AS credit_note_id,
+    NULL::uuid AS credit_grant_id,
+    i.month AS source_month,
+    i.organization_id,
+    i.currency,
+    moved.month,
+    moved.event,
+    entry.account,
+    entry.amount_cents
+   FROM ((((((public.invoice_changes c
+     JOIN public.invoices i ON ((i.id = c.invoice_id)))
+     CROSS JOIN LATERAL ( SELECT
+                CASE c.to_status
+                    WHEN 'finalized'::text THEN 'invoice_finalized'::text
+                    WHEN 'paid'::text THEN
+                    CASE c.from_status
+                        WHEN 'uncollectible'::text THEN 'written_off_invoice_paid'::text
+                        ELSE 'invoice_paid'::text
+                    END
+                    WHEN 'void'::text THEN
+                    CASE c.from_status
+                        WHEN 'uncollectible'::text THEN 'written_off_invoice_voided'::text
+                        ELSE 'invoice_voided'::text
+                    END
+                    WHEN 'uncollectible'::text THEN 'invoice_written_off'::text
+                    ELSE NULL::text
+                END AS event,
+                CASE c.to_status
+                    WHEN 'finalized'::text THEN i.month
+                    WHEN 'paid'::text THEN public.month_of(i.paid_at)
+                    ELSE public.month_of(c.changed_at)
+                END AS month) moved)
+     CROSS JOIN LATERAL ( SELECT COALESCE(sum(t.amount_cents) FILTER (WHERE (t.kind = 'tax'::text)), (0)::numeric) AS added_tax,
+            COALESCE((- sum(t.amount_cents) FILTER (WHERE
+                CASE
+                    WHEN (t.credit_grant_id IS NOT NULL) THEN public.is_customers_money(t.credit_grant_id)
+                    WHEN (t.adjustment_id IS NOT NULL) THEN public.is_customers_money(( SELECT a.credit_grant_id
+                       FROM public.adjustments a
+                      WHERE (a.id = t.adjustment_id)))
+                    ELSE NULL::boolean
+                END)), (0)::numeric) AS credit
+           FROM public.invoice_items t
+          WHERE ((t.invoice_id = i.id) AND (t.kind = ANY (ARRAY['tax'::text, 'credit'::text, 'adjustment'::text])) AND (c.to_status = ANY (ARRAY['finalized'::text, 'void'::text])))) items)
+     CROSS JOIN LATERAL ( SELECT COALESCE(sum(x.tax_cents), (0)::numeric) AS contained_tax
+           FROM public.invoice_taxes x
+          WHERE ((x.invoice_id = i.id) AND x.is_inclusive AND (c.to_status = ANY (ARRAY['finalized'::text, 'void'::text])))) taxes)
+     CROSS JOIN LATERAL ( SELECT COALESCE(( SELECT s.stripe_due_cents
+                   FROM public.stripe_invoices s
+                  WHERE (s.invoice_id = i.id)), GREATEST(i.total_cents, (0)::bigint)) AS asked) payment)
+     CROSS JOIN LATERAL ( SELECT r.account,
+            (sum(((r.sign)::numeric *
+                CASE r.amount
+                    WHEN 'total'::text THEN (i.total_cents)::numeric
+                    WHEN 'credit'::text THEN items.credit
+                    WHEN 'tax'::text THEN (items.added_tax + taxes.contained_tax)
+                    WHEN 'revenue'::text THEN ((((i.total_cents)::numeric + items.credit) - items.added_tax) - taxes.contained_tax)
+                    WHEN 'asked'::text THEN (payment.asked)::numeric
+                    ELSE NULL::numeric
+                END)))::bigint AS amount_cents
+           FROM public.ledger_rules() r(event, account, sign, amount)
+          WHERE (r.event = moved.event)
+          GROUP BY r.account) entry)
+  WHERE (entry.amount_cents <> 0)
+UNION ALL
+ SELECT NULL::bigint AS invoice_change_id,
+    n.id AS credit_note_id,
+    NULL::uuid AS credit_grant_id,
+    i.month AS source_month,
+    i.organization_id,
+    i.currency,
+    public.month_of(n.made_at) AS month,
+    'credit_note_issued'::text AS event,
+    entry.account,
+    entry.amount_cents
+   FROM (((public.credit_notes n
+     JOIN public.invoices i ON ((i.id = n.invoice_id)))
+     CROSS JOIN LATERAL ( SELECT COALESCE(public.to_minor_unit(sum(a.amount), (i.currency)::text), (0)::bigint) AS returned
+           FROM public.adjustments a
+          WHERE ((a.invoice_id = n.invoice_id) AND (a.credit_note_id = n.id) AND public.is_customers_money(a.credit_grant_id))) credits)
+     CROSS JOIN LATERAL ( SELECT r.account,
+            (sum((r.sign *
+                CASE r.amount
+                    WHEN 'note'::text THEN n.amount_cents
+                    WHEN 'returned'::text THEN credits.returned
+                    ELSE NULL::bigint
+                END)))::bigint AS amount_cents
+           FROM public.ledger_rules() r(event, account, sign, amount)
+          WHERE (r.event = 'credit_note_issued'::text)
+          GROUP BY r.account) entry)
+  WHERE (entry.amount_cents <> 0)
+UNION ALL
+ SELECT NULL::bigint AS invoice_change_id,
+    NULL::uuid AS credit_note_id,
+    g.id AS credit_grant_id,
+    public.month_of(g.granted_at) AS source_month,
+    g.organization_id,
+    g.currency,
+    public.month_of(g.granted_at) AS month,
+    r.event,
+    r.account,
+    (r.sign * public.to_minor_unit(g.amount, (g.currency)::text)) AS amount_cents
+   FROM (public.credit_grants g
+     JOIN public.ledger_rules() r(event, account, sign, amount) ON ((r.event = 'prepaid_credit_granted'::text)))
+  WHERE ((g.pays = 'gross'::text) AND (public.to_minor_unit(g.amount, (g.currency)::text) <> 0));
+
+COMMENT ON VIEW public.ledger_rebuilt IS 'The entries that the ledger must have, calculated from their sources. Posting reads them, and a check compares them.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.invoice_change_id IS 'The source: a change of an invoice''s status.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.credit_note_id IS 'The source: a credit note.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.credit_grant_id IS 'The source: prepaid credit.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.source_month IS 'The billed month of the invoice, or the month that grants the credit.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.organization_id IS 'The payer.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.month IS 'The accounting month.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.event IS 'A key of ledger.rules.events.EVENTS.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.account IS 'A key of ledger.rules.accounts.ACCOUNTS.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.amount_cents IS 'Debits are positive, credits negative, in the currency''s minor unit.';
+
+CREATE FUNCTION public.post_to_ledger(rebuilt public.ledger_rebuilt[]) RETURNS bigint
+    LANGUAGE sql
+    AS $$
+    with given as materialized (
+        select r.*, coalesce(r.invoice_change_id::text, r.credit_note_id::text, r.credit_grant_id::text) as source
+        from unnest(rebuilt) as r
+    ),
+
+    posted as (
+        insert into ledger_transactions (
+            organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id
+        )
+        select distinct organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id
+        from given
+        returning id, coalesce(invoice_change_id::text, credit_note_id::text, credit_grant_id::text) as source
+    ),
+
+    entered as (
+        insert into ledger_entries (organization_id, currency, month, transaction_id, account, amount_cents)
+        select g.organization_id, g.currency, g.month, p.id, g.account, g.amount_cents
+        from given as g
+        join posted as p using (source)
+    )
+
+    select count(*) from posted
+$$;
+
+COMMENT ON FUNCTION public.post_to_ledger(rebuilt public.ledger_rebuilt[]) IS 'Posts these rows, which must be all entries of their sources.';
 
 CREATE FUNCTION public.receivable_age(days_overdue integer) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -803,6 +1346,22 @@ CREATE FUNCTION public.refuse_truncate() RETURNS trigger
     AS $$
 begin
     raise exception 'billing records are never truncated' using errcode = 'integrity_constraint_violation';
+end $$;
+
+CREATE FUNCTION public.refuse_unbalanced_entries() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    wrong record;
+begin
+    select transaction_id, organization_id, sum(amount_cents) as total into wrong
+    from added group by transaction_id, organization_id having sum(amount_cents) <> 0 limit 1;
+    if found then
+        raise exception 'the entries of ledger transaction % of % sum to % instead of 0',
+            wrong.transaction_id, wrong.organization_id, wrong.total
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return null;
 end $$;
 
 CREATE FUNCTION public.refuse_unbalanced_finalization() RETURNS trigger
@@ -1139,43 +1698,6 @@ begin
     return greatest(0, extract(epoch from slot - moment));
 end $$;
 
-CREATE TABLE public.adjustments (
-    id uuid NOT NULL,
-    organization_id text NOT NULL,
-    month date NOT NULL,
-    invoice_id uuid NOT NULL,
-    item_key text NOT NULL,
-    product text NOT NULL,
-    description text NOT NULL,
-    amount numeric NOT NULL,
-    currency character(3) NOT NULL,
-    causes text[] NOT NULL,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
-    credit_note_id uuid,
-    made_at timestamp with time zone NOT NULL,
-    made_by text NOT NULL,
-    why text,
-    credit_grant_id uuid,
-    payer_id text NOT NULL,
-    CONSTRAINT adjustments_amount_check CHECK ((amount <> (0)::numeric)),
-    CONSTRAINT adjustments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT adjustments_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
-    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
-    CONSTRAINT detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text)),
-    CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
-);
-
-COMMENT ON TABLE public.adjustments IS 'Differences found in a month whose invoice is final. Each is billed once, on the next open invoice. Rows never change.';
-
-COMMENT ON COLUMN public.adjustments.item_key IS 'The item of the invoice that it corrects. All adjustments of a key add up to the difference.';
-
-COMMENT ON COLUMN public.adjustments.credit_note_id IS 'The credit note that returns it; null: it is on the next open invoice.';
-
-COMMENT ON COLUMN public.adjustments.credit_grant_id IS 'The credit that gets this amount back because it paid it; negative: the credit pays this item instead of another.';
-
-COMMENT ON COLUMN public.adjustments.payer_id IS 'The payer of the corrected invoice and of the next one; organization_id is the organization that used it.';
-
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
 );
@@ -1462,52 +1984,6 @@ ALTER TABLE public.credit_entries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
-CREATE TABLE public.credit_grants (
-    id uuid NOT NULL,
-    organization_id text NOT NULL,
-    description text NOT NULL,
-    amount numeric NOT NULL,
-    currency character(3) NOT NULL,
-    priority integer DEFAULT 0 NOT NULL,
-    scope jsonb DEFAULT '{}'::jsonb NOT NULL,
-    granted_at timestamp with time zone NOT NULL,
-    expires_at timestamp with time zone,
-    pays text DEFAULT 'net'::text NOT NULL,
-    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
-    CONSTRAINT credit_grants_amount_check CHECK (((amount > (0)::numeric) AND public.is_amount(amount))),
-    CONSTRAINT credit_grants_check CHECK ((expires_at > granted_at)),
-    CONSTRAINT credit_grants_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT credit_grants_description_check CHECK ((description <> ''::text)),
-    CONSTRAINT credit_grants_pays_check CHECK ((pays = ANY (ARRAY['net'::text, 'gross'::text]))),
-    CONSTRAINT credit_grants_scope_check CHECK (public.is_scope(scope, '["usage", "subscription", "one_off", "adjustment", "minimum"]'::jsonb)),
-    CONSTRAINT description_says_something CHECK (((description ~ '\S'::text) AND (length(description) <= 5000))),
-    CONSTRAINT expires_at_is_a_time CHECK (((expires_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT granted_at_is_a_time CHECK (((granted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (granted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
-);
-
-COMMENT ON TABLE public.credit_grants IS 'One row per credit granted to an organization.';
-
-COMMENT ON COLUMN public.credit_grants.priority IS 'Lower priorities are used first; then the credit that expires sooner, then the older one.';
-
-COMMENT ON COLUMN public.credit_grants.pays IS 'net: it is applied before tax and lowers the tax (a promotion); gross: it is applied after tax and also pays taxes (a prepayment, a deposit).';
-
-CREATE TABLE public.credit_notes (
-    id uuid NOT NULL,
-    invoice_id uuid NOT NULL,
-    number integer NOT NULL,
-    amount_cents bigint NOT NULL,
-    credit_grant_id uuid NOT NULL,
-    made_at timestamp with time zone NOT NULL,
-    made_by text NOT NULL,
-    why text,
-    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT credit_notes_amount_cents_check CHECK ((amount_cents > 0)),
-    CONSTRAINT credit_notes_number_check CHECK ((number > 0)),
-    CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
-);
-
-COMMENT ON TABLE public.credit_notes IS 'Returns an amount of a final invoice as a credit, which the next invoices use.';
-
 CREATE TABLE public.discounts (
     id uuid NOT NULL,
     organization_id text NOT NULL,
@@ -1598,78 +2074,6 @@ COMMENT ON COLUMN public.finance_credit_movements.pays IS 'net: before tax; gros
 COMMENT ON COLUMN public.finance_credit_movements.movement IS 'granted, used or expired.';
 
 COMMENT ON COLUMN public.finance_credit_movements.amount IS 'Positive; used: less what was given back or returned, so it can be negative.';
-
-CREATE TABLE public.invoice_items (
-    id uuid NOT NULL,
-    invoice_id uuid NOT NULL,
-    "position" integer NOT NULL,
-    kind text NOT NULL,
-    product text NOT NULL,
-    description text NOT NULL,
-    quantity numeric NOT NULL,
-    unit text NOT NULL,
-    amount numeric NOT NULL,
-    amount_cents bigint NOT NULL,
-    price_id uuid,
-    subscription_id uuid,
-    one_off_item_id uuid,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL,
-    organization_id text NOT NULL,
-    price_key text,
-    meter text,
-    period_start timestamp with time zone,
-    period_end timestamp with time zone,
-    adjustment_id uuid,
-    discount_id uuid,
-    commitment_id uuid,
-    credit_grant_id uuid,
-    tax_rate_id uuid,
-    is_void boolean DEFAULT false NOT NULL,
-    negotiated_price_id uuid,
-    interval_start timestamp with time zone,
-    interval_end timestamp with time zone,
-    CONSTRAINT a_fee_has_an_interval CHECK (((kind <> 'subscription'::text) OR (interval_start IS NOT NULL))),
-    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
-    CONSTRAINT detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text)),
-    CONSTRAINT interval_end_is_a_time CHECK (((interval_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (interval_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT interval_has_two_ends CHECK (((interval_start IS NULL) = (interval_end IS NULL))),
-    CONSTRAINT interval_is_some_time CHECK ((interval_end > interval_start)),
-    CONSTRAINT interval_start_is_a_time CHECK (((interval_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (interval_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT invoice_items_check3 CHECK ((period_end > period_start)),
-    CONSTRAINT invoice_items_kind_check CHECK ((kind = ANY (ARRAY['usage'::text, 'subscription'::text, 'one_off'::text, 'adjustment'::text, 'discount'::text, 'minimum'::text, 'maximum'::text, 'credit'::text, 'tax'::text, 'rounding'::text]))),
-    CONSTRAINT invoice_items_position_check CHECK (("position" > 0)),
-    CONSTRAINT negotiated_over_a_list_price CHECK (((negotiated_price_id IS NULL) OR (price_id IS NOT NULL))),
-    CONSTRAINT one_source_each CHECK ((
-CASE kind
-    WHEN 'usage'::text THEN (price_id IS NOT NULL)
-    WHEN 'subscription'::text THEN ((subscription_id IS NOT NULL) AND (price_id IS NOT NULL))
-    WHEN 'one_off'::text THEN (one_off_item_id IS NOT NULL)
-    WHEN 'adjustment'::text THEN (adjustment_id IS NOT NULL)
-    WHEN 'discount'::text THEN (discount_id IS NOT NULL)
-    WHEN 'credit'::text THEN (credit_grant_id IS NOT NULL)
-    WHEN 'tax'::text THEN (tax_rate_id IS NOT NULL)
-    WHEN 'rounding'::text THEN (price_id IS NULL)
-    ELSE (commitment_id IS NOT NULL)
-END AND (num_nonnulls(subscription_id, one_off_item_id, adjustment_id, discount_id, commitment_id, credit_grant_id, tax_rate_id) =
-CASE
-    WHEN (kind = ANY (ARRAY['usage'::text, 'rounding'::text])) THEN 0
-    ELSE 1
-END))),
-    CONSTRAINT period_end_is_a_time CHECK (((period_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (period_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT period_start_is_a_time CHECK (((period_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (period_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '100000000000000000000000'::numeric))
-);
-
-COMMENT ON TABLE public.invoice_items IS 'One row per line of an invoice. The shares amount_cents add up to the invoice''s total_cents.';
-
-COMMENT ON COLUMN public.invoice_items.price_id IS 'The version of the list price, also if a negotiated price replaced it.';
-
-COMMENT ON COLUMN public.invoice_items.organization_id IS 'The organization that is charged; a payer''s invoice may cover several.';
-
-COMMENT ON COLUMN public.invoice_items.is_void IS 'True if the invoice is void, so that the same charge may be billed again.';
-
-COMMENT ON COLUMN public.invoice_items.interval_start IS 'Of a fee: the start of the whole interval that contains the period; the month in which the interval ends settles it.';
 
 CREATE VIEW public.finance_credits AS
  WITH moved AS (
@@ -1848,25 +2252,6 @@ COMMENT ON COLUMN public.finance_invoice_items.amount_cents IS 'The item''s shar
 
 COMMENT ON COLUMN public.finance_invoice_items.part IS 'revenue: before tax; tax: a tax added to the prices; prepaid: paid from credit after tax, or given back to it.';
 
-CREATE TABLE public.invoice_taxes (
-    invoice_id uuid NOT NULL,
-    tax_rate_id uuid NOT NULL,
-    name text NOT NULL,
-    percent numeric NOT NULL,
-    is_inclusive boolean NOT NULL,
-    taxable_cents bigint NOT NULL,
-    tax_cents bigint NOT NULL,
-    category text DEFAULT 'standard'::text NOT NULL,
-    legal_text text,
-    CONSTRAINT percent_is_finite CHECK ((abs(percent) < '100000000000000000000000'::numeric)),
-    CONSTRAINT tax_cents_is_finite CHECK ((abs(tax_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT taxable_cents_is_finite CHECK ((abs(taxable_cents) < '1000000000000000'::bigint))
-);
-
-COMMENT ON TABLE public.invoice_taxes IS 'One row per tax rate of an invoice: the taxable amount and the tax.';
-
-COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'The amount that the tax was calculated on, without the tax.';
-
 CREATE VIEW public.finance_invoices AS
  SELECT i.month,
     i.currency,
@@ -1952,75 +2337,6 @@ COMMENT ON COLUMN public.finance_months.total_cents IS 'The sum of the totals: r
 COMMENT ON COLUMN public.finance_months.paid_cents IS 'The totals of paid invoices.';
 
 COMMENT ON COLUMN public.finance_months.written_off_cents IS 'The totals of uncollectible invoices.';
-
-CREATE TABLE public.stripe_invoices (
-    invoice_id uuid NOT NULL,
-    state text NOT NULL,
-    step text,
-    generation integer DEFAULT 0 NOT NULL,
-    stripe_invoice_id text,
-    stripe_total_cents bigint,
-    hosted_invoice_url text,
-    failure_code text,
-    failure_customer_text text,
-    failure_operator_text text,
-    retryable boolean,
-    run_id text,
-    updated_at timestamp with time zone NOT NULL,
-    finalized_at timestamp with time zone,
-    alerted_code text,
-    stripe_due_cents bigint,
-    stripe_balance_cents bigint,
-    CONSTRAINT due_and_balance_are_known_together CHECK (((stripe_due_cents IS NULL) = (stripe_balance_cents IS NULL))),
-    CONSTRAINT finalized_at_is_a_time CHECK (((finalized_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (finalized_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT stripe_balance_cents_is_finite CHECK ((abs(stripe_balance_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_due_cents_is_finite CHECK ((abs(stripe_due_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_invoices_check CHECK (((state = 'finalized'::text) = (finalized_at IS NOT NULL))),
-    CONSTRAINT stripe_invoices_check1 CHECK (((state <> ALL (ARRAY['drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text])) OR (stripe_invoice_id IS NOT NULL))),
-    CONSTRAINT stripe_invoices_check2 CHECK (((state <> ALL (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR ((failure_code IS NOT NULL) AND (step IS NOT NULL)))),
-    CONSTRAINT stripe_invoices_check3 CHECK (((state = ANY (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR (failure_code IS NULL))),
-    CONSTRAINT stripe_invoices_generation_check CHECK ((generation >= 0)),
-    CONSTRAINT stripe_invoices_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text, 'skipped_zero'::text, 'unknown'::text, 'failed'::text, 'needs_attention'::text]))),
-    CONSTRAINT stripe_invoices_step_check CHECK ((step = ANY (ARRAY['create_customer'::text, 'create'::text, 'add_lines'::text, 'verify'::text, 'finalize'::text, 'discard'::text]))),
-    CONSTRAINT stripe_total_cents_is_finite CHECK ((abs(stripe_total_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
-);
-
-COMMENT ON TABLE public.stripe_invoices IS 'The sync state of each final invoice: the step it reached in Stripe, or the failure.';
-
-COMMENT ON COLUMN public.stripe_invoices.invoice_id IS 'Our invoice.';
-
-COMMENT ON COLUMN public.stripe_invoices.state IS 'The state of the sync; finalized is the last one of an invoice in Stripe.';
-
-COMMENT ON COLUMN public.stripe_invoices.step IS 'The step of the sync that was started last.';
-
-COMMENT ON COLUMN public.stripe_invoices.generation IS 'The number of times that the invoice was created anew in Stripe; part of every idempotency key.';
-
-COMMENT ON COLUMN public.stripe_invoices.stripe_invoice_id IS 'The invoice in Stripe; null before it is created.';
-
-COMMENT ON COLUMN public.stripe_invoices.stripe_total_cents IS 'The total in Stripe, in the currency''s minor unit.';
-
-COMMENT ON COLUMN public.stripe_invoices.hosted_invoice_url IS 'The page on which the customer pays.';
-
-COMMENT ON COLUMN public.stripe_invoices.failure_code IS 'Why the last attempt failed; null if it did not.';
-
-COMMENT ON COLUMN public.stripe_invoices.failure_customer_text IS 'The failure in words for the customer.';
-
-COMMENT ON COLUMN public.stripe_invoices.failure_operator_text IS 'The failure in words for the operator, with the fix.';
-
-COMMENT ON COLUMN public.stripe_invoices.retryable IS 'True if the next run tries it again by itself.';
-
-COMMENT ON COLUMN public.stripe_invoices.run_id IS 'The Dagster run of the last attempt.';
-
-COMMENT ON COLUMN public.stripe_invoices.updated_at IS 'When this row changed last.';
-
-COMMENT ON COLUMN public.stripe_invoices.finalized_at IS 'When it was finalized in Stripe.';
-
-COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'The failure that an alert reported; null again after its recovery was reported.';
-
-COMMENT ON COLUMN public.stripe_invoices.stripe_due_cents IS 'What Stripe asked for when it finalized the invoice: the total with the customer''s balance. Null: not recorded.';
-
-COMMENT ON COLUMN public.stripe_invoices.stripe_balance_cents IS 'The customer''s balance in Stripe after that: negative for credit, positive for an amount that is carried over.';
 
 CREATE VIEW public.finance_receivables AS
  WITH in_stripe AS (
@@ -2368,19 +2684,6 @@ CREATE VIEW public.held_corrections AS
 
 COMMENT ON VIEW public.held_corrections IS 'The corrections that wait for a person''s approval, one row per invoice.';
 
-CREATE TABLE public.invoice_changes (
-    id bigint NOT NULL,
-    invoice_id uuid NOT NULL,
-    from_status text,
-    to_status text NOT NULL,
-    changed_at timestamp with time zone DEFAULT now() NOT NULL,
-    changed_by text NOT NULL,
-    why text,
-    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
-);
-
-COMMENT ON TABLE public.invoice_changes IS 'Every change of an invoice''s status: who, when and why, from the settings fly_billing.who and fly_billing.why of the transaction.';
-
 ALTER TABLE public.invoice_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.invoice_changes_id_seq
     START WITH 1
@@ -2459,6 +2762,155 @@ CREATE TABLE public.landing_days (
 COMMENT ON TABLE public.landing_days IS 'One row per landed day, with or without files. A month closes only after all its days were landed after their end.';
 
 COMMENT ON COLUMN public.landing_days.lake_version IS 'The version of the usage table that first had this landing. Rollups of an earlier version do not include it.';
+
+CREATE TABLE public.ledger_entries (
+    organization_id text NOT NULL,
+    currency character(3) NOT NULL,
+    month date NOT NULL,
+    transaction_id bigint NOT NULL,
+    account text NOT NULL,
+    amount_cents bigint NOT NULL,
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT ledger_entries_account_check CHECK ((account = ANY (ARRAY['cash'::text, 'receivable'::text, 'disputed'::text, 'stripe_balance'::text, 'tax_payable'::text, 'customer_credit'::text, 'deferred_revenue'::text, 'revenue'::text, 'breakage'::text, 'refunds'::text, 'written_off'::text]))),
+    CONSTRAINT ledger_entries_amount_cents_check CHECK ((amount_cents <> 0)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.ledger_entries IS 'One row per account that a transaction moved. The entries of a transaction sum to zero. Rows are only added.';
+
+COMMENT ON COLUMN public.ledger_entries.organization_id IS 'The payer, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.currency IS 'ISO 4217, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.month IS 'The accounting month, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.transaction_id IS 'ledger_transactions.id.';
+
+COMMENT ON COLUMN public.ledger_entries.account IS 'A key of ledger.rules.accounts.ACCOUNTS.';
+
+COMMENT ON COLUMN public.ledger_entries.amount_cents IS 'Debits are positive, credits negative, in the currency''s minor unit.';
+
+CREATE TABLE public.ledger_transactions (
+    id bigint NOT NULL,
+    organization_id text NOT NULL,
+    currency character(3) NOT NULL,
+    month date NOT NULL,
+    event text NOT NULL,
+    invoice_change_id bigint,
+    credit_note_id uuid,
+    credit_grant_id uuid,
+    posted_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ledger_transactions_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT ledger_transactions_event_check CHECK ((event <> ''::text)),
+    CONSTRAINT ledger_transactions_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT one_source CHECK ((num_nonnulls(invoice_change_id, credit_note_id, credit_grant_id) = 1)),
+    CONSTRAINT posted_at_is_a_time CHECK (((posted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (posted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.ledger_transactions IS 'One row per event that moved an amount: a final, paid, void or uncollectible invoice, a credit note, or prepaid credit.';
+
+COMMENT ON COLUMN public.ledger_transactions.id IS 'Identifies the transaction; later ones have higher ids.';
+
+COMMENT ON COLUMN public.ledger_transactions.organization_id IS 'The payer.';
+
+COMMENT ON COLUMN public.ledger_transactions.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.ledger_transactions.month IS 'The accounting month, its first day: the billed month of a final invoice, otherwise the month of the event.';
+
+COMMENT ON COLUMN public.ledger_transactions.event IS 'A key of ledger.rules.events.EVENTS.';
+
+COMMENT ON COLUMN public.ledger_transactions.invoice_change_id IS 'The change of an invoice''s status that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.credit_note_id IS 'The credit note that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.credit_grant_id IS 'The prepaid credit that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.posted_at IS 'When it was posted.';
+
+CREATE VIEW public.ledger_posted AS
+ WITH sources AS (
+         SELECT c.id AS invoice_change_id,
+            NULL::uuid AS credit_note_id,
+            NULL::uuid AS credit_grant_id,
+            i.month AS source_month,
+            t.organization_id,
+            t.currency,
+            t.month,
+            t.event,
+            t.id
+           FROM ((public.invoices i
+             JOIN public.invoice_changes c ON ((c.invoice_id = i.id)))
+             JOIN public.ledger_transactions t ON ((t.invoice_change_id = c.id)))
+        UNION ALL
+         SELECT NULL::bigint,
+            n.id,
+            NULL::uuid,
+            i.month,
+            t.organization_id,
+            t.currency,
+            t.month,
+            t.event,
+            t.id
+           FROM ((public.invoices i
+             JOIN public.credit_notes n ON ((n.invoice_id = i.id)))
+             JOIN public.ledger_transactions t ON ((t.credit_note_id = n.id)))
+        UNION ALL
+         SELECT NULL::bigint,
+            NULL::uuid,
+            g.id,
+            public.month_of(g.granted_at) AS month_of,
+            t.organization_id,
+            t.currency,
+            t.month,
+            t.event,
+            t.id
+           FROM (public.credit_grants g
+             JOIN public.ledger_transactions t ON ((t.credit_grant_id = g.id)))
+        )
+ SELECT s.invoice_change_id,
+    s.credit_note_id,
+    s.credit_grant_id,
+    s.source_month,
+    s.organization_id,
+    s.currency,
+    s.month,
+    s.event,
+    e.account,
+    e.amount_cents
+   FROM (sources s
+     JOIN public.ledger_entries e ON (((e.organization_id = s.organization_id) AND (e.currency = s.currency) AND (e.month = s.month) AND (e.transaction_id = s.id))));
+
+COMMENT ON VIEW public.ledger_posted IS 'The entries that the ledger has, with the columns of ledger_rebuilt.';
+
+COMMENT ON COLUMN public.ledger_posted.invoice_change_id IS 'The source: a change of an invoice''s status.';
+
+COMMENT ON COLUMN public.ledger_posted.credit_note_id IS 'The source: a credit note.';
+
+COMMENT ON COLUMN public.ledger_posted.credit_grant_id IS 'The source: prepaid credit.';
+
+COMMENT ON COLUMN public.ledger_posted.source_month IS 'The billed month of the invoice, or the month that grants the credit.';
+
+COMMENT ON COLUMN public.ledger_posted.organization_id IS 'The payer.';
+
+COMMENT ON COLUMN public.ledger_posted.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.ledger_posted.month IS 'The accounting month.';
+
+COMMENT ON COLUMN public.ledger_posted.event IS 'A key of ledger.rules.events.EVENTS.';
+
+COMMENT ON COLUMN public.ledger_posted.account IS 'A key of ledger.rules.accounts.ACCOUNTS.';
+
+COMMENT ON COLUMN public.ledger_posted.amount_cents IS 'Debits are positive, credits negative, in the currency''s minor unit.';
+
+ALTER TABLE public.ledger_transactions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.ledger_transactions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.meters (
     key text NOT NULL,
@@ -3414,6 +3866,12 @@ ALTER TABLE ONLY public.landed_months
 ALTER TABLE ONLY public.landing_days
     ADD CONSTRAINT landing_days_pkey PRIMARY KEY (landing_day);
 
+ALTER TABLE ONLY public.ledger_entries
+    ADD CONSTRAINT ledger_entries_pkey PRIMARY KEY (organization_id, currency, month, transaction_id, account) INCLUDE (amount_cents);
+
+ALTER TABLE ONLY public.ledger_transactions
+    ADD CONSTRAINT ledger_transactions_pkey PRIMARY KEY (organization_id, currency, month, id);
+
 ALTER TABLE ONLY public.meters
     ADD CONSTRAINT meters_pkey PRIMARY KEY (key);
 
@@ -3549,6 +4007,12 @@ CREATE INDEX correction_decisions_invoice_id_id_idx ON public.correction_decisio
 CREATE INDEX correction_decisions_month_currency_idx ON public.correction_decisions USING btree (month, currency);
 
 CREATE INDEX credit_grants_organization_id_idx ON public.credit_grants USING btree (organization_id);
+
+CREATE UNIQUE INDEX credit_notes_are_posted_once ON public.ledger_transactions USING btree (credit_note_id) WHERE (credit_note_id IS NOT NULL);
+
+CREATE UNIQUE INDEX credits_are_posted_once ON public.ledger_transactions USING btree (credit_grant_id) WHERE (credit_grant_id IS NOT NULL);
+
+CREATE UNIQUE INDEX invoice_changes_are_posted_once ON public.ledger_transactions USING btree (invoice_change_id) WHERE (invoice_change_id IS NOT NULL);
 
 CREATE INDEX invoice_changes_invoice_id_id_idx ON public.invoice_changes USING btree (invoice_id, id);
 
@@ -3977,6 +4441,12 @@ CREATE TRIGGER note_term_change AFTER INSERT OR DELETE OR UPDATE ON public.subsc
 
 CREATE TRIGGER number_invoice BEFORE UPDATE ON public.invoices FOR EACH ROW WHEN (((old.status = 'open'::text) AND (new.status <> 'open'::text))) EXECUTE FUNCTION public.number_invoice();
 
+CREATE CONSTRAINT TRIGGER post_credit_note AFTER INSERT ON public.credit_notes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.post_credit_note();
+
+CREATE TRIGGER post_invoice_changes AFTER UPDATE ON public.invoices REFERENCING OLD TABLE AS old_invoices NEW TABLE AS new_invoices FOR EACH STATEMENT EXECUTE FUNCTION public.post_invoice_changes();
+
+CREATE TRIGGER post_prepaid_credits AFTER INSERT ON public.credit_grants REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.post_prepaid_credits();
+
 CREATE TRIGGER refuse_amount_change BEFORE UPDATE ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.refuse_amount_change();
 
 ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_amount_change;
@@ -4197,6 +4667,14 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE ON public.landing_days FOR EAC
 
 ALTER TABLE public.landing_days ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.ledger_entries FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.ledger_entries ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.ledger_transactions FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.ledger_transactions ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.organization_history FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.organization_history ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -4337,6 +4815,14 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.landing_days FOR EACH S
 
 ALTER TABLE public.landing_days ENABLE ALWAYS TRIGGER refuse_truncate;
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.ledger_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.ledger_entries ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.ledger_transactions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.ledger_transactions ENABLE ALWAYS TRIGGER refuse_truncate;
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.meters FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.meters ENABLE ALWAYS TRIGGER refuse_truncate;
@@ -4452,6 +4938,10 @@ ALTER TABLE public.usage_snapshots ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_tables FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.usage_tables ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_unbalanced_entries AFTER INSERT ON public.ledger_entries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_unbalanced_entries();
+
+ALTER TABLE public.ledger_entries ENABLE ALWAYS TRIGGER refuse_unbalanced_entries;
 
 CREATE TRIGGER refuse_unbalanced_finalization BEFORE UPDATE ON public.invoices FOR EACH ROW WHEN (((old.status = 'open'::text) AND (new.status <> 'open'::text))) EXECUTE FUNCTION public.refuse_unbalanced_finalization();
 
@@ -4643,6 +5133,9 @@ ALTER TABLE ONLY public.discounts
 ALTER TABLE ONLY public.discounts
     ADD CONSTRAINT discounts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.ledger_entries
+    ADD CONSTRAINT entries_have_a_transaction FOREIGN KEY (organization_id, currency, month, transaction_id) REFERENCES public.ledger_transactions(organization_id, currency, month, id);
+
 ALTER TABLE ONLY public.invoice_commitments
     ADD CONSTRAINT invoice_commitments_commitment_id_fkey FOREIGN KEY (commitment_id) REFERENCES public.commitments(id);
 
@@ -4717,6 +5210,18 @@ ALTER TABLE ONLY public.invoices
 
 ALTER TABLE ONLY public.landed_months
     ADD CONSTRAINT landed_months_landing_day_fkey FOREIGN KEY (landing_day) REFERENCES public.landing_days(landing_day);
+
+ALTER TABLE ONLY public.ledger_transactions
+    ADD CONSTRAINT ledger_transactions_credit_grant_id_fkey FOREIGN KEY (credit_grant_id) REFERENCES public.credit_grants(id);
+
+ALTER TABLE ONLY public.ledger_transactions
+    ADD CONSTRAINT ledger_transactions_credit_note_id_fkey FOREIGN KEY (credit_note_id) REFERENCES public.credit_notes(id);
+
+ALTER TABLE ONLY public.ledger_transactions
+    ADD CONSTRAINT ledger_transactions_invoice_change_id_fkey FOREIGN KEY (invoice_change_id) REFERENCES public.invoice_changes(id);
+
+ALTER TABLE ONLY public.ledger_transactions
+    ADD CONSTRAINT ledger_transactions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
 ALTER TABLE ONLY public.negotiated_prices
     ADD CONSTRAINT negotiated_prices_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
@@ -4799,6 +5304,27 @@ GRANT SELECT ON TABLE public.stripe_pace TO fly_billing_reader;
 GRANT SELECT,INSERT ON TABLE public.adjustments TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.adjustments TO fly_billing_reader;
 
+GRANT SELECT,INSERT ON TABLE public.credit_grants TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.credit_grants TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.credit_notes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.credit_notes TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.invoice_changes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_changes TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_items TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_items TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_taxes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_taxes TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_invoices TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_invoices TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_reader;
+
 GRANT SELECT ON TABLE public.alembic_version TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alembic_version TO fly_billing_reader;
 
@@ -4835,12 +5361,6 @@ GRANT SELECT ON TABLE public.coupons TO fly_billing_reader;
 GRANT SELECT,INSERT ON TABLE public.credit_entries TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.credit_entries TO fly_billing_reader;
 
-GRANT SELECT,INSERT ON TABLE public.credit_grants TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.credit_grants TO fly_billing_reader;
-
-GRANT SELECT,INSERT ON TABLE public.credit_notes TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.credit_notes TO fly_billing_reader;
-
 GRANT SELECT,INSERT ON TABLE public.discounts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.discounts TO fly_billing_reader;
 
@@ -4849,9 +5369,6 @@ GRANT SELECT ON TABLE public.failed_checks TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.finance_credit_movements TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_credit_movements TO fly_billing_reader;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_items TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.invoice_items TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.finance_credits TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_credits TO fly_billing_reader;
@@ -4862,17 +5379,11 @@ GRANT SELECT ON TABLE public.finance_history TO fly_billing_reader;
 GRANT SELECT ON TABLE public.finance_invoice_items TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_invoice_items TO fly_billing_reader;
 
-GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_taxes TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.invoice_taxes TO fly_billing_reader;
-
 GRANT SELECT ON TABLE public.finance_invoices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_invoices TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.finance_months TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_months TO fly_billing_reader;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_invoices TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.stripe_invoices TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.finance_receivables TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_receivables TO fly_billing_reader;
@@ -4892,9 +5403,6 @@ GRANT SELECT ON TABLE public.finance_taxes TO fly_billing_reader;
 GRANT SELECT ON TABLE public.held_corrections TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.held_corrections TO fly_billing_reader;
 
-GRANT SELECT,INSERT ON TABLE public.invoice_changes TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.invoice_changes TO fly_billing_reader;
-
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_commitments TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_commitments TO fly_billing_reader;
 
@@ -4912,6 +5420,15 @@ GRANT SELECT ON TABLE public.landed_months TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.landing_days TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.landing_days TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.ledger_entries TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.ledger_entries TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.ledger_transactions TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.ledger_transactions TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.ledger_posted TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.ledger_posted TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.meters TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.meters TO fly_billing_reader;

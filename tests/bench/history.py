@@ -68,6 +68,17 @@ COPIES = (
     from invoice_snapshots as s join invoices as i on i.id = s.invoice_id
     cross join generate_series(1, :months) as k where i.month = :month
     """,
+    """
+    insert into ledger_transactions (id, organization_id, currency, month, event, invoice_change_id)
+    overriding system value
+    select -(id * 1000 + k), organization_id, currency, {earlier}, event, -(invoice_change_id * 1000 + k)
+    from ledger_transactions cross join generate_series(1, :months) as k where month = :month
+    """,
+    """
+    insert into ledger_entries (organization_id, currency, month, transaction_id, account, amount_cents)
+    select organization_id, currency, {earlier}, -(transaction_id * 1000 + k), account, amount_cents
+    from ledger_entries cross join generate_series(1, :months) as k where month = :month
+    """,
 )
 _INVOICES = "(select id from invoices where month = :month)"
 FORGET = (
@@ -79,6 +90,8 @@ FORGET = (
             "invoice_changes", "credit_entries",
         )
     ),
+    "delete from ledger_entries where month = :month",
+    "delete from ledger_transactions where month = :month",
     "delete from invoices where month = :month",
     "delete from usage_rollups where snapshot_id in (select id from usage_snapshots where month = :month)",
     "delete from usage_snapshots where month = :month",
@@ -87,7 +100,10 @@ LANDED = (
     "landing_days", "landed_months", "usage_files", "rejected_usage", "carried_months", "carried_levels",
     "usage_tables",
 )  # fmt: skip
-GROWN = ("usage_snapshots", "usage_rollups", "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots")
+GROWN = (
+    "usage_snapshots", "usage_rollups", "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots",
+    "ledger_transactions", "ledger_entries",
+)  # fmt: skip
 
 
 def add_history(database: BillingDatabase, months: int) -> None:

@@ -23,7 +23,7 @@ LAYERS = (
     {"usage"},  # above pricing: the price decides which usage is counted together
     {"worklist"},
     {"invoicing"},
-    {"corrections", "stripe_sync"},
+    {"corrections", "ledger", "stripe_sync"},
     {"focus"},
     {"statements"},
     {"finance"},

@@ -1,4 +1,4 @@
-"""Commands for finance: revenue, taxes, receivables, credits and the audit trail. None of them contacts Stripe."""
+"""Commands for finance: revenue, taxes, receivables, credits, history and the ledger. None of them contacts Stripe."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from fly_billing.cli.parameters import (
     CsvFile,
     JsonInCents,
     Month,
+    OptionalMonth,
     OptionalOrganization,
     Organization,
     Overwrite,
     ParquetFile,
+    console,
     parse_month,
     wide_console,
 )
@@ -119,3 +121,25 @@ def history(
     from fly_billing.cli.finance import Output, show_history
 
     show_history(wide_console(COLUMNS), organization, month, Output(csv, parquet, overwrite, as_json))
+
+
+@app.command(rich_help_panel=PANEL)
+def ledger(
+    organization: OptionalOrganization = None,
+    month: OptionalMonth = None,
+    post_missing: Annotated[
+        bool, typer.Option("--post-missing", help="Post events that are not in the ledger")
+    ] = False,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    overwrite: Overwrite = False,
+    as_json: JsonInCents = False,
+) -> None:
+    """Show the ledger's accounts and balances, of an organization or of all, now or at the end of a month."""
+    from fly_billing.cli.finance import Output
+    from fly_billing.cli.ledger import post_missing_events, show_ledger
+
+    if post_missing:
+        post_missing_events(console)
+    else:
+        show_ledger(wide_console(COLUMNS), organization, month, Output(csv, parquet, overwrite, as_json))

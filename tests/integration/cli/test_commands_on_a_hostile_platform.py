@@ -40,6 +40,7 @@ TRIED = {
     "finance taxes": (["2026-09"],),
     "finance receivables": ([], ["--csv", "{owed}"]),
     "finance credits": ([], ["acme"], ["--csv", "{credits}"]),
+    "ledger": ([], ["acme"], ["acme", "2026-09", "--json"], [EVIL]),
     "history": (["acme", "2026-09"], [EVIL, "2026-09"]),
     "export-focus": (["2026-09", "--out", "{csv}"],),
     "land": (["--repair"],),

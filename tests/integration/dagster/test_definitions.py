@@ -77,6 +77,7 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
         ("invoices", "no_correction_waits_for_approval"),
         ("stripe_invoices", "stripe_agrees_with_our_invoices"),
         ("finance_months", "revenue_and_tax_add_up_to_the_invoices"),
+        ("finance_months", "ledger_balances"),
         ("stripe_reconciliation", "stripe_still_agrees_with_our_invoices"),
     }
 

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, ExecuteInProcessResult, build_schedule_context
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    DagsterInstance,
+    ExecuteInProcessResult,
+    build_schedule_context,
+)
 
 from fly_billing.jobs import report_months_nightly
 from fly_billing.partitions import RANGE_END, RANGE_START
@@ -47,6 +53,11 @@ def metadata_by_month(instance: DagsterInstance, result: ExecuteInProcessResult)
     return {str(event.partition): {name: value.value for name, value in event.metadata.items()} for event in found}
 
 
+def evaluation(result: ExecuteInProcessResult, name: str) -> AssetCheckEvaluation:
+    (found,) = (check for check in result.get_asset_check_evaluations() if check.check_name == name)
+    return found
+
+
 def test_each_month_has_its_numbers_and_a_report(october: Deployment) -> None:
     result = october.run("report_month", {RANGE_START: "2026-09-01", RANGE_END: "2026-10-01"})
     found = metadata_by_month(october.instance, result)
@@ -61,18 +72,32 @@ def test_each_month_has_its_numbers_and_a_report(october: Deployment) -> None:
     page = Path(found["2026-10-01"]["report"])
     assert page == october.reports_dir / "finance-2026-10.html"
     assert "<dt>Revenue</dt><dd>$1.52</dd>" in page.read_text(encoding="utf-8")
-    (check,) = result.get_asset_check_evaluations()
-    assert check.passed
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True]
 
 
 def test_a_tax_that_differs_from_the_invoice_fails_the_check(october: Deployment) -> None:
     damage(october.database, "update invoice_taxes set tax_cents = tax_cents + 1")
     result = october.run("report_month", {}, partition="2026-10-01")
-    (check,) = result.get_asset_check_evaluations()
+    check = evaluation(result, "revenue_and_tax_add_up_to_the_invoices")
     assert not check.passed
     text = str(check.metadata["first_of_them"].value)
     assert "$2.29" in text.replace("\\", "")
     assert "$2.28" in text.replace("\\", "")
+
+
+def test_a_ledger_that_differs_from_an_invoice_fails_the_check_with_the_amounts(october: Deployment) -> None:
+    """2.28 = 1.52 of revenue + 0.76 of VAT; someone changed the revenue to 1.53, so the entries sum to -0.01."""
+    damage(october.database, "update ledger_entries set amount_cents = amount_cents - 1 where account = 'revenue'")
+    result = october.run("report_month", {}, partition="2026-10-01")
+    check = evaluation(result, "ledger_balances")
+    assert not check.passed
+    assert check.severity == AssetCheckSeverity.ERROR
+    text = str(check.metadata["first_of_them"].value).replace("\\", "")
+    for expected in ("acme", "Revenue: an invoice became final", "-$1.53", "-$1.52", "sum of all entries", "-$0.01"):
+        assert expected in text
+    damage(october.database, "update ledger_entries set amount_cents = amount_cents + 1 where account = 'revenue'")
+    result = october.run("report_month", {}, partition="2026-10-01")
+    assert evaluation(result, "ledger_balances").passed
 
 
 def test_a_month_is_reported_every_night_while_it_is_unpaid_or_changed_recently(october: Deployment) -> None:

@@ -27,6 +27,8 @@ APPEND_ONLY: dict[str, set[str]] = {
     "credit_notes": set(),
     "invoice_changes": set(),
     "landed_months": set(),
+    "ledger_entries": set(),
+    "ledger_transactions": set(),
     "landing_days": {"landed_at", "lake_version"},
     "organization_history": set(),
     "rejected_usage": {"is_free"},

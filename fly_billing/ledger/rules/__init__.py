@@ -1,0 +1,1 @@
+"""The pure rules of the ledger: its accounts, and the entries that each event makes."""
