@@ -69,6 +69,7 @@ WRITES: dict[str, frozenset[str]] = {
         "stripe_events": (INSERT, UPDATE),
         "stripe_events_polled": (INSERT, UPDATE),
         "stripe_invoices": (INSERT, UPDATE),
+        "stripe_money": (INSERT,),
         "stripe_pace": (INSERT, UPDATE),
         "stripe_reconciliations": (INSERT,),
         "stripe_repairs": (INSERT, UPDATE),

@@ -3122,9 +3122,9 @@ CREATE TABLE public.stripe_events (
     CONSTRAINT received_at_is_a_time CHECK (((received_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (received_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT recovery_told_at_is_a_time CHECK (((recovery_told_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (recovery_told_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT stripe_events_check CHECK (((code IS NULL) = (operator_text IS NULL))),
-    CONSTRAINT stripe_events_check1 CHECK (((outcome = 'ignored'::text) OR (invoice_id IS NOT NULL))),
     CONSTRAINT stripe_events_check3 CHECK (((alerted_at IS NULL) OR (code IS NOT NULL))),
     CONSTRAINT stripe_events_check4 CHECK (((recovery_told_at IS NULL) OR (alerted_at IS NOT NULL))),
+    CONSTRAINT stripe_events_of_invoices_have_one CHECK (((invoice_id IS NOT NULL) OR (outcome = 'ignored'::text) OR (type !~~ 'invoice.%'::text))),
     CONSTRAINT stripe_events_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'superseded'::text, 'ignored'::text, 'waiting'::text, 'conflict'::text]))),
     CONSTRAINT stripe_events_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'polling'::text])))
 );
@@ -3384,6 +3384,93 @@ CREATE TABLE public.stripe_events_polled (
 );
 
 COMMENT ON TABLE public.stripe_events_polled IS 'A single row: all of Stripe''s events created before this time were read.';
+
+CREATE TABLE public.stripe_money (
+    id bigint NOT NULL,
+    object_id text NOT NULL,
+    number integer NOT NULL,
+    kind text NOT NULL,
+    status text NOT NULL,
+    organization_id text NOT NULL,
+    invoice_id uuid,
+    stripe_invoice_id text,
+    payment_intent text,
+    currency text NOT NULL,
+    amount_cents bigint NOT NULL,
+    unpaid_cents bigint,
+    refunded_cents bigint,
+    credited_cents bigint,
+    out_of_band_cents bigint,
+    balance_cents bigint,
+    reason text,
+    created_at timestamp with time zone NOT NULL,
+    read_at timestamp with time zone NOT NULL,
+    source text NOT NULL,
+    CONSTRAINT balance_has_its_sum CHECK (((kind = 'customer_balance_transaction'::text) = (balance_cents IS NOT NULL))),
+    CONSTRAINT credit_note_has_its_parts CHECK (
+CASE
+    WHEN (kind = 'credit_note'::text) THEN (amount_cents = (((unpaid_cents + refunded_cents) + credited_cents) + out_of_band_cents))
+    ELSE (num_nonnulls(unpaid_cents, refunded_cents, credited_cents, out_of_band_cents) = 0)
+END),
+    CONSTRAINT only_a_balance_falls CHECK (((amount_cents >= 0) OR (kind = 'customer_balance_transaction'::text))),
+    CONSTRAINT stripe_money_amount_cents_check CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_money_balance_cents_check CHECK ((abs(balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_money_created_at_check CHECK (((created_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (created_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_money_credited_cents_check CHECK (((credited_cents >= 0) AND (credited_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_money_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT stripe_money_kind_check CHECK ((kind = ANY (ARRAY['credit_note'::text, 'refund'::text, 'dispute'::text, 'customer_balance_transaction'::text]))),
+    CONSTRAINT stripe_money_number_check CHECK ((number > 0)),
+    CONSTRAINT stripe_money_object_id_check CHECK ((object_id <> ''::text)),
+    CONSTRAINT stripe_money_out_of_band_cents_check CHECK (((out_of_band_cents >= 0) AND (out_of_band_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_money_read_at_check CHECK (((read_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (read_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_money_refunded_cents_check CHECK (((refunded_cents >= 0) AND (refunded_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_money_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'polling'::text]))),
+    CONSTRAINT stripe_money_status_check CHECK ((status <> ''::text)),
+    CONSTRAINT stripe_money_unpaid_cents_check CHECK (((unpaid_cents >= 0) AND (unpaid_cents < '1000000000000000'::bigint)))
+);
+
+COMMENT ON TABLE public.stripe_money IS 'One row per state of a credit note, refund, dispute or balance change at Stripe, as read. The last number is the newest.';
+
+COMMENT ON COLUMN public.stripe_money.id IS 'Grows with each state that is recorded.';
+
+COMMENT ON COLUMN public.stripe_money.object_id IS 'Stripe''s id of the object.';
+
+COMMENT ON COLUMN public.stripe_money.number IS 'Counts the states of the object from 1.';
+
+COMMENT ON COLUMN public.stripe_money.status IS 'Stripe''s status; of a balance change its type, such as adjustment.';
+
+COMMENT ON COLUMN public.stripe_money.invoice_id IS 'Our invoice. Null if there is none, or if Stripe''s invoice is not the one we billed.';
+
+COMMENT ON COLUMN public.stripe_money.payment_intent IS 'The payment of a refund or dispute.';
+
+COMMENT ON COLUMN public.stripe_money.amount_cents IS 'In minor units. A balance change is below zero if it gives the customer credit.';
+
+COMMENT ON COLUMN public.stripe_money.unpaid_cents IS 'The part of a credit note that lowered what an open invoice asks for.';
+
+COMMENT ON COLUMN public.stripe_money.refunded_cents IS 'The part of a credit note that refunds pay back.';
+
+COMMENT ON COLUMN public.stripe_money.credited_cents IS 'The part of a credit note that is credited to the customer balance.';
+
+COMMENT ON COLUMN public.stripe_money.out_of_band_cents IS 'The part of a credit note that is paid back outside Stripe.';
+
+COMMENT ON COLUMN public.stripe_money.balance_cents IS 'The customer balance after a balance change: below zero is credit.';
+
+COMMENT ON COLUMN public.stripe_money.reason IS 'Stripe''s reason, or the description of a balance change.';
+
+COMMENT ON COLUMN public.stripe_money.created_at IS 'When the object was created at Stripe.';
+
+COMMENT ON COLUMN public.stripe_money.read_at IS 'When we read it in this state.';
+
+COMMENT ON COLUMN public.stripe_money.source IS 'What made us read it: a webhook, or a poll of the events.';
+
+ALTER TABLE public.stripe_money ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.stripe_money_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.stripe_reconciliations (
     id bigint NOT NULL,
@@ -3938,6 +4025,12 @@ ALTER TABLE ONLY public.stripe_invoices
 ALTER TABLE ONLY public.stripe_invoices
     ADD CONSTRAINT stripe_invoices_stripe_invoice_id_key UNIQUE (stripe_invoice_id);
 
+ALTER TABLE ONLY public.stripe_money
+    ADD CONSTRAINT stripe_money_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.stripe_money
+    ADD CONSTRAINT stripe_money_pkey PRIMARY KEY (object_id, number);
+
 ALTER TABLE ONLY public.stripe_pace
     ADD CONSTRAINT stripe_pace_pkey PRIMARY KEY (bucket);
 
@@ -4081,6 +4174,10 @@ CREATE INDEX stripe_events_created_at_idx ON public.stripe_events USING btree (c
 CREATE INDEX stripe_events_invoice_id_created_at_idx ON public.stripe_events USING btree (invoice_id, created_at);
 
 CREATE INDEX stripe_invoices_state_idx ON public.stripe_invoices USING btree (state) WHERE (state <> 'finalized'::text);
+
+CREATE INDEX stripe_money_invoice_id_idx ON public.stripe_money USING btree (invoice_id);
+
+CREATE INDEX stripe_money_organization_id_kind_id_idx ON public.stripe_money USING btree (organization_id, kind, id);
 
 CREATE INDEX stripe_reconciliations_month_swept_at_idx ON public.stripe_reconciliations USING btree (month, swept_at DESC);
 
@@ -4691,6 +4788,10 @@ CREATE TRIGGER refuse_record_change BEFORE UPDATE ON public.stripe_attempts FOR 
 
 ALTER TABLE public.stripe_attempts ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.stripe_money FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.stripe_money ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.stripe_reconciliations FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.stripe_reconciliations ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -4890,6 +4991,10 @@ ALTER TABLE public.stripe_events_polled ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_money FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_money ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_reconciliations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -5265,6 +5370,12 @@ ALTER TABLE ONLY public.stripe_events
 ALTER TABLE ONLY public.stripe_invoices
     ADD CONSTRAINT stripe_invoices_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
+ALTER TABLE ONLY public.stripe_money
+    ADD CONSTRAINT stripe_money_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.stripe_money
+    ADD CONSTRAINT stripe_money_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.subscriptions
     ADD CONSTRAINT subscriptions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -5479,6 +5590,9 @@ GRANT SELECT ON TABLE public.stripe_attempts TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events_polled TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_events_polled TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.stripe_money TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_money TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.stripe_reconciliations TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_reconciliations TO fly_billing_reader;

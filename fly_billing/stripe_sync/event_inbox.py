@@ -6,7 +6,7 @@ Not here: the meaning of an event (`stripe_sync.rules.events`), HTTP (`webhooks`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,21 +18,26 @@ from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import is_row_error, reason_of
+from fly_billing.stripe_sync.money_inbox import money_of_event, record_money
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from fly_billing.stripe_sync.rules.events import (
     ACTED_ON,
+    INVOICE_EVENTS,
     PAYMENT_FAILED,
     WAITING,
     EventOutcome,
     StripeEvent,
     SyncState,
     judge,
+    of_money,
     read_event,
     unreadable_invoice,
 )
+from fly_billing.stripe_sync.rules.money_objects import MONEY_EVENTS, MoneyObject
 from fly_billing.stripe_sync.rules.payment_failures import PaymentError
 
 DUPLICATE = "duplicate"
+LEFT_TO_POLL = "left to the poll"
 # Stripe keeps events for 30 days.
 KEPT = timedelta(days=30)
 # Read again by the next poll: events may appear late in Stripe's list, and clocks differ.
@@ -43,8 +48,6 @@ MOST_NAMED = 3
 
 # Judges an event, given the state of our invoice.
 Judge = Callable[[StripeEvent, SyncState | None], EventOutcome]
-# Reads the error of the last payment of a Stripe invoice, or None.
-ReadError = Callable[[str], PaymentError | None]
 
 
 def record_event(database: BillingDatabase, event: StripeEvent, source: str, now: datetime) -> str:
@@ -132,7 +135,7 @@ def _event_invoice(id: UUID, **columns: Any) -> _EventInvoice:
 
 
 def _find_invoice(connection: Connection, event: StripeEvent) -> _EventInvoice | None:
-    if event.type not in ACTED_ON:
+    if event.type not in INVOICE_EVENTS:
         return None
     invoices = records(
         connection, _event_invoice, "invoice_of_stripe_event",
@@ -154,19 +157,40 @@ def _change_status(connection: Connection, event: StripeEvent, outcome: EventOut
 
 
 def receive(
-    database: BillingDatabase, body: Mapping[str, Any], source: str, now: datetime, read_error: ReadError
+    database: BillingDatabase, body: Mapping[str, Any], source: str, now: datetime, reader: StripeReader | None
 ) -> str:
-    """Record an event as Stripe sent it; return its outcome. Raises NotAnEvent.
+    """Record an event as Stripe sent it; return its outcome.
 
     Args:
         source: `webhook` or `polling`.
-        read_error: Called for a new failed payment only, because Stripe's events do not contain the error.
+        reader: Reads the error of a failed payment, which Stripe's events do not contain, and what was done at Stripe
+            besides our invoices. None, without an API key: alerts lack the error, and the rest is left to the poll.
+
+    Raises:
+        NotAnEvent: The text is no event.
+        ReadingFailed: Stripe does not answer. Nothing is recorded, so Stripe or the next poll brings the event again.
     """
     event = read_event(body)
-    if event.type == PAYMENT_FAILED and not database.rows("recorded_stripe_events", ids=[event.id]):
-        error = read_error(event.object_id) or PaymentError(None, None)
+    if reader is None:
+        return LEFT_TO_POLL if event.type in MONEY_EVENTS else record_event(database, event, source, now)
+    if database.rows("recorded_stripe_events", ids=[event.id]):
+        return DUPLICATE
+    if event.type in MONEY_EVENTS:
+        return _record_money_event(database, event, money_of_event(reader, body), source, now)
+    if event.type == PAYMENT_FAILED:
+        error = payment_error(reader, event.object_id) or PaymentError(None, None)
         event = replace(event, error=error.message, error_code=error.code)
     return record_event(database, event, source, now)
+
+
+def _record_money_event(
+    database: BillingDatabase, event: StripeEvent, found: Sequence[MoneyObject], source: str, now: datetime
+) -> str:
+    """Record an event and the objects that it made us read, in one transaction; return its outcome."""
+    with database.transaction() as connection:
+        outcome = of_money(record_money(connection, found, source, now))
+        columns = {**asdict(event), "invoice_id": None, **_columns(outcome), "source": source, "now": now}
+        return outcome.outcome if rows(connection, "record_stripe_event", **columns) else DUPLICATE
 
 
 def payment_error(reader: StripeReader, stripe_invoice_id: str) -> PaymentError | None:
@@ -274,9 +298,7 @@ def _record_new(
         try:
             newest = max(newest, read_event(body).created)
             is_new = body["id"] not in known
-            outcome = (
-                receive(database, body, "polling", now, lambda id: payment_error(reader, id)) if is_new else DUPLICATE
-            )
+            outcome = receive(database, body, "polling", now, reader) if is_new else DUPLICATE
         except Exception as problem:
             if not is_row_error(problem):
                 raise

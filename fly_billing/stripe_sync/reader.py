@@ -14,6 +14,7 @@ from stripe import StripeClient
 
 from fly_billing.errors import ActionableError
 from fly_billing.stripe_sync.client import APPLIED, StripeResponse
+from fly_billing.stripe_sync.rules.money_objects import CREDIT_NOTE, DISPUTE, REFUND
 from fly_billing.stripe_sync.sender import StripeSender
 
 PAGE = 100
@@ -94,6 +95,30 @@ class StripeReader:
         """Yield pages of at most 100 events of these types made in that time, newest first; `has_more` is Stripe's."""
         wanted = {"types": list(types), "created": dict(created)}
         return self._pages_of("list_events", lambda after: self._client.v1.events.list({**wanted, **after}))  # type: ignore[arg-type]
+
+    def money_object(self, kind: str, stripe_id: str) -> Body | None:
+        """Return the credit note, refund or dispute (`money_objects.KINDS`), or None if it does not exist."""
+        try:
+            return self._read(f"retrieve_{kind}", lambda: self._service_of(kind).retrieve(stripe_id))
+        except ReadingFailed as failed:
+            if failed.answer.code == "resource_missing":
+                return None
+            raise
+
+    def _service_of(self, kind: str) -> Any:
+        v1 = self._client.v1
+        return {CREDIT_NOTE: v1.credit_notes, REFUND: v1.refunds, DISPUTE: v1.disputes}[kind]
+
+    def balance_transactions(self, customer: str) -> Iterator[Body]:
+        """Yield the changes of the customer's balance, newest first."""
+        transactions = self._client.v1.customers.balance_transactions
+        return self._pages("list_balance_transactions", lambda after: transactions.list(customer, after))  # type: ignore[arg-type]
+
+    def invoice_of_payment(self, payment_intent: str) -> str | None:
+        """Return the id of the Stripe invoice that a payment paid, or None."""
+        wanted: Any = {"payment": {"type": "payment_intent", "payment_intent": payment_intent}, "limit": 1}
+        found = self._read("list_invoice_payments", lambda: self._client.v1.invoice_payments.list(wanted))
+        return next((payment["invoice"] for payment in found["data"]), None)
 
     def last_payment(self, stripe_id: str) -> Body | None:
         """Return the last payment of an invoice with its payment intent, or None."""

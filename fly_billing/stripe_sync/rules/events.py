@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from fly_billing.stripe_sync.rules.money_objects import MONEY_EVENTS
 from fly_billing.stripe_sync.rules.payment_failures import payment_failure
 from fly_billing.stripe_sync.rules.sync_failures import KNOWN_CODES, stripe_failure
 
 PAYMENT_FAILED, FINALIZATION_FAILED = "invoice.payment_failed", "invoice.finalization_failed"
 STATUSES = {"invoice.paid": "paid", "invoice.voided": "void", "invoice.marked_uncollectible": "uncollectible"}
+INVOICE_EVENTS = (*STATUSES, PAYMENT_FAILED, FINALIZATION_FAILED)
 # The events that change something here; all others are recorded and ignored.
-ACTED_ON = (*STATUSES, PAYMENT_FAILED, FINALIZATION_FAILED)
+ACTED_ON = (*INVOICE_EVENTS, *MONEY_EVENTS)
 
 # Stripe's limit for ids, types, codes and keys (docs.stripe.com/upgrades). A longer text does not fit into an index.
 MOST_CHARACTERS = 255
@@ -154,7 +156,7 @@ def _required_moment(value: int) -> datetime:
 
 def judge(event: StripeEvent, state: SyncState | None) -> EventOutcome:
     """Return the effect of an event, given the state of our invoice. `state` is None if we have no such invoice."""
-    if event.type not in ACTED_ON:
+    if event.type not in INVOICE_EVENTS:
         return EventOutcome(IGNORED, "events of this type change nothing here")
     if state is None:
         return EventOutcome(IGNORED, "not an invoice of ours")
@@ -167,6 +169,13 @@ def judge(event: StripeEvent, state: SyncState | None) -> EventOutcome:
     if state.stripe_invoice_id != event.object_id:
         return _of_another(event)
     return _failed_payment(event, state) if event.type == PAYMENT_FAILED else _new_status(event, state)
+
+
+def of_money(recorded: int) -> EventOutcome:
+    """Return the outcome of an event of `MONEY_EVENTS`, given the number of new states that were recorded."""
+    if not recorded:
+        return EventOutcome(IGNORED, "nothing that our customers owe or paid changed")
+    return EventOutcome(APPLIED, "what was done at Stripe is recorded")
 
 
 def unreadable_invoice(event: StripeEvent, reason: str) -> EventOutcome:

@@ -13,7 +13,7 @@ import uvicorn
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings, SettingsError
 from fly_billing.stripe_sync.client import make_stripe_client
-from fly_billing.stripe_sync.event_inbox import payment_error, receive, settle_waiting_events
+from fly_billing.stripe_sync.event_inbox import receive, settle_waiting_events
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import StripeReader
 from fly_billing.stripe_sync.rules.retries import RetryPolicy
@@ -33,8 +33,9 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     """
     if not settings.stripe_webhook_secret:
         raise SettingsError(
-            "STRIPE_WEBHOOK_SECRET is not set: add an endpoint for the invoice.* events in Stripe's dashboard"
-            f" (Webhooks) with this service's address and {PATH}, and set its signing secret (whsec_...)"
+            "STRIPE_WEBHOOK_SECRET is not set: in Stripe's dashboard (Webhooks), add an endpoint for the invoice.*,"
+            " credit_note.*, refund.*, charge.dispute.* and customer.updated events, with this service's address and"
+            f" {PATH}, and set its signing secret (whsec_...)"
         )
     database = BillingDatabase(settings.database_url)
     receive_event = make_receiver(database, _reader(settings, database))
@@ -51,8 +52,7 @@ def make_receiver(database: BillingDatabase, reader: StripeReader | None) -> Cal
     """Return a function that records and applies an event, and events that waited for our sync."""
 
     def receive_event(body: Mapping[str, Any]) -> str:
-        read_error = (lambda invoice: payment_error(reader, invoice)) if reader else (lambda invoice: None)
-        outcome = receive(database, body, "webhook", datetime.now(UTC), read_error)
+        outcome = receive(database, body, "webhook", datetime.now(UTC), reader)
         settle_waiting_events(database)
         return outcome
 

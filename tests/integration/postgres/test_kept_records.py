@@ -38,6 +38,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "stripe_events": {"alerted_at", "recovery_told_at"},
     # Another generation: an invoice that was voided or deleted in Stripe is sent again.
     "stripe_invoices": {"run_id", "updated_at", "alerted_code", "generation"},
+    "stripe_money": set(),
     "stripe_reconciliations": set(),
     "stripe_repairs": set(),
     "sync_approvals": set(),
@@ -109,6 +110,10 @@ JOURNALS = """
         id, type, created_at, received_at, source, object_id, invoice_id, livemode, outcome, reason
     )
     select 'evt_1', 'invoice.paid', now(), now(), 'webhook', 'in_1', id, false, 'applied', 'paid' from invoices limit 1;
+    insert into stripe_money (
+        object_id, number, kind, status, organization_id, currency, amount_cents, created_at, read_at, source
+    )
+    values ('re_1', 1, 'refund', 'succeeded', 'acme', 'USD', 100, now(), now(), 'webhook');
     insert into sync_approvals (month, currency, total_cents, approved_by, approved_at)
     values ('2026-09-01', 'USD', 100, 'ann', now());
     insert into stripe_reconciliations (

@@ -1,0 +1,152 @@
+"""Reads Stripe's objects that change what a customer owes or has paid besides the invoices themselves. Pure functions.
+
+They are made in Stripe's dashboard or by banks: credit notes, refunds, disputes, and changes of the customer balance.
+Source: the objects of the same names on docs.stripe.com/api. Not here: fetching them (`stripe_sync.money_reader`), and
+the entries that they make (`ledger.rules.events`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fly_billing.invoicing.rules.chargeable_amounts import from_stripe
+
+CREDIT_NOTE, REFUND, DISPUTE, BALANCE = "credit_note", "refund", "dispute", "customer_balance_transaction"
+KINDS = (CREDIT_NOTE, REFUND, DISPUTE, BALANCE)
+
+# The events after which an object of each kind must be read again. An event is only a hint: events arrive late, twice
+# and out of order, and the object has the truth.
+EVENTS_OF = {
+    CREDIT_NOTE: ("credit_note.created", "credit_note.updated", "credit_note.voided"),
+    REFUND: ("refund.created", "refund.updated", "refund.failed"),
+    DISPUTE: (
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
+    ),
+    BALANCE: ("customer.updated",),
+}
+MONEY_EVENTS = tuple(event for events in EVENTS_OF.values() for event in events)
+
+
+class UnreadableMoney(ValueError):
+    """The text is not an object that Stripe's API would send."""
+
+
+@dataclass(frozen=True)
+class MoneyObject:
+    """A Stripe object as it was when it was read. Amounts are in our minor units.
+
+    Attributes:
+        id: Stripe's id.
+        kind: One of `KINDS`.
+        status: Stripe's status (`issued`, `succeeded`, `lost`); of a balance transaction its type (`adjustment`).
+        currency: ISO 4217, upper case.
+        amount_cents: The whole amount. A balance transaction is below zero if it gives the customer credit.
+        customer: The Stripe customer; None for refunds and disputes, which do not name it.
+        stripe_invoice_id: The Stripe invoice; None if there is none or the object does not name it.
+        payment_intent: The payment of a refund or a dispute.
+        unpaid_cents: The part of a credit note that lowered what an open invoice asks for.
+        refunded_cents: The part of a credit note that refunds pay back.
+        credited_cents: The part of a credit note that is credited to the customer balance.
+        out_of_band_cents: The part of a credit note that is paid back outside Stripe.
+        balance_cents: The customer balance after a balance transaction.
+        reason: Stripe's reason, or the description of a balance transaction.
+    """
+
+    id: str
+    kind: str
+    status: str
+    currency: str
+    amount_cents: int
+    created_at: datetime
+    customer: str | None = None
+    stripe_invoice_id: str | None = None
+    payment_intent: str | None = None
+    unpaid_cents: int | None = None
+    refunded_cents: int | None = None
+    credited_cents: int | None = None
+    out_of_band_cents: int | None = None
+    balance_cents: int | None = None
+    reason: str | None = None
+
+
+def kind_of_event(event: str) -> str | None:
+    """Return the kind of object that an event of this type is about, or None."""
+    return next((kind for kind, events in EVENTS_OF.items() if event in events), None)
+
+
+def changes_balance(body: Mapping[str, Any]) -> bool:
+    """Return False if a `customer.updated` event names what changed, and the balance is not part of it."""
+    before = body["data"].get("previous_attributes")
+    return not before or "balance" in before
+
+
+def read_money_object(body: Mapping[str, Any]) -> MoneyObject:
+    """Read one of Stripe's objects. Raises UnreadableMoney."""
+    try:
+        kind = str(body["object"])
+        currency = str(body["currency"]).upper()
+        return MoneyObject(
+            id=str(body["id"]),
+            kind=kind,
+            status=str(body["type"] if kind == BALANCE else body["status"]),
+            currency=currency,
+            amount_cents=_cents(body["amount"], currency),
+            created_at=datetime.fromtimestamp(body["created"], UTC),
+            customer=_id(body.get("customer")),
+            stripe_invoice_id=_id(body.get("invoice")),
+            payment_intent=_id(body.get("payment_intent")),
+            reason=body.get("description" if kind == BALANCE else "reason") or None,
+            **_PARTS[kind](body, currency),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as problem:
+        raise UnreadableMoney(f"{_place(body)} is not an object of Stripe's API: {problem!r}") from problem
+
+
+def _credit_note_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:
+    refunded = sum(refund["amount_refunded"] for refund in body.get("refunds") or ())
+    outside = body.get("out_of_band_amount") or 0
+    parts = {
+        "unpaid_cents": body["pre_payment_amount"],
+        "refunded_cents": refunded,
+        "out_of_band_cents": outside,
+        "credited_cents": body["post_payment_amount"] - refunded - outside,
+    }
+    return {name: _cents(amount, currency) for name, amount in parts.items()}
+
+
+def _balance_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:
+    return {"balance_cents": _cents(body["ending_balance"], currency)}
+
+
+def _no_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:
+    return {}
+
+
+_PARTS = {CREDIT_NOTE: _credit_note_parts, BALANCE: _balance_parts, REFUND: _no_parts, DISPUTE: _no_parts}
+
+
+def _cents(amount: int, currency: str) -> int:
+    if not isinstance(amount, int):
+        raise TypeError(f"{amount!r} is no whole number")
+    cents, rest = from_stripe(amount, currency)
+    if rest:
+        raise ValueError(f"{amount} is no whole amount of {currency}")
+    return cents
+
+
+def _id(value: Any) -> str | None:
+    """Return an id. Stripe sends the whole object instead if a request expands it."""
+    if isinstance(value, Mapping):
+        value = value["id"]
+    return None if value is None else str(value)
+
+
+def _place(body: Any) -> str:
+    return f"{body.get('object', '')} {body.get('id', '')}".strip() if isinstance(body, Mapping) else "the text"
