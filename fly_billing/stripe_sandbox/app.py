@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from fly_billing.stripe_sandbox import control, form
 from fly_billing.stripe_sandbox.calls import Call, SandboxResponse
 from fly_billing.stripe_sandbox.drops import Connections
-from fly_billing.stripe_sandbox.endpoints import ENDPOINTS, Endpoint
+from fly_billing.stripe_sandbox.endpoints import ENDPOINTS, NOT_OFFERED, Endpoint
 from fly_billing.stripe_sandbox.errors import unknown_url
 from fly_billing.stripe_sandbox.events import API_VERSION
 from fly_billing.stripe_sandbox.pipeline import Pipeline
@@ -28,8 +28,9 @@ def build_app(store: Store, connections: Connections) -> Starlette:
         Route(endpoint.path, _EndpointApp(pipeline, connections, endpoint), methods=[endpoint.method])
         for endpoint in ENDPOINTS
     ]
+    absent = [Route(path, _EndpointApp(pipeline, connections, None), methods=[method]) for method, path in NOT_OFFERED]
     unknown = Route("/{path:path}", _EndpointApp(pipeline, connections, None), methods=ANY_METHOD)
-    app = Starlette(routes=[*routes, *control.routes(pipeline), unknown])
+    app = Starlette(routes=[*absent, *routes, *control.routes(pipeline), unknown])
     app.router.redirect_slashes = False
     return app
 
@@ -80,7 +81,7 @@ def response(call: Call, answer: SandboxResponse) -> Response:
     """Return the HTTP response to a call, with Stripe's headers."""
     headers = {
         "Request-Id": call.request_id,
-        "Stripe-Version": call.headers.get("stripe-version", API_VERSION),
+        "Stripe-Version": API_VERSION,
         **answer.headers,
     }
     if call.key:

@@ -12,7 +12,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fly_billing.stripe_sandbox import calls, customers, dashboard, events, finalizing, lines, webhooks
+from fly_billing.stripe_sandbox import (
+    calls,
+    customers,
+    dashboard,
+    events,
+    finalizing,
+    lines,
+    webhook_endpoints,
+    webhooks,
+)
 from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.faults import Rule
 from fly_billing.stripe_sandbox.pipeline import Pipeline
@@ -169,19 +178,20 @@ def seed_customer(pipeline: Pipeline, ids: Json, given: Json) -> Json:
 
 def list_endpoints(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     """Return the receivers of events."""
-    return {"data": webhooks.endpoints(pipeline.store)}
+    names = ("id", "url", "secret", "enabled_events", "status")
+    return {"data": [{name: each[name] for name in names} for each in webhook_endpoints.registered(pipeline.store)]}
 
 
 def add_endpoint(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     """Register a receiver of events: `url`, optionally `secret` and `enabled_events`."""
-    return webhooks.add_endpoint(
+    return webhook_endpoints.add(
         pipeline.store, str(given["url"]), given.get("secret"), list(given.get("enabled_events", ["*"]))
     )
 
 
 def clear_endpoints(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     """Remove one receiver, or all."""
-    webhooks.remove_endpoints(pipeline.store, ids.get("id"))
+    webhook_endpoints.remove(pipeline.store, ids.get("id"))
     return list_endpoints(pipeline, ids, given)
 
 

@@ -9,7 +9,6 @@ from decimal import ROUND_HALF_UP, Decimal
 from fly_billing.stripe_sandbox import lines, params
 from fly_billing.stripe_sandbox.errors import StripeError, exclusive_params, missing_param, no_such
 from fly_billing.stripe_sandbox.money import written
-from fly_billing.stripe_sandbox.paging import listing
 from fly_billing.stripe_sandbox.params import merged_metadata, string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
@@ -109,20 +108,3 @@ def _line(wanted: Json, amount: int, unit: Decimal, quantity: int | None) -> Jso
         "unit_amount": int(unit) if unit == unit.to_integral_value() else None,
         "unit_amount_decimal": f"{unit:f}",
     }
-
-
-def page(url: str, found: list[Json], wanted: Json) -> Json:
-    """Return one page of lines in their order."""
-    limit, ids = wanted.get("limit", 10), [line["id"] for line in found]
-    if "ending_before" in wanted:
-        end = _index(ids, wanted["ending_before"], "ending_before")
-        first = max(0, end - limit)
-        return listing(url, found[first:end], first > 0)
-    first = _index(ids, wanted["starting_after"], "starting_after") + 1 if "starting_after" in wanted else 0
-    return listing(url, found[first : first + limit], first + limit < len(found))
-
-
-def _index(ids: list[str], id: str, param: str) -> int:
-    if id not in ids:
-        raise no_such("credit note line item", id, param=param)
-    return ids.index(id)

@@ -43,6 +43,7 @@ LIST: params.Spec = {
     **params.unsupported("customer_account"),
 }
 LIST_LINES: params.Spec = {**paging.PAGE, **params.EXPAND}
+LINE = "credit note line item"
 SO_FAR = """
 select count(*) as notes, coalesce(sum(case when status = 'issued' then amount end), 0) as amount
 from objects where invoice = ? and object = 'credit_note'
@@ -69,7 +70,7 @@ def preview(store: Store, ids: Json, wanted: Json) -> Json:
 def preview_lines(store: Store, ids: Json, wanted: Json) -> Json:
     """List the lines of the credit note that the same request would create."""
     body = _made(store, lines.known(store, wanted["invoice"], status=400), wanted)
-    return noted.page("/v1/credit_notes/preview/lines", body["lines"]["data"], wanted)
+    return paging.part("/v1/credit_notes/preview/lines", body["lines"]["data"], wanted, LINE)
 
 
 def _made(store: Store, invoice: Json, wanted: Json) -> Json:
@@ -198,7 +199,7 @@ def change_invoice(store: Store, invoice: Json, pre_payment: int, post_payment: 
 
 def shown(body: Json) -> Json:
     """Return a credit note as Stripe shows it, with its first ten lines."""
-    return {**body, "lines": noted.page(body["lines"]["url"], body["lines"]["data"], {})}
+    return {**body, "lines": paging.part(body["lines"]["url"], body["lines"]["data"], {}, LINE)}
 
 
 def _known(store: Store, id: str) -> Json:
@@ -216,7 +217,7 @@ def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
 def list_lines(store: Store, ids: Json, wanted: Json) -> Json:
     """List the lines of a credit note."""
     body = _known(store, ids["credit_note"])
-    return noted.page(body["lines"]["url"], body["lines"]["data"], wanted)
+    return paging.part(body["lines"]["url"], body["lines"]["data"], wanted, LINE)
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:

@@ -25,7 +25,7 @@ FIELDS: params.Spec = {
     "balance": integer(),
     "business_name": string(150),
     "description": string(),
-    "email": string(512),
+    "email": params.email(512),
     "individual_name": string(150),
     "invoice_prefix": string(12, unsettable=False),
     "invoice_settings": params.hash_of(INVOICE_SETTINGS),

@@ -21,6 +21,8 @@ from fly_billing.stripe_sandbox import (
     lines,
     payment_methods,
     refunds,
+    searching,
+    webhook_endpoints,
 )
 from fly_billing.stripe_sandbox.params import EXPAND, Spec
 from fly_billing.stripe_sandbox.store import Json, Store
@@ -49,11 +51,13 @@ class Endpoint:
 CUSTOMER, INVOICE, ITEM = "/v1/customers/{customer}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{invoiceitem}"
 BALANCE = f"{CUSTOMER}/balance_transactions"
 CARD, REFUND = "/v1/payment_methods/{payment_method}", "/v1/refunds/{refund}"
+HOOKS, HOOK = "/v1/webhook_endpoints", "/v1/webhook_endpoints/{webhook_endpoint}"
 DISPUTE = "/v1/disputes/{dispute}"
 CREDIT_NOTE = "/v1/credit_notes/{id}"
 BALANCE_CHANGE = f"{BALANCE}/{{transaction}}"
 ENDPOINTS = (
     Endpoint("customers.create", "POST", "/v1/customers", customers.CREATE, customers.create),
+    Endpoint("customers.search", "GET", "/v1/customers/search", searching.SEARCH, searching.customers),
     Endpoint("customers.list", "GET", "/v1/customers", customers.LIST, customers.listing),
     Endpoint("customers.retrieve", "GET", CUSTOMER, READ, customers.retrieve),
     Endpoint("customers.update", "POST", CUSTOMER, customers.UPDATE, customers.update),
@@ -74,6 +78,7 @@ ENDPOINTS = (
         payment_methods.listing,
     ),
     Endpoint("invoices.create", "POST", "/v1/invoices", invoices.CREATE, invoices.create),
+    Endpoint("invoices.search", "GET", "/v1/invoices/search", searching.SEARCH, searching.invoices),
     Endpoint("invoices.list", "GET", "/v1/invoices", invoices.LIST, invoices.listing),
     Endpoint("invoices.retrieve", "GET", INVOICE, READ, invoices.retrieve),
     Endpoint("invoices.update", "POST", INVOICE, invoices.FIELDS, invoices.update),
@@ -139,6 +144,18 @@ ENDPOINTS = (
     Endpoint(
         "balance_transactions.retrieve", "GET", "/v1/balance_transactions/{id}", READ, balance_transactions.retrieve
     ),
+    Endpoint("webhook_endpoints.create", "POST", HOOKS, webhook_endpoints.CREATE, webhook_endpoints.create),
+    Endpoint("webhook_endpoints.list", "GET", HOOKS, webhook_endpoints.LIST, webhook_endpoints.listing),
+    Endpoint("webhook_endpoints.retrieve", "GET", HOOK, READ, webhook_endpoints.retrieve),
+    Endpoint("webhook_endpoints.update", "POST", HOOK, webhook_endpoints.UPDATE, webhook_endpoints.update),
+    Endpoint("webhook_endpoints.delete", "DELETE", HOOK, NOTHING, webhook_endpoints.delete),
     Endpoint("events.list", "GET", "/v1/events", events.LIST, events.listing),
     Endpoint("events.retrieve", "GET", "/v1/events/{id}", READ, events.retrieve),
+)
+
+# Stripe's endpoints that are not offered, and whose paths look like an object's: `create_preview` is no invoice.
+NOT_OFFERED = (
+    ("GET", "/v1/charges/search"),
+    ("GET", "/v1/payment_intents/search"),
+    ("POST", "/v1/invoices/create_preview"),
 )

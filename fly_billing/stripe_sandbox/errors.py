@@ -137,6 +137,11 @@ def key_reused(key: str, *, first: str | None = None, now: str | None = None) ->
     )
 
 
+def unknown_version(version: str) -> StripeError:
+    """Return the error for an API version that the sandbox does not speak."""
+    return StripeError(f"Invalid Stripe API version: {version[:255]}")
+
+
 def unauthorized(message: str) -> StripeError:
     """Return the error for an API key. The message does not repeat the key."""
     return StripeError(message, status=401)

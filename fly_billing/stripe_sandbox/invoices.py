@@ -4,7 +4,7 @@ Not here: lines (`lines`), amounts (`totals`), and changes of status after draft
 """
 
 from fly_billing.stripe_sandbox import balances, cards, customers, lines, paging, params
-from fly_billing.stripe_sandbox.errors import StripeError, no_such
+from fly_billing.stripe_sandbox.errors import StripeError, no_such, unsupported_param
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import array_of, boolean, choice, integer, merged_metadata, metadata, string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
@@ -15,6 +15,7 @@ DRAFT_WINDOW = 3600
 COLLECTION = choice("charge_automatically", "send_invoice")
 FIELDS: params.Spec = {
     "auto_advance": boolean(),
+    "automatic_tax": params.hash_of({"enabled": params.required(boolean()), **params.unsupported("liability")}),
     "collection_method": COLLECTION,
     "default_payment_method": string(),
     "custom_fields": array_of(
@@ -32,7 +33,6 @@ FIELDS: params.Spec = {
     **params.unsupported(
         "account_tax_ids",
         "application_fee_amount",
-        "automatic_tax",
         "automatically_finalizes_at",
         "default_source",
         "default_tax_rates",
@@ -162,6 +162,8 @@ def update(store: Store, ids: Json, wanted: Json) -> Json:
 
 
 def _apply(store: Store, invoice: Json, wanted: Json) -> None:
+    if wanted.get("automatic_tax", {}).get("enabled"):
+        raise unsupported_param("automatic_tax")
     invoice.update({name: wanted[name] for name in WRITABLE if name in wanted})
     if "metadata" in wanted:
         invoice["metadata"] = merged_metadata(invoice["metadata"], wanted["metadata"])

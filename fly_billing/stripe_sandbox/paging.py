@@ -36,6 +36,25 @@ def listing(url: str, data: list[Json], has_more: bool) -> Json:
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
 
 
+def part(url: str, found: list[Json], wanted: Json, kind: str) -> Json:
+    """Return one page of objects that are given in their order."""
+    limit, ids = wanted.get("limit", 10), [each["id"] for each in found]
+    if "ending_before" in wanted:
+        end = _index(ids, wanted["ending_before"], kind, "ending_before")
+        first = max(0, end - limit)
+        return listing(url, found[first:end], first > 0)
+    first = 0
+    if "starting_after" in wanted:
+        first = _index(ids, wanted["starting_after"], kind, "starting_after") + 1
+    return listing(url, found[first : first + limit], first + limit < len(found))
+
+
+def _index(ids: list[str], id: str, kind: str, param: str) -> int:
+    if id not in ids:
+        raise no_such(kind, id, param=param)
+    return ids.index(id)
+
+
 def newest(store: Store, object: str, wanted: Json, *fixed: str) -> tuple[list[Json], bool]:
     """Return one page of a kind of object, newest first, and True if there are more.
 

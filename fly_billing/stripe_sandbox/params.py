@@ -4,12 +4,14 @@ A spec is a dict from name to Param; `read` converts the parsed form of a reques
 unsets a parameter: its value is None. Not here: rules that need the store (the endpoints).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fly_billing.stripe_sandbox.errors import InvalidParamsError, missing_param, unknown_params, unsupported_param
+from fly_billing.stripe_sandbox.money import SUPPORTED
 
 Reader = Callable[[str, Any], Any]
 
@@ -78,6 +80,23 @@ def string(max_length: int = 5000, *, unsettable: bool = True) -> Param:
         return text
 
     return Param(of, unsettable=unsettable)
+
+
+# Stripe's own rule is not published; this accepts what every mail system accepts.
+EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+
+
+def email(max_length: int) -> Param:
+    """An e-mail address."""
+    text = string(max_length)
+
+    def of(name: str, value: Any) -> str:
+        address = str(text.read(name, value))
+        if EMAIL.fullmatch(address) is None:
+            raise InvalidParamsError(f"Invalid email address: {address[:255]}", code="email_invalid", param=name)
+        return address
+
+    return Param(of, unsettable=True)
 
 
 def choice(*choices: str) -> Param:
@@ -153,12 +172,15 @@ def boolean() -> Param:
 
 
 def currency() -> Param:
-    """A three-letter ISO 4217 code, lower-cased."""
+    """The code of a currency that Stripe charges, lower-cased."""
 
     def of(name: str, value: Any) -> str:
         code = _scalar(name, value, "string").lower()
-        if len(code) != 3 or not code.isalpha():
-            raise InvalidParamsError(f"Invalid currency: {code}. See https://stripe.com/docs/currencies.", param=name)
+        if code not in SUPPORTED:
+            known = ", ".join(sorted(SUPPORTED))
+            raise InvalidParamsError(
+                f"Invalid currency: {code[:255]}. Stripe currently supports these currencies: {known}", param=name
+            )
         return code
 
     return Param(of)

@@ -12,7 +12,14 @@ import re
 from fly_billing.stripe_sandbox import calls, params
 from fly_billing.stripe_sandbox.calls import Call, SandboxResponse
 from fly_billing.stripe_sandbox.cards import DeclinedChargeError
-from fly_billing.stripe_sandbox.errors import NO_KEY, InvalidParamsError, StripeError, unauthorized
+from fly_billing.stripe_sandbox.errors import (
+    NO_KEY,
+    InvalidParamsError,
+    StripeError,
+    unauthorized,
+    unknown_version,
+)
+from fly_billing.stripe_sandbox.events import API_VERSION
 from fly_billing.stripe_sandbox.expanding import expand
 from fly_billing.stripe_sandbox.faults import DELAYING, PASSING, Faults, Rule
 from fly_billing.stripe_sandbox.idempotency import Keys
@@ -47,6 +54,7 @@ class Pipeline:
 
     async def _admitted(self, call: Call) -> SandboxResponse:
         check_api_key(call.headers.get("authorization"))
+        check_version(call.headers.get("stripe-version", API_VERSION))
         with self.limits.admitted(call.endpoint.name):
             rule = self.faults.choose(call.endpoint, lambda: self._subject(call), call.api_key) or NO_FAULT
             if rule.effect == "hold":
@@ -170,6 +178,12 @@ class Pipeline:
         customer = self.store.find("customer", id or "") or {}
         given = call.raw.get("metadata")
         return id, [given if isinstance(given, dict) else {}, invoice.get("metadata", {}), customer.get("metadata", {})]
+
+
+def check_version(version: str) -> None:
+    """Raise StripeError for a version of the API that the sandbox does not speak: it would answer in its own."""
+    if version != API_VERSION:
+        raise unknown_version(version)
 
 
 def check_api_key(authorization: str | None) -> None:

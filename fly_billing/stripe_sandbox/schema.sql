@@ -31,13 +31,15 @@ create table if not exists events (
 
 create index if not exists events_to_plan on events (seq) where not planned;
 
--- One row is one receiver of events; `enabled_events` is a list of types, wildcards allowed.
+-- One row is one receiver of events; `enabled_events` is a list of types, wildcards allowed; `body` has the other fields
+-- of Stripe's object.
 create table if not exists webhook_endpoints (
     seq integer primary key autoincrement,
     id text not null unique,
     url text not null,
     secret text not null,
-    enabled_events text not null check (json_valid(enabled_events))
+    enabled_events text not null check (json_valid(enabled_events)),
+    body text not null default '{}'
 );
 
 -- One row is one delivery of an event to one receiver. `held` is 1 if it waits for a later event. Real seconds.

@@ -19,6 +19,8 @@ def upgrade(db: sqlite3.Connection) -> None:
         db.execute("pragma writable_schema = on")
         db.execute(DROP_CHECK, (OLD_CHECK,))
         db.execute("pragma writable_schema = reset")
+    if " body " not in schema["webhook_endpoints"]:
+        db.execute("alter table webhook_endpoints add column body text not null default '{}'")
     if "invoice_payments" in schema:
         _move_payments(db)
 

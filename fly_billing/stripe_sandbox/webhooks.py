@@ -1,8 +1,8 @@
-"""Webhook endpoints, and the delivery of events to them: signed, over HTTP, with retries and faults.
+"""The delivery of events to webhook endpoints: signed, over HTTP, with retries and faults.
 
 An endpoint gets its events one after another, in the order in which they are due. Fault rules (`faults`) make a
 delivery late, double or out of order, or lose it. Retries wait `webhook_retry_seconds`, doubled each time, in real
-seconds. Not here: the events (`events`).
+seconds. Not here: the events (`events`) and the endpoints (`webhook_endpoints`).
 """
 
 import asyncio
@@ -15,14 +15,13 @@ import time
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
-from fly_billing.stripe_sandbox import events
+from fly_billing.stripe_sandbox import events, webhook_endpoints
 from fly_billing.stripe_sandbox.endpoints import Endpoint
 from fly_billing.stripe_sandbox.faults import Faults, Rule
-from fly_billing.stripe_sandbox.store import Json, Store, new_id
+from fly_billing.stripe_sandbox.store import Json, Store
 
 # The maximum delay of a delivery that waits for a later event, if its rule has no `seconds`.
 HELD_SECONDS = 5.0
-ADD_ENDPOINT = "insert into webhook_endpoints (id, url, secret, enabled_events) values (?, ?, ?, ?)"
 ADD_DELIVERY = "insert into webhook_deliveries (event, endpoint, state, due_at, held) values (?, ?, ?, ?, ?)"
 DUE = """
 select d.seq, d.event, d.attempts, e.id as endpoint, e.url, e.secret
@@ -40,35 +39,6 @@ where endpoint = ? and held and state = 'pending'
 """
 
 
-def add_endpoint(store: Store, url: str, secret: str | None, enabled_events: list[str]) -> Json:
-    """Register a receiver; return it with its signing secret, which Stripe shows once."""
-    to = urlsplit(url)
-    if (
-        to.scheme not in ("http", "https")
-        or not to.hostname
-        or to.port == 0
-        or not (url.isascii() and url.isprintable())
-    ):
-        raise ValueError("a webhook endpoint needs an http or https url, in ASCII")
-    if secret and not (secret.isascii() and secret.isprintable()):
-        raise ValueError("a signing secret is printable ASCII")
-    body = {"id": new_id("we"), "url": url, "secret": secret or new_id("whsec", 32).replace("_1", "_", 1)}
-    store.db.execute(ADD_ENDPOINT, (*body.values(), json.dumps(enabled_events)))
-    return {**body, "enabled_events": enabled_events}
-
-
-def endpoints(store: Store) -> list[Json]:
-    """Return the registered receivers, with their secrets."""
-    rows = store.db.execute("select id, url, secret, enabled_events from webhook_endpoints order by seq")
-    return [{**dict(row), "enabled_events": json.loads(row["enabled_events"])} for row in rows]
-
-
-def remove_endpoints(store: Store, id: str | None) -> None:
-    """Remove one receiver, or all, and their pending deliveries."""
-    store.db.execute("delete from webhook_deliveries where :id is null or endpoint = :id", {"id": id})
-    store.db.execute("delete from webhook_endpoints where :id is null or id = :id", {"id": id})
-
-
 def deliveries(store: Store, event: str | None = None) -> list[Json]:
     """Return the deliveries, oldest first: event, type, endpoint, state, attempts, and status of the last response."""
     sql = """
@@ -82,7 +52,7 @@ def deliveries(store: Store, event: str | None = None) -> list[Json]:
 
 def resend(store: Store, event: str) -> int:
     """Deliver an event again to all endpoints, as the button in Stripe's dashboard does; return their number."""
-    found = endpoints(store)
+    found = webhook_endpoints.registered(store)
     for endpoint in found:
         store.db.execute(ADD_DELIVERY, (event, endpoint["id"], "pending", time.time(), False))
     return len(found)
@@ -128,11 +98,13 @@ class Deliveries:
     def _plan(self) -> None:
         """Schedule the deliveries of each new event."""
         fresh = self._store.db.execute("select seq, id, type, body from events where not planned order by seq")
-        found = endpoints(self._store)
+        found = webhook_endpoints.registered(self._store)
         with self._store.transaction():
             for row in fresh.fetchall():
                 for endpoint in found:
-                    if any(fnmatchcase(row["type"], name) for name in endpoint["enabled_events"]):
+                    if endpoint["status"] == "enabled" and any(
+                        fnmatchcase(row["type"], name) for name in endpoint["enabled_events"]
+                    ):
                         self._schedule(row, endpoint)
                 self._store.db.execute("update events set planned = 1 where seq = ?", (row["seq"],))
 

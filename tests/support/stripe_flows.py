@@ -358,6 +358,29 @@ def go_through_disputes(recorded: RecordedSandbox) -> None:
     assert [seen.status, page.data[0].status, rest.data[0].status] == ["won", "lost", "lost"]
 
 
+def go_through_search_and_webhook_endpoints(recorded: RecordedSandbox) -> None:
+    v1 = recorded.client.v1
+    customer = v1.customers.create({"email": "found@fly.test", "metadata": {"org": "found"}})
+    draft: Any = {"customer": customer.id, "automatic_tax": {"enabled": False}, "discounts": ""}
+    made = [v1.invoices.create(draft).id for _ in range(2)]
+    assert (
+        v1.customers.search({"query": "email:'found@fly.test' AND metadata['org']:'found'"}).data[0].id == customer.id
+    )
+    page = v1.invoices.search(
+        {"query": f"customer:'{customer.id}' AND created>1", "limit": 1, "expand": ["data.customer"]}
+    )
+    rest = v1.invoices.search({"query": f"customer:'{customer.id}' AND created>1", "page": str(page.next_page)})
+    assert [page.data[0].id, rest.data[0].id] == made[::-1]
+
+    hook = v1.webhook_endpoints.create(
+        {"url": "https://fly.test/hook", "enabled_events": ["invoice.paid"], "metadata": {"a": "1"}}
+    )
+    v1.webhook_endpoints.update(hook.id, {"disabled": True, "description": "Ours", "enabled_events": ["*"]})
+    v1.webhook_endpoints.retrieve(hook.id)
+    v1.webhook_endpoints.list({"limit": 1})
+    v1.webhook_endpoints.delete(hook.id)
+
+
 def _paid(recorded: RecordedSandbox, customer: str) -> stripe.Charge:
     """Finalize an invoice of $9.00 and pay it by card; return its charge."""
     recorded.client.v1.invoices.pay(_open(recorded, customer))
@@ -455,6 +478,15 @@ def meet_every_refusal(recorded: RecordedSandbox) -> None:
     _refused(lambda: v1.invoices.list({"limit": 101}))
     _refused(lambda: v1.events.list({"starting_after": "evt_gone"}))
     _refused(lambda: client.raw_request("get", "/v1/unicorns"))
+    _refused(lambda: client.raw_request("get", "/v1/customers", stripe_version="2011-01-01"))
+    _refused(lambda: v1.invoices.create_preview({"customer": customer}))
+    _refused(lambda: v1.customers.create({"email": "nobody"}))
+    _refused(lambda: v1.customers.search({"query": "colour:'red'"}))
+    _refused(lambda: v1.webhook_endpoints.create({"url": "here", "enabled_events": ["*"]}))
+    _refused(lambda: v1.refunds.create({"charge": "ch_gone"}))
+    _refused(lambda: v1.credit_notes.create({"invoice": draft, "amount": 1}))
+    _refused(lambda: v1.payment_methods.attach("pm_card_chargeDeclined", {"customer": customer}))
+    _refused(lambda: v1.invoices.list({"expand": ["data.total"]}))
     _meet_keys_and_limits(recorded)
 
 

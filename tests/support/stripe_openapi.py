@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -147,6 +147,11 @@ class StripeSchema:
             for path, methods in sorted(document["paths"].items(), key=lambda item: item[0].count("{"))
             for method, spec in methods.items()
         ]
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """Return all endpoints."""
+        return self._operations
 
     def find(self, method: str, path: str) -> Operation | None:
         """Return the endpoint of a concrete path; a literal one (`/v1/invoices/search`) before one with a parameter."""

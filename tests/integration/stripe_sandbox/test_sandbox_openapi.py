@@ -32,6 +32,7 @@ from tests.support.stripe_flows import (
     go_through_invoices,
     go_through_payments_and_events,
     go_through_refunds,
+    go_through_search_and_webhook_endpoints,
     hooked,
     meet_every_fault,
     meet_every_refusal,
@@ -50,6 +51,7 @@ BY_HAND = (
     go_through_refunds,
     go_through_credit_notes,
     go_through_disputes,
+    go_through_search_and_webhook_endpoints,
     go_through_payments_and_events,  # the last one lists the events of all
 )
 EVENT_TYPES = {
@@ -89,7 +91,9 @@ REFUSALS = {
     (400, "invalid_request_error", "parameter_missing"),
     (400, "invalid_request_error", "parameter_unknown"),
     (400, "invalid_request_error", "resource_missing"),
+    (400, "invalid_request_error", "email_invalid"),
     (401, "invalid_request_error", None),
+    (402, "card_error", "card_declined"),
     (404, "invalid_request_error", None),
     (404, "invalid_request_error", "resource_missing"),
     (429, "invalid_request_error", "rate_limit"),

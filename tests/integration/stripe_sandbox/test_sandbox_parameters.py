@@ -13,7 +13,17 @@ from fly_billing.stripe_sandbox.params import Param, Spec
 from tests.support.stripe_openapi import Json, stripe_schema
 
 # Values to try on every parameter: valid and invalid ones of each type.
-WORDS = ["word", "usd", "7", "-7", "1.5", "true", "", *("x" * n for n in (13, 21, 41, 141, 151, 257, 513, 5001, 40001))]
+WORDS = [
+    "word",
+    "usd",
+    "a@b.test",
+    "7",
+    "-7",
+    "1.5",
+    "true",
+    "",
+    *("x" * n for n in (13, 21, 41, 141, 151, 257, 513, 5001, 40001)),
+]
 HASHES: list[Json] = [{"x": "word"}, {"0": "word"}, {"0": "7"}, {"gte": "7"}, {"0": "data.payment.payment_intent"}]
 
 

@@ -227,7 +227,7 @@ def test_a_customer_that_was_deleted_is_expanded_to_its_stub(client: stripe.Stri
     assert seen.customer.to_dict() == {"id": "cus_1234", "object": "customer", "deleted": True}
 
 
-def test_a_file_with_payments_of_the_first_version_is_read(tmp_path: Path, connect: Connect) -> None:
+def test_payments_and_receivers_in_a_file_of_the_first_version_are_read(tmp_path: Path, connect: Connect) -> None:
     path = tmp_path / "old.sqlite"
     with spawn(path):
         pass
@@ -242,8 +242,12 @@ def test_a_file_with_payments_of_the_first_version_is_read(tmp_path: Path, conne
     with sqlite3.connect(path) as store:
         store.execute("create table invoice_payments (seq integer primary key, invoice text, body text)")
         store.execute("insert into invoice_payments (invoice, body) values ('in_1', ?)", (json.dumps(payment),))
+        store.execute("alter table webhook_endpoints drop column body")
+        hook = ("we_1", "http://127.0.0.1:9", "whsec_1", '["*"]')
+        store.execute("insert into webhook_endpoints (id, url, secret, enabled_events) values (?, ?, ?, ?)", hook)
     store.close()
     for _ in range(2):
         with spawn(path) as server:
             [found] = connect(server.url).v1.invoice_payments.list({"invoice": "in_1"}).data
             assert (found.status, found.payment.payment_intent) == ("paid", "pi_1")
+            assert connect(server.url).v1.webhook_endpoints.retrieve("we_1").status == "enabled"
