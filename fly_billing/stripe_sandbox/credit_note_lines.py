@@ -26,7 +26,7 @@ LINE: params.Spec = {
 CREDITED = """
 select coalesce(sum(line.value ->> '$.amount'), 0) as amount
 from objects, json_each(body -> '$.lines.data') as line
-where invoice = ? and object = 'credit_note' and status = 'issued' and line.value ->> '$.invoice_line_item' = ?
+where invoice = ? and +object = 'credit_note' and status = 'issued' and line.value ->> '$.invoice_line_item' = ?
 """
 
 

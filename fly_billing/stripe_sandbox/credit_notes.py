@@ -46,7 +46,7 @@ LIST_LINES: params.Spec = {**paging.PAGE, **params.EXPAND}
 LINE = "credit note line item"
 SO_FAR = """
 select count(*) as notes, coalesce(sum(case when status = 'issued' then amount end), 0) as amount
-from objects where invoice = ? and object = 'credit_note'
+from objects where invoice = ? and +object = 'credit_note'
 """
 
 

@@ -17,7 +17,7 @@ from fly_billing.stripe_sandbox.store import Json, Store
 Act = Callable[[Store, Json, Json], Json]
 OBJECT = "select body from objects where id = ? or (object = 'invoice' and body ->> '$.number' = ?) limit 1"
 LATEST = "select body from objects where object = ? and body ->> '$.charge' = ? order by seq desc limit 1"
-NOTE = "select body from objects where object = 'credit_note' and invoice = ? order by seq desc limit 1"
+NOTE = "select body from objects where +object = 'credit_note' and invoice = ? order by seq desc limit 1"
 EVENTS = "select type from events where seq > ? order by seq"
 PAYS_WITH = ("refund", "credit", "out_of_band")
 

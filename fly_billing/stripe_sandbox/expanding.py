@@ -18,7 +18,7 @@ EXPANDABLE = frozenset(
 # A charge has the id of its payment method, which Stripe does not expand.
 NEVER = {("charge", "payment_method")}
 DEEPEST = 4
-OF_INVOICE = "select body from objects where invoice = ? and object = 'invoice_payment' order by seq desc"
+OF_INVOICE = "select body from objects where invoice = ? and +object = 'invoice_payment' order by seq desc"
 
 
 def expand(store: Store, body: Json, paths: list[str]) -> Json:

@@ -27,14 +27,14 @@ LIST = {**PAGE, **params.EXPAND}
 
 COUNT = """
 select count(*) as lines, coalesce(max(abs(position)), 0) as last
-from objects where invoice = ? and object = 'invoiceitem'
+from objects where invoice = ? and +object = 'invoiceitem'
 """
-FIRST = "select body from objects where invoice = ? and object = 'invoiceitem' order by position limit ?"
+FIRST = "select body from objects where invoice = ? and +object = 'invoiceitem' order by position limit ?"
 AFTER = """
-select body from objects where invoice = ? and object = 'invoiceitem' and position > ? order by position limit ?
+select body from objects where invoice = ? and +object = 'invoiceitem' and position > ? order by position limit ?
 """
 BEFORE = """
-select body from objects where invoice = ? and object = 'invoiceitem' and position < ? order by position desc limit ?
+select body from objects where invoice = ? and +object = 'invoiceitem' and position < ? order by position desc limit ?
 """
 
 

@@ -31,6 +31,11 @@ CLAUSES = {
 }
 
 
+# The + keeps SQLite from walking all objects of the kind: those of one invoice are few.
+OF_KIND = "select body from objects where object = :object"
+OF_INVOICE = "select body from objects where +object = :object"
+
+
 def listing(url: str, data: list[Json], has_more: bool) -> Json:
     """Return Stripe's list object."""
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
@@ -70,7 +75,8 @@ def newest(store: Store, object: str, wanted: Json, *fixed: str) -> tuple[list[J
         values[name] = _seq(store, object, wanted[name], name)
         clauses.append(CURSORS[name])
     order = "order by seq asc limit :fetch" if backwards else "order by seq desc limit :fetch"
-    found = store.bodies("\n".join(["select body from objects where object = :object", *clauses, order]), values)
+    kind = OF_INVOICE if "invoice" in values else OF_KIND
+    found = store.bodies("\n".join([kind, *clauses, order]), values)
     page = found[:limit]
     return (page[::-1] if backwards else page), len(found) > limit
 

@@ -10,9 +10,9 @@ from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
 OF_INVOICE = """
-select body from objects where invoice = ? and object = 'invoice_payment' order by seq desc limit 1
+select body from objects where invoice = ? and +object = 'invoice_payment' order by seq desc limit 1
 """
-PAID_WITH = "select body from objects where invoice = ? and object = 'invoice_payment' and status = 'paid'"
+PAID_WITH = "select body from objects where invoice = ? and +object = 'invoice_payment' and status = 'paid'"
 NO_CARD = (
     "This customer has no attached payment source or default payment method. Please consider adding a default payment "
     "method. For more information, visit "

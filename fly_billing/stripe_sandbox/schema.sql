@@ -15,6 +15,7 @@ create table if not exists objects (
     amount integer generated always as (body ->> '$.amount') stored
 );
 
+-- Statements about one invoice say `+object`, so that SQLite reads the few objects of the invoice and not all of a kind.
 create index if not exists objects_newest on objects (object, seq);
 create index if not exists objects_of_customer on objects (customer, object, seq);
 create index if not exists objects_of_invoice on objects (invoice, position) where invoice is not null;

@@ -154,7 +154,7 @@ class Store:
 
     def delete_items(self, invoice: str) -> None:
         """Delete all items of an invoice."""
-        self.db.execute("delete from objects where invoice = ? and object = 'invoiceitem'", (invoice,))
+        self.db.execute("delete from objects where invoice = ? and +object = 'invoiceitem'", (invoice,))
 
     def find(self, object: str, id: str) -> Json | None:
         """Return the object of that kind and id."""

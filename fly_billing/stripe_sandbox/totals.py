@@ -7,7 +7,7 @@ The rule of settlement is one pure function, `settled`. Not here: statuses, and 
 from fly_billing.stripe_sandbox import balances
 from fly_billing.stripe_sandbox.store import Json, Store
 
-SUM = "select coalesce(sum(amount), 0) as total from objects where invoice = ? and object = 'invoiceitem'"
+SUM = "select coalesce(sum(amount), 0) as total from objects where invoice = ? and +object = 'invoiceitem'"
 
 
 def settled(total: int, balance: int, minimum: int) -> tuple[int, int]:

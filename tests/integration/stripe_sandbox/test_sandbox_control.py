@@ -14,7 +14,20 @@ from typing import Any
 import pytest
 import stripe
 
-from fly_billing.stripe_sandbox import SandboxControl, SandboxError, SandboxServer, spawn
+from fly_billing.stripe_sandbox import (
+    SandboxControl,
+    SandboxError,
+    SandboxServer,
+    credit_note_lines,
+    credit_notes,
+    dashboard,
+    expanding,
+    lines,
+    payments,
+    spawn,
+    totals,
+)
+from fly_billing.stripe_sandbox.store import Store
 
 CREATE: Any = {"customer": "cus_1234", "currency": "usd"}
 
@@ -174,3 +187,26 @@ def test_the_sandbox_is_called_without_the_proxy_of_the_environment(sandbox: San
     environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     environment |= dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
     subprocess.run([sys.executable, "-c", ask, sandbox.url], env=environment, check=True, timeout=600)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        totals.SUM,
+        lines.COUNT,
+        lines.FIRST,
+        lines.AFTER,
+        lines.BEFORE,
+        payments.OF_INVOICE,
+        payments.PAID_WITH,
+        credit_notes.SO_FAR,
+        credit_note_lines.CREDITED,
+        expanding.OF_INVOICE,
+        dashboard.NOTE,
+    ],
+)
+def test_what_belongs_to_an_invoice_is_read_without_walking_all_objects(tmp_path: Path, statement: str) -> None:
+    store = Store(tmp_path / "plan.sqlite")
+    plan = store.db.execute(f"explain query plan {statement}", [None] * statement.count("?")).fetchall()
+    store.close()
+    assert any("objects_of_invoice" in step["detail"] for step in plan), [step["detail"] for step in plan]
