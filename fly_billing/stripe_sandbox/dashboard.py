@@ -198,9 +198,7 @@ def _of_invoice(store: Store, invoice: Json, kind: str) -> Json | None:
 
 def fail_payment(pipeline: Pipeline, ids: Json, given: Json) -> Json:
     """Fail the payment of an open invoice. If `next_attempt_seconds` is null, Stripe does not try again."""
-    error = cards.declined_with("generic_decline")
-    if "code" in given:  # such as expired_card, which has no decline code of its own here
-        del error["decline_code"]
+    error = {"type": "card_error", "code": "card_declined", "message": cards.DECLINED}
     error |= {name: given[name] for name in ("code", "decline_code", "message") if name in given}
     with pipeline.store.transaction():
         invoice = lines.known(pipeline.store, ids["id"], param="id")
