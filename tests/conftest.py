@@ -13,7 +13,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from dagster import DagsterInstance
 
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database, throwaway
 from fly_billing.embedded_postgres.roles import PIPELINE
@@ -21,7 +20,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
 from tests.support.builders import Platform
-from tests.support.deployment import Deployment
+from tests.support.deployment import Deployment, dagster_instance
 
 _numbers = itertools.count()
 
@@ -106,9 +105,7 @@ def deployment(
     tmp_path: Path,
 ) -> Iterator[Deployment]:
     """Provide a platform on 2026-11-05, when October 2026 has just closed."""
-    dagster_home = tmp_path / "dagster"
-    dagster_home.mkdir()
-    with DagsterInstance.local_temp(str(dagster_home)) as instance:
+    with dagster_instance() as instance:
         yield Deployment(
             database=billing_database,
             # The test's own set-up owns the tables; the tested code has only the pipeline's rights.

@@ -6,10 +6,14 @@ For end-to-end tests. Amounts follow from the shipped price book, so they can be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 from dagster import AssetKey, DagsterInstance, ExecuteInProcessResult
@@ -28,7 +32,28 @@ from fly_billing.resources.reports import Reports
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 
+# By default, Dagster copies each step's output to a file and starts two processes for it.
+NO_LOG_FILES = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
+MEMORY = Path("/dev", "shm")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@contextmanager
+def dagster_instance(overrides: Mapping[str, Any] = MappingProxyType({})) -> Iterator[DagsterInstance]:
+    """Provide a Dagster instance whose SQLite files are in memory, if the machine has a folder for that.
+
+    A run commits some two hundred times, and on a disk each commit waits for it.
+    """
+    with (
+        TemporaryDirectory(prefix="fly_billing_dagster_", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as home,
+        DagsterInstance.local_temp(home, overrides={**NO_LOG_FILES, **overrides}) as instance,
+    ):
+        yield instance
 
 
 @dataclass

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterEventType, DagsterInstance, DagsterRun
+from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterEventType, DagsterRun
 
 from fly_billing.checks.failed_checks import list_failures
 from fly_billing.cli.runs import Runs
 from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sandbox import SandboxServer
 from tests.support.dagster_pages import IN_MEMORY, Pages, open_pages
-from tests.support.deployment import Deployment, machine_seconds
+from tests.support.deployment import Deployment, dagster_instance, machine_seconds
 
 # Dagster warns about its own properties while it loads a code location.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dagster.*")
@@ -36,9 +36,7 @@ PASSES = "Passes for every month and landing day that was checked."
 def pages(deployment: Deployment, tmp_path: Path) -> Iterator[Pages]:
     """Provide the pages on 5 October, when August and September are final."""
     deployment.now = datetime(2026, 10, 5, tzinfo=UTC)
-    home = tmp_path / "dagster_of_pages"
-    home.mkdir()
-    with DagsterInstance.local_temp(str(home), overrides=IN_MEMORY) as instance:
+    with dagster_instance(IN_MEMORY) as instance:
         deployment.instance = instance
         deployment.load_prices()
         for organization in ORGANIZATIONS:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance
 
 from fly_billing.periods import BillingMonth
 from tests.support.dagster_pages import IN_MEMORY, Pages, open_pages
-from tests.support.deployment import Deployment, machine_seconds
+from tests.support.deployment import Deployment, dagster_instance, machine_seconds
 
 # Dagster warns about its own properties while it loads a code location.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dagster.*")
@@ -28,9 +27,7 @@ def pages(deployment: Deployment, tmp_path: Path) -> Iterator[Pages]:
     acme ran one Machine in September and two in October, beta one in each month plus 50 % VAT, and corp one in October
     only. A row of corp's October usage can't be read.
     """
-    home = tmp_path / "dagster_of_pages"
-    home.mkdir()
-    with DagsterInstance.local_temp(str(home), overrides=IN_MEMORY) as instance:
+    with dagster_instance(IN_MEMORY) as instance:
         deployment.instance = instance
         deployment.load_prices()
         for organization in ORGANIZATIONS:

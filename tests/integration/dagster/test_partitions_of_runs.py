@@ -7,14 +7,14 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import AssetKey, DagsterEventType, DagsterRun, DagsterRunStatus
 
 from fly_billing.definitions import build_defs
 from fly_billing.jobs import bill_open_months_nightly
 from fly_billing.partitions import landing_days, months
 from fly_billing.periods import BillingMonth
 from tests.support.dagster_pages import IN_MEMORY, Pages, open_pages
-from tests.support.deployment import Deployment, machine_seconds
+from tests.support.deployment import Deployment, dagster_instance, machine_seconds
 
 # Dagster warns about its own properties while it loads a code location.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dagster.*")
@@ -31,9 +31,7 @@ EACH_OWES_202 = dict.fromkeys(ORGANIZATIONS, ("open", 202))
 def pages(deployment: Deployment, tmp_path: Path) -> Iterator[Pages]:
     """Provide the pages on 2 October: September is in its grace period. Each organization ran a Machine each month."""
     deployment.now = datetime(2026, 10, 2, tzinfo=UTC)
-    home = tmp_path / "dagster_of_pages"
-    home.mkdir()
-    with DagsterInstance.local_temp(str(home), overrides=IN_MEMORY) as instance:
+    with dagster_instance(IN_MEMORY) as instance:
         deployment.instance = instance
         deployment.load_prices()
         for organization in ORGANIZATIONS:
