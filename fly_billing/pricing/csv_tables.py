@@ -20,17 +20,21 @@ def read_csv_table(path: Path) -> Iterator[CsvRow]:
     """Yield the rows of a file. Lines that begin with `#` are comments.
 
     Raises:
-        ValueError: Names the file and the problem: no header, a column that occurs twice, or a row with more or fewer
-            fields than the header.
+        ValueError: After every other row, with a line per problem that names the file and the line: no header, a column
+            that occurs twice, a row with more or fewer fields than the header, or a quote that is not closed.
     """
+    problems: list[str] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _rows(file)
-    except (OSError, csv.Error, ValueError) as problem:
-        raise ValueError(f"{path.name}: {problem}") from problem
+            yield from _rows(file, problems)
+    except (OSError, ValueError) as problem:
+        problems.append(str(problem))
+    if problems:
+        raise ValueError("\n".join(f"{path.name}: {problem}" for problem in problems))
 
 
-def _rows(file: Iterable[str]) -> Iterator[CsvRow]:
+def _rows(file: Iterable[str], problems: list[str]) -> Iterator[CsvRow]:
+    """Yield the rows, and add a problem for each that does not fit the header."""
     number = 0
 
     def lines() -> Iterator[str]:
@@ -41,15 +45,16 @@ def _rows(file: Iterable[str]) -> Iterator[CsvRow]:
                 yield line
 
     reader = csv.reader(lines(), strict=True)
-    header = next(reader, [])
-    refuse_repeated(header, "its header")
-    for fields in reader:
-        if not fields:
-            continue
-        if len(fields) != len(header):
-            raise ValueError(
-                f"row {','.join(fields)!r} has {counted(len(fields), 'field')}, but the header has {len(header)}"
-            )
-        row = CsvRow(zip(header, fields, strict=True))
-        row.line = number
-        yield row
+    try:
+        header = next(reader, [])
+        refuse_repeated(header, "its header")
+        for fields in reader:
+            if len(fields) == len(header):
+                row = CsvRow(zip(header, fields, strict=True))
+                row.line = number
+                yield row
+            elif fields:
+                written, count = ",".join(fields), counted(len(fields), "field")
+                problems.append(f"line {number}: row {written!r} has {count}, but the header has {len(header)}")
+    except csv.Error as problem:
+        problems.append(f"line {number}: {problem}")

@@ -230,9 +230,9 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
                     try:
                         found[part].append(read(data, place))
                     except ValueError as problem:
-                        problems.append(f"{place}{problem}")
+                        problems.append(f"{place}{problem}{_column(data, problem)}")
             except (OSError, ValueError) as problem:
-                problems.append(f"{path}: {problem}")
+                problems += [f"{path}: {line}" for line in str(problem).splitlines()]
     if problems:
         raise ValueError("\n".join(problems))
     return PriceBookFiles(book, *(found[part] for part in _readers(book)))
@@ -250,6 +250,8 @@ def _readers(book: str) -> dict[str, Callable[[Mapping[str, Any], str], Any]]:
     }
 
 
+# A column's value in the text of a template: `{region}`.
+COLUMN = re.compile(r"\{([^{}]*)\}")
 # By part of a file: the part that makes its entries from a table.
 _TABLES = {"prices": "csv", "negotiated": "negotiated_csv", "members": "members_csv"}
 
@@ -270,7 +272,29 @@ def _entries(document: Mapping[str, Any], part: str, path: Path) -> Iterator[tup
     refuse_unknown(table, frozenset({"file", "each"}), name)
     file = read_text(table, "file")
     for row in read_csv_table(path.parent / file):
-        yield f"{path}: {file}: line {row.line}: ", _filled(table["each"], row)
+        yield f"{path}: {file}: line {row.line}: ", _TableEntry(_filled(table["each"], row), table["each"])
+
+
+class _TableEntry(dict[str, Any]):
+    """An entry that was made from a row of a table, with the template that names the columns."""
+
+    def __init__(self, data: Mapping[str, Any], template: Mapping[str, Any]) -> None:
+        super().__init__(data)
+        self.template = template
+
+
+def _column(data: Mapping[str, Any], problem: ValueError) -> str:
+    """Return the columns behind the field that a problem begins with: ` (column usd)`. Empty if there are none."""
+    field = str(problem.__cause__ or problem).partition(" ")[0]
+    columns = _columns(data.template.get(field)) if isinstance(data, _TableEntry) else []
+    return f" ({'columns' if len(columns) > 1 else 'column'} {', '.join(columns)})" if columns else ""
+
+
+def _columns(template: Any) -> list[str]:
+    if isinstance(template, Mapping | list):
+        inner = template.values() if isinstance(template, Mapping) else template
+        return [column for part in inner for column in _columns(part)]
+    return COLUMN.findall(template) if isinstance(template, str) else []
 
 
 def _filled(template: Any, row: Mapping[str, str]) -> Any:
@@ -282,7 +306,7 @@ def _filled(template: Any, row: Mapping[str, str]) -> Any:
         return row[found[1]]
 
     if isinstance(template, str):
-        return re.sub(r"\{([^{}]*)\}", value, template)
+        return COLUMN.sub(value, template)
     if isinstance(template, dict):
         return {name: _filled(value, row) for name, value in template.items()}
     if isinstance(template, list):

@@ -97,6 +97,44 @@ def test_an_ambiguous_price_table_is_refused(tmp_path: Path, table: str, message
         book(tmp_path, a=f"csv: {{file: prices.csv, each: {each}}}", prices_csv=table)
 
 
+def test_every_bad_row_of_a_table_is_named_by_file_line_and_column(tmp_path: Path) -> None:
+    each = (
+        "{key: 'r/{region}', meter: m, product: p, description: d, unit: u, unit_amount: '{usd}', per: '{size}',"
+        " match: {region: '{region}'}, effective_from: '{since}'}"
+    )
+    table = (
+        "region,usd,size,since\n"
+        "ams,1.00,1,2023-01-01\n"
+        "fra,one,1,2023-01-01\n"
+        "# a comment\n"
+        "iad,-1,1,2023-01-01\n"
+        "lax,1.00,0,2023-01-01\n"
+        "nrt,1.00,1\n"
+        "ord,1.00,1,yesterday\n"
+        ",1.00,1,2023-01-01\n"
+        'waw,"1.00\n'
+    )
+    with pytest.raises(ValueError, match=r"prices\.csv: line") as refused:
+        book(tmp_path, a=f"csv: {{file: prices.csv, each: {each}}}", prices_csv=table)
+    name = tmp_path.name
+    named = [line.replace(f"{tmp_path}/a.yaml: prices.csv: ", "") for line in str(refused.value).splitlines()]
+    assert named == [
+        f"line 3: price {name}/r/fra: unit_amount 'one' is no number: write digits, such as 0.15 or 2592000"
+        " (column usd)",
+        f"line 5: price {name}/r/iad: unit_amount '-1' must be a finite number of at least 0 (column usd)",
+        f"line 6: price {name}/r/lax: per must be above 0 (column size)",
+        f"line 8: price {name}/r/ord: effective_from 'yesterday' is no date (column since)",
+        "line 7: row 'nrt,1.00,1' has 3 fields, but the header has 4",
+        "line 10: unexpected end of data",
+    ]
+
+
+def test_a_negotiated_price_with_neither_an_organization_nor_a_group_is_refused_by_line(tmp_path: Path) -> None:
+    entry = "negotiated:\n  - key: requests\n    percent_off: 10\n    effective_from: 2023-01-01\n"
+    with pytest.raises(ValueError, match=r"a\.yaml: line 2: .*organization.*group"):
+        book(tmp_path, a=entry)
+
+
 @pytest.mark.parametrize(
     ("written", "means"),
     [
