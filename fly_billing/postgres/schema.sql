@@ -725,10 +725,24 @@ CREATE TABLE public.invoice_changes (
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
     changed_by text NOT NULL,
     why text,
-    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+    removed_organization_id text,
+    removed_month date,
+    removed_currency character(3),
+    removed_total_cents bigint,
+    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT removed_month_is_a_day CHECK (((removed_month >= '1970-01-01'::date) AND (removed_month < '2200-01-01'::date) AND (EXTRACT(day FROM removed_month) = (1)::numeric))),
+    CONSTRAINT removed_total_cents_is_finite CHECK ((abs(removed_total_cents) < '1000000000000000'::bigint))
 );
 
 COMMENT ON TABLE public.invoice_changes IS 'Every change of an invoice''s status: who, when and why, from the settings fly_billing.who and fly_billing.why of the transaction.';
+
+COMMENT ON COLUMN public.invoice_changes.removed_organization_id IS 'The payer of a removed invoice; null: see the invoice.';
+
+COMMENT ON COLUMN public.invoice_changes.removed_month IS 'The month of a removed invoice (its first day); null: see the invoice.';
+
+COMMENT ON COLUMN public.invoice_changes.removed_currency IS 'The currency of a removed invoice, ISO 4217; null: see the invoice.';
+
+COMMENT ON COLUMN public.invoice_changes.removed_total_cents IS 'The total of a removed invoice, in the currency''s minor unit; null: see the invoice.';
 
 CREATE TABLE public.invoice_items (
     id uuid NOT NULL,
@@ -2183,7 +2197,7 @@ COMMENT ON COLUMN public.finance_history.happened_at IS 'When.';
 
 COMMENT ON COLUMN public.finance_history.person IS 'The person or program that did it, as recorded.';
 
-COMMENT ON COLUMN public.finance_history.action IS 'finalized, paid, voided, wrote off, rebilled, credited, approved, held, released, booked, changed, kept or waived.';
+COMMENT ON COLUMN public.finance_history.action IS 'finalized, paid, voided, wrote off, removed, rebilled, credited, approved, held, released, booked, changed, kept or waived.';
 
 COMMENT ON COLUMN public.finance_history.organization_id IS 'The organization that pays the invoice, or whose term or usage it is; null: a whole month or price book.';
 
@@ -4240,21 +4254,24 @@ CREATE OR REPLACE VIEW public.finance_history AS
                     WHEN 'uncollectible'::text THEN 'wrote off'::text
                     ELSE c.to_status
                 END AS action,
-            i.organization_id,
-            i.month AS first_month,
-            i.month AS last_month,
-            i.id AS invoice_id,
-            i.currency,
-            i.total_cents AS amount_cents,
+            COALESCE(i.organization_id, c.removed_organization_id) AS organization_id,
+            COALESCE(i.month, c.removed_month) AS first_month,
+            COALESCE(i.month, c.removed_month) AS last_month,
+            c.invoice_id,
+            COALESCE(i.currency, c.removed_currency) AS currency,
+            COALESCE(i.total_cents, c.removed_total_cents) AS amount_cents,
             NULL::numeric AS amount,
-            (('invoice '::text || i.number) ||
                 CASE
-                    WHEN (i.revision > 0) THEN ((' (revision '::text || i.revision) || ')'::text)
-                    ELSE ''::text
-                END) AS subject,
+                    WHEN (i.id IS NULL) THEN 'open invoice'::text
+                    ELSE (('invoice '::text || i.number) ||
+                    CASE
+                        WHEN (i.revision > 0) THEN ((' (revision '::text || i.revision) || ')'::text)
+                        ELSE ''::text
+                    END)
+                END AS subject,
             c.why AS reason
            FROM (public.invoice_changes c
-             JOIN public.invoices i ON ((i.id = c.invoice_id)))
+             LEFT JOIN public.invoices i ON ((i.id = c.invoice_id)))
           WHERE (c.to_status <> 'open'::text)
         ), booked_adjustments AS (
          SELECT a.made_at,

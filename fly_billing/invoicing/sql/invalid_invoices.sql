@@ -10,9 +10,14 @@ order by month, organization_id;
 -- No rows. Deletes these invoices if they are open, with all their parts, and records who removed each and why.
 with removed as (
     delete from invoices where id = any (:ids) and status = 'open'
-    returning id
+    returning id, organization_id, month, currency, total_cents
 )
-insert into invoice_changes (invoice_id, from_status, to_status, changed_by, why)
-select removed.id, 'open', 'removed', :removed_by, given.reason
+insert into invoice_changes (
+    invoice_id, from_status, to_status, changed_by, why,
+    removed_organization_id, removed_month, removed_currency, removed_total_cents
+)
+select
+    removed.id, 'open', 'removed', :removed_by, given.reason,
+    removed.organization_id, removed.month, removed.currency, removed.total_cents
 from removed
 join unnest(cast(:ids as uuid []), cast(:reasons as text [])) as given (id, reason) on given.id = removed.id;

@@ -68,6 +68,14 @@ def test_only_open_invoices_of_invalid_months_are_removed_and_each_is_in_the_tra
         }
         for invoice in invalid
     ]
+    history = platform.query(
+        "select person, action, organization_id, first_month, currency, amount_cents, subject from finance_history"
+        " where action = 'removed' order by organization_id"
+    )
+    assert [tuple(act.values()) for act in history] == [
+        ("ann", "removed", "acme", MAY_2027.first_day, "USD", 3900, "open invoice"),
+        ("ann", "removed", "beta", MAY_2027.first_day, "USD", 0, "open invoice"),
+    ]
     assert list_invalid_invoices(platform.database, IN_OCTOBER) == []
 
 
