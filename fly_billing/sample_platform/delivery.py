@@ -45,7 +45,8 @@ def deliver(seed: int, day: date, events: Sequence[UsageEvent], today: date) -> 
     resent = _some(rng, [event for event in machines if event not in late], 6, one_day_in=6)
     by_file["machines.jsonl"] = [event for event in machines if event not in late]
     next_day = day + timedelta(days=1)
-    files = [_delivery(next_day, name, events_of_file) for name, events_of_file in by_file.items() if events_of_file]
+    # Each collector delivers every day, also without events (a header only): otherwise it would be a silent source.
+    files = [Delivery(next_day, name, _written(name, by_file[name]), len(by_file[name])) for name in FILES.values()]
     if machines and day.toordinal() % 29 == 0:
         files = [_with_a_torn_copy(file) if file.name == "machines.jsonl" else file for file in files]
     if by_file["network.csv"] and day.toordinal() % 37 == 0:
@@ -61,8 +62,11 @@ def _some(rng: Random, events: Sequence[UsageEvent], at_most: int, one_day_in: i
 
 
 def _delivery(landing_day: date, name: str, events: Sequence[UsageEvent], are_new: bool = True) -> Delivery:
-    write = WRITERS[name[name.rindex(".") :]]
-    return Delivery(landing_day, name, write(events) if events else b"", len(events) if are_new else 0)
+    return Delivery(landing_day, name, _written(name, events) if events else b"", len(events) if are_new else 0)
+
+
+def _written(name: str, events: Sequence[UsageEvent]) -> bytes:
+    return WRITERS[name[name.rindex(".") :]](events)
 
 
 def _with_a_torn_copy(file: Delivery) -> Delivery:

@@ -15,6 +15,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.sample_platform import Seeded, seed
 from fly_billing.usage.landing import LandedFile, land_days
 from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.rules.source_cadence import SourceDays, silent_sources
 from fly_billing.usage.usage_table import UsageTable
 
 TODAY = date(2026, 11, 23)
@@ -142,6 +143,20 @@ def test_every_organization_of_the_sample_can_be_billed_for_every_month(
     shared = "select count(distinct organization_id) from invoice_items group by invoice_id order by 1 desc limit 1"
     assert query(billing_database, shared) == [(2,)]
     assert query(billing_database, "select count(*) > 0 from one_off_items where amount < 0") == [(True,)]
+
+
+def test_no_source_of_a_small_sample_counts_as_silent(billing_database: BillingDatabase, landing_dir: Path) -> None:
+    """Three organizations use no service on some days: the collector of services delivers an empty file then."""
+    seeded = sow(billing_database, landing_dir, organizations=3, months=2)
+    regular = ("machines.jsonl", "volumes.parquet", "network.csv", "services.csv")
+    days = {
+        source: sorted({date.fromisoformat(file.parent.name) for file in seeded.files if file.name == source})
+        for source in regular
+    }
+    assert (
+        silent_sources([SourceDays(source, found) for source, found in days.items()], TODAY - timedelta(days=1)) == []
+    )
+    assert {found[-1] for found in days.values()} == {TODAY}
 
 
 def test_seeding_twice_changes_nothing(billing_database: BillingDatabase, landing_dir: Path) -> None:
