@@ -15,6 +15,8 @@ from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.executors import chosen_executor
 from fly_billing.jobs import JOBS, SCHEDULES
+from fly_billing.partition_start import month_or_all, starting_in
+from fly_billing.periods import BillingMonth
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
@@ -25,6 +27,7 @@ from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors import SENSORS
 from fly_billing.settings import Settings
+from fly_billing.worklist.due import closed_until, first_month_with_work
 
 ASSETS: list[AssetsDefinition | AssetSpec] = [
     usage_sources,
@@ -40,8 +43,15 @@ ASSETS: list[AssetsDefinition | AssetSpec] = [
 ]
 
 
-def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitions:
-    """Build the code location. `resource_overrides` replace resources by name, for tests and rehearsals."""
+def build_defs(
+    resource_overrides: Mapping[str, Any] | None = None, first_month: BillingMonth | None = None
+) -> Definitions:
+    """Build the code location.
+
+    Args:
+        resource_overrides: Replace resources by name, for tests and rehearsals.
+        first_month: The first month with partitions; None: the first one with usage, an invoice or something to bill.
+    """
     resources = {
         "alerts": Alerts(),
         "billing_postgres": BillingPostgres(),
@@ -52,15 +62,22 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> Definitio
         "stripe_account": StripeAccount(),
         "usage_store": UsageStore(),
     }
-    settings = Settings.from_environment()
+    used = {**resources, **(resource_overrides or {})}
+    settings, first = Settings.from_environment(), first_month or month_or_all(lambda: _first_month(used))
     return Definitions(
-        assets=[catalogued(asset, settings) for asset in ASSETS],
+        assets=[starting_in(first, catalogued(asset, settings)) for asset in ASSETS],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,
-        resources={**resources, **(resource_overrides or {})},
+        resources=used,
         executor=chosen_executor(settings),
     )
+
+
+def _first_month(resources: Mapping[str, Any]) -> BillingMonth | None:
+    database, landing = resources["billing_postgres"].database(), resources["usage_store"].landing()
+    closed = closed_until(resources["clock"].now(), resources["billing_terms"].terms().grace)
+    return first_month_with_work(database, landing, closed)
 
 
 @definitions

@@ -26,6 +26,7 @@ from fly_billing.corrections.held_corrections import months_with_held_correction
 from fly_billing.errors import ActionableError
 from fly_billing.finance.month_report import months_to_report
 from fly_billing.invoicing.group_members import group_members
+from fly_billing.partition_start import days_with_partition, why_no_partition
 from fly_billing.partitions import RANGE_END, RANGE_START, month_key, orgs
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
@@ -112,6 +113,11 @@ def month_tags(instance: DagsterInstance, database: BillingDatabase, month: Bill
     return {RANGE_START: first, RANGE_END: last, "fly_billing/month": str(month)}
 
 
+def whole_month(month: BillingMonth) -> dict[str, str]:
+    """Return the tags of one run for a month of an asset that has no partitions by billing group."""
+    return {RANGE_START: month_key(month), RANGE_END: month_key(month), "fly_billing/month": str(month)}
+
+
 def landing_range(first: date, last: date) -> dict[str, str]:
     """Return the tags of one run for these landing days, both included."""
     return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
@@ -140,7 +146,7 @@ def land_usage_hourly(
     except LandingError as problem:
         # The runs of today and yesterday meet the same error and fail, which sends an alert. A failed tick sends none.
         context.log.error(str(problem))
-    for first, last in stretches(due):
+    for first, last in stretches(days_with_partition(context, due)):
         yield RunRequest(run_key=f"{first}/{last}@{now:%Y-%m-%dT%H:%M}", tags=landing_range(first, last))
 
 
@@ -189,7 +195,7 @@ def reconcile_months_nightly(
     due = months_to_reconcile(billing_postgres.database(), now - STILL_CHANGING)
     if not due:
         yield SkipReason("no invoice in Stripe can still change")
-    yield from _month_requests(due, now)
+    yield from _month_requests(context, due, now)
 
 
 @described_schedule(report_month, "0 6 * * *")
@@ -201,14 +207,17 @@ def report_months_nightly(
     due = months_to_report(billing_postgres.database(), now - STILL_CHANGING)
     if not due:
         yield SkipReason("no month has a final invoice that can still change")
-    yield from _month_requests(due, now)
+    yield from _month_requests(context, due, now)
 
 
-def _month_requests(due: Sequence[BillingMonth], now: datetime) -> Iterator[RunRequest]:
+def _month_requests(
+    context: ScheduleEvaluationContext, due: Sequence[BillingMonth], now: datetime
+) -> Iterator[RunRequest]:
     for month in due:
-        key = month_key(month)
-        tags = {RANGE_START: key, RANGE_END: key, "fly_billing/month": str(month)}
-        yield RunRequest(run_key=f"{month}@{now:%Y-%m-%d}", tags=tags)
+        if problem := why_no_partition(context, month):
+            context.log.error(problem)
+            continue
+        yield RunRequest(run_key=f"{month}@{now:%Y-%m-%d}", tags=whole_month(month))
 
 
 def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
@@ -224,6 +233,9 @@ def _requests(
     register_groups(context.instance, database)
     requests, reasons = [], [] if months else ["no month is due"]
     for month in months:
+        if problem := why_no_partition(context, month):
+            reasons.append(problem)
+            continue
         try:
             tags = month_tags(context.instance, database, month)
         except NoOrganization as problem:

@@ -26,11 +26,22 @@ from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.periods import FIRST_MONTH, BillingMonth, months_between, why_not_billable
 
-# end_offset=1: the current month (day) is a partition too, for the upcoming invoice (the day's usage so far).
-months = MonthlyPartitionsDefinition(start_date=FIRST_MONTH.first_day.isoformat(), end_offset=1)
-landing_days = DailyPartitionsDefinition(start_date=FIRST_MONTH.first_day.isoformat(), end_offset=1)
 orgs = DynamicPartitionsDefinition(name="org")
-month_by_org = MultiPartitionsDefinition({"month": months, "org": orgs})
+
+
+def partitions_from(
+    first: BillingMonth,
+) -> tuple[DailyPartitionsDefinition, MonthlyPartitionsDefinition, MultiPartitionsDefinition]:
+    """Return landing days, months, and months by billing group, from this month on."""
+    start = first.first_day.isoformat()
+    # end_offset=1: the current month (day) is a partition too, for the upcoming invoice (the day's usage so far).
+    months = MonthlyPartitionsDefinition(start_date=start, end_offset=1)
+    days = DailyPartitionsDefinition(start_date=start, end_offset=1)
+    return days, months, MultiPartitionsDefinition({"month": months, "org": orgs})
+
+
+# Assets name these. The code location replaces them by those from its first month on (`partition_start`).
+landing_days, months, month_by_org = partitions_from(FIRST_MONTH)
 
 # Dagster's tags of a run: of a range, of one partition, and of one partition's dimensions.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"

@@ -13,6 +13,7 @@ from dagster import (
 )
 
 from fly_billing.jobs import bill_month, month_tags, sync_month
+from fly_billing.partition_start import why_no_partition
 from fly_billing.partitions import named_billing_partitions, orgs
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.worklist.due import months_to_sync
@@ -35,6 +36,9 @@ def sync_closed_months(
     billed = {part.month for part in named_billing_partitions(run.tags, registered, datetime.now(UTC))}
     due = [month for month in months_to_sync(database) if month in billed]
     for month in due:
+        if problem := why_no_partition(context, month):
+            context.log.error(problem)
+            continue
         tags = month_tags(context.instance, database, month)
         yield RunRequest(run_key=f"{month} billed by {run.run_id}", tags=tags)
     if not due:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from fly_billing.periods import BillingMonth
+from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing_folder import (
     UNREAD,
@@ -115,6 +115,22 @@ def days_due(
     if month:
         due.update(days_before_closing(database, month, grace))
     return sorted(due)
+
+
+def first_month_with_work(database: BillingDatabase, landing_dir: Path, before: datetime) -> BillingMonth | None:
+    """Return the first month that has usage, a landing folder or an invoice, or that can still be closed by itself.
+
+    None if there is none. Months before FIRST_MONTH do not count.
+
+    Args:
+        before: The end of the last closed month (`closed_until`).
+
+    Raises:
+        LandingError: The landing folder can't be read.
+    """
+    recorded = [day for day in database.values("first_month_with_work", before=before) if day]
+    found = [BillingMonth(day.year, day.month) for day in [*list_day_folders(landing_dir), *recorded]]
+    return max(FIRST_MONTH, min(found)) if found else None
 
 
 def days_to_land_for(

@@ -84,6 +84,13 @@ fragment shown on MetadataEntry {
   ... on PipelineRunMetadataEntry { runId }
 }
 """
+PARTITIONS = """
+query Partitions($asset: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $asset) {
+    ... on AssetNode { partitionKeys partitionStats { numMaterialized numPartitions } }
+  }
+}
+"""
 RUNS_OF_JOB = """
 query RunsOfJob($filter: RunsFilter!) {
   runsOrError(filter: $filter) {
@@ -173,6 +180,12 @@ class Pages:
             values = [entry[name] for name in ("intValue", "floatValue", "text", "runId") if name in entry]
             shown[entry["label"]] = values[0] if values else None
         return shown
+
+    def partitions(self, asset: str) -> tuple[list[str], int]:
+        """Assets -> the asset -> Partitions: all keys, and how many are materialized (the others are missing)."""
+        node = self._execute(PARTITIONS, {"asset": {"path": [asset]}})["assetNodeOrError"]
+        assert node["partitionStats"]["numPartitions"] == len(node["partitionKeys"])
+        return node["partitionKeys"], node["partitionStats"]["numMaterialized"]
 
     def runs_of_job(self, job: str, location: str) -> dict[str, str | None]:
         """Jobs -> the job of this code location -> Runs: each run's id, and the row of the timeline that has it."""

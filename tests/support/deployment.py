@@ -22,7 +22,7 @@ from sqlalchemy import text
 from fly_billing.definitions import build_defs
 from fly_billing.jobs import landing_range, month_tags, register_groups
 from fly_billing.partitions import month_by_org, partition_key
-from fly_billing.periods import BillingMonth
+from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.price_books import SHIPPED, load_price_book, read_price_book_files
 from fly_billing.resources.alerts import Alerts
@@ -131,7 +131,8 @@ class Deployment:
                 "reports": Reports(reports_dir=str(self.reports_dir)),
                 "stripe_account": StripeAccount(api_key="sk_test_world", api_base=self.stripe_url),
                 "usage_store": UsageStore(landing_dir=str(self.landing_dir), lake_dir=str(self.lake_dir)),
-            }
+            },
+            first_month=FIRST_MONTH,
         )
         result = definitions.resolve_job_def(job).execute_in_process(
             run_config=QUIET,

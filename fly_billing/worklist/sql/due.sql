@@ -1,3 +1,19 @@
+-- name: first_month_with_work
+-- One row: the first month (its first day) with accepted usage, an invoice, or an organization that may still be billed
+-- for it: closing looks back three months before :before, the end of the last closed month. Null: there is none.
+select min(month) as month
+from (
+    select min(landed_months.month) as month from landed_months where accepted > 0
+    union all
+    select min(invoices.month) from invoices
+    union all
+    select cast(greatest(
+        date_trunc('month', min(created_at) at time zone 'UTC'),
+        date_trunc('month', cast(:before as timestamptz) at time zone 'UTC') - interval '3 months'
+    ) as date)
+    from organizations having count(*) > 0
+) as firsts;
+
 -- name: landed_files
 -- One row per landed file.
 select landing_day, path, sha256, bytes from usage_files;

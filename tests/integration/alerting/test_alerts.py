@@ -37,6 +37,8 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.alerts import Alerts, SlackWorkspace
 from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.billing_terms import BillingTerms
+from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_failed_invoices import alert_on_failed_invoices
 from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
@@ -693,16 +695,17 @@ def test_a_final_invoice_that_can_not_be_recalculated_is_alerted_with_the_fix_un
 
 
 def test_register_new_organizations_makes_each_group_a_partition_once(
-    billing_database: BillingDatabase, instance: DagsterInstance, resources: dict[str, Any]
+    billing_database: BillingDatabase, instance: DagsterInstance, resources: dict[str, Any], tmp_path: Path
 ) -> None:
     for name in ("acme", "bolt", "crux"):
         add_organization(billing_database, name)
     execute(billing_database, "update organizations set billing_group = 'tail-00' where id in ('bolt', 'crux')")
     context = build_sensor_context(instance)
-    found = register_new_organizations(context, billing_postgres=resources["billing_postgres"])
+    given = {**resources, "billing_terms": BillingTerms(), "usage_store": UsageStore(landing_dir=str(tmp_path))}
+    found = register_new_organizations(context, **given)
     assert isinstance(found, SensorResult)
     (request,) = found.dynamic_partitions_requests or []
     assert (request.partitions_def_name, request.partition_keys) == ("org", ["acme", "tail-00"])
     instance.add_dynamic_partitions("org", list(request.partition_keys))
-    again = register_new_organizations(context, billing_postgres=resources["billing_postgres"])
+    again = register_new_organizations(context, **given)
     assert isinstance(again, SkipReason)
