@@ -69,7 +69,7 @@ def _page(value: Any) -> Any:
     except ValueError:
         is_page = False
     if not is_page or "@" in value or "?" in value or "#" in value or not value.isascii() or not value.isprintable():
-        raise ValueError("must be an address such as https://dagster.example.com, without user and password")
+        raise ValueError("must be an address such as https://pages.example.com, without user and password")
     return value.rstrip("/")
 
 
@@ -148,6 +148,7 @@ class Settings(_FromEnvironment):
     landing_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LANDING_DIR")
     lake_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LAKE_DIR")
     reports_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_REPORTS_DIR")
+    reports_url: Annotated[str | None, BeforeValidator(_page)] = Field(None, alias="FLY_BILLING_REPORTS_URL")
     database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
     migration_database_url: SecretStr | None = Field(None, alias="FLY_BILLING_MIGRATION_DATABASE_URL")
     dagster_database_url: SecretStr | None = Field(None, alias="DAGSTER_DATABASE_URL")

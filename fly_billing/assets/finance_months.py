@@ -71,7 +71,7 @@ def finance_months(
     for month in requested:
         found = read_month_report(database, month, clock.now())
         path = write_report(reports.folder(), found)
-        outcomes.done[month_key(month)] = of_finance_month(found, path)
+        outcomes.done[month_key(month)] = of_finance_month(found, path, reports.link(path))
         wrong[TIED] += untied(month, found.sums)
         wrong[BALANCES] += [each.as_row(month) for each in ledger_differences(database, month)]
         context.log.info(f"{month}: report written to {path}")

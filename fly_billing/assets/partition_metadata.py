@@ -92,10 +92,15 @@ def of_reconciliation(both: Reconciliation, number: int, totals: Iterable[Invoic
     return {**_both_sides(both, currencies), PARTITION_ROWS: number}
 
 
-def of_finance_month(report: FinanceReport, path: Path) -> dict[str, Any]:
+def of_finance_month(report: FinanceReport, path: Path, link: str | None) -> dict[str, Any]:
     """Return the metadata of a partition of `finance_months`.
 
     `receivables` is the part of the month's own invoices that is not paid now.
+
+    Args:
+        report: The month.
+        path: The file of its report.
+        link: The address that serves the file; None: there is none.
     """
     amounts = {
         "revenue": {sums.currency: sums.revenue_cents for sums in report.sums},
@@ -113,8 +118,8 @@ def of_finance_month(report: FinanceReport, path: Path) -> dict[str, Any]:
     return {
         **metadata,
         **_credits_used(report),
-        # A path, not a link: browsers open no local file from Dagster's page.
-        "report": MetadataValue.path(path),
+        # Browsers open no local file from Dagster's page, so without an address it is only named.
+        "report": MetadataValue.url(link) if link else MetadataValue.path(path),
     }
 
 

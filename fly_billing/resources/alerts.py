@@ -31,6 +31,7 @@ class Alerts(ConfigurableResource[Any]):
 
     Attributes:
         fly_billing_dagster_url: The address of Dagster's pages, to which alerts link.
+        fly_billing_reports_url: The address that serves the folder of reports, to which alerts link.
     """
 
     alert_webhook_url: str | None = None
@@ -41,6 +42,7 @@ class Alerts(ConfigurableResource[Any]):
     alert_email_from: str | None = None
     alert_email_to: str | None = None
     fly_billing_dagster_url: str | None = None
+    fly_billing_reports_url: str | None = None
 
     def channels(self) -> list[Channel]:
         """Read the settings again and return the channels that are set. Raises SettingsError if one is incomplete."""
@@ -51,6 +53,10 @@ class Alerts(ConfigurableResource[Any]):
     def dagster_url(self) -> str | None:
         """Return the address of Dagster's pages, to which alerts link; None if it is not set."""
         return self._settings().dagster_url
+
+    def reports_url(self) -> str | None:
+        """Return the address that serves the folder of reports; None if it is not set."""
+        return self._settings().reports_url
 
     def _settings(self) -> Settings:
         given = {name.upper(): value for name in Alerts.model_fields if (value := getattr(self, name))}

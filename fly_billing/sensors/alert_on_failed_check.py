@@ -18,8 +18,10 @@ from fly_billing.alerting.rules.run_links import run_links
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.automations import described_sensor
 from fly_billing.checks.failed_checks import list_failures
-from fly_billing.checks.rules.failures import FailedCheck, checked_again_by, new_failures
+from fly_billing.checks.rules.failures import MOST_GROUPS, FailedCheck, checked_again_by, new_failures
+from fly_billing.finance.report.files import report_name
 from fly_billing.money import counted
+from fly_billing.periods import BillingMonth
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
@@ -52,22 +54,29 @@ def _alert_on_months(
     new, seen = new_failures(list_failures(database), memory.failing)
     with database.transaction() as connection:
         for failures in new:
-            alert = month_alert(failures, alerts.dagster_url())
+            alert = month_alert(failures, alerts.dagster_url(), _report(failures[0], alerts.reports_url()))
             context.log.error(alert.text)
             put(connection, alert, channels, f"failed check {failures[0].month_of_check} {failures[0].id}")
     memory.failing = seen
     return len(new)
 
 
-def month_alert(failures: Sequence[FailedCheck], dagster_url: str | None = None) -> Alert:
+def _report(failure: FailedCheck, reports_url: str | None) -> str | None:
+    """Return the address of the report that the check is about; None if it is about none, or no address serves it."""
+    if failure.asset != "finance_months" or reports_url is None:
+        return None
+    return f"{reports_url}/{report_name(BillingMonth.parse(failure.period))}"
+
+
+def month_alert(
+    failures: Sequence[FailedCheck], dagster_url: str | None = None, report_url: str | None = None
+) -> Alert:
     """Return the alert about a check of one month or landing day: whose rows are wrong, why, and links to the runs."""
     first, wrong = failures[0], sum(failure.wrong for failure in failures)
     word = "Warning" if all(failure.is_warning for failure in failures) else "Check failed"
-    named = [
-        f"- {failure.billing_group}: {failure.reason}" if failure.billing_group else failure.reason
-        for failure in failures[:MOST_NAMED]
-    ]
-    more = [f"- and {len(failures) - MOST_NAMED:,} more"] if len(failures) > MOST_NAMED else []
+    groups = _groups_by_reason(failures)
+    named = [f"- {_named(of_reason)}: {reason}" if of_reason else reason for reason, of_reason in groups.items()]
+    more = [f"- and {len(named) - MOST_NAMED:,} more"] if len(named) > MOST_NAMED else []
     what_to_do = f"What to do: fix the cause, then check it again: {checked_again_by(first.asset, first.period)}"
     links = run_links([failure.run_id for failure in failures], dagster_url)
     return Alert.of(
@@ -75,12 +84,28 @@ def month_alert(failures: Sequence[FailedCheck], dagster_url: str | None = None)
         f"{word}: {first.check_name} of {first.period}",
         [
             f"{counted(wrong, 'row')} wrong",
-            *named,
+            *named[:MOST_NAMED],
             *more,
             what_to_do,
+            *([f"Report: {report_url}"] if report_url else []),
             *links,
         ],
     )
+
+
+def _groups_by_reason(failures: Sequence[FailedCheck]) -> dict[str, list[str]]:
+    """Return the billing groups of each reason: during an outage of Stripe all of them have the same one."""
+    found: dict[str, list[str]] = {}
+    for failure in failures:
+        found.setdefault(failure.reason, []).extend(filter(None, [failure.billing_group]))
+    return found
+
+
+def _named(groups: Sequence[str]) -> str:
+    if len(groups) == 1:
+        return groups[0]
+    names = ", ".join(groups[:MOST_GROUPS]) + (", ..." if len(groups) > MOST_GROUPS else "")
+    return f"{counted(len(groups), 'billing group')} ({names})"
 
 
 def _alert_on_runs(

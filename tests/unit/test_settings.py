@@ -101,15 +101,17 @@ def test_an_invalid_limit_of_the_database_is_named(name: str, value: str) -> Non
         DatabaseLimits.from_environment({name: value})
 
 
-def test_the_address_of_dagsters_pages_is_one_that_an_alert_can_link_to() -> None:
+@pytest.mark.parametrize(("name", "field"), [("DAGSTER_URL", "dagster_url"), ("REPORTS_URL", "reports_url")])
+def test_the_address_of_pages_is_one_that_an_alert_can_link_to(name: str, field: str) -> None:
     def read(address: str) -> str | None:
-        return Settings.from_environment({"FLY_BILLING_DAGSTER_URL": address}).dagster_url
+        found: str | None = getattr(Settings.from_environment({f"FLY_BILLING_{name}": address}), field)
+        return found
 
     assert read("https://dagster.example.com/billing/") == "https://dagster.example.com/billing"
     assert read("http://127.0.0.1:3000") == "http://127.0.0.1:3000"
     assert read("") is None
     for wrong in ("dagster.example.com", "ftp://host", "https://", "https://ann:secret@host", "https://host/?a=b"):
-        with pytest.raises(SettingsError, match=r"FLY_BILLING_DAGSTER_URL=.* must be an address such as https://"):
+        with pytest.raises(SettingsError, match=rf"FLY_BILLING_{name}=.* must be an address such as https://"):
             read(wrong)
 
 

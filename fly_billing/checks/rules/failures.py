@@ -18,6 +18,8 @@ COMMANDS = {
     "usage_rollups": "fly-billing bill {period}",
     "invoices": "fly-billing bill {period}",
     "stripe_invoices": "fly-billing sync {period}",
+    "stripe_reconciliation": "fly-billing reconcile {period} --record",
+    "finance_months": "fly-billing finance report {period}",
 }
 
 
@@ -71,9 +73,8 @@ class FailedCheck:
 
 
 def checked_again_by(asset: str, period: str) -> str:
-    """Return the command that runs the asset's checks of a month or landing day again, or what to do in Dagster."""
-    command = COMMANDS.get(asset)
-    return command.format(period=period) if command else f"materialize {asset} of {period} in Dagster"
+    """Return the command that runs the asset's checks of a month or landing day again."""
+    return COMMANDS[asset].format(period=period)
 
 
 def rows_by_place(

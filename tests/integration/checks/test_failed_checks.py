@@ -148,6 +148,22 @@ def test_runs_of_the_same_asset_take_turns(database: BillingDatabase) -> None:
     assert list_failures(database) == []
 
 
+def test_failed_checks_are_alerted_after_the_database_can_be_read_again(database: BillingDatabase) -> None:
+    instance, cursor = DagsterInstance.ephemeral(), None
+    url = database.engine.url.render_as_string(hide_password=False)
+    run(database, AUGUST, [ACME])
+    for address in ("postgresql://billing@127.0.0.1:1/billing", url):
+        assert query(database, "select subject from alerts") == []
+        resources = {
+            "billing_postgres": BillingPostgres(url=address),
+            "alerts": Alerts(alert_webhook_url="http://127.0.0.1:9/"),
+        }
+        with build_sensor_context(instance, cursor=cursor, resources=resources) as context:
+            cursor = alert_on_failed_check.evaluate_tick(context).cursor
+    (alert,) = query(database, "select subject from alerts")
+    assert alert["subject"] == f"Check failed: {SUM} of 2026-08"
+
+
 def test_each_red_month_is_alerted_once_until_it_is_fixed(database: BillingDatabase) -> None:
     instance = DagsterInstance.ephemeral()
     url = database.engine.url.render_as_string(hide_password=False)
@@ -183,8 +199,7 @@ def test_each_red_month_is_alerted_once_until_it_is_fixed(database: BillingDatab
     (body,) = {row["body"] for row in query(database, "select body from alerts where subject like '%-09'")}
     assert body.splitlines() == [
         "4 rows wrong",
-        "- acme: two invoices differ",
-        "- beta: two invoices differ",
+        "- 2 billing groups (acme, beta): two invoices differ",
         "What to do: fix the cause, then check it again: fly-billing bill 2026-09",
         f"Run in Dagster: {RUN}",
     ]

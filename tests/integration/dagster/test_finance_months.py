@@ -12,6 +12,7 @@ from dagster import (
     AssetCheckSeverity,
     DagsterInstance,
     ExecuteInProcessResult,
+    MetadataValue,
     build_schedule_context,
 )
 
@@ -73,6 +74,14 @@ def test_each_month_has_its_numbers_and_a_report(october: Deployment) -> None:
     assert page == october.reports_dir / "finance-2026-10.html"
     assert "<dt>Revenue</dt><dd>$1.52</dd>" in page.read_text(encoding="utf-8")
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True]
+
+
+def test_a_report_is_linked_where_it_is_published(october: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLY_BILLING_REPORTS_URL", "https://reports.example.com/billing/")
+    result = october.run("report_month", {}, partition="2026-10-01")
+    (event,) = result.get_asset_materialization_events()
+    report = event.step_materialization_data.materialization.metadata["report"]
+    assert report == MetadataValue.url("https://reports.example.com/billing/finance-2026-10.html")
 
 
 def test_a_tax_that_differs_from_the_invoice_fails_the_check(october: Deployment) -> None:

@@ -90,10 +90,7 @@ def test_a_check_names_the_failing_months_or_landing_days() -> None:
 
 def test_each_asset_is_checked_again_by_a_command_or_in_dagster() -> None:
     assert checked_again_by("invoices", "2026-08") == "fly-billing bill 2026-08"
-    assert (
-        checked_again_by("stripe_reconciliation", "2026-08")
-        == "materialize stripe_reconciliation of 2026-08 in Dagster"
-    )
+    assert checked_again_by("stripe_reconciliation", "2026-08") == "fly-billing reconcile 2026-08 --record"
 
 
 def test_each_month_that_fails_is_alerted_once_until_it_passes() -> None:
