@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from dagster import DagsterInstance, RunsFilter
 
 from fly_billing.cli.progress import each, progress_bars
-from fly_billing.cli.runs import open_runs, show_outcome, stretch_name
+from fly_billing.cli.run_results import show_outcome
+from fly_billing.cli.runs import open_runs, stretch_name
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted

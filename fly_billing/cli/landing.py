@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from fly_billing.cli.local_platform import local_platform
-from fly_billing.cli.runs import open_runs, show_outcome
-from fly_billing.cli.terminal import Terminal, busy, joined, styled
+from fly_billing.cli.run_results import progress_terminal, show_land_result
+from fly_billing.cli.runs import open_runs
+from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.money import counted
+from fly_billing.operations.run_results import read_land_result
 from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.usage.checks import count_landed_rows
-from fly_billing.usage.landing_run import count_rejected_rows
 from fly_billing.usage.repair import find_damage, reland_damaged_days
 from fly_billing.usage.usage_table import UsageTable
 from fly_billing.worklist.due import days_due, list_landing_problems
 
 
-def land_files(console: Terminal, month: BillingMonth | None) -> bool:
+def land_files(console: Terminal, month: BillingMonth | None, *, as_json: bool) -> bool:
     """Land every day with new or changed files, and every day that `month` needs before it can be closed.
 
     A month is closed only after each of its landing days was landed once it was over, also days without files.
@@ -29,27 +28,12 @@ def land_files(console: Terminal, month: BillingMonth | None) -> bool:
     with open_runs() as (runs, settings, database):
         now = datetime.now(UTC)
         days = days_due(database, settings.landing_dir, now, settings.grace, month)
-        with busy(console, f"Landing {counted(len(days), 'day')}"):
+        with busy(progress_terminal(console, as_json=as_json), f"Landing {counted(len(days), 'day')}"):
             for stretch in stretches(days):
                 runs.land(stretch)
         unclear = list_landing_problems(database, settings.landing_dir, now)
-        for file in unclear:
-            line = joined(styled("needs attention", "red"), f" {file.path}: {file.message}")
-            console.print(line, soft_wrap=True)
-        _show_counts(console, database, days)
-        return show_outcome(console, runs.record, f"{counted(len(days), 'landing day')} landed") and not unclear
-
-
-def _show_counts(console: Terminal, database: BillingDatabase, days: Sequence[date]) -> None:
-    """Print the accepted, duplicate and rejected rows of these days, and the number of rejected rows by reason."""
-    counts = count_landed_rows(database, days)
-    accepted, duplicate, rejected = (
-        sum(getattr(count, name) for count in counts) for name in ("accepted", "duplicate", "rejected")
-    )
-    console.print(f"rows: {accepted:,} accepted, {duplicate:,} duplicate, {rejected:,} rejected")
-    for found in count_rejected_rows(database, days):
-        rows = counted(found["rows"], "row")
-        console.print(f"  {found['reason']}: {rows}, for example: {found['for_example']}", soft_wrap=True)
+        result = read_land_result(database, days, now)
+    return show_land_result(console, result, unclear, runs.record, as_json=as_json)
 
 
 def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool:

@@ -60,6 +60,9 @@ OptionalOrganization = Annotated[str | None, typer.Argument(metavar="ORG", help=
 Currency = Annotated[str, typer.Option(help="ISO 4217 code")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists")]
 ExactJson = Annotated[bool, typer.Option("--json", help="Print JSON, with exact amounts")]
+ResultJson = Annotated[
+    bool, typer.Option("--json", help="Print what was done as JSON, with exact amounts. Progress goes to stderr")
+]
 CsvFile = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV to this file")]
 ParquetFile = Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write Parquet to this file")]
 JsonInCents = Annotated[bool, typer.Option("--json", help="Print JSON, amounts in cents")]

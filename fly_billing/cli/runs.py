@@ -21,14 +21,13 @@ from fly_billing.assets.failure_causes import cause_in_a_line, cause_of, failure
 from fly_billing.assets.partition_checks import ERRORS_IN_THIS_RUN, OTHER_MONTHS, WRONG_IN_THIS_RUN
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.run_origin import origin_tags, set_origin
-from fly_billing.cli.terminal import Terminal, busy, styled
+from fly_billing.cli.terminal import Terminal, styled
 from fly_billing.definitions import build_defs
 from fly_billing.errors import ActionableError
-from fly_billing.jobs import landing_range, month_tags, register_groups
-from fly_billing.periods import BillingMonth
+from fly_billing.jobs import landing_range, month_tags, register_groups, whole_month
+from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
-from fly_billing.usage.rejections import list_unresolved
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -58,7 +57,8 @@ class Runs:
         self.instance = instance
         self._database = database
         try:
-            self._definitions = build_defs()
+            # Every month, because people may bill one that Dagster has no partitions for yet.
+            self._definitions = build_defs(first_month=FIRST_MONTH)
         except DagsterError as problem:
             raise ActionableError(f"Dagster can't load the project: {cause_of(problem).text}") from problem
         self.record = RunRecord()
@@ -78,6 +78,12 @@ class Runs:
 
     def sync(self, month: BillingMonth) -> None:
         self._run_month("sync_month", month)
+
+    def reconcile(self, month: BillingMonth) -> None:
+        self._run("reconcile_month", str(month), whole_month(month))
+
+    def report(self, month: BillingMonth) -> None:
+        self._run("report_month", str(month), whole_month(month))
 
     def _run_month(self, job: str, month: BillingMonth, tags: Mapping[str, str] | None = None) -> str | None:
         return self._run(job, str(month), {**month_tags(self.instance, self._database, month), **(tags or {})})
@@ -140,39 +146,6 @@ def open_runs(*, stripe: bool = False) -> Iterator[tuple[Runs, Settings, Billing
         warnings.simplefilter("ignore")  # Dagster warns about its own beta parameters
         database = BillingDatabase(settings.database_url)
         yield Runs(instance, database), settings, database
-
-
-def bill_month(console: Terminal, month: BillingMonth) -> bool:
-    """Bill a month for all organizations. Returns True if no run or check failed.
-
-    Prints the month's rejected usage that is unresolved, because no invoice has it.
-    """
-    with open_runs() as (runs, _, database):
-        runs.register_organizations()
-        with busy(console, f"Billing {month}"):
-            runs.bill(month)
-        for group in list_unresolved(database, month):
-            console.print(
-                styled("not billed", "yellow"), f"rejected usage of {month}: {group.sentence}", soft_wrap=True
-            )
-        return show_outcome(console, runs.record, f"bill_month {month} done")
-
-
-def sync_month(console: Terminal, month: BillingMonth) -> bool:
-    """Sync a month's final invoices to Stripe. Returns True if no run or check failed."""
-    with open_runs(stripe=True) as (runs, _, _):
-        runs.register_organizations()
-        with busy(console, f"Syncing {month}"):
-            runs.sync(month)
-        return show_outcome(console, runs.record, f"sync_month {month} done")
-
-
-def show_outcome(console: Terminal, record: RunRecord, success: str) -> bool:
-    """Print the failures, or `success` if there are none. Returns True if there are none."""
-    show_failures(console, record)
-    if record.is_clean:
-        console.print(success)
-    return record.is_clean
 
 
 def show_failures(console: Terminal, record: RunRecord) -> None:

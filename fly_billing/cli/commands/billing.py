@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import BegunMonth, MonthArgument, console, exit_with, parse_month
+from fly_billing.cli.parameters import BegunMonth, MonthArgument, ResultJson, console, exit_with, parse_month
 
 PANEL = "Billing"
 
@@ -14,11 +14,11 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=PANEL)
-def bill(month: BegunMonth) -> None:
+def bill(month: BegunMonth, as_json: ResultJson = False) -> None:
     """Bill a month for all organizations: roll up usage, build invoices, and finalize them if the month is closed."""
-    from fly_billing.cli.runs import bill_month
+    from fly_billing.cli.month_runs import bill_month
 
-    exit_with(bill_month(console, month))
+    exit_with(bill_month(console, month, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)

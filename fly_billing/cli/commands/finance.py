@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fly_billing.cli.parameters import (
+    BegunMonth,
     CsvFile,
     JsonInCents,
     Month,
@@ -16,6 +17,7 @@ from fly_billing.cli.parameters import (
     Overwrite,
     ParquetFile,
     console,
+    exit_with,
     parse_month,
     wide_console,
 )
@@ -49,6 +51,14 @@ def show_months(
     from fly_billing.cli.finance import show_months as show
 
     show(wide_console(COLUMNS), first, last, Output(csv, parquet, overwrite, as_json))
+
+
+@finance.command("report")
+def report(month: BegunMonth) -> None:
+    """Write a month's HTML report, and check that its sums add up to its invoices. Exits 1 if they don't."""
+    from fly_billing.cli.month_runs import report_month
+
+    exit_with(report_month(console, month))
 
 
 @finance.command("revenue")

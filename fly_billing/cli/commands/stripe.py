@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import BegunMonth, Currency, Month, console, exit_with, wide_console
+from fly_billing.cli.parameters import BegunMonth, Currency, Month, ResultJson, console, exit_with, wide_console
 from fly_billing.cli.ports import LARGEST_PORT
 from fly_billing.foreign_text import visible
 
@@ -20,12 +20,15 @@ AllLines = Annotated[bool, typer.Option("--lines", help="Also read and compare t
 def sync(
     month: BegunMonth,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing")] = False,
+    as_json: ResultJson = False,
 ) -> None:
     """Sync a month's final invoices to Stripe, then compare both sides."""
     from fly_billing.cli.approvals import show_plan
-    from fly_billing.cli.runs import sync_month
+    from fly_billing.cli.month_runs import sync_month
 
-    exit_with(show_plan(console, month) if dry_run else sync_month(console, month))
+    if dry_run and as_json:
+        raise typer.BadParameter("--json prints what was sent: leave it out with --dry-run, which sends nothing")
+    exit_with(show_plan(console, month) if dry_run else sync_month(console, month, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -48,11 +51,17 @@ def reconcile(
     month: Month,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the lines that differ")] = False,
     lines: AllLines = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Also run it in Dagster, where the result and its check stay")
+    ] = False,
 ) -> None:
     """Compare a month's invoices in Stripe with ours. Exits 1 if they differ."""
+    from fly_billing.cli.month_runs import reconcile_month
     from fly_billing.cli.reconcile import show_reconciliation
+    from fly_billing.cli.run_results import progress_terminal
 
-    exit_with(show_reconciliation(wide_console(), month, as_json=as_json, all_lines=lines))
+    recorded = not record or reconcile_month(progress_terminal(console, as_json=as_json), month)
+    exit_with(show_reconciliation(wide_console(), month, as_json=as_json, all_lines=lines) and recorded)
 
 
 @app.command(rich_help_panel=PANEL)

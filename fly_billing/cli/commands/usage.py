@@ -12,6 +12,7 @@ from fly_billing.cli.parameters import (
     OptionalBegunMonth,
     OptionalMonth,
     Overwrite,
+    ResultJson,
     console,
     exit_with,
     parse_month,
@@ -35,13 +36,16 @@ def land(
     new_table: Annotated[
         bool, typer.Option("--new-table", help="With --repair: create a new table, because the old one is lost")
     ] = False,
+    as_json: ResultJson = False,
 ) -> None:
     """Land new and changed usage files. With a month, also land every day on which its usage may arrive."""
     from fly_billing.cli.landing import land_files, repair_usage_table
 
+    if repair and as_json:
+        raise typer.BadParameter("--json prints what landed: leave it out with --repair")
     if repair:
         exit_with(repair_usage_table(console, yes=yes, new_table=new_table))
-    exit_with(land_files(console, month))
+    exit_with(land_files(console, month, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)

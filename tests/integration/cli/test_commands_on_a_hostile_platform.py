@@ -68,7 +68,7 @@ NOT_TRIED = {
     "stripe-sandbox fault": "breaks a server",
     "stripe-sandbox do": "changes a server", "stripe-sandbox actions": "names actions",
     "stripe-sandbox faults": "names effects", "stripe-sandbox clear": "a fixed text",
-    "clean": "names folders",
+    "finance report": "names a file", "clean": "names folders",
 }  # fmt: skip
 
 

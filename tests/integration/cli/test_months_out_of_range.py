@@ -21,6 +21,7 @@ WRITING = {
     "bill": ["{month}"],
     "backfill": ["{month}", "{month}"],
     "sync": ["{month}"],
+    "finance report": ["{month}"],
     "rebill": ["acme", "{month}", "--why", "test"],
     "approve": ["{month}", "--total", "1.00", "--by", "ann"],
 }
@@ -59,7 +60,7 @@ def installed(
 def run(command: str, month: str, path: Path) -> tuple[BaseException | None, str]:
     """Return a command's error and everything that it prints, in one line."""
     arguments = (WRITING | OTHERS)[command]
-    done = CliRunner().invoke(app, [command, *(text.format(month=month, path=path) for text in arguments)])
+    done = CliRunner().invoke(app, [*command.split(), *(text.format(month=month, path=path) for text in arguments)])
     return done.exception, " ".join(f"{done.output} {done.exception}".replace("│", " ").split())
 
 

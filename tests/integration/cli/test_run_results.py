@@ -1,0 +1,117 @@
+"""After `land`, `bill` and `sync`: what was done, in words and as JSON. What failed is never counted as done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.periods import BillingMonth
+from fly_billing.stripe_sandbox import SandboxServer
+from tests.support.deployment import Deployment, machine_seconds
+
+PROGRAM = Path(sys.executable).with_name("fly-billing")
+SEPTEMBER = BillingMonth(2026, 9)
+DAGSTER = "run_results_dagster"
+# A Machine for 30 days is $2.02.
+MONTHLY = "2592000"
+
+
+@dataclass
+class Commands:
+    """Runs `fly-billing` on the deployment's data."""
+
+    environment: dict[str, str]
+
+    def words(self, *arguments: str, code: int = 0) -> list[str]:
+        return self._run(*arguments, code=code).stdout.splitlines()
+
+    def data(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """Run it with `--json`. The standard output is the JSON alone."""
+        found: dict[str, Any] = json.loads(self._run(*arguments, "--json", code=code).stdout)
+        return found
+
+    def _run(self, *arguments: str, code: int) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [PROGRAM, *arguments], env=self.environment, capture_output=True, encoding="utf-8", timeout=600, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture
+def commands(postgres: PostgresServer, deployment: Deployment, tmp_path: Path) -> Iterator[Commands]:
+    """Provide September with acme (two Machines, $4.04), beta (one, $2.02) and corp, whose Machine has no price."""
+    deployment.load_prices()
+    for organization in ("acme", "beta", "corp"):
+        deployment.add_organization(organization, created_at=SEPTEMBER.start)
+    events = [
+        machine_seconds(number, organization, SEPTEMBER.start, MONTHLY)
+        for number, organization in enumerate(["acme", "acme", "beta", "corp"])
+    ]
+    events[3]["data"]["preset"] = "no-such-preset"
+    unknown = {**events[0], "id": "unknown", "type": "no such meter"}
+    deployment.write_usage(date(2026, 9, 2), [*events, events[0], unknown])
+    create_database(postgres, DAGSTER)
+    yield Commands(
+        {
+            **os.environ,
+            "COLUMNS": "132",
+            "DATABASE_URL": deployment.database_url,
+            "DAGSTER_DATABASE_URL": postgres.url(DAGSTER, "postgresql+psycopg2"),
+            "FLY_BILLING_DATA_DIR": str(tmp_path / "data"),
+            "FLY_BILLING_LANDING_DIR": str(deployment.landing_dir),
+            "FLY_BILLING_LAKE_DIR": str(deployment.lake_dir),
+            "STRIPE_API_KEY": "sk_test_world",
+            "STRIPE_API_BASE": deployment.stripe_url,
+        }
+    )
+    drop_database(postgres, DAGSTER)
+
+
+def test_each_command_counts_what_it_did_and_lists_what_failed(
+    commands: Commands, deployment: Deployment, sandbox: SandboxServer
+) -> None:
+    landed = commands.data("land", "2026-09")
+    assert landed["rows"] == {"accepted": 4, "duplicate": 1, "rejected": 1}
+    assert (landed["files"], landed["not_landed_days"], landed["success"]) == (1, [], True)
+    assert {"2026-09-01", "2026-10-03"} <= {*landed["landed_days"]}
+    assert [(reason["reason"], reason["rows"]) for reason in landed["reasons_of_rejection"]] == [("unknown_meter", 1)]
+    assert "rows: 0 accepted, 0 duplicate, 0 rejected" in commands.words("land"), "nothing has changed since"
+
+    billed = commands.data("bill", "2026-09", code=1)
+    assert billed["invoices"] == {"finalized": 2, "upcoming": 0, "already_final": 0, "not_updated": 0}
+    assert billed["totals"] == [
+        {"outcome": "finalized", "currency": "USD", "invoices": 2, "items": 2, "amount": "6.06", "minor_units": 606}
+    ]
+    assert [(failed["organization"], failed["code"]) for failed in billed["not_billed"]] == [("corp", "unpriced_usage")]
+    assert (billed["success"], len(billed["failed_runs"]), billed["held_corrections"]) == (False, 1, 0)
+    words = commands.words("bill", "2026-09", code=1)
+    assert "already final: 2 invoices with 2 items, $6.06" in words
+    assert "not billed 1 organization: corp" in words
+
+    sandbox.control.add_fault(
+        "error", "invoices.finalize", first=1, status=400, type="invalid_request_error", code="parameter_invalid"
+    )
+    sent = commands.data("sync", "2026-09", code=1)
+    assert sent["invoices"] == {"sent": 1, "already_there": 0, "nothing_to_pay": 0, "waiting": 0, "failed": 1}
+    assert (sent["success"], sum(each["minor_units"] for each in sent["totals"])) == (False, 606)
+    sandbox.control.clear_faults()
+    first, second, done = commands.words("sync", "2026-09")
+    assert first.startswith("sent: 1 invoice with 1 item, $")
+    assert second.startswith("already there: 1 invoice with 1 item, $")
+    assert done == "sync_month 2026-09 done"
+
+
+def test_json_of_a_plan_or_a_repair_is_refused(commands: Commands) -> None:
+    for arguments in (["sync", "2026-09", "--dry-run"], ["land", "--repair"]):
+        assert commands.words(*arguments, "--json", code=2) == []
