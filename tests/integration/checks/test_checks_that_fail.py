@@ -1,6 +1,6 @@
 """Checks that no other test sees fail in Dagster: lost rows, rollups without an item, and usage that nobody bills.
 
-docs/production.md lists every check with the test that sees it fail.
+docs/evidence.md lists every check with the tests that see it pass and fail.
 """
 
 from __future__ import annotations

@@ -139,6 +139,21 @@ def test_usage_is_landed_every_hour_for_yesterday_and_today_and_for_days_that_we
     ]
 
 
+def test_a_landing_folder_that_cannot_be_read_still_lands_yesterday_and_today(deployment: Deployment) -> None:
+    """Their runs meet the same error and fail, which alerts. A tick that failed would alert nobody."""
+    deployment.landing_dir.rmdir()
+    deployment.landing_dir.write_text("a file in its place", encoding="utf-8")
+
+    requests = _evaluate(deployment, land_usage_hourly, datetime(2026, 11, 1, 0, 30, tzinfo=UTC))
+
+    days = [request.tags["dagster/asset_partition_range_end"] for request in requests]
+    assert days[-1] == "2026-11-01"
+    tags = {"dagster/asset_partition_range_start": "2026-11-01", "dagster/asset_partition_range_end": "2026-11-01"}
+    result = deployment.run("land_usage", tags, fails=True)
+    failed = next(event for event in result.all_events if event.is_step_failure)
+    assert f"the landing folder {deployment.landing_dir}" in str(failed.step_failure_data)
+
+
 def test_a_closed_month_runs_again_when_late_usage_landed(deployment: Deployment) -> None:
     deployment.load_prices()
     deployment.add_organization("acme", created_at=datetime(2026, 10, 5, tzinfo=UTC))

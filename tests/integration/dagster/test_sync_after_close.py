@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
+import pytest
 from dagster import DagsterInstance, ExecuteInProcessResult, RunRequest, SkipReason, build_run_status_sensor_context
 
 from fly_billing.periods import BillingMonth
+from fly_billing.postgres.connections.problems import DatabaseProblem
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.sync_closed_months import sync_closed_months
 from tests.support.deployment import Deployment, machine_seconds
@@ -34,6 +36,15 @@ def requested(deployment: Deployment, result: ExecuteInProcessResult) -> list[Ru
     requests = [request for request in found if isinstance(request, RunRequest)]
     assert requests or all(isinstance(result, SkipReason) for result in found)
     return requests
+
+
+def test_a_tick_fails_while_the_billing_database_is_unreachable(deployment: Deployment) -> None:
+    deployment.add_organization("acme")
+    deployment.land_month(OCTOBER)
+    billed = deployment.bill(OCTOBER)
+    deployment.database_url = "postgresql://billing@127.0.0.1:1/billing"
+    with pytest.raises(DatabaseProblem, match="DATABASE_URL"):
+        requested(deployment, billed)
 
 
 def test_closing_a_month_requests_its_sync_until_stripe_has_its_invoices(deployment: Deployment) -> None:
