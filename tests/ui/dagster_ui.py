@@ -16,8 +16,8 @@ PATIENCE_SECONDS = 300
 LOCATION = "fly_billing.definitions"
 # Seconds in which a page shows its data, which it reads after it has loaded.
 LOADS_WITHIN = 60
-# The field's hint; the second if no month of the last 90 days matches.
-MONTHS = re.compile("ex: 2023|No matching partitions")
+# The field's hint, which names the first partition; the second if no month of the last 90 days matches.
+MONTHS = re.compile(r"ex: \d{4}|No matching partitions")
 LAUNCH = re.compile("Launch (backfill|1 run)")
 # The status of a backfill, and of a run.
 ENDED = re.compile(r"Status\n(Succeeded|Failed|Completed|Canceled)|^(Success|Failure|Canceled)$", re.MULTILINE)
