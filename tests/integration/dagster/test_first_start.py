@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -156,11 +157,18 @@ def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def kill_programs_on(root: Path) -> None:
-    """Kill the programs that a killed program started in a separate session, such as the server of pg_ctl."""
-    while started := programs_on(root):
+    """Kill the programs that a killed program started in a separate session, such as the server of pg_ctl.
+
+    Looks until it finds none three times: a program has no command line at the moment when another one replaces it.
+    """
+    looks_without = 0
+    while looks_without < 3:
+        started = programs_on(root)
         for pid in started:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        looks_without = 0 if started else looks_without + 1
+        time.sleep(0.1)
 
 
 def programs_on(root: Path) -> list[int]:
