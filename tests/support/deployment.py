@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,21 +40,25 @@ NO_LOG_FILES = {
         "class": "NoOpComputeLogManager",
     }
 }
-MEMORY = Path("/dev", "shm")
+MEMORY, ENOUGH_BYTES = Path("/dev", "shm"), 2**30  # containers often have 64 MB there
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @contextmanager
 def dagster_instance(overrides: Mapping[str, Any] = MappingProxyType({})) -> Iterator[DagsterInstance]:
-    """Provide a Dagster instance whose SQLite files are in memory, if the machine has a folder for that.
+    """Provide a Dagster instance whose SQLite files are in memory, if the machine has a large folder for that.
 
     A run commits some two hundred times, and on a disk each commit waits for it.
     """
     with (
-        TemporaryDirectory(prefix="fly_billing_dagster_", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as home,
+        TemporaryDirectory(prefix="fly_billing_dagster_", dir=MEMORY if _has_room() else None) as home,
         DagsterInstance.local_temp(home, overrides={**NO_LOG_FILES, **overrides}) as instance,
     ):
         yield instance
+
+
+def _has_room() -> bool:
+    return os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES
 
 
 @dataclass
