@@ -45,7 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove real servers and keys from the environment, so that no test can reach one."""
+    """Remove real servers and keys from the environment, so that no test can reach one.
+
+    TERM goes too: on a terminal called `dumb`, whatever width is asked for, lines end after 80 characters.
+    """
+    monkeypatch.delenv("TERM", raising=False)
     for name in list(os.environ):
         if name.startswith(("STRIPE_", "FLY_BILLING_", "PG", "ALERT_", "SLACK_", "SMTP_", "HEARTBEAT_")) or name in (
             "DATABASE_URL",
