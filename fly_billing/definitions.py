@@ -77,7 +77,10 @@ def build_defs(
 def _first_month(resources: Mapping[str, Any]) -> BillingMonth | None:
     database, landing = resources["billing_postgres"].database(), resources["usage_store"].landing()
     closed = closed_until(resources["clock"].now(), resources["billing_terms"].terms().grace)
-    return first_month_with_work(database, landing, closed)
+    try:
+        return first_month_with_work(database, landing, closed)
+    finally:
+        database.engine.dispose()  # a process that only shows or launches runs keeps no connection
 
 
 @definitions

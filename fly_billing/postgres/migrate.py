@@ -26,10 +26,18 @@ def migrate(database: BillingDatabase) -> None:
     """Apply every missing migration, and grant each role its rights.
 
     It can run twice, and in two processes at the same time. It is one transaction: if it is killed, nothing is applied.
+    No connection stays open: the owner's login is used for nothing else, and a run needs all connections it may have.
 
     Raises:
         DatabaseProblem: The database can't be used, is newer than this code, or is from before the first release.
     """
+    try:
+        _migrate(database)
+    finally:
+        database.engine.dispose()
+
+
+def _migrate(database: BillingDatabase) -> None:
     check_database(database)
     with database.transaction() as connection:
         is_owner = owns_tables(connection)
