@@ -55,10 +55,14 @@ def divide(amount: Decimal, by: Decimal) -> Decimal:
         return signed.scaleb(-DIVISION_DIGITS, context=EXACT)
 
 
-def to_cents(amount: Decimal, currency: str) -> int:
-    """Round an exact amount to the currency's minor unit, halves away from zero. Once per invoice: its total."""
+def to_cents(amount: Decimal, currency: str, rounding: str = ROUND_HALF_UP) -> int:
+    """Round an exact amount to the currency's minor unit, halves away from zero. Once per invoice: its total.
+
+    Args:
+        rounding: Another way to round, as in `decimal`, for the rest of an amount of which a half was rounded up.
+    """
     shifted = amount.scaleb(minor_digits(currency), context=EXACT)
-    return int(shifted.to_integral_value(ROUND_HALF_UP))
+    return int(shifted.to_integral_value(rounding))
 
 
 def from_cents(cents: int, currency: str) -> Decimal:

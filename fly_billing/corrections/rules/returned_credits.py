@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_DOWN, Decimal
 from uuid import UUID
 
 from fly_billing.corrections.rules.adjustment_record import NAMELESS
@@ -29,10 +29,10 @@ from fly_billing.corrections.rules.differences import COMPARED, FOLLOWS, Charge,
 from fly_billing.invoicing.rules.inputs import CreditGrant, InvoiceInputs
 from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead, line_order
-from fly_billing.invoicing.rules.steps.after_tax import taxes_by_item, whole_cents
+from fly_billing.invoicing.rules.steps.after_tax import taxes_by_item
 from fly_billing.invoicing.rules.steps.credits import drawing_order
 from fly_billing.invoicing.rules.steps.taxes import add_taxes
-from fly_billing.money import EXACT, exact_sum, plain
+from fly_billing.money import EXACT, exact_sum, from_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
@@ -164,13 +164,17 @@ def _rates_of_month(adjustment: InvoiceItem, inputs: InvoiceInputs) -> Sequence[
 
 
 def _in_whole_cents(paid: Parts, drawn: Parts, currency: str) -> Parts:
-    """Round the return to each credit to whole cents, as for money. The first charge takes the difference."""
+    """Round the return to each credit to whole cents, as for money. The first charge takes the difference.
+
+    Half a cent is not returned: the correct invoice would round it up into the payment, as every invoice does.
+    """
     rounded = dict(drawn)
     for grant in {grant_id for grant_id, _ in drawn}:
         kept = _of_grant(drawn, grant)
         back = EXACT.subtract(_of_grant(paid, grant), kept)
         first = next(at for at in drawn if at[0] == grant)
-        rounded[first] = EXACT.add(drawn[first], EXACT.subtract(back, whole_cents(back, currency)))
+        whole = from_cents(to_cents(back, currency, ROUND_HALF_DOWN), currency)
+        rounded[first] = EXACT.add(drawn[first], EXACT.subtract(back, whole))
     return rounded
 
 

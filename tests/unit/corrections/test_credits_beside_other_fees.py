@@ -248,6 +248,22 @@ def test_a_fee_returned_to_a_deposit_counts_as_another_amount_to_pay() -> None:
     assert returned_by_credit(charged, now) == {"deposit": 4}
 
 
+@pytest.mark.parametrize(("right", "returned"), [("0.03", {}), ("0.02", {"deposit": Decimal("0.02")})])
+def test_half_a_cent_that_the_invoice_rounded_up_into_a_payment_is_not_returned(
+    right: str, returned: dict[str, Decimal]
+) -> None:
+    """Usage 0.03 and 0.03 of August, with VAT 10 %: 0.006 of tax, 0.01 on the invoice, half of it for each.
+
+    The deposit is for usage and pays 0.035, in whole cents 0.04. Nothing changed, so nothing returns. At 0.02 of usage
+    the tax is 0.01 again, 0.004 of it for the usage: the deposit pays 0.02 of 0.024, and 0.02 return to it.
+    """
+    august = Adjustment(id_of("August"), AUGUST, "Requests", "August", Decimal("0.03"), "USD", taxes=(VAT,))
+    by = [credit("0.04", "deposit", pays="gross", scope=USAGE)]
+    charged, now = (month_of(usage, by, rates=[VAT], adjustments=[august]) for usage in ("0.03", right))
+    assert drawn(assemble_invoice(charged)) == {"deposit": Decimal("0.04")}
+    assert returned_by_credit(charged, now) == returned
+
+
 # --- Any combination of items ------------------------------------------------------------------------------
 
 MONEY = st.decimals("0.01", 60, places=2)
