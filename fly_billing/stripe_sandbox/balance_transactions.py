@@ -5,7 +5,6 @@ Charges add, refunds and disputes take away; `fee` is Stripe's price for it. Not
 """
 
 from fly_billing.stripe_sandbox import paging, params
-from fly_billing.stripe_sandbox.errors import no_such
 from fly_billing.stripe_sandbox.params import string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
@@ -57,10 +56,7 @@ def record(store: Store, category: str, source: Json, amount: int, fee: int = 0)
 
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
     """Return a movement."""
-    body = store.find(KIND, ids["id"])
-    if body is None:
-        raise no_such("balance transaction", ids["id"], param="id", status=404)
-    return body
+    return store.known(KIND, ids["id"], param="id", name="balance transaction")
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:

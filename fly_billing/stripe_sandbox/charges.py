@@ -4,7 +4,6 @@ Not here: charging (`payments`).
 """
 
 from fly_billing.stripe_sandbox import paging, params
-from fly_billing.stripe_sandbox.errors import no_such
 from fly_billing.stripe_sandbox.params import string
 from fly_billing.stripe_sandbox.store import Json, Store
 
@@ -41,24 +40,17 @@ LIST_PAYMENTS: params.Spec = {
 
 def charge(store: Store, ids: Json, wanted: Json) -> Json:
     """Return a charge."""
-    return _known(store, "charge", ids["charge"], "charge")
+    return store.known("charge", ids["charge"], param="charge")
 
 
 def intent(store: Store, ids: Json, wanted: Json) -> Json:
     """Return a PaymentIntent."""
-    return _known(store, "payment_intent", ids["intent"], "intent")
+    return store.known("payment_intent", ids["intent"], param="intent")
 
 
 def payment(store: Store, ids: Json, wanted: Json) -> Json:
     """Return the payment of an invoice."""
-    return _known(store, "invoice_payment", ids["invoice_payment"], "invoice_payment")
-
-
-def _known(store: Store, kind: str, id: str, param: str) -> Json:
-    body = store.find(kind, id)
-    if body is None:
-        raise no_such(kind, id, param=param, status=404)
-    return body
+    return store.known("invoice_payment", ids["invoice_payment"], param="invoice_payment")
 
 
 def list_charges(store: Store, ids: Json, wanted: Json) -> Json:

@@ -203,10 +203,7 @@ def shown(body: Json) -> Json:
 
 
 def _known(store: Store, id: str) -> Json:
-    body = store.find("credit_note", id)
-    if body is None:
-        raise no_such("credit note", id, param="id", status=404)
-    return body
+    return store.known("credit_note", id, param="id", name="credit note")
 
 
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:

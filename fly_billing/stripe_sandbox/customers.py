@@ -176,9 +176,7 @@ def require(store: Store, id: str, *, param: str = "customer") -> Json:
 
 
 def _known(store: Store, id: str) -> Json:
-    body = store.find("customer", id)
-    if body is None:
-        raise no_such("customer", id, param="id", status=404)
+    body = store.known("customer", id, param="id")
     return {key: body[key] for key in ("id", "object", "deleted")} if body.get("deleted") else balances.shown(body)
 
 

@@ -5,7 +5,7 @@ account when the dispute is opened, with Stripe's fee, and returns if it is won.
 """
 
 from fly_billing.stripe_sandbox import balance_transactions, paging, params
-from fly_billing.stripe_sandbox.errors import StripeError, no_such
+from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import merged_metadata, string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
@@ -111,10 +111,7 @@ def close(store: Store, ids: Json, wanted: Json) -> Json:
 
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
     """Return a dispute."""
-    body = store.find("dispute", ids["dispute"])
-    if body is None:
-        raise no_such("dispute", ids["dispute"], param="dispute", status=404)
-    return body
+    return store.known("dispute", ids["dispute"], param="dispute")
 
 
 def update(store: Store, ids: Json, wanted: Json) -> Json:

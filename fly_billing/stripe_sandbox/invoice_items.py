@@ -4,7 +4,7 @@ Not here: the item's fields and prices (`items`), and edits through an invoice (
 """
 
 from fly_billing.stripe_sandbox import customers, items, lines, paging, params
-from fly_billing.stripe_sandbox.errors import StripeError, missing_param, no_such, not_editable
+from fly_billing.stripe_sandbox.errors import StripeError, missing_param, not_editable
 from fly_billing.stripe_sandbox.params import decimal, required, string
 from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.totals import update_totals
@@ -95,7 +95,4 @@ def _draft_of(store: Store, item: Json) -> Json | None:
 
 
 def _known(store: Store, id: str) -> Json:
-    item = store.find("invoiceitem", id)
-    if item is None:
-        raise no_such("Invoice Item", id, param="id", status=404)
-    return item
+    return store.known("invoiceitem", id, param="id", name="Invoice Item")

@@ -121,10 +121,7 @@ def _position(store: Store, invoice: str, line: str, param: str) -> int:
 
 def known(store: Store, id: str, *, param: str = "invoice", status: int = 404) -> Json:
     """Return the invoice that a path (404) or a parameter (400) names. Raises StripeError."""
-    invoice = store.find("invoice", id)
-    if invoice is None:
-        raise no_such("invoice", id, param=param, status=status)
-    return invoice
+    return store.known("invoice", id, param=param, status=status)
 
 
 def draft(store: Store, id: str, *, status: int = 404) -> Json:

@@ -4,7 +4,6 @@ Not here: which tokens there are, and what a charge of a card does (`cards`).
 """
 
 from fly_billing.stripe_sandbox import cards, customers, paging, params
-from fly_billing.stripe_sandbox.errors import no_such
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import string
 from fly_billing.stripe_sandbox.store import Json, Store
@@ -39,10 +38,7 @@ def detach(store: Store, ids: Json, wanted: Json) -> Json:
 
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
     """Return a card."""
-    body = store.find(cards.KIND, ids["payment_method"])
-    if body is None:
-        raise no_such("PaymentMethod", ids["payment_method"], param="payment_method", status=404)
-    return body
+    return store.known(cards.KIND, ids["payment_method"], param="payment_method", name="PaymentMethod")
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:

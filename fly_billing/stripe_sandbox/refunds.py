@@ -4,7 +4,7 @@ Not here: the credit note that a refund may belong to (`credit_notes`).
 """
 
 from fly_billing.stripe_sandbox import balance_transactions, paging, params
-from fly_billing.stripe_sandbox.errors import StripeError, exclusive_params, no_such
+from fly_billing.stripe_sandbox.errors import StripeError, exclusive_params
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.money import written
 from fly_billing.stripe_sandbox.params import merged_metadata, string
@@ -46,9 +46,7 @@ def _charge_of(store: Store, wanted: Json) -> Json:
         return _charge(store, wanted["charge"], "charge")
     if "payment_intent" not in wanted:
         raise StripeError("One of the following params should be provided for this request: payment_intent or charge.")
-    intent = store.find("payment_intent", wanted["payment_intent"])
-    if intent is None:
-        raise no_such("payment_intent", wanted["payment_intent"], param="payment_intent")
+    intent = store.known("payment_intent", wanted["payment_intent"], param="payment_intent", status=400)
     if intent["status"] != "succeeded":
         raise StripeError(
             f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.", param="payment_intent"
@@ -57,10 +55,7 @@ def _charge_of(store: Store, wanted: Json) -> Json:
 
 
 def _charge(store: Store, id: str, param: str) -> Json:
-    charge = store.find("charge", id)
-    if charge is None:
-        raise no_such("charge", id, param=param)
-    return charge
+    return store.known("charge", id, param=param, status=400)
 
 
 def of_charge(
@@ -117,9 +112,7 @@ def _change_refunded(store: Store, charge: Json, change: int) -> None:
 
 def fail(store: Store, id: str, reason: str) -> Json:
     """Let a bank send a refund back: the money returns to the platform, and the charge counts as not refunded."""
-    refund = store.find("refund", id)
-    if refund is None:
-        raise no_such("refund", id, param="id", status=404)
+    refund = store.known("refund", id, param="id")
     if refund["status"] != "succeeded":
         raise ValueError(f"a refund that is {refund['status']} can't fail")
     returned = balance_transactions.record(store, "refund_failure", refund, refund["amount"])
@@ -133,10 +126,7 @@ def fail(store: Store, id: str, reason: str) -> Json:
 
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
     """Return a refund."""
-    body = store.find("refund", ids["refund"])
-    if body is None:
-        raise no_such("refund", ids["refund"], param="refund", status=404)
-    return body
+    return store.known("refund", ids["refund"], param="refund")
 
 
 def update(store: Store, ids: Json, wanted: Json) -> Json:

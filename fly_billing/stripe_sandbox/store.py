@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fly_billing.errors import ActionableError
+from fly_billing.stripe_sandbox.errors import no_such
 from fly_billing.stripe_sandbox.settings import SandboxSettings
 from fly_billing.stripe_sandbox.upgrades import upgrade
 
@@ -161,6 +162,19 @@ class Store:
         sql = "select body from objects where id = ? and object = ?"
         row = self.db.execute(sql, (id, object)).fetchone()
         return None if row is None else json.loads(row["body"])
+
+    def known(self, object: str, id: str, *, param: str, name: str = "", status: int = 404) -> Json:
+        """Return the object of that kind and id. Raises StripeError if it does not exist.
+
+        Args:
+            param: The parameter that names it.
+            name: The kind in Stripe's words, if they differ from `object`.
+            status: 404 if the path names it, 400 if a parameter does.
+        """
+        body = self.find(object, id)
+        if body is None:
+            raise no_such(name or object, id, param=param, status=status)
+        return body
 
     def bodies(self, sql: str, values: Any) -> list[Json]:
         """Return the objects that a query for `body` finds."""
