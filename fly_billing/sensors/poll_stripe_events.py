@@ -25,6 +25,7 @@ def poll_stripe_events(
 ) -> SkipReason:
     """Record the invoices that were paid, failed, voided or written off in Stripe since the last poll.
 
+    Also records credit notes, refunds, disputes and changes of customers' balances.
     Also applies events that waited for our own sync. Stripe keeps events for 30 days.
     """
     database = billing_postgres.database()

@@ -73,11 +73,23 @@ def _record(database: BillingDatabase, event: StripeEvent, source: str, now: dat
             return DUPLICATE
         outcome = judge_event(event, invoice.state if invoice else None)
         invoice_id = invoice.id if invoice else None
-        columns = {**asdict(event), "invoice_id": invoice_id, **_columns(outcome), "source": source, "now": now}
-        if not rows(connection, "record_stripe_event", **columns):
+        if not _insert(connection, event, outcome, invoice_id, source, now):
             return DUPLICATE
         _change_status(connection, event, outcome, invoice_id)
     return outcome.outcome
+
+
+def _insert(
+    connection: Connection,
+    event: StripeEvent,
+    outcome: EventOutcome,
+    invoice_id: UUID | None,
+    source: str,
+    now: datetime,
+) -> bool:
+    """Insert the event with its outcome. Returns False if it was recorded before."""
+    columns = {**asdict(event), "invoice_id": invoice_id, **_columns(outcome), "source": source, "now": now}
+    return bool(rows(connection, "record_stripe_event", **columns))
 
 
 def settle_waiting_events(database: BillingDatabase) -> int:
@@ -189,8 +201,7 @@ def _record_money_event(
     """Record an event and the objects that it made us read, in one transaction; return its outcome."""
     with database.transaction() as connection:
         outcome = of_money(record_money(connection, found, source, now))
-        columns = {**asdict(event), "invoice_id": None, **_columns(outcome), "source": source, "now": now}
-        return outcome.outcome if rows(connection, "record_stripe_event", **columns) else DUPLICATE
+        return outcome.outcome if _insert(connection, event, outcome, None, source, now) else DUPLICATE
 
 
 def payment_error(reader: StripeReader, stripe_invoice_id: str) -> PaymentError | None:

@@ -30,8 +30,6 @@ Body = Mapping[str, Any]
 def money_of_event(reader: StripeReader, body: Body) -> list[MoneyObject]:
     """Read the objects that an event is about, as they are now; empty if it changes nothing that a customer owes.
 
-    A credit note that credits the customer's balance brings the balance change with it.
-
     Raises:
         ReadingFailed: Stripe does not answer.
         UnreadableMoney: Stripe sent something else.

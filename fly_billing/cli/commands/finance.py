@@ -149,6 +149,8 @@ def ledger(
     from fly_billing.cli.finance import Output
     from fly_billing.cli.ledger import post_missing_events, show_ledger
 
+    if post_missing and (organization or month or csv or parquet or as_json):
+        raise typer.BadParameter("--post-missing posts the events of all organizations: leave the others out")
     if post_missing:
         post_missing_events(console)
     else:

@@ -20,7 +20,7 @@ from fly_billing.stripe_sync.rules.sync_failures import KNOWN_CODES, stripe_fail
 PAYMENT_FAILED, FINALIZATION_FAILED = "invoice.payment_failed", "invoice.finalization_failed"
 STATUSES = {"invoice.paid": "paid", "invoice.voided": "void", "invoice.marked_uncollectible": "uncollectible"}
 INVOICE_EVENTS = (*STATUSES, PAYMENT_FAILED, FINALIZATION_FAILED)
-# The events that change something here; all others are recorded and ignored.
+# The events that change something here; all others are recorded and ignored. A poll asks for them, at most 20 types.
 ACTED_ON = (*INVOICE_EVENTS, *MONEY_EVENTS)
 
 # Stripe's limit for ids, types, codes and keys (docs.stripe.com/upgrades). A longer text does not fit into an index.

@@ -60,7 +60,7 @@ def make_receiver(database: BillingDatabase, reader: StripeReader | None) -> Cal
 
 
 def _reader(settings: Settings, database: BillingDatabase) -> StripeReader | None:
-    """Return a reader with short timeouts. Without an API key return None: alerts then lack the payment's error."""
+    """Return a reader with short timeouts, or None without an API key (`event_inbox.receive` says what is missing)."""
     if not settings.stripe_api_key:
         return None
     client = make_stripe_client(

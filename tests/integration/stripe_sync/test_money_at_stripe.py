@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.event_inbox import poll_events, receive
+from fly_billing.stripe_sync.event_inbox import EventsRefused, poll_events, receive
 from fly_billing.stripe_sync.reader import StripeReader
 from fly_billing.stripe_sync.rules.money_objects import BALANCE, UnreadableMoney
 from tests.support.stripe_builders import (
@@ -37,6 +37,10 @@ class Account:
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     changes: list[dict[str, Any]] = field(default_factory=list)
     reads: list[str] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def event_pages(self, created: Mapping[str, int], types: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        return iter([{"data": self.events, "has_more": False}])
 
     def money_object(self, kind: str, stripe_id: str) -> Mapping[str, Any] | None:
         self.reads.append(stripe_id)
@@ -132,11 +136,17 @@ def test_objects_of_customers_and_payments_that_are_not_ours_are_ignored(acme: B
 
 
 def test_an_unreadable_object_is_refused_and_its_event_not_recorded(acme: BillingDatabase) -> None:
-    """So Stripe sends the event again, and every poll names it."""
-    stripe = Account({"cn_1": credit_note(amount=9.5)})
+    """So Stripe sends the event again, and every poll names it. The other events of the poll are recorded."""
+    stripe = Account({"cn_1": credit_note(amount=9.5), "re_1": refund()})
+    broken = event("credit_note.created", credit_note())
     with pytest.raises(UnreadableMoney, match="credit_note cn_1 is not an object"):
-        receive(acme, event("credit_note.created", credit_note()), "webhook", NOON, stripe.reader)
+        receive(acme, broken, "webhook", NOON, stripe.reader)
     assert outcomes(acme) == []
+    stripe.events = [event("refund.created", refund(), "evt_2"), broken]
+    for _ in range(2):
+        with pytest.raises(EventsRefused, match=r"1 Stripe event can't be recorded.*evt_1: credit_note cn_1"):
+            poll_events(acme, stripe.reader, NOON, NOON)
+    assert recorded(acme) == [("re_1", "succeeded", 400, "polling")]
 
 
 def test_a_webhook_without_an_api_key_leaves_the_object_to_the_poll(acme: BillingDatabase) -> None:

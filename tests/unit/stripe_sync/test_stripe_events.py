@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fly_billing.alerting.rules.alerts import FailedInvoice
 from fly_billing.alerting.rules.payment_alerts import HEADINGS, payment_alerts
 from fly_billing.stripe_sync.rules.events import (
+    ACTED_ON,
     MOST_CHARACTERS,
     EventOutcome,
     NotAnEvent,
@@ -452,3 +453,7 @@ def test_every_cause_has_its_text() -> None:
     }
     codes.add(unreadable_invoice(event("paid"), "due_on infinity is not a valid time").code)
     assert codes - {None} == set(HEADINGS)
+
+
+def test_a_poll_asks_for_no_more_types_of_events_than_stripe_allows() -> None:
+    assert len(set(ACTED_ON)) == len(ACTED_ON) <= 20
