@@ -585,10 +585,10 @@ CREATE FUNCTION public.post_missing_to_ledger() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 declare
-    one date;
+    billed date;
     posted bigint := 0;
 begin
-    for one in
+    for billed in
         select month from invoices where status <> 'open'
         union
         select month_of(granted_at) from credit_grants where pays = 'gross'
@@ -596,7 +596,7 @@ begin
     loop
         posted := posted + post_to_ledger(array(
             select r from ledger_rebuilt as r
-            where r.source_month = one
+            where r.source_month = billed
                 and not exists (select from ledger_transactions as t where t.invoice_change_id = r.invoice_change_id)
                 and not exists (select from ledger_transactions as t where t.credit_note_id = r.credit_note_id)
                 and not exists (select from ledger_transactions as t where t.credit_grant_id = r.credit_grant_id)
