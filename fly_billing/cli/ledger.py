@@ -18,7 +18,7 @@ def show_ledger(console: Terminal, organization: str | None, month: BillingMonth
 
 
 def post_missing_events(console: Terminal) -> None:
-    """Post what is missing, and print how much that was."""
+    """Post missing events, and print their number."""
     with local_platform() as settings:
         posted = post_missing(BillingDatabase(settings.database_url))
     console.print(f"{counted(posted, 'event')} posted.")

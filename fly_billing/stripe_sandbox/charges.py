@@ -1,4 +1,4 @@
-"""/v1/charges, /v1/payment_intents and /v1/invoice_payments: reads of what was charged for which invoice.
+"""/v1/charges, /v1/payment_intents and /v1/invoice_payments: reads of the payments of invoices.
 
 Not here: charging (`payments`).
 """

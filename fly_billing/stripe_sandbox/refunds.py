@@ -61,7 +61,7 @@ def _charge(store: Store, id: str, param: str) -> Json:
 def of_charge(
     store: Store, charge: Json, amount: int | None, reason: str | None, metadata: dict[str, str] | None = None
 ) -> Json:
-    """Refund an amount of a charge; without one, what is left of it. Raises StripeError."""
+    """Refund an amount of a charge, or without one the rest of it. Raises StripeError."""
     left = charge["amount"] - charge["amount_refunded"]
     _check(store, charge, left, amount)
     refund: Json = {

@@ -175,8 +175,8 @@ def receive(
 
     Args:
         source: `webhook` or `polling`.
-        reader: Reads the error of a failed payment, which Stripe's events do not contain, and what was done at Stripe
-            besides our invoices. None, without an API key: alerts lack the error, and the rest is left to the poll.
+        reader: Reads the error of a failed payment, which Stripe's events do not contain, and the objects of
+            `MONEY_EVENTS`. None, without an API key: alerts lack the error, and these objects are left to the poll.
 
     Raises:
         NotAnEvent: The text is no event.

@@ -1,4 +1,4 @@
-"""Reads what was done at Stripe besides our invoices, and records each state of it once.
+"""Reads credit notes, refunds, disputes and balance changes from Stripe, and records each of their states once.
 
 People give credit, refund and write credit notes in Stripe's dashboard, and banks dispute payments. An event, from a
 webhook or a poll, only says which object to read, so late, repeated and reordered events do no harm. Not here: the

@@ -56,5 +56,5 @@ class LedgerDifference:
         return "no entry" if cents is None else format_cents(cents, self.currency)
 
 
-_POST_MISSING = "run `fly-billing ledger --post-missing`, which posts what is missing"
+_POST_MISSING = "run `fly-billing ledger --post-missing`, which posts missing events"
 _RESTORE = "rows of the ledger or of their source were changed: restore them from a backup"

@@ -175,7 +175,7 @@ def of_money(recorded: int) -> EventOutcome:
     """Return the outcome of an event of `MONEY_EVENTS`, given the number of new states that were recorded."""
     if not recorded:
         return EventOutcome(IGNORED, "nothing that our customers owe or paid changed")
-    return EventOutcome(APPLIED, "what was done at Stripe is recorded")
+    return EventOutcome(APPLIED, "the new state at Stripe is recorded")
 
 
 def unreadable_invoice(event: StripeEvent, reason: str) -> EventOutcome:

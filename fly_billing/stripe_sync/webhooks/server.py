@@ -60,7 +60,7 @@ def make_receiver(database: BillingDatabase, reader: StripeReader | None) -> Cal
 
 
 def _reader(settings: Settings, database: BillingDatabase) -> StripeReader | None:
-    """Return a reader with short timeouts, or None without an API key (`event_inbox.receive` says what is missing)."""
+    """Return a reader with short timeouts, or None without an API key (see `event_inbox.receive`)."""
     if not settings.stripe_api_key:
         return None
     client = make_stripe_client(

@@ -1,4 +1,4 @@
-"""After `land`, `bill` and `sync`: what was done, in words and as JSON. What failed is never counted as done."""
+"""After `land`, `bill` and `sync`: what was done, in words and as JSON. Failures are never counted as done."""
 
 from __future__ import annotations
 

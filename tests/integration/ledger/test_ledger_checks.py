@@ -62,7 +62,7 @@ def test_a_missing_posting_is_named_and_can_be_posted(paid: Platform) -> None:
         ("acme", "Cash: the customer paid an invoice", "no entry", "$58.43", "-$58.43"),
         ("acme", "Receivable: the customer paid an invoice", "no entry", "-$58.43", "$58.43"),
     ]
-    assert advice(paid) == {"run `fly-billing ledger --post-missing`, which posts what is missing"}
+    assert advice(paid) == {"run `fly-billing ledger --post-missing`, which posts missing events"}
     assert "1 event posted." in run("ledger", "--post-missing")
     assert differences(paid) == []
     assert "0 events posted." in run("ledger", "--post-missing")
