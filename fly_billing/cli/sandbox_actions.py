@@ -10,6 +10,7 @@ from typing import Any
 from fly_billing.cli.running_sandbox import ask_sandbox, running_sandbox
 from fly_billing.cli.terminal import Terminal
 from fly_billing.errors import ActionableError
+from fly_billing.invoicing.rules.chargeable_amounts import from_stripe, to_stripe
 from fly_billing.money import format_cents, parse_typed_amount
 from fly_billing.stripe_sandbox import SandboxControl, SandboxError
 
@@ -33,7 +34,7 @@ def do_action(console: Terminal, action: str, id: str, amount: str | None, to: s
     try:
         given: dict[str, Any] = {} if to is None else {"to": to}
         if amount is not None:
-            given["amount"] = _minor_units(control, action, id, amount)
+            given["amount"] = _in_stripes_unit(control, action, id, amount)
         done = ask_sandbox(lambda: control.acted(action, id, **given))
     except SandboxError as refused:
         raise ActionRefused(f"{action} {id}: {refused.reason}. `stripe-sandbox actions` lists all") from refused
@@ -41,10 +42,10 @@ def do_action(console: Terminal, action: str, id: str, amount: str | None, to: s
     console.print(f"Events: {', '.join(done['events']) or 'none'}", soft_wrap=True)
 
 
-def _minor_units(control: SandboxControl, action: str, id: str, amount: str) -> int:
+def _in_stripes_unit(control: SandboxControl, action: str, id: str, amount: str) -> int:
     currency = ask_sandbox(lambda: control.subject(action, id)).get("currency") or ACCOUNT_CURRENCY
     try:
-        return parse_typed_amount(amount, currency.upper())
+        return to_stripe(parse_typed_amount(amount, currency.upper()), currency.upper())
     except ValueError as problem:
         raise ActionRefused(str(problem)) from problem
 
@@ -53,7 +54,7 @@ def _described(body: dict[str, Any]) -> str:
     """Return such as `refund re_1: succeeded, $5.00`."""
     field, name = SHOWN.get(body["object"], ("amount", ""))
     currency = (body.get("currency") or ACCOUNT_CURRENCY).upper()
-    amount = f"{format_cents(body[field], currency)} {name}".strip()
+    amount = f"{format_cents(from_stripe(body[field], currency)[0], currency)} {name}".strip()
     return f"{body['object'].replace('_', ' ')} {body['id']}: {', '.join(filter(None, [body.get('status'), amount]))}"
 
 

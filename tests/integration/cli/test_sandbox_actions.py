@@ -19,15 +19,23 @@ def run(*arguments: str) -> str:
     return done.output
 
 
-@pytest.fixture
-def invoice(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An open invoice of 12.00 for cus_1234, who pays by card."""
-    monkeypatch.setenv("STRIPE_API_BASE", sandbox.url)
+def open_invoice(sandbox: SandboxServer, currency: str, amount: int) -> str:
     sandbox.control.seed_customer("cus_1234")
     invoices = make_stripe_client("sk_test_1", sandbox.url).v1.invoices
-    made = invoices.create({"customer": "cus_1234", "currency": "usd"})
-    invoices.add_lines(made.id, {"lines": [{"amount": 1200}]})
+    made = invoices.create({"customer": "cus_1234", "currency": currency})
+    invoices.add_lines(made.id, {"lines": [{"amount": amount}]})
     return invoices.finalize_invoice(made.id).id
+
+
+@pytest.fixture(autouse=True)
+def at_the_sandbox(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_API_BASE", sandbox.url)
+
+
+@pytest.fixture
+def invoice(sandbox: SandboxServer) -> str:
+    """An open invoice of 12.00 for cus_1234, who pays by card."""
+    return open_invoice(sandbox, "usd", 1200)
 
 
 def test_an_invoice_is_credited_paid_refunded_and_disputed(sandbox: SandboxServer, invoice: str) -> None:
@@ -47,6 +55,13 @@ def test_amounts_have_the_decimals_of_the_currency(invoice: str) -> None:
         run("do", "credit-note", invoice, "3")
 
 
+def test_an_amount_of_shillings_is_whole_though_stripe_writes_it_with_two_decimals(sandbox: SandboxServer) -> None:
+    """101 Ugandan shillings are 10100 in Stripe's API (docs.stripe.com/currencies#special-cases)."""
+    invoice = open_invoice(sandbox, "ugx", 1_000_000)
+    assert run("do", "credit-note", invoice, "101").splitlines()[0].endswith(": issued, UGX 101")
+    assert sandbox.control.object(invoice)["amount_remaining"] == 989_900
+
+
 def test_a_refused_action_says_why(invoice: str) -> None:
     run("do", "mark-paid", invoice)
     with pytest.raises(ActionableError, match=rf"pay {invoice}: Invoice is already paid. `stripe-sandbox actions`"):
@@ -64,6 +79,7 @@ def test_the_actions_are_listed_with_what_they_act_on(invoice: str) -> None:
 
 
 def test_without_a_sandbox_the_command_names_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STRIPE_API_BASE")
     monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path))
     with pytest.raises(ActionableError, match=r"no Stripe sandbox runs on .*: start `fly-billing dev`"):
         run("do", "pay", "in_1")
