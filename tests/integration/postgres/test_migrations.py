@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
@@ -114,3 +115,37 @@ def test_each_migration_makes_the_schema_of_its_release(postgres: PostgresServer
 def test_every_module_of_a_migration_has_its_sql() -> None:
     modules = [path.with_suffix("") for path in VERSIONS.glob("[0-9]*.py")]
     assert [path for path in modules if not (path.is_dir() or Path(f"{path}.sql").is_file())] == []
+
+
+def test_invoices_that_were_removed_before_the_history_kept_them_are_on_it(
+    postgres: PostgresServer, empty: Callable[[], str]
+) -> None:
+    """Until migration 0049 only the reason said whose invoice it was; an organization's id may contain blanks."""
+    name = empty()
+    schema_files.load_snapshot(postgres, name, "0048")
+    with psycopg.connect(postgres.url(name, "postgresql"), autocommit=True) as connection:
+        for why in (
+            "removed the open invoice of acme for 2027-05 ($2.02): early",
+            "removed the open invoice of a for b for 2027-06 ($1.00): early",
+            "something else",
+        ):
+            connection.execute(
+                "insert into invoice_changes (invoice_id, from_status, to_status, changed_by, why)"
+                " values (gen_random_uuid(), 'open', 'removed', 'ann', %s)",
+                [why],
+            )
+    up_to_date(postgres, name)
+    with psycopg.connect(postgres.url(name, "postgresql")) as connection:
+        found = connection.execute(
+            "select organization_id, first_month::text, action, person from finance_history order by 2"
+        ).fetchall()
+        triggers = connection.execute(
+            "select tgenabled from pg_trigger"
+            " where tgrelid = 'invoice_changes'::regclass and tgname = 'refuse_record_change'"
+        ).fetchall()
+    assert found == [
+        ("acme", "2027-05-01", "removed", "ann"),
+        ("a for b", "2027-06-01", "removed", "ann"),
+        (None, None, "removed", "ann"),
+    ]
+    assert triggers == [("A",)]  # history can't be changed again
