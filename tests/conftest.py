@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,23 @@ def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
             "SPARK_MASTER",
         ):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_dagster_instance_left_open() -> Iterator[None]:
+    """Fail a test that leaves a Dagster instance open, e.g. in the context of a sensor or schedule without `with`.
+
+    Dagster keeps the open instance's storage in one variable. Garbage collection restores it at any later moment,
+    and a later test then loads its definitions with the storage of an instance that is gone.
+    """
+    before = _storage_of_open_instance()
+    yield
+    assert _storage_of_open_instance() is before, "use `with build_..._context(...)`: it closes the instance"
+
+
+def _storage_of_open_instance() -> object:
+    dagster = sys.modules.get("dagster._core.storage.defs_state.base")  # tests of pure rules don't import Dagster
+    return dagster.DefsStateStorage.get() if dagster else None
 
 
 @pytest.fixture(scope="session")

@@ -78,13 +78,13 @@ def repository_of(deployment: Deployment) -> RepositoryDefinition:
 
 def due_by(deployment: Deployment, schedule: ScheduleDefinition, loaded: RepositoryDefinition) -> list[str]:
     """Return the months or first landing days that a tick requests in a code location that was loaded earlier."""
-    context = build_schedule_context(
+    with build_schedule_context(
         instance=deployment.instance,
         repository_def=loaded,
         scheduled_execution_time=deployment.now,
         resources={**resources(deployment), "billing_terms": BillingTerms()},
-    )
-    requests = schedule.evaluate_tick(context).run_requests or []
+    ) as context:
+        requests = schedule.evaluate_tick(context).run_requests or []
     return [request.tags.get("fly_billing/month", request.tags[RANGE_START]) for request in requests]
 
 
