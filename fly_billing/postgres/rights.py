@@ -68,6 +68,7 @@ WRITES: dict[str, frozenset[str]] = {
         "stripe_attempts": (INSERT, UPDATE),
         "stripe_events": (INSERT, UPDATE),
         "stripe_events_polled": (INSERT, UPDATE),
+        "stripe_invoice_amounts": (INSERT,),
         "stripe_invoices": (INSERT, UPDATE),
         "stripe_money": (INSERT,),
         "stripe_pace": (INSERT, UPDATE),

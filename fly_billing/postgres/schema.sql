@@ -3399,6 +3399,89 @@ CREATE TABLE public.stripe_events_polled (
 
 COMMENT ON TABLE public.stripe_events_polled IS 'A single row: all of Stripe''s events created before this time were read.';
 
+CREATE TABLE public.stripe_invoice_amounts (
+    id bigint NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    number integer NOT NULL,
+    invoice_id uuid,
+    organization_id text NOT NULL,
+    status text NOT NULL,
+    currency text NOT NULL,
+    total_cents bigint NOT NULL,
+    starting_balance_cents bigint NOT NULL,
+    ending_balance_cents bigint,
+    due_cents bigint NOT NULL,
+    paid_cents bigint NOT NULL,
+    remaining_cents bigint NOT NULL,
+    out_of_band_cents bigint,
+    overpaid_cents bigint NOT NULL,
+    unpaid_credited_cents bigint NOT NULL,
+    paid_credited_cents bigint NOT NULL,
+    read_at timestamp with time zone NOT NULL,
+    source text NOT NULL,
+    CONSTRAINT stripe_invoice_amounts_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT stripe_invoice_amounts_due_cents_check CHECK (((due_cents >= 0) AND (due_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_ending_balance_cents_check CHECK ((abs(ending_balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_invoice_amounts_number_check CHECK ((number > 0)),
+    CONSTRAINT stripe_invoice_amounts_out_of_band_cents_check CHECK (((out_of_band_cents >= 0) AND (out_of_band_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_overpaid_cents_check CHECK (((overpaid_cents >= 0) AND (overpaid_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_paid_cents_check CHECK (((paid_cents >= 0) AND (paid_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_paid_credited_cents_check CHECK (((paid_credited_cents >= 0) AND (paid_credited_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_read_at_check CHECK (((read_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (read_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_invoice_amounts_remaining_cents_check CHECK (((remaining_cents >= 0) AND (remaining_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_source_check CHECK ((source = ANY (ARRAY['sync'::text, 'webhook'::text, 'polling'::text, 'sweep'::text]))),
+    CONSTRAINT stripe_invoice_amounts_starting_balance_cents_check CHECK ((abs(starting_balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_invoice_amounts_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'void'::text, 'uncollectible'::text]))),
+    CONSTRAINT stripe_invoice_amounts_stripe_invoice_id_check CHECK ((stripe_invoice_id <> ''::text)),
+    CONSTRAINT stripe_invoice_amounts_total_cents_check CHECK ((abs(total_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_invoice_amounts_unpaid_credited_cents_check CHECK (((unpaid_credited_cents >= 0) AND (unpaid_credited_cents < '1000000000000000'::bigint)))
+);
+
+COMMENT ON TABLE public.stripe_invoice_amounts IS 'One row per state of an invoice''s amounts at Stripe, as read. The last number is the newest. Drafts are left out.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.id IS 'Grows with each state that is recorded.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.number IS 'Counts the states of the Stripe invoice from 1.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.invoice_id IS 'Our invoice. Null if the Stripe invoice is not the one we billed: made by hand, a duplicate, or an earlier try.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.organization_id IS 'The organization of the Stripe customer.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.status IS 'Stripe''s status.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.total_cents IS 'What was billed, in the currency''s minor unit.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.starting_balance_cents IS 'The customer balance before the invoice: below zero is credit, above zero was carried over from earlier invoices.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.ending_balance_cents IS 'The customer balance after the invoice.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.due_cents IS 'What Stripe asks for, paid or not: the total with the customer balance, less credit notes of unpaid amounts.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.paid_cents IS 'The part of due_cents that is paid, out of band included.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.remaining_cents IS 'The part of due_cents that is not paid: what Stripe asks for now.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.out_of_band_cents IS 'The part of paid_cents that was paid outside Stripe. Null: Stripe''s API version did not say.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.overpaid_cents IS 'What was paid beyond due_cents.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.unpaid_credited_cents IS 'Credit notes issued before payment: they lowered due_cents.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.paid_credited_cents IS 'Credit notes issued after payment: refunded, credited to the customer balance, or paid back out of band.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.read_at IS 'The time of the state: when we read it, or when Stripe made the event that contained it.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.source IS 'What it was read from: our own request, a webhook, a polled event, or the nightly comparison with Stripe.';
+
+ALTER TABLE public.stripe_invoice_amounts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.stripe_invoice_amounts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.stripe_money (
     id bigint NOT NULL,
     object_id text NOT NULL,
@@ -3438,7 +3521,7 @@ END),
     CONSTRAINT stripe_money_out_of_band_cents_check CHECK (((out_of_band_cents >= 0) AND (out_of_band_cents < '1000000000000000'::bigint))),
     CONSTRAINT stripe_money_read_at_check CHECK (((read_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (read_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT stripe_money_refunded_cents_check CHECK (((refunded_cents >= 0) AND (refunded_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_money_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'polling'::text]))),
+    CONSTRAINT stripe_money_source_check CHECK ((source = ANY (ARRAY['sync'::text, 'webhook'::text, 'polling'::text, 'sweep'::text]))),
     CONSTRAINT stripe_money_status_check CHECK ((status <> ''::text)),
     CONSTRAINT stripe_money_unpaid_cents_check CHECK (((unpaid_cents >= 0) AND (unpaid_cents < '1000000000000000'::bigint)))
 );
@@ -3475,7 +3558,7 @@ COMMENT ON COLUMN public.stripe_money.created_at IS 'When the object was created
 
 COMMENT ON COLUMN public.stripe_money.read_at IS 'When we read it in this state.';
 
-COMMENT ON COLUMN public.stripe_money.source IS 'What made us read it: a webhook, or a poll of the events.';
+COMMENT ON COLUMN public.stripe_money.source IS 'What made us read it: our own request, a webhook, a poll of the events, or the nightly comparison with Stripe.';
 
 ALTER TABLE public.stripe_money ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.stripe_money_id_seq
@@ -4033,6 +4116,12 @@ ALTER TABLE ONLY public.stripe_events
 ALTER TABLE ONLY public.stripe_events_polled
     ADD CONSTRAINT stripe_events_polled_pkey PRIMARY KEY (only_row);
 
+ALTER TABLE ONLY public.stripe_invoice_amounts
+    ADD CONSTRAINT stripe_invoice_amounts_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.stripe_invoice_amounts
+    ADD CONSTRAINT stripe_invoice_amounts_pkey PRIMARY KEY (stripe_invoice_id, number);
+
 ALTER TABLE ONLY public.stripe_invoices
     ADD CONSTRAINT stripe_invoices_pkey PRIMARY KEY (invoice_id);
 
@@ -4186,6 +4275,10 @@ CREATE INDEX stripe_events_code_idx ON public.stripe_events USING btree (code) W
 CREATE INDEX stripe_events_created_at_idx ON public.stripe_events USING btree (created_at) WHERE (outcome = 'waiting'::text);
 
 CREATE INDEX stripe_events_invoice_id_created_at_idx ON public.stripe_events USING btree (invoice_id, created_at);
+
+CREATE INDEX stripe_invoice_amounts_invoice_id_number_idx ON public.stripe_invoice_amounts USING btree (invoice_id, number);
+
+CREATE INDEX stripe_invoice_amounts_organization_id_stripe_invoice_id_nu_idx ON public.stripe_invoice_amounts USING btree (organization_id, stripe_invoice_id, number);
 
 CREATE INDEX stripe_invoices_state_idx ON public.stripe_invoices USING btree (state) WHERE (state <> 'finalized'::text);
 
@@ -4805,6 +4898,10 @@ CREATE TRIGGER refuse_record_change BEFORE UPDATE ON public.stripe_attempts FOR 
 
 ALTER TABLE public.stripe_attempts ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.stripe_invoice_amounts FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.stripe_invoice_amounts ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.stripe_money FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.stripe_money ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -5004,6 +5101,10 @@ ALTER TABLE public.stripe_events ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_events_polled FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.stripe_events_polled ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_invoice_amounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_invoice_amounts ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_invoices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -5384,6 +5485,12 @@ ALTER TABLE ONLY public.stripe_attempts
 ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
+ALTER TABLE ONLY public.stripe_invoice_amounts
+    ADD CONSTRAINT stripe_invoice_amounts_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
+ALTER TABLE ONLY public.stripe_invoice_amounts
+    ADD CONSTRAINT stripe_invoice_amounts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.stripe_invoices
     ADD CONSTRAINT stripe_invoices_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
@@ -5607,6 +5714,9 @@ GRANT SELECT ON TABLE public.stripe_attempts TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events_polled TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_events_polled TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.stripe_invoice_amounts TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_invoice_amounts TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.stripe_money TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_money TO fly_billing_reader;

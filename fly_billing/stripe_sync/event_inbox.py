@@ -6,7 +6,7 @@ Not here: the meaning of an event (`stripe_sync.rules.events`), HTTP (`webhooks`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import is_row_error, reason_of
-from fly_billing.stripe_sync.money_inbox import money_of_event, record_money
+from fly_billing.stripe_sync.money_inbox import FoundMoney, money_of_event, record_asked, record_money
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from fly_billing.stripe_sync.rules.events import (
     ACTED_ON,
@@ -33,7 +33,8 @@ from fly_billing.stripe_sync.rules.events import (
     read_event,
     unreadable_invoice,
 )
-from fly_billing.stripe_sync.rules.money_objects import MONEY_EVENTS, MoneyObject
+from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts, read_asked_amounts
+from fly_billing.stripe_sync.rules.money_objects import MONEY_EVENTS, UnreadableMoney
 from fly_billing.stripe_sync.rules.payment_failures import PaymentError
 
 DUPLICATE = "duplicate"
@@ -50,15 +51,20 @@ MOST_NAMED = 3
 Judge = Callable[[StripeEvent, SyncState | None], EventOutcome]
 
 
-def record_event(database: BillingDatabase, event: StripeEvent, source: str, now: datetime) -> str:
+def record_event(
+    database: BillingDatabase, event: StripeEvent, source: str, now: datetime, asked: AskedAmounts | None = None
+) -> str:
     """Record an event and apply it, in one transaction; return its outcome.
 
     The outcome is `duplicate` if the event was recorded before. Events of one invoice are applied one after the other.
     If the database refuses the change to our invoice, the event waits, an alert reports it, and
     `settle_waiting_events` tries again.
+
+    Args:
+        asked: What Stripe asked for with the event's invoice when it made the event.
     """
     try:
-        return _record(database, event, source, now, judge)
+        return _record(database, event, source, now, judge, asked)
     except Exception as problem:
         if not is_row_error(problem):
             raise
@@ -66,7 +72,14 @@ def record_event(database: BillingDatabase, event: StripeEvent, source: str, now
         return _record(database, event, source, now, lambda event, state: refused)
 
 
-def _record(database: BillingDatabase, event: StripeEvent, source: str, now: datetime, judge_event: Judge) -> str:
+def _record(
+    database: BillingDatabase,
+    event: StripeEvent,
+    source: str,
+    now: datetime,
+    judge_event: Judge,
+    asked: AskedAmounts | None = None,
+) -> str:
     with database.transaction() as connection:
         invoice = _find_invoice(connection, event)
         if rows(connection, "recorded_stripe_events", ids=[event.id]):
@@ -75,6 +88,8 @@ def _record(database: BillingDatabase, event: StripeEvent, source: str, now: dat
         invoice_id = invoice.id if invoice else None
         if not _insert(connection, event, outcome, invoice_id, source, now):
             return DUPLICATE
+        if asked is not None:  # before the status: what follows from it may read the amounts
+            record_asked(connection, asked, source, event.created)
         _change_status(connection, event, outcome, invoice_id)
     return outcome.outcome
 
@@ -183,8 +198,9 @@ def receive(
         ReadingFailed: Stripe does not answer. Nothing is recorded, so Stripe or the next poll brings the event again.
     """
     event = read_event(body)
+    asked = _asked_in(body) if event.type in INVOICE_EVENTS else None
     if reader is None:
-        return LEFT_TO_POLL if event.type in MONEY_EVENTS else record_event(database, event, source, now)
+        return LEFT_TO_POLL if event.type in MONEY_EVENTS else record_event(database, event, source, now, asked)
     if database.rows("recorded_stripe_events", ids=[event.id]):
         return DUPLICATE
     if event.type in MONEY_EVENTS:
@@ -192,11 +208,19 @@ def receive(
     if event.type == PAYMENT_FAILED:
         error = payment_error(reader, event.object_id) or PaymentError(None, None)
         event = replace(event, error=error.message, error_code=error.code)
-    return record_event(database, event, source, now)
+    return record_event(database, event, source, now, asked)
+
+
+def _asked_in(body: Mapping[str, Any]) -> AskedAmounts | None:
+    """Return the amounts of an event's invoice. If they can't be read, the nightly comparison reads and names them."""
+    try:
+        return read_asked_amounts(body["data"]["object"])
+    except UnreadableMoney:
+        return None
 
 
 def _record_money_event(
-    database: BillingDatabase, event: StripeEvent, found: Sequence[MoneyObject], source: str, now: datetime
+    database: BillingDatabase, event: StripeEvent, found: FoundMoney, source: str, now: datetime
 ) -> str:
     """Record an event and the objects that it made us read, in one transaction; return its outcome."""
     with database.transaction() as connection:

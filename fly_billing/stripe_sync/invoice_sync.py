@@ -22,6 +22,8 @@ from fly_billing.stripe_sync.journal import InvoiceAttempts, JournalEntry, Strip
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader, key_generation
 from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key, is_safe_to_send
+from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts, read_asked_amounts
+from fly_billing.stripe_sync.rules.money_objects import UnreadableMoney
 from fly_billing.stripe_sync.rules.requests import (
     FinalizedInvoice,
     StripeRequest,
@@ -194,7 +196,10 @@ class InvoiceSync:
             self._verify(filled)
             self._move("verified")
         if self._entry.state == "verified":
-            self._finish(self._perform(finalize_request(self._tools.rules.collect), self._finalize).body)
+            answer = self._perform(finalize_request(self._tools.rules.collect), self._finalize)
+            # A replay shows the invoice as it was when it was finalized; it may have been paid since.
+            now = self._reader.invoice(self._draft) if answer.was_replayed else None
+            self._finish(now or answer.body)
         return self._entry.state
 
     # The mutations, as the client makes them. `StripeSender` journals, paces and retries them.
@@ -358,12 +363,14 @@ class InvoiceSync:
         if body["total"] != self._total or body["currency"] != self._invoice.currency.lower():
             raise StepFailed("needs_attention", "finalize", "differs_in_stripe")
         currency = self._invoice.currency
+        asked = _asked(body)
         self._move(
             "finalized",
             total=self._invoice.total_cents,
-            due=from_stripe(body["amount_due"], currency)[0],
+            due=asked.first_due_cents if asked else from_stripe(body["amount_due"], currency)[0],
             balance=from_stripe(body["ending_balance"] or 0, currency)[0],
             hosted_invoice_url=body.get("hosted_invoice_url"),
+            asked=asked,
         )
 
     def _move(
@@ -378,3 +385,11 @@ class InvoiceSync:
             stripe_invoice_id=self._entry.stripe_invoice_id, **facts,
         )  # fmt: skip
         return state
+
+
+def _asked(body: Mapping[str, Any]) -> AskedAmounts | None:
+    """Return what Stripe asks for; None if that can't be read. The invoice is there all the same."""
+    try:
+        return read_asked_amounts(body)
+    except UnreadableMoney:
+        return None

@@ -13,10 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, records
+from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.stripe_sync.client import StripeResponse
+from fly_billing.stripe_sync.money_inbox import record_asked
 from fly_billing.stripe_sync.rules.idempotency_keys import Attempt, request_hash
+from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts
 from fly_billing.stripe_sync.rules.requests import BilledLine, FinalizedInvoice, StripeRequest, line_description
 from fly_billing.stripe_sync.rules.sync_failures import StripeFailure
 
@@ -135,16 +137,20 @@ class StripeJournal:
         now: datetime,
         *,
         stripe_invoice_id: str | None = None,
+        asked: AskedAmounts | None = None,
         **facts: Any,
     ) -> None:
-        """Set the invoice to a state that is not a failure."""
-        self.database.rows(
-            "move_stripe_invoice", invoice_id=invoice, state=state, generation=generation, now=now,
-            stripe_invoice_id=stripe_invoice_id, run_id=self.run_id,
-            stripe_total_cents=facts.get("total"), stripe_due_cents=facts.get("due"),
-            stripe_balance_cents=facts.get("balance"),
-            hosted_invoice_url=facts.get("hosted_invoice_url"),
-        )  # fmt: skip
+        """Set the invoice to a state that is not a failure, and record what Stripe asks for with it."""
+        with self.database.transaction() as connection:
+            rows(
+                connection, "move_stripe_invoice", invoice_id=invoice, state=state, generation=generation, now=now,
+                stripe_invoice_id=stripe_invoice_id, run_id=self.run_id,
+                stripe_total_cents=facts.get("total"), stripe_due_cents=facts.get("due"),
+                stripe_balance_cents=facts.get("balance"),
+                hosted_invoice_url=facts.get("hosted_invoice_url"),
+            )  # fmt: skip
+            if asked is not None:
+                record_asked(connection, asked, "sync", now)
 
     def fail(self, invoice: UUID, state: str, step: str, failure: StripeFailure, now: datetime) -> None:
         """Set the invoice to `unknown`, `failed` or `needs_attention`, with the texts for customer and operator."""

@@ -1,14 +1,15 @@
-"""Reads credit notes, refunds, disputes and balance changes from Stripe, and records each of their states once.
+"""Reads credit notes, refunds, disputes, balance changes and invoice amounts at Stripe, and records each state once.
 
-People give credit, refund and write credit notes in Stripe's dashboard, and banks dispute payments. An event, from a
-webhook or a poll, only says which object to read, so late, repeated and reordered events do no harm. Not here: the
-object itself (`stripe_sync.rules.money_objects`), and recording the event (`stripe_sync.event_inbox`).
+People give credit, refund and write credit notes in Stripe's dashboard, and banks dispute payments. An event about
+them, from a webhook or a poll, only says which object to read, so late, repeated and reordered events do no harm. An
+invoice's amounts are taken from whatever contains it: an answer to the sync, an event, or a list. Not here: the objects
+themselves (`stripe_sync.rules`), and recording the event (`stripe_sync.event_inbox`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,8 +17,10 @@ from sqlalchemy import Connection
 
 from fly_billing.postgres.database import rows, values
 from fly_billing.stripe_sync.reader import StripeReader
+from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts, read_asked_amounts
 from fly_billing.stripe_sync.rules.money_objects import (
     BALANCE,
+    CREDIT_NOTE,
     MoneyObject,
     changes_balance,
     kind_of_event,
@@ -27,8 +30,21 @@ from fly_billing.stripe_sync.rules.money_objects import (
 Body = Mapping[str, Any]
 
 
-def money_of_event(reader: StripeReader, body: Body) -> list[MoneyObject]:
-    """Read the objects that an event is about, as they are now; empty if it changes nothing that a customer owes.
+@dataclass(frozen=True)
+class FoundMoney:
+    """What was read at Stripe because of an event.
+
+    Attributes:
+        money: Credit notes, refunds, disputes and balance changes; those of a balance in Stripe's order.
+        asked: The amounts of the invoices that these are about.
+    """
+
+    money: Sequence[MoneyObject] = ()
+    asked: Sequence[AskedAmounts] = ()
+
+
+def money_of_event(reader: StripeReader, body: Body) -> FoundMoney:
+    """Read the objects that an event is about, as they are now; nothing if it changes nothing that a customer owes.
 
     Raises:
         ReadingFailed: Stripe does not answer.
@@ -36,34 +52,43 @@ def money_of_event(reader: StripeReader, body: Body) -> list[MoneyObject]:
     """
     kind, thing = kind_of_event(body["type"]), body["data"]["object"]
     if kind is None or (kind == BALANCE and not changes_balance(body)):
-        return []
+        return FoundMoney()
     if kind == BALANCE:
-        return [read_money_object(change) for change in reversed([*reader.balance_transactions(thing["id"])])]
+        return FoundMoney(balance_changes(reader, thing["id"]))
     found = reader.money_object(kind, thing["id"])
-    return [] if found is None else _with_its_customer(reader, read_money_object(found))
+    return FoundMoney() if found is None else with_its_invoice(reader, read_money_object(found))
 
 
-def _with_its_customer(reader: StripeReader, money: MoneyObject) -> list[MoneyObject]:
-    """Return a refund or dispute with the invoice and customer of its payment; empty if it paid no invoice."""
-    if money.customer is not None:
-        return [money]
-    stripe_invoice_id = reader.invoice_of_payment(money.payment_intent) if money.payment_intent else None
+def balance_changes(reader: StripeReader, customer: str) -> list[MoneyObject]:
+    """Read all changes of a customer's balance, oldest first."""
+    return [read_money_object(change) for change in reversed([*reader.balance_transactions(customer)])]
+
+
+def with_its_invoice(reader: StripeReader, money: MoneyObject) -> FoundMoney:
+    """Return a credit note, refund or dispute with the amounts of its invoice.
+
+    Refunds and disputes do not name their invoice and customer; their payment does. Empty if it paid no invoice.
+    """
+    stripe_invoice_id = money.stripe_invoice_id
+    if money.kind != CREDIT_NOTE:
+        stripe_invoice_id = reader.invoice_of_payment(money.payment_intent) if money.payment_intent else None
     invoice = reader.invoice(stripe_invoice_id) if stripe_invoice_id else None
     if invoice is None:
-        return []
-    return [replace(money, stripe_invoice_id=stripe_invoice_id, customer=invoice["customer"])]
+        return FoundMoney([money] if money.customer else [])
+    asked = read_asked_amounts(invoice)
+    found = replace(money, stripe_invoice_id=stripe_invoice_id, customer=money.customer or invoice["customer"])
+    return FoundMoney([found], [asked] if asked else [])
 
 
-def record_money(connection: Connection, found: Iterable[MoneyObject], source: str, read_at: datetime) -> int:
+def record_money(connection: Connection, found: FoundMoney, source: str, read_at: datetime) -> int:
     """Record the new states of these objects; return their number. Ignores objects of customers that are not ours.
 
     Args:
-        found: The objects, with balance changes of a customer in the order in which Stripe made them.
-        source: `webhook` or `polling`.
+        source: `sync`, `webhook`, `polling` or `sweep`.
         read_at: When they were read at Stripe. A state that was read before the recorded one is ignored.
     """
     recorded = 0
-    for money in found:
+    for money in found.money:
         for organization_id in values(connection, "organization_of_customer", customer=money.customer):
             columns = {name: value for name, value in asdict(money).items() if name != "customer"}
             recorded += len(
@@ -72,4 +97,27 @@ def record_money(connection: Connection, found: Iterable[MoneyObject], source: s
                     **columns, organization_id=organization_id, read_at=read_at, source=source,
                 )
             )  # fmt: skip
-    return recorded
+    return recorded + sum(record_asked(connection, asked, source, read_at) for asked in found.asked)
+
+
+def record_asked(connection: Connection, asked: AskedAmounts, source: str, read_at: datetime) -> int:
+    """Record what Stripe asks for with an invoice, if it changed. Ignores invoices of customers that are not ours.
+
+    Args:
+        source: As for `record_money`.
+        read_at: The time at which Stripe asked for these amounts. An older state than the recorded one is ignored.
+    """
+    columns = asdict(asked)
+    customer = columns.pop("customer")
+    return sum(
+        len(
+            rows(
+                connection, "record_asked_amounts",
+                **columns, organization_id=organization_id, read_at=read_at, source=source,
+            )
+        )
+        for organization_id in values(
+            connection, "organization_of_stripe_invoice",
+            stripe_invoice_id=asked.stripe_invoice_id, customer=customer,
+        )
+    )  # fmt: skip

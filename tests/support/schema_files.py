@@ -79,8 +79,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     ),
     "Ledger": ("ledger_transactions", "ledger_entries"),
     "Stripe": (
-        "stripe_invoices", "stripe_attempts", "stripe_events", "stripe_events_polled", "stripe_money", "stripe_pace",
-        "stripe_repairs", "stripe_reconciliations", "sync_approvals",
+        "stripe_invoices", "stripe_attempts", "stripe_events", "stripe_events_polled", "stripe_money",
+        "stripe_invoice_amounts", "stripe_pace", "stripe_repairs", "stripe_reconciliations", "sync_approvals",
     ),
     "Alerts": ("alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts"),
     "Migrations": ("alembic_version",),

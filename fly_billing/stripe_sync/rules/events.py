@@ -18,8 +18,9 @@ from fly_billing.stripe_sync.rules.payment_failures import payment_failure
 from fly_billing.stripe_sync.rules.sync_failures import KNOWN_CODES, stripe_failure
 
 PAYMENT_FAILED, FINALIZATION_FAILED = "invoice.payment_failed", "invoice.finalization_failed"
+OVERPAID = "invoice.overpaid"
 STATUSES = {"invoice.paid": "paid", "invoice.voided": "void", "invoice.marked_uncollectible": "uncollectible"}
-INVOICE_EVENTS = (*STATUSES, PAYMENT_FAILED, FINALIZATION_FAILED)
+INVOICE_EVENTS = (*STATUSES, PAYMENT_FAILED, FINALIZATION_FAILED, OVERPAID)
 # The events that change something here; all others are recorded and ignored. A poll asks for them, at most 20 types.
 ACTED_ON = (*INVOICE_EVENTS, *MONEY_EVENTS)
 
@@ -168,6 +169,8 @@ def judge(event: StripeEvent, state: SyncState | None) -> EventOutcome:
         return EventOutcome(WAITING, "our sync has not finished this invoice yet")
     if state.stripe_invoice_id != event.object_id:
         return _of_another(event)
+    if event.type == OVERPAID:
+        return EventOutcome(APPLIED, "more was paid than asked for: Stripe credits the rest to the customer's balance")
     return _failed_payment(event, state) if event.type == PAYMENT_FAILED else _new_status(event, state)
 
 

@@ -97,16 +97,16 @@ def read_money_object(body: Mapping[str, Any]) -> MoneyObject:
             kind=kind,
             status=str(body["type"] if kind == BALANCE else body["status"]),
             currency=currency,
-            amount_cents=_cents(body["amount"], currency),
+            amount_cents=cents_of(body["amount"], currency),
             created_at=datetime.fromtimestamp(body["created"], UTC),
-            customer=_id(body.get("customer")),
-            stripe_invoice_id=_id(body.get("invoice")),
-            payment_intent=_id(body.get("payment_intent")),
+            customer=id_of(body.get("customer")),
+            stripe_invoice_id=id_of(body.get("invoice")),
+            payment_intent=id_of(body.get("payment_intent")),
             reason=body.get("description" if kind == BALANCE else "reason") or None,
             **_PARTS[kind](body, currency),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as problem:
-        raise UnreadableMoney(f"{_place(body)} is not an object of Stripe's API: {problem!r}") from problem
+        raise UnreadableMoney(f"{place_of(body)} is not an object of Stripe's API: {problem!r}") from problem
 
 
 def _credit_note_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:
@@ -118,11 +118,11 @@ def _credit_note_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]
         "out_of_band_cents": outside,
         "credited_cents": body["post_payment_amount"] - refunded - outside,
     }
-    return {name: _cents(amount, currency) for name, amount in parts.items()}
+    return {name: cents_of(amount, currency) for name, amount in parts.items()}
 
 
 def _balance_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:
-    return {"balance_cents": _cents(body["ending_balance"], currency)}
+    return {"balance_cents": cents_of(body["ending_balance"], currency)}
 
 
 def _no_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:
@@ -132,7 +132,8 @@ def _no_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:
 _PARTS = {CREDIT_NOTE: _credit_note_parts, BALANCE: _balance_parts, REFUND: _no_parts, DISPUTE: _no_parts}
 
 
-def _cents(amount: int, currency: str) -> int:
+def cents_of(amount: Any, currency: str) -> int:
+    """Convert an amount as Stripe sent it. Raises TypeError or ValueError if it is no whole amount of the currency."""
     if not isinstance(amount, int):
         raise TypeError(f"{amount!r} is no whole number")
     cents, rest = from_stripe(amount, currency)
@@ -141,12 +142,13 @@ def _cents(amount: int, currency: str) -> int:
     return cents
 
 
-def _id(value: Any) -> str | None:
+def id_of(value: Any) -> str | None:
     """Return an id. Stripe sends the whole object instead if a request expands it."""
     if isinstance(value, Mapping):
         value = value["id"]
     return None if value is None else str(value)
 
 
-def _place(body: Any) -> str:
+def place_of(body: Any) -> str:
+    """Name the object in an error: its kind and id."""
     return f"{body.get('object', '')} {body.get('id', '')}".strip() if isinstance(body, Mapping) else "the text"

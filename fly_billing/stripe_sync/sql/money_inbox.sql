@@ -33,3 +33,63 @@ where
             )
     )
 returning number;
+
+-- name: organization_of_stripe_invoice
+-- One row or none: the organization that a Stripe invoice is for, by our journal, or else by its customer. Locked until
+-- the transaction ends, so that the states of its objects are recorded one after the other.
+select o.id
+from organizations as o
+where o.id = coalesce(
+    (
+        select i.organization_id
+        from stripe_invoices as s
+        join invoices as i on i.id = s.invoice_id
+        where s.stripe_invoice_id = :stripe_invoice_id
+    ),
+    (select c.id from organizations as c where c.stripe_customer_id = :customer)
+)
+for no key update;
+
+-- name: record_asked_amounts
+-- One row if the state is new. None if the last recorded state is equal or newer: statuses only rise, and of two states
+-- with the same status the later one is newer.
+with latest as (
+    select *, array_position(array['open', 'uncollectible', 'paid', 'void'], status) as rank
+    from stripe_invoice_amounts where stripe_invoice_id = :stripe_invoice_id order by number desc limit 1
+),
+
+ours as (
+    select s.invoice_id from stripe_invoices as s where s.stripe_invoice_id = :stripe_invoice_id
+)
+
+insert into stripe_invoice_amounts (
+    stripe_invoice_id, number, invoice_id, organization_id, status, currency, total_cents, starting_balance_cents,
+    ending_balance_cents, due_cents, paid_cents, remaining_cents, out_of_band_cents, overpaid_cents,
+    unpaid_credited_cents, paid_credited_cents, read_at, source
+)
+select
+    :stripe_invoice_id, coalesce((select l.number from latest as l), 0) + 1, (select o.invoice_id from ours as o),
+    :organization_id, :status, :currency, :total_cents, :starting_balance_cents, :ending_balance_cents, :due_cents,
+    :paid_cents, :remaining_cents, :out_of_band_cents, :overpaid_cents, :unpaid_credited_cents, :paid_credited_cents,
+    :read_at, :source
+where
+    not exists (
+        select
+        from latest as l
+        where
+            l.rank > array_position(array['open', 'uncollectible', 'paid', 'void'], cast(:status as text))
+            or (l.status = :status and l.read_at > :read_at)
+            or (
+                l.status, l.total_cents, l.starting_balance_cents, l.ending_balance_cents, l.due_cents, l.paid_cents,
+                l.remaining_cents, l.out_of_band_cents, l.overpaid_cents, l.unpaid_credited_cents,
+                l.paid_credited_cents, l.invoice_id
+            )
+            is not distinct from (
+                cast(:status as text), cast(:total_cents as bigint), cast(:starting_balance_cents as bigint),
+                cast(:ending_balance_cents as bigint), cast(:due_cents as bigint), cast(:paid_cents as bigint),
+                cast(:remaining_cents as bigint), cast(:out_of_band_cents as bigint), cast(:overpaid_cents as bigint),
+                cast(:unpaid_credited_cents as bigint), cast(:paid_credited_cents as bigint),
+                (select o.invoice_id from ours as o)
+            )
+    )
+returning number;

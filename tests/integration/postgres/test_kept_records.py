@@ -38,6 +38,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "stripe_events": {"alerted_at", "recovery_told_at"},
     # Another generation: an invoice that was voided or deleted in Stripe is sent again.
     "stripe_invoices": {"run_id", "updated_at", "alerted_code", "generation"},
+    "stripe_invoice_amounts": set(),
     "stripe_money": set(),
     "stripe_reconciliations": set(),
     "stripe_repairs": set(),
@@ -114,6 +115,11 @@ JOURNALS = """
         object_id, number, kind, status, organization_id, currency, amount_cents, created_at, read_at, source
     )
     values ('re_1', 1, 'refund', 'succeeded', 'acme', 'USD', 100, now(), now(), 'webhook');
+    insert into stripe_invoice_amounts (
+        stripe_invoice_id, number, organization_id, status, currency, total_cents, starting_balance_cents, due_cents,
+        paid_cents, remaining_cents, overpaid_cents, unpaid_credited_cents, paid_credited_cents, read_at, source
+    )
+    values ('in_1', 1, 'acme', 'open', 'USD', 100, 18, 118, 0, 118, 0, 0, 0, now(), 'sync');
     insert into sync_approvals (month, currency, total_cents, approved_by, approved_at)
     values ('2026-09-01', 'USD', 100, 'ann', now());
     insert into stripe_reconciliations (

@@ -24,6 +24,7 @@ from tests.support.stripe_builders import (
     sync_tools,
     utc_now,
 )
+from tests.unit.stripe_sync.test_invoice_amounts import invoice
 from tests.unit.stripe_sync.test_money_objects import balance_change, credit_note, refund
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
@@ -55,7 +56,7 @@ class Account:
         return {"pi_1": "in_1", "pi_other": "in_other"}.get(payment_intent)
 
     def invoice(self, stripe_id: str) -> Mapping[str, Any] | None:
-        return {"id": stripe_id, "customer": {"in_1": "cus_1"}.get(stripe_id, "cus_other")}
+        return invoice(id=stripe_id, customer={"in_1": "cus_1"}.get(stripe_id, "cus_other"))
 
     @property
     def reader(self) -> StripeReader:
@@ -124,7 +125,7 @@ def test_credit_given_in_the_dashboard_is_recorded_with_the_balance_after_it(acm
 
 def test_objects_of_customers_and_payments_that_are_not_ours_are_ignored(acme: BillingDatabase) -> None:
     stripe = Account({
-        "cn_1": credit_note(customer="cus_other"),
+        "cn_1": credit_note(customer="cus_other", invoice="in_other"),
         "re_1": refund(payment_intent="pi_other"),
         "re_2": refund(id="re_2", payment_intent="pi_of_no_invoice"),
         "re_3": refund(id="re_3", payment_intent=None),
