@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +36,14 @@ def parse_begun_month(text: str) -> BillingMonth:
     if problem := why_not_billable(month, datetime.now(UTC)):
         raise typer.BadParameter(visible(problem))
     return month
+
+
+def parse_day(text: str) -> date:
+    """Parse YYYY-MM-DD. Raises typer.BadParameter."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as problem:
+        raise typer.BadParameter(visible(f"not a day: {text!r}; write it as YYYY-MM-DD")) from problem
 
 
 def exit_with(is_successful: bool) -> None:

@@ -77,13 +77,19 @@ class StripeReader:
         return not body.get("deleted")
 
     def lines(self, body: Body) -> list[tuple[str, int]]:
-        """Return all lines of an invoice as (our item id, cents), in order; only long invoices need another read."""
+        """Return all lines of an invoice as (our item id, cents), in order."""
+        return [
+            ((line.get("metadata") or {}).get("fly_billing_item", ""), line["amount"]) for line in self.all_lines(body)
+        ]
+
+    def all_lines(self, body: Body) -> Sequence[Body]:
+        """Return all lines of an invoice, in order; only long invoices need another read."""
         lines = body["lines"]
-        data: Sequence[Body] = lines["data"]
-        if lines["has_more"]:
-            stripe_id = body["id"]
-            data = list(self._pages("lines", lambda after: self._client.v1.invoices.line_items.list(stripe_id, after)))  # type: ignore[arg-type]
-        return [((line.get("metadata") or {}).get("fly_billing_item", ""), line["amount"]) for line in data]
+        if not lines["has_more"]:
+            found: Sequence[Body] = lines["data"]
+            return found
+        stripe_id = body["id"]
+        return list(self._pages("lines", lambda after: self._client.v1.invoices.line_items.list(stripe_id, after)))  # type: ignore[arg-type]
 
     def invoices_since(self, since: datetime, until: datetime | None = None) -> Iterator[Body]:
         """Yield every invoice created in `[since, until)`, newest first: one read per 100 invoices."""

@@ -27,6 +27,7 @@ LAYERS = (
     {"focus"},
     {"statements"},
     {"finance"},
+    {"cutover"},
     {"operations"},  # reads all subjects: what needs a person
     {"sample_platform"},
     {"resources"},

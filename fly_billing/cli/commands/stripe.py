@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import date
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import BegunMonth, Currency, Month, ResultJson, console, exit_with, wide_console
+from fly_billing.cli.parameters import (
+    BegunMonth,
+    CsvFile,
+    Currency,
+    JsonInCents,
+    Month,
+    Overwrite,
+    ResultJson,
+    console,
+    exit_with,
+    parse_day,
+    wide_console,
+)
 from fly_billing.cli.ports import LARGEST_PORT
 from fly_billing.foreign_text import visible
 
@@ -14,6 +28,13 @@ PANEL = "Stripe"
 
 app = typer.Typer()
 AllLines = Annotated[bool, typer.Option("--lines", help="Also read and compare the lines of long invoices")]
+CreatedFrom = Annotated[
+    date | None,
+    typer.Option(metavar="YYYY-MM-DD", help="First day on which Stripe created invoices", parser=parse_day),
+]
+CreatedBefore = Annotated[
+    date | None, typer.Option(metavar="YYYY-MM-DD", help="The day after the last one", parser=parse_day)
+]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -90,6 +111,40 @@ def _kinds(names: list[str]) -> set[str]:
     if unknown:
         raise typer.BadParameter(visible(f"no such kind: {', '.join(unknown)}; choose from {', '.join(KINDS)}"))
     return set(names)
+
+
+@app.command(rich_help_panel=PANEL)
+def compare(
+    month: BegunMonth,
+    exports: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Exported invoices: JSON or CSV. None: read Stripe")
+    ] = None,
+    customers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with the columns customer,organization")
+    ] = None,
+    products: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV with the columns stripe,product, to compare lines")
+    ] = None,
+    created_from: CreatedFrom = None,
+    created_before: CreatedBefore = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report to sign")] = None,
+    csv: CsvFile = None,
+    overwrite: Overwrite = False,
+    as_json: JsonInCents = False,
+    top: Annotated[int, typer.Option(min=1, help="Show this many of the largest differences")] = 10,
+) -> None:
+    """Compare a month that Stripe billed without fly_billing with what fly_billing bills. Exits 1 if they differ.
+
+    By default, Stripe's invoices that were created in the following month bill the month.
+    """
+    from fly_billing.cli.compare import ReportFiles, run_comparison
+    from fly_billing.cutover.comparing import Inputs, Issued
+
+    issued = Issued.after(month).with_days(created_from, created_before)
+    if issued.first >= issued.end:
+        raise typer.BadParameter(visible(f"no day is from {issued.first} and before {issued.end}"))
+    inputs = Inputs(issued, exports or (), customers, products)
+    exit_with(run_comparison(wide_console(), month, inputs, ReportFiles(report, csv, overwrite, as_json, top)))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -41,6 +41,7 @@ TRIED = {
     "finance receivables": ([], ["--csv", "{owed}"]),
     "finance credits": ([], ["acme"], ["--csv", "{credits}"]),
     "ledger": ([], ["acme"], ["acme", "2026-09", "--json"], [EVIL]),
+    "compare": (["2026-09", "{past}", "--report", "{signed}", "--csv", "{compared}"], ["2026-09", "{past}", "--json"]),
     "history": (["acme", "2026-09"], [EVIL, "2026-09"]),
     "export-focus": (["2026-09", "--out", "{csv}"],),
     "land": (["--repair"],),
@@ -152,8 +153,16 @@ def output_of(arguments: list[str]) -> str:
 
 def test_no_command_prints_or_writes_control_characters_or_active_content(hostile: Platform, tmp_path: Path) -> None:
     files = {"{page}": tmp_path / "page.html", "{csv}": tmp_path / "focus.csv", "{book}": tmp_path / "book"}
-    files |= {f"{{{name}}}": tmp_path / f"{name}.csv" for name in ("rows", "owed", "credits")}
+    files |= {f"{{{name}}}": tmp_path / f"{name}.csv" for name in ("rows", "owed", "credits", "compared")}
+    files |= {"{signed}": tmp_path / "signed.html", "{past}": tmp_path / f"past{BACKWARDS}[red]acme[_].json"}
     files["{book}"].mkdir()
+    old = {"id": "in_1", "number": EVIL, "currency": "usd", "created": 1_791_000_000, "total": 1, "status": "paid"}
+    past = [
+        {**old, "customer": EVIL},
+        {**old, "id": "in_2", "customer": "cus", "metadata": {"organization": "acme"}},
+        EVIL,
+    ]
+    files["{past}"].write_text(json.dumps(past), encoding="utf-8")
     data = json.dumps({"prices": [{**REQUESTS.to_data(), "description": EVIL}]})
     (files["{book}"] / "prices.yaml").write_text(data, encoding="utf-8")
     seen: dict[str, bool] = {}
@@ -171,6 +180,7 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
     assert shown >= {
         "statement",
         "explain",
+        "compare",
         "spend-alert add",
         "reserve",
         "rejected",
@@ -178,12 +188,13 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
         "finance revenue",
     }  # it reached the output
 
-    html = files["{page}"].read_text(encoding="utf-8")
-    tags = Tags(html)
-    assert tags.handlers == []
-    assert not {"img", "script"} & set(tags.found)
-    assert "{{ 7*7 }}" in html
-    for name in ("{csv}", "{rows}", "{owed}", "{credits}"):
+    for page in ("{page}", "{signed}"):
+        html = files[page].read_text(encoding="utf-8")
+        tags = Tags(html)
+        assert tags.handlers == []
+        assert not {"img", "script"} & set(tags.found)
+        assert "{{ 7*7 }}" in html
+    for name in ("{csv}", "{rows}", "{owed}", "{credits}", "{compared}"):
         with files[name].open(encoding="utf-8", newline="") as exported:
             cells = [cell for row in csv.reader(exported) for cell in row]
         assert any("=cmd" in cell for cell in cells)

@@ -21,6 +21,7 @@ WRITING = {
     "bill": ["{month}"],
     "backfill": ["{month}", "{month}"],
     "sync": ["{month}"],
+    "compare": ["{month}"],
     "finance report": ["{month}"],
     "rebill": ["acme", "{month}", "--why", "test"],
     "approve": ["{month}", "--total", "1.00", "--by", "ann"],

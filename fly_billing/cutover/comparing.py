@@ -1,0 +1,139 @@
+"""Compares a month: reads both sides, and keeps what the report says about their sources."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+from fly_billing.cutover.exports import Entry, read_bodies, read_exports, read_pairs
+from fly_billing.cutover.our_side import read_our_side
+from fly_billing.cutover.rules.comparison import Comparison, UnreadableEntry, compare_month
+from fly_billing.cutover.rules.past_invoices import PastInvoice
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.stripe_sync.reader import StripeReader
+
+CUSTOMERS = ("customer", "organization")
+PRODUCTS = ("stripe", "product")
+STRIPE = "Stripe's API"
+# No customer in Stripe is older.
+BEFORE_STRIPE = datetime(2010, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """The days on which Stripe created the invoices that bill the month, `[first, end)` in UTC."""
+
+    first: date
+    end: date
+
+    @classmethod
+    def after(cls, month: BillingMonth) -> Issued:
+        """Return the calendar month after the billed one: usage is billed in arrears."""
+        return cls(month.next().first_day, month.plus(2).first_day)
+
+    def with_days(self, first: date | None, end: date | None) -> Issued:
+        """Return the span with other days, if given."""
+        return Issued(first or self.first, end or self.end)
+
+    def contains(self, moment: datetime) -> bool:
+        return self.first <= moment.date() < self.end
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a comparison reads besides the database.
+
+    Attributes:
+        exports: Exports of Stripe's invoices; none: `stripe` is read.
+        customers: CSV with the header customer,organization.
+        products: CSV with the header stripe,product.
+    """
+
+    issued: Issued
+    exports: Sequence[Path] = ()
+    customers: Path | None = None
+    products: Path | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that was compared and its SHA-256, for the sign-off. Stripe's API has none."""
+
+    name: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ComparedMonth:
+    """A comparison and its sources.
+
+    Attributes:
+        other_dates: The number of Stripe's invoices that were created on other days than `issued`.
+    """
+
+    comparison: Comparison
+    issued: Issued
+    sources: Sequence[Source]
+    compared_at: datetime
+    other_dates: int = 0
+
+
+def compare(
+    database: BillingDatabase,
+    month: BillingMonth,
+    inputs: Inputs,
+    now: datetime,
+    *,
+    stripe: StripeReader | None = None,
+    progress: Callable[[int], None] = lambda read: None,
+) -> ComparedMonth:
+    """Compare a month of Stripe with ours.
+
+    Args:
+        stripe: The account to read if `inputs` names no export.
+        progress: Called with the number of invoices that were read from Stripe.
+
+    Raises:
+        ExportNotReadable, UnknownOrganizations: A file can't be used.
+        ReadingFailed: Stripe can't be read.
+    """
+    customers = read_pairs(inputs.customers, CUSTOMERS) if inputs.customers else {}
+    products = read_pairs(inputs.products, PRODUCTS) if inputs.products else {}
+    if stripe is None:
+        entries, marked = read_exports(inputs.exports), {}
+    else:
+        entries = list(_from_stripe(stripe, inputs.issued, progress))
+        marked = {customer: organization for organization, customer in stripe.customers_since(BEFORE_STRIPE)}
+    past = [entry for entry in entries if isinstance(entry, PastInvoice)]
+    of_month = [invoice for invoice in past if inputs.issued.contains(invoice.created)]
+    ours = read_our_side(database, month, customers, marked)
+    comparison = compare_month(
+        month,
+        of_month,
+        ours.invoices,
+        ours.failed,
+        payer_of=ours.payers.payer_of,
+        product_of=products,
+        unreadable=[entry for entry in entries if isinstance(entry, UnreadableEntry)],
+    )
+    return ComparedMonth(comparison, inputs.issued, _sources(inputs), now, len(past) - len(of_month))
+
+
+def _from_stripe(stripe: StripeReader, issued: Issued, progress: Callable[[int], None]) -> Iterator[Entry]:
+    def bodies() -> Iterator[Mapping[str, object]]:
+        start, end = (datetime.combine(day, time(), UTC) for day in (issued.first, issued.end))
+        for number, body in enumerate(stripe.invoices_since(start, end), start=1):
+            progress(number)
+            yield {**body, "lines": {"data": stripe.all_lines(body), "has_more": False}}
+
+    return read_bodies(bodies(), STRIPE)
+
+
+def _sources(inputs: Inputs) -> list[Source]:
+    files = [*inputs.exports, *filter(None, (inputs.customers, inputs.products))]
+    read = [] if inputs.exports else [Source(STRIPE)]
+    return [*read, *(Source(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files)]
