@@ -194,7 +194,7 @@ def test_the_report_and_the_csv_name_every_source_and_escape_text_of_others(
     done = compare(tmp_path, HEADER + ACME.replace("58.43", "60.43") + GAMMA, "--report", page, "--csv", table)
     assert done.exit_code == 1
     html = page.read_text(encoding="utf-8")
-    assert "1 of 2 differ" in html
+    assert "1 of 2 organizations differ" in html
     assert "=1+1&lt;script&gt;" in html
     assert "SHA-256" in html
     with table.open(encoding="utf-8", newline="") as file:
