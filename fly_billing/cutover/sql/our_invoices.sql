@@ -4,7 +4,9 @@
 select
     i.id as invoice_id, i.organization_id, o.name as organization_name, i.currency, i.status, i.total_cents,
     cast(coalesce(sum(t.amount_cents) filter (where t.kind = 'tax'), 0) as bigint) as tax_cents,
-    cast(coalesce(sum(t.amount_cents) filter (where t.kind <> 'tax' and g.pays = 'gross'), 0) as bigint) as prepaid_cents
+    cast(
+        coalesce(sum(t.amount_cents) filter (where t.kind <> 'tax' and g.pays = 'gross'), 0) as bigint
+    ) as prepaid_cents
 from invoices as i
 join organizations as o on o.id = i.organization_id
 left join invoice_items as t on t.invoice_id = i.id
