@@ -25,6 +25,7 @@ from fly_billing.finance.month_report import read_month_report
 from fly_billing.finance.report.files import write_report
 from fly_billing.finance.rules.month_sums import untied
 from fly_billing.ledger.checks import ledger_differences
+from fly_billing.ledger.expired_credits import record_expired_credits
 from fly_billing.partitions import month_key, month_partitions, months
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
@@ -35,8 +36,9 @@ BALANCES = "ledger_balances"
 CHECKS = {
     TIED: "In every currency, the month's revenue, tax and prepaid credit add up to the totals of its final invoices,"
     " revenue by product to revenue, and tax by rate to tax, to the cent.",
-    BALANCES: "The ledger's entries of the month's invoices, credit notes and prepaid credits sum to zero, and equal"
-    " the ones rebuilt from these sources, one by one. Lists each difference with its organization and amounts.",
+    BALANCES: "The ledger's entries of the month's invoices, credit notes, prepaid credits, and refunds, disputes and"
+    " balances at Stripe sum to zero, and equal the ones rebuilt from these sources, one by one. Lists each difference"
+    " with its organization and amounts.",
 }
 
 
@@ -65,6 +67,7 @@ def finance_months(
     or changed recently.
     """
     database = billing_postgres.database()
+    record_expired_credits(database, clock.now())
     requested = month_partitions(context, clock.now())
     outcomes = PartitionOutcomes([month_key(month) for month in requested])
     wrong: dict[str, list[Mapping[str, Any]]] = {name: [] for name in CHECKS}

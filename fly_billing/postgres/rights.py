@@ -36,6 +36,7 @@ WRITES: dict[str, frozenset[str]] = {
         "corrected_snapshots": (INSERT, DELETE),
         "coupons": (INSERT, UPDATE),
         "credit_entries": (INSERT,),
+        "credit_expiries": (INSERT,),
         "credit_grants": (INSERT,),
         "credit_notes": (INSERT,),
         "discounts": (INSERT,),

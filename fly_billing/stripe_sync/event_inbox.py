@@ -180,6 +180,8 @@ def _change_status(connection: Connection, event: StripeEvent, outcome: EventOut
     if outcome.status:
         paid_at = event.paid_at or event.created
         rows(connection, "set_audit_context", who="Stripe", why=f"{event.type} {event.id}")
+        asked, noted = ("" if cents is None else str(cents) for cents in (event.asked_cents, event.noted_cents))
+        rows(connection, "set_amounts_of_status", asked=asked, noted=noted)
         rows(connection, "set_invoice_status", invoice_id=invoice_id, status=outcome.status, paid_at=paid_at)
 
 

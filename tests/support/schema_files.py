@@ -68,7 +68,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "Prices and taxes": ("prices", "negotiated_prices", "price_group_members", "tax_rates", "tax_customers"),
     "Terms": (
         "subscriptions", "one_off_items", "coupons", "discounts", "commitments", "credit_grants", "credit_entries",
-        "term_changes", "term_decisions",
+        "credit_expiries", "term_changes", "term_decisions",
     ),
     "Invoices": (
         "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots", "invoice_taxes", "invoice_tax_rates",

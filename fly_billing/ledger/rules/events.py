@@ -1,7 +1,7 @@
 """The entries that each event makes: a table for accountants. Pure.
 
-The events of `POSTED` are posted by the database in the transaction that causes them; its function `ledger_rules()`
-holds the same lines, which a test compares. The others are events at Stripe that are not recorded yet.
+The database posts an event in the transaction that causes it or records it; its function `ledger_rules()` holds the
+same lines, which a test compares.
 
 To add an event, add its lines here, to `ledger_rules()` in a migration, and to docs/ledger.md. Not here: reading the
 amounts of an event from its source (the view `ledger_rebuilt`).
@@ -62,7 +62,14 @@ _CHARGE = (
     _credit("revenue", "revenue"),
     _credit("tax_payable", "tax"),
 )
-# asked: what Stripe asks for: the total, less credit there, plus what was carried over.
+# noted: what credit notes at Stripe had taken back of a void invoice before.
+_VOID = (*_reversed(_CHARGE), _debit("receivable", "noted"), _credit("revenue", "noted"))
+_NOTE = (
+    _debit("revenue", "unpaid"), _credit("receivable", "unpaid"),
+    _debit("revenue", "repaid"), _credit("refunds", "repaid"),
+    _debit("revenue", "outside"), _credit("cash", "outside"),
+)  # fmt: skip
+# asked: what Stripe asks for: the total, less credit and credit notes there, plus what was carried over.
 _WRITE_OFF = (_debit("written_off", "asked"), _credit("receivable", "asked"))
 
 EVENTS = {
@@ -72,13 +79,13 @@ EVENTS = {
         LedgerEvent("invoice_paid", "the customer paid an invoice", (
             _debit("cash", "asked"), _credit("receivable", "asked"),
         )),
-        LedgerEvent("invoice_voided", "an invoice became void", _reversed(_CHARGE)),
+        LedgerEvent("invoice_voided", "an invoice became void", _VOID),
         LedgerEvent("invoice_written_off", "an invoice can't be collected", _WRITE_OFF),
         LedgerEvent("written_off_invoice_paid", "an invoice was paid after it was written off", (
             _debit("cash", "asked"), _credit("written_off", "asked"),
         )),
         LedgerEvent("written_off_invoice_voided", "an invoice became void after it was written off", (
-            *_reversed(_CHARGE), *_reversed(_WRITE_OFF),
+            *_VOID, *_reversed(_WRITE_OFF),
         )),
         # The credit note takes back revenue; the next invoice that draws it is taxed on less. returned: what it gives
         # back to credits that had paid the invoice.
@@ -93,12 +100,26 @@ EVENTS = {
         LedgerEvent("prepaid_credit_expired", "prepaid credit expired", (
             _debit("customer_credit", "left"), _credit("breakage", "left"),
         )),
-        # applied = asked - total: below zero if credit at Stripe paid a part, or if Stripe carries the amount over.
+        # applied: below zero if credit at Stripe paid a part, or if Stripe carries the amount over.
         LedgerEvent("stripe_balance_applied", "Stripe applied the customer's balance to an invoice", (
             _debit("receivable", "applied"), _credit("stripe_balance", "applied"),
         )),
         LedgerEvent("stripe_credit_given", "someone gave credit in Stripe's dashboard", (
             _debit("revenue", "given"), _credit("stripe_balance", "given"),
+        )),
+        LedgerEvent("stripe_credit_taken", "someone took credit or charged the balance in Stripe's dashboard", (
+            _debit("stripe_balance", "taken"), _credit("revenue", "taken"),
+        )),
+        LedgerEvent("stripe_overpayment", "a customer paid more than an invoice asked for", (
+            _debit("cash", "overpaid"), _credit("stripe_balance", "overpaid"),
+        )),
+        # unpaid: it lowers what an open invoice asks for. repaid: refunds pay it back, each an event of its own.
+        # outside: it was paid back outside Stripe. What is credited to the balance is the event after these.
+        LedgerEvent("stripe_credit_note_issued", "someone issued a credit note in Stripe's dashboard", _NOTE),
+        LedgerEvent("stripe_credit_note_voided", "someone voided a credit note in Stripe's dashboard",
+                    _reversed(_NOTE)),
+        LedgerEvent("stripe_credit_note_credited", "a credit note in Stripe's dashboard became credit there", (
+            _debit("revenue", "credited"), _credit("stripe_balance", "credited"),
         )),
         LedgerEvent("payment_refunded", "a payment was refunded", (
             _debit("refunds", "refunded"), _credit("cash", "refunded"),
@@ -115,10 +136,6 @@ EVENTS = {
         )),
     )
 }  # fmt: skip
-POSTED = (
-    "invoice_finalized", "invoice_paid", "invoice_voided", "invoice_written_off", "written_off_invoice_paid",
-    "written_off_invoice_voided", "credit_note_issued", "prepaid_credit_granted",
-)  # fmt: skip
 
 
 def entries_of(event: str, amounts: Mapping[str, int]) -> dict[str, int]:

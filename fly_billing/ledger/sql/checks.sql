@@ -1,21 +1,20 @@
 -- name: ledger_differences
--- One row per event of the month's invoices, credit notes and prepaid credits and account whose entries in the ledger
--- differ from the ones rebuilt from its source; and, without an event, one per organization and currency whose entries do
--- not sum to zero. posted: null if nothing is posted; should_be: null if nothing should be; entries: how many are posted.
+-- One row per event and account of the month's sources whose entries in the ledger differ from the ones rebuilt from its
+-- source; and, without an event, one per organization and currency whose entries do not sum to zero. posted: null if
+-- nothing is posted; should_be: null if nothing should be; entries: how many are posted.
 with posted as (
     select
-        invoice_change_id, credit_note_id, credit_grant_id, organization_id, currency, month, event, account,
-        sum(amount_cents) as amount_cents, count(*) as entries
+        ledger_source(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) as source,
+        organization_id, currency, month, event, account, sum(amount_cents) as amount_cents, count(*) as entries
     from ledger_posted
     where source_month = :month
-    group by
-        invoice_change_id, credit_note_id, credit_grant_id, organization_id, currency, month, event, account
+    group by source, organization_id, currency, month, event, account
 ),
 
 rebuilt as (
     select
-        invoice_change_id, credit_note_id, credit_grant_id, organization_id, currency, month, event, account,
-        amount_cents
+        ledger_source(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) as source,
+        organization_id, currency, month, event, account, amount_cents
     from ledger_rebuilt
     where source_month = :month
 ),
@@ -27,9 +26,7 @@ compared as (
         r.amount_cents as should_be, coalesce(p.entries, 0) as entries
     from posted as p
     full join rebuilt as r
-        on coalesce(r.invoice_change_id::text, r.credit_note_id::text, r.credit_grant_id::text)
-            = coalesce(p.invoice_change_id::text, p.credit_note_id::text, p.credit_grant_id::text)
-            and r.organization_id = p.organization_id and r.currency = p.currency and r.month = p.month
+        on r.source = p.source and r.organization_id = p.organization_id and r.currency = p.currency and r.month = p.month
             and r.event = p.event and r.account = p.account
     where p.amount_cents is distinct from r.amount_cents
 )

@@ -24,6 +24,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "correction_approvals": set(),
     "correction_decisions": set(),
     "credit_entries": set(),
+    "credit_expiries": set(),
     "credit_notes": set(),
     "invoice_changes": set(),
     "landed_months": set(),
@@ -102,6 +103,8 @@ JOURNALS = """
         invoice_id, step, generation, idempotency_key, request_hash, sent_at, answered_at, outcome
     )
     select invoice_id, 'create', 0, 'key', 'hash', now(), now(), 'applied' from stripe_invoices;
+    insert into credit_expiries (credit_grant_id, amount, recorded_at)
+    select id, 1, now() from credit_grants limit 1;
     insert into stripe_repairs (
         stripe_invoice_id, claimed_invoice_id, step, idempotency_key, request_hash, run_id, sent_at, answered_at,
         outcome

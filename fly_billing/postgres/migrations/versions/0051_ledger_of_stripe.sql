@@ -1,0 +1,583 @@
+-- What people and banks do at Stripe is posted to the ledger in the transaction that records it, and so is prepaid credit
+-- that expires. What an invoice asked for is recorded with the change of its status, so that later changes at Stripe do
+-- not change what the ledger must have.
+
+drop trigger post_invoice_changes on invoices;
+drop trigger post_credit_note on credit_notes;
+drop trigger post_prepaid_credits on credit_grants;
+drop function post_missing_to_ledger();
+drop function post_to_ledger(ledger_rebuilt[]);
+drop view ledger_rebuilt, ledger_posted;
+
+-- The amounts of an invoice's payment, write-off or voiding -----------------------------------------------------------
+
+alter table stripe_events
+add column asked_cents bigint
+constraint asked_cents_is_finite check (asked_cents >= 0 and asked_cents < 1000000000000000),
+add column noted_cents bigint
+constraint noted_cents_is_finite check (noted_cents >= 0 and noted_cents < 1000000000000000);
+comment on column stripe_events.asked_cents is
+'What was paid of a paid invoice, or what remained to be paid of an uncollectible one, in minor units. Null: not known.';
+comment on column stripe_events.noted_cents is
+'The part of a void invoice that credit notes at Stripe had taken back before, in minor units. Null: not known.';
+
+alter table invoice_changes
+add column asked_cents bigint
+constraint asked_cents_is_finite check (asked_cents >= 0 and asked_cents < 1000000000000000),
+add column noted_cents bigint
+constraint noted_cents_is_finite check (noted_cents >= 0 and noted_cents < 1000000000000000);
+comment on column invoice_changes.asked_cents is
+'What was paid, or what could not be collected: the total with the customer''s balance at Stripe, less credit notes there.';
+comment on column invoice_changes.noted_cents is
+'The part of a void invoice that credit notes at Stripe had taken back before.';
+
+-- Before this, the amounts were those that the ledger has.
+alter table invoice_changes disable trigger refuse_record_change;
+update invoice_changes as c
+set
+    asked_cents = coalesce((
+        select abs(e.amount_cents)
+        from ledger_transactions as t
+        join ledger_entries as e
+            on e.organization_id = t.organization_id and e.currency = t.currency and e.month = t.month
+                and e.transaction_id = t.id
+        where t.invoice_change_id = c.id
+            and e.account = case t.event when 'invoice_paid' then 'cash' else 'written_off' end
+    ), 0),
+    noted_cents = case c.to_status when 'void' then 0 end
+where c.to_status in ('paid', 'uncollectible', 'void');
+alter table invoice_changes enable always trigger refuse_record_change;
+
+create or replace function follow_invoice_change() returns trigger language plpgsql as $$
+begin
+    insert into invoice_changes (invoice_id, from_status, to_status, changed_by, why, asked_cents, noted_cents)
+    values (
+        new.id, old.status, new.status,
+        coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user),
+        nullif(current_setting('fly_billing.why', true), ''),
+        case when new.status in ('paid', 'uncollectible', 'void') then asked_of_invoice(new, old.status) end,
+        case when new.status = 'void' then noted_of_invoice(new.id) end
+    );
+    if old.status = 'open' then
+        insert into credit_entries (grant_id, kind, amount, invoice_id)
+        select credit_grant_id, case when amount < 0 then 'drawn' else 'given_back' end, sum(amount), new.id
+        from invoice_items where invoice_id = new.id and credit_grant_id is not null
+        group by 1, 2;
+    end if;
+    if new.status = 'void' then
+        update invoice_items set is_void = true where invoice_id = new.id;
+        insert into credit_entries (grant_id, kind, amount, invoice_id)
+        select grant_id, 'returned', -sum(amount), new.id
+        from credit_entries where invoice_id = new.id and kind in ('drawn', 'given_back')
+        group by grant_id
+        having sum(amount) <> 0;
+    end if;
+    return null;
+end $$;
+
+create function asked_of_invoice(invoice invoices, from_status text) returns bigint language sql stable as $$
+    select coalesce(
+        case when invoice.status <> 'void' then cast(nullif(current_setting('fly_billing.asked', true), '') as bigint) end,
+        case when from_status = 'uncollectible' then (
+            select c.asked_cents from invoice_changes as c
+            where c.invoice_id = invoice.id and c.to_status = 'uncollectible' order by c.id desc limit 1
+        ) end,
+        (select s.stripe_due_cents from stripe_invoices as s where s.invoice_id = invoice.id),
+        greatest(invoice.total_cents, 0)
+    )
+$$;
+comment on function asked_of_invoice(invoices, text) is
+'What Stripe asked for an invoice that changes its status: as its event says (the setting fly_billing.asked), or as we know.';
+
+create function noted_of_invoice(invoice uuid) returns bigint language sql stable as $$
+    select coalesce(
+        cast(nullif(current_setting('fly_billing.noted', true), '') as bigint),
+        (
+            select sum(m.unpaid_cents)
+            from stripe_money as m
+            where m.invoice_id = invoice and m.kind = 'credit_note' and m.status = 'issued' and not exists (
+                select from stripe_money as later where later.object_id = m.object_id and later.number > m.number
+            )
+        ),
+        0
+    )
+$$;
+comment on function noted_of_invoice(uuid) is
+'What credit notes at Stripe took back of an invoice: as its event says (the setting fly_billing.noted), or as we know.';
+
+-- Prepaid credit that expired -----------------------------------------------------------------------------------------
+
+create table credit_expiries (
+    id bigint generated always as identity primary key,
+    credit_grant_id uuid not null references credit_grants,
+    amount numeric not null check (amount <> 0) constraint amount_is_finite check (abs(amount) < 1000000000000),
+    recorded_at timestamptz not null
+    constraint recorded_at_is_a_time check (recorded_at >= '1970-01-01Z' and recorded_at < '2200-01-01Z')
+);
+create index on credit_expiries (credit_grant_id, id);
+create index on credit_expiries (month_of(recorded_at));
+comment on table credit_expiries is
+'What was left of prepaid credit when it expired. A later change of it is a row of its own; the sum is what was lost.';
+comment on column credit_expiries.credit_grant_id is 'The prepaid credit.';
+comment on column credit_expiries.amount is
+'Exact, in the major unit. Below zero: of what was lost before, an invoice used a part, or the credit lasts longer now.';
+comment on column credit_expiries.recorded_at is 'When it was recorded; the month is its accounting month.';
+create trigger refuse_record_change before update or delete on credit_expiries
+for each row execute function refuse_record_change();
+create trigger refuse_truncate before truncate on credit_expiries
+for each statement execute function refuse_truncate();
+alter table credit_expiries enable always trigger refuse_record_change;
+alter table credit_expiries enable always trigger refuse_truncate;
+
+-- The ledger ----------------------------------------------------------------------------------------------------------
+
+alter table ledger_transactions
+add column stripe_money_id bigint references stripe_money (id),
+add column credit_expiry_id bigint references credit_expiries,
+drop constraint one_source,
+add constraint one_source check (
+    num_nonnulls(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) = 1
+);
+comment on column ledger_transactions.stripe_money_id is 'The state of an object at Stripe that caused it.';
+comment on column ledger_transactions.credit_expiry_id is 'The expiry of prepaid credit that caused it.';
+comment on table ledger_transactions is
+'One row per event that moved an amount, such as a final invoice, a payment, a credit note, a refund or a dispute.';
+create unique index stripe_money_is_posted_once on ledger_transactions (stripe_money_id, event)
+where stripe_money_id is not null;
+create unique index expiries_are_posted_once on ledger_transactions (credit_expiry_id) where credit_expiry_id is not null;
+create index on stripe_money (month_of(created_at));
+
+create or replace function ledger_rules() returns table (event text, account text, sign integer, amount text)
+language sql immutable as $$
+    values
+        ('invoice_finalized', 'receivable', 1, 'total'),
+        ('invoice_finalized', 'customer_credit', 1, 'credit'),
+        ('invoice_finalized', 'revenue', -1, 'revenue'),
+        ('invoice_finalized', 'tax_payable', -1, 'tax'),
+        ('invoice_paid', 'cash', 1, 'asked'),
+        ('invoice_paid', 'receivable', -1, 'asked'),
+        ('invoice_voided', 'receivable', -1, 'total'),
+        ('invoice_voided', 'customer_credit', -1, 'credit'),
+        ('invoice_voided', 'revenue', 1, 'revenue'),
+        ('invoice_voided', 'tax_payable', 1, 'tax'),
+        ('invoice_voided', 'receivable', 1, 'noted'),
+        ('invoice_voided', 'revenue', -1, 'noted'),
+        ('invoice_written_off', 'written_off', 1, 'asked'),
+        ('invoice_written_off', 'receivable', -1, 'asked'),
+        ('written_off_invoice_paid', 'cash', 1, 'asked'),
+        ('written_off_invoice_paid', 'written_off', -1, 'asked'),
+        ('written_off_invoice_voided', 'receivable', -1, 'total'),
+        ('written_off_invoice_voided', 'customer_credit', -1, 'credit'),
+        ('written_off_invoice_voided', 'revenue', 1, 'revenue'),
+        ('written_off_invoice_voided', 'tax_payable', 1, 'tax'),
+        ('written_off_invoice_voided', 'receivable', 1, 'noted'),
+        ('written_off_invoice_voided', 'revenue', -1, 'noted'),
+        ('written_off_invoice_voided', 'written_off', -1, 'asked'),
+        ('written_off_invoice_voided', 'receivable', 1, 'asked'),
+        ('credit_note_issued', 'revenue', 1, 'note'),
+        ('credit_note_issued', 'customer_credit', -1, 'note'),
+        ('credit_note_issued', 'revenue', 1, 'returned'),
+        ('credit_note_issued', 'customer_credit', -1, 'returned'),
+        ('prepaid_credit_granted', 'deferred_revenue', 1, 'granted'),
+        ('prepaid_credit_granted', 'customer_credit', -1, 'granted'),
+        ('prepaid_credit_expired', 'customer_credit', 1, 'left'),
+        ('prepaid_credit_expired', 'breakage', -1, 'left'),
+        ('stripe_balance_applied', 'receivable', 1, 'applied'),
+        ('stripe_balance_applied', 'stripe_balance', -1, 'applied'),
+        ('stripe_credit_given', 'revenue', 1, 'given'),
+        ('stripe_credit_given', 'stripe_balance', -1, 'given'),
+        ('stripe_credit_taken', 'stripe_balance', 1, 'taken'),
+        ('stripe_credit_taken', 'revenue', -1, 'taken'),
+        ('stripe_overpayment', 'cash', 1, 'overpaid'),
+        ('stripe_overpayment', 'stripe_balance', -1, 'overpaid'),
+        ('stripe_credit_note_issued', 'revenue', 1, 'unpaid'),
+        ('stripe_credit_note_issued', 'receivable', -1, 'unpaid'),
+        ('stripe_credit_note_issued', 'revenue', 1, 'repaid'),
+        ('stripe_credit_note_issued', 'refunds', -1, 'repaid'),
+        ('stripe_credit_note_issued', 'revenue', 1, 'outside'),
+        ('stripe_credit_note_issued', 'cash', -1, 'outside'),
+        ('stripe_credit_note_voided', 'revenue', -1, 'unpaid'),
+        ('stripe_credit_note_voided', 'receivable', 1, 'unpaid'),
+        ('stripe_credit_note_voided', 'revenue', -1, 'repaid'),
+        ('stripe_credit_note_voided', 'refunds', 1, 'repaid'),
+        ('stripe_credit_note_voided', 'revenue', -1, 'outside'),
+        ('stripe_credit_note_voided', 'cash', 1, 'outside'),
+        ('stripe_credit_note_credited', 'revenue', 1, 'credited'),
+        ('stripe_credit_note_credited', 'stripe_balance', -1, 'credited'),
+        ('payment_refunded', 'refunds', 1, 'refunded'),
+        ('payment_refunded', 'cash', -1, 'refunded'),
+        ('refund_failed', 'cash', 1, 'refunded'),
+        ('refund_failed', 'refunds', -1, 'refunded'),
+        ('dispute_opened', 'disputed', 1, 'disputed'),
+        ('dispute_opened', 'cash', -1, 'disputed'),
+        ('dispute_won', 'cash', 1, 'disputed'),
+        ('dispute_won', 'disputed', -1, 'disputed'),
+        ('dispute_lost', 'written_off', 1, 'disputed'),
+        ('dispute_lost', 'disputed', -1, 'disputed')
+$$;
+
+-- All events of an object's kind, with the amounts that they have had once the object is in this state. A new state posts
+-- the difference from the one before, so a repeated state posts nothing, and one that is skipped is caught up with.
+create function ledger_amounts(state stripe_money) returns table (event text, amount text, cents bigint)
+language sql immutable as $$
+    select e.event, e.amount, case when e.has_happened then e.cents else 0 end
+    from (
+        values
+            (
+                'customer_balance_transaction', 'stripe_balance_applied', 'applied', -state.amount_cents,
+                state.status in ('applied_to_invoice', 'unapplied_from_invoice', 'invoice_too_small', 'invoice_too_large')
+            ),
+            (
+                'customer_balance_transaction', 'stripe_credit_note_credited', 'credited', -state.amount_cents,
+                state.status = 'credit_note'
+            ),
+            (
+                'customer_balance_transaction', 'stripe_overpayment', 'overpaid', -state.amount_cents,
+                state.status = 'invoice_overpaid'
+            ),
+            (
+                'customer_balance_transaction', 'stripe_credit_given', 'given', -state.amount_cents,
+                state.amount_cents < 0 and state.status not in (
+                    'applied_to_invoice', 'unapplied_from_invoice', 'invoice_too_small', 'invoice_too_large', 'credit_note',
+                    'invoice_overpaid'
+                )
+            ),
+            (
+                'customer_balance_transaction', 'stripe_credit_taken', 'taken', state.amount_cents,
+                state.amount_cents > 0 and state.status not in (
+                    'applied_to_invoice', 'unapplied_from_invoice', 'invoice_too_small', 'invoice_too_large', 'credit_note',
+                    'invoice_overpaid'
+                )
+            ),
+            (
+                'credit_note', 'stripe_credit_note_issued', 'unpaid', state.unpaid_cents, state.invoice_id is not null
+            ),
+            (
+                'credit_note', 'stripe_credit_note_issued', 'repaid', state.refunded_cents, state.invoice_id is not null
+            ),
+            (
+                'credit_note', 'stripe_credit_note_issued', 'outside', state.out_of_band_cents,
+                state.invoice_id is not null
+            ),
+            (
+                'credit_note', 'stripe_credit_note_voided', 'unpaid', state.unpaid_cents,
+                state.invoice_id is not null and state.status = 'void'
+            ),
+            (
+                'credit_note', 'stripe_credit_note_voided', 'repaid', state.refunded_cents,
+                state.invoice_id is not null and state.status = 'void'
+            ),
+            (
+                'credit_note', 'stripe_credit_note_voided', 'outside', state.out_of_band_cents,
+                state.invoice_id is not null and state.status = 'void'
+            ),
+            (
+                'refund', 'payment_refunded', 'refunded', state.amount_cents,
+                state.invoice_id is not null and state.status in ('pending', 'succeeded', 'failed', 'canceled')
+            ),
+            (
+                'refund', 'refund_failed', 'refunded', state.amount_cents,
+                state.invoice_id is not null and state.status in ('failed', 'canceled')
+            ),
+            (
+                'dispute', 'dispute_opened', 'disputed', state.amount_cents,
+                state.invoice_id is not null and state.status in ('needs_response', 'under_review', 'won', 'lost')
+            ),
+            (
+                'dispute', 'dispute_won', 'disputed', state.amount_cents,
+                state.invoice_id is not null and state.status = 'won'
+            ),
+            (
+                'dispute', 'dispute_lost', 'disputed', state.amount_cents,
+                state.invoice_id is not null and state.status = 'lost'
+            )
+    ) as e (kind, event, amount, cents, has_happened)
+    where e.kind = state.kind
+$$;
+comment on function ledger_amounts(stripe_money) is
+'The amounts of the events that have happened to an object at Stripe once it is in this state; 0 for the others.';
+
+-- Each lateral part is looked up by the invoice's keys. Written as a join, it is compared with all invoices there are
+-- where Postgres believes that there are none.
+create view ledger_rebuilt as
+select
+    c.id as invoice_change_id, cast(null as uuid) as credit_note_id, cast(null as uuid) as credit_grant_id,
+    cast(null as bigint) as stripe_money_id, cast(null as bigint) as credit_expiry_id,
+    i.month as source_month, i.organization_id, i.currency, moved.month, moved.event, entry.account, entry.amount_cents
+from invoice_changes as c
+join invoices as i on i.id = c.invoice_id
+cross join lateral (
+    select
+        case c.to_status
+            when 'finalized' then 'invoice_finalized'
+            when 'paid' then
+                case c.from_status when 'uncollectible' then 'written_off_invoice_paid' else 'invoice_paid' end
+            when 'void' then
+                case c.from_status when 'uncollectible' then 'written_off_invoice_voided' else 'invoice_voided' end
+            when 'uncollectible' then 'invoice_written_off'
+        end as event,
+        case c.to_status
+            when 'finalized' then i.month
+            when 'paid' then month_of(i.paid_at)
+            else month_of(c.changed_at)
+        end as month
+) as moved
+cross join lateral (
+    select
+        coalesce(sum(t.amount_cents) filter (where t.kind = 'tax'), 0) as added_tax,
+        coalesce(-sum(t.amount_cents) filter (where case
+            when t.credit_grant_id is not null then is_customers_money(t.credit_grant_id)
+            when t.adjustment_id is not null then is_customers_money(
+                (select a.credit_grant_id from adjustments as a where a.id = t.adjustment_id)
+            )
+        end), 0) as credit
+    from invoice_items as t
+    where t.invoice_id = i.id and t.kind in ('tax', 'credit', 'adjustment') and c.to_status in ('finalized', 'void')
+) as items
+cross join lateral (
+    select coalesce(sum(x.tax_cents), 0) as contained_tax
+    from invoice_taxes as x
+    where x.invoice_id = i.id and x.is_inclusive and c.to_status in ('finalized', 'void')
+) as taxes
+cross join lateral (
+    select
+        r.account,
+        cast(sum(r.sign * case r.amount
+            when 'total' then i.total_cents
+            when 'credit' then items.credit
+            when 'tax' then items.added_tax + taxes.contained_tax
+            when 'revenue' then i.total_cents + items.credit - items.added_tax - taxes.contained_tax
+            when 'asked' then coalesce(c.asked_cents, 0)
+            when 'noted' then coalesce(c.noted_cents, 0)
+        end) as bigint) as amount_cents
+    from ledger_rules() as r
+    where r.event = moved.event
+    group by r.account
+) as entry
+where entry.amount_cents <> 0
+union all
+select
+    null, n.id, null, null, null, i.month, i.organization_id, i.currency, month_of(n.made_at), 'credit_note_issued',
+    entry.account, entry.amount_cents
+from credit_notes as n
+join invoices as i on i.id = n.invoice_id
+cross join lateral (
+    select coalesce(to_minor_unit(sum(a.amount), i.currency), 0) as returned
+    from adjustments as a
+    where a.invoice_id = n.invoice_id and a.credit_note_id = n.id and is_customers_money(a.credit_grant_id)
+) as credits
+cross join lateral (
+    select
+        r.account,
+        cast(sum(r.sign * case r.amount when 'note' then n.amount_cents when 'returned' then credits.returned end) as bigint)
+            as amount_cents
+    from ledger_rules() as r
+    where r.event = 'credit_note_issued'
+    group by r.account
+) as entry
+where entry.amount_cents <> 0
+union all
+select
+    null, null, g.id, null, null, month_of(g.granted_at), g.organization_id, g.currency, month_of(g.granted_at), r.event,
+    r.account, r.sign * to_minor_unit(g.amount, g.currency)
+from credit_grants as g
+join ledger_rules() as r on r.event = 'prepaid_credit_granted'
+where g.pays = 'gross' and to_minor_unit(g.amount, g.currency) <> 0
+union all
+select
+    null, null, null, m.id, null, month_of(m.created_at), m.organization_id, m.currency,
+    month_of(case m.number when 1 then m.created_at else m.read_at end), entry.event, entry.account, entry.amount_cents
+from stripe_money as m
+left join lateral (
+    select p from stripe_money as p where p.object_id = m.object_id and p.number = m.number - 1
+) as before on true
+cross join lateral (
+    select r.event, r.account, cast(sum(r.sign * (a.cents - coalesce(b.cents, 0))) as bigint) as amount_cents
+    from ledger_amounts(m) as a
+    left join ledger_amounts(before.p) as b on b.event = a.event and b.amount = a.amount
+    join ledger_rules() as r on r.event = a.event and r.amount = a.amount
+    group by r.event, r.account
+) as entry
+where entry.amount_cents <> 0
+union all
+select
+    null, null, null, null, x.id, month_of(x.recorded_at), g.organization_id, g.currency, month_of(x.recorded_at), r.event,
+    r.account, r.sign * (to_minor_unit(lost.by_then, g.currency) - to_minor_unit(lost.by_then - x.amount, g.currency))
+from credit_expiries as x
+join credit_grants as g on g.id = x.credit_grant_id
+cross join lateral (
+    select sum(b.amount) as by_then from credit_expiries as b where b.credit_grant_id = g.id and b.id <= x.id
+) as lost
+join ledger_rules() as r on r.event = 'prepaid_credit_expired'
+where to_minor_unit(lost.by_then, g.currency) <> to_minor_unit(lost.by_then - x.amount, g.currency);
+comment on view ledger_rebuilt is
+'The entries that the ledger must have, calculated from their sources. Posting reads them, and a check compares them.';
+comment on column ledger_rebuilt.invoice_change_id is 'The source: a change of an invoice''s status.';
+comment on column ledger_rebuilt.credit_note_id is 'The source: a credit note.';
+comment on column ledger_rebuilt.credit_grant_id is 'The source: prepaid credit.';
+comment on column ledger_rebuilt.stripe_money_id is 'The source: a state of an object at Stripe.';
+comment on column ledger_rebuilt.credit_expiry_id is 'The source: an expiry of prepaid credit.';
+comment on column ledger_rebuilt.source_month is
+'The billed month of the invoice, or the month that grants or ends the credit, or in which the object at Stripe was created.';
+comment on column ledger_rebuilt.organization_id is 'The payer.';
+comment on column ledger_rebuilt.currency is 'ISO 4217.';
+comment on column ledger_rebuilt.month is 'The accounting month.';
+comment on column ledger_rebuilt.event is 'A key of ledger.rules.events.EVENTS.';
+comment on column ledger_rebuilt.account is 'A key of ledger.rules.accounts.ACCOUNTS.';
+comment on column ledger_rebuilt.amount_cents is 'Debits are positive, credits negative, in the currency''s minor unit.';
+
+create view ledger_posted as
+with sources as (
+    select
+        c.id as invoice_change_id, cast(null as uuid) as credit_note_id, cast(null as uuid) as credit_grant_id,
+        cast(null as bigint) as stripe_money_id, cast(null as bigint) as credit_expiry_id,
+        i.month as source_month, t.organization_id, t.currency, t.month, t.event, t.id
+    from invoices as i
+    join invoice_changes as c on c.invoice_id = i.id
+    join ledger_transactions as t on t.invoice_change_id = c.id
+    union all
+    select null, n.id, null, null, null, i.month, t.organization_id, t.currency, t.month, t.event, t.id
+    from invoices as i
+    join credit_notes as n on n.invoice_id = i.id
+    join ledger_transactions as t on t.credit_note_id = n.id
+    union all
+    select null, null, g.id, null, null, month_of(g.granted_at), t.organization_id, t.currency, t.month, t.event, t.id
+    from credit_grants as g
+    join ledger_transactions as t on t.credit_grant_id = g.id
+    union all
+    select null, null, null, m.id, null, month_of(m.created_at), t.organization_id, t.currency, t.month, t.event, t.id
+    from stripe_money as m
+    join ledger_transactions as t on t.stripe_money_id = m.id
+    union all
+    select null, null, null, null, x.id, month_of(x.recorded_at), t.organization_id, t.currency, t.month, t.event, t.id
+    from credit_expiries as x
+    join ledger_transactions as t on t.credit_expiry_id = x.id
+)
+
+select
+    s.invoice_change_id, s.credit_note_id, s.credit_grant_id, s.stripe_money_id, s.credit_expiry_id, s.source_month,
+    s.organization_id, s.currency, s.month, s.event, e.account, e.amount_cents
+from sources as s
+join ledger_entries as e
+    on e.organization_id = s.organization_id and e.currency = s.currency and e.month = s.month and e.transaction_id = s.id;
+comment on view ledger_posted is 'The entries that the ledger has, with the columns of ledger_rebuilt.';
+comment on column ledger_posted.invoice_change_id is 'The source: a change of an invoice''s status.';
+comment on column ledger_posted.credit_note_id is 'The source: a credit note.';
+comment on column ledger_posted.credit_grant_id is 'The source: prepaid credit.';
+comment on column ledger_posted.stripe_money_id is 'The source: a state of an object at Stripe.';
+comment on column ledger_posted.credit_expiry_id is 'The source: an expiry of prepaid credit.';
+comment on column ledger_posted.source_month is
+'The billed month of the invoice, or the month that grants or ends the credit, or in which the object at Stripe was created.';
+comment on column ledger_posted.organization_id is 'The payer.';
+comment on column ledger_posted.currency is 'ISO 4217.';
+comment on column ledger_posted.month is 'The accounting month.';
+comment on column ledger_posted.event is 'A key of ledger.rules.events.EVENTS.';
+comment on column ledger_posted.account is 'A key of ledger.rules.accounts.ACCOUNTS.';
+comment on column ledger_posted.amount_cents is 'Debits are positive, credits negative, in the currency''s minor unit.';
+
+create function ledger_source(
+    invoice_change_id bigint, credit_note_id uuid, credit_grant_id uuid, stripe_money_id bigint, credit_expiry_id bigint
+) returns text language sql immutable as $$
+    select coalesce(
+        'change ' || invoice_change_id, 'note ' || credit_note_id, 'credit ' || credit_grant_id, 'money ' || stripe_money_id,
+        'expiry ' || credit_expiry_id
+    )
+$$;
+comment on function ledger_source(bigint, uuid, uuid, bigint, bigint) is 'Names the source of an entry as one text.';
+
+-- Inserts the transactions and entries of these rows of ledger_rebuilt; returns the number of transactions.
+create function post_to_ledger(rebuilt ledger_rebuilt[]) returns bigint language sql as $$
+    with given as materialized (
+        select
+            r.*, ledger_source(
+                r.invoice_change_id, r.credit_note_id, r.credit_grant_id, r.stripe_money_id, r.credit_expiry_id
+            ) as source
+        from unnest(rebuilt) as r
+    ),
+
+    posted as (
+        insert into ledger_transactions (
+            organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id,
+            credit_expiry_id
+        )
+        select distinct
+            organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id,
+            credit_expiry_id
+        from given
+        returning
+            id, event,
+            ledger_source(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) as source
+    ),
+
+    entered as (
+        insert into ledger_entries (organization_id, currency, month, transaction_id, account, amount_cents)
+        select g.organization_id, g.currency, g.month, p.id, g.account, g.amount_cents
+        from given as g
+        join posted as p using (source, event)
+    )
+
+    select count(*) from posted
+$$;
+comment on function post_to_ledger(ledger_rebuilt[]) is 'Posts these rows, which must be all entries of their sources.';
+
+create trigger post_invoice_changes after update on invoices
+referencing old table as old_invoices new table as new_invoices
+for each statement execute function post_invoice_changes();
+create constraint trigger post_credit_note after insert on credit_notes
+deferrable initially deferred for each row execute function post_credit_note();
+create trigger post_prepaid_credits after insert on credit_grants
+referencing new table as added for each statement execute function post_prepaid_credits();
+
+create function post_stripe_money() returns trigger language plpgsql as $$
+declare
+    states constant bigint[] := array(select id from added);
+begin
+    perform post_to_ledger(array(select r from ledger_rebuilt as r where r.stripe_money_id = any (states)));
+    return null;
+end $$;
+create trigger post_stripe_money after insert on stripe_money
+referencing new table as added for each statement execute function post_stripe_money();
+
+create function post_credit_expiries() returns trigger language plpgsql as $$
+declare
+    expiries constant bigint[] := array(select id from added);
+begin
+    perform post_to_ledger(array(select r from ledger_rebuilt as r where r.credit_expiry_id = any (expiries)));
+    return null;
+end $$;
+create trigger post_credit_expiries after insert on credit_expiries
+referencing new table as added for each statement execute function post_credit_expiries();
+
+-- A month at a time, so that memory does not grow with the history.
+create function post_missing_to_ledger() returns bigint language plpgsql as $$
+declare
+    its_month date;
+    posted bigint := 0;
+begin
+    for its_month in
+        select month from invoices where status <> 'open'
+        union
+        select month_of(granted_at) from credit_grants where pays = 'gross'
+        union
+        select month_of(created_at) from stripe_money
+        union
+        select month_of(recorded_at) from credit_expiries
+        order by 1
+    loop
+        posted := posted + post_to_ledger(array(
+            select r from ledger_rebuilt as r
+            where r.source_month = its_month
+                and not exists (select from ledger_transactions as t where t.invoice_change_id = r.invoice_change_id)
+                and not exists (select from ledger_transactions as t where t.credit_note_id = r.credit_note_id)
+                and not exists (select from ledger_transactions as t where t.credit_grant_id = r.credit_grant_id)
+                and not exists (select from ledger_transactions as t where t.credit_expiry_id = r.credit_expiry_id)
+                and not exists (
+                    select from ledger_transactions as t where t.stripe_money_id = r.stripe_money_id and t.event = r.event
+                )
+        ));
+    end loop;
+    return posted;
+end $$;
+comment on function post_missing_to_ledger() is
+'Posts every event that is not posted; returns their number. For databases older than the ledger, and for repairs.';
+select post_missing_to_ledger();
