@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev schema pictures migration test test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups soak chaos fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups soak chaos chaos-money fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -68,6 +68,9 @@ soak: $(VENV)/.installed-engines ## bill 24 months x 10,000 organizations, then 
 
 chaos: $(VENV)/.installed-dev ## sync 10,000 invoices under all faults, kills and restarts at once, then audit both sides
 	$(BIN)/python -m tests.chaos --write docs
+
+chaos-money: $(VENV)/.installed-dev ## click 10,000 times in Stripe's dashboard under faults and kills, then compare owed with asked
+	$(BIN)/python -m tests.money_chaos
 
 fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files, and account for each row
 	$(BIN)/python -m tests.fuzz --rows $(ROWS) --files $(FILES) --seed $(SEED)

@@ -70,7 +70,10 @@ def write_page(path: Path, statement: Statement, *, overwrite: bool) -> None:
 
 def show_statement(console: Terminal, statement: Statement) -> None:
     """Print the balance, a line per month, and the items of the month that is shown."""
-    parts: list[RenderableType] = [styled(statement.headline(), "bold"), "", _months(statement)]
+    parts: list[RenderableType] = [styled(statement.headline(), "bold")]
+    if calculation := statement.calculation():
+        parts += ["", _calculation(calculation)]
+    parts += [*(styled(caveat, "dim") for caveat in statement.caveats()), "", _months(statement)]
     shown = statement.shown()
     if shown and shown.items:
         parts += ["", _items(shown), "", *(_spend(shown, shown.spend) if shown.spend else [])]
@@ -83,6 +86,15 @@ def show_statement(console: Terminal, statement: Statement) -> None:
         parts += ["", styled(statement.completeness.in_words(), "dim")]
     title = f"{statement.organization_name} ({statement.organization_id}), as of {statement.as_of:%Y-%m-%d %H:%M} UTC"
     console.print(panel(*parts, title=title, padding=(1, 2)))
+
+
+def _calculation(rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    for text, amount in rows:
+        table.add_row(text, amount)
+    return table
 
 
 def _table(*columns: str) -> Table:

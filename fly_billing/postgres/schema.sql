@@ -10,17 +10,6 @@ CREATE FUNCTION public.are_keys(words text[]) RETURNS boolean
     from unnest(words) as word
 $_$;
 
-CREATE FUNCTION public.fill_one_off_amount() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-    if new.amount is null then
-        new.amount := new.quantity * new.unit_amount;
-    end if;
-    return new;
-end
-$$;
-
 CREATE TABLE public.invoices (
     id uuid NOT NULL,
     organization_id text NOT NULL,
@@ -88,6 +77,40 @@ COMMENT ON COLUMN public.invoices.paid_at IS 'When Stripe received the payment; 
 
 COMMENT ON COLUMN public.invoices.number IS 'Consecutive per organization, assigned when it is finalized; void invoices keep theirs.';
 
+CREATE FUNCTION public.asked_of_invoice(invoice public.invoices, from_status text) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(
+        case when from_status = 'uncollectible' and invoice.status = 'void' then (
+            select c.asked_cents from invoice_changes as c
+            where c.invoice_id = invoice.id and c.to_status = 'uncollectible' order by c.id desc limit 1
+        ) end,
+        (
+            select case invoice.status when 'paid' then a.paid_cents else a.remaining_cents end
+            from stripe_invoices as s
+            join stripe_invoice_amounts as a
+                on a.stripe_invoice_id = s.stripe_invoice_id and a.status = invoice.status
+            where s.invoice_id = invoice.id
+            order by a.number desc limit 1
+        ),
+        (select s.stripe_due_cents - noted_of_invoice(invoice.id) from stripe_invoices as s where s.invoice_id = invoice.id),
+        greatest(invoice.total_cents, 0)
+    )
+$$;
+
+COMMENT ON FUNCTION public.asked_of_invoice(invoice public.invoices, from_status text) IS 'What Stripe asked for an invoice when its status became the new one, or what we know of it.';
+
+CREATE FUNCTION public.fill_one_off_amount() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if new.amount is null then
+        new.amount := new.quantity * new.unit_amount;
+    end if;
+    return new;
+end
+$$;
+
 CREATE FUNCTION public.final_invoices_that_used(term_table text, term jsonb) RETURNS SETOF public.invoices
     LANGUAGE sql STABLE
     AS $$
@@ -139,11 +162,13 @@ CREATE FUNCTION public.follow_invoice_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-    insert into invoice_changes (invoice_id, from_status, to_status, changed_by, why)
+    insert into invoice_changes (invoice_id, from_status, to_status, changed_by, why, asked_cents, noted_cents)
     values (
         new.id, old.status, new.status,
         coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user),
-        nullif(current_setting('fly_billing.why', true), '')
+        nullif(current_setting('fly_billing.why', true), ''),
+        case when new.status in ('paid', 'uncollectible', 'void') then asked_of_invoice(new, old.status) end,
+        case when new.status = 'void' then noted_of_invoice(new.id) end
     );
     if old.status = 'open' then
         insert into credit_entries (grant_id, kind, amount, invoice_id)
@@ -276,6 +301,164 @@ $$;
 
 COMMENT ON FUNCTION public.last_final_month(organization text) IS 'Returns the last month in which the organization, or its payer then, has a final invoice; void ones included.';
 
+CREATE TABLE public.stripe_money (
+    id bigint NOT NULL,
+    object_id text NOT NULL,
+    number integer NOT NULL,
+    kind text NOT NULL,
+    status text NOT NULL,
+    organization_id text NOT NULL,
+    invoice_id uuid,
+    stripe_invoice_id text,
+    payment_intent text,
+    currency text NOT NULL,
+    amount_cents bigint NOT NULL,
+    unpaid_cents bigint,
+    refunded_cents bigint,
+    credited_cents bigint,
+    out_of_band_cents bigint,
+    balance_cents bigint,
+    reason text,
+    created_at timestamp with time zone NOT NULL,
+    read_at timestamp with time zone NOT NULL,
+    source text NOT NULL,
+    CONSTRAINT balance_has_its_sum CHECK (((kind = 'customer_balance_transaction'::text) = (balance_cents IS NOT NULL))),
+    CONSTRAINT credit_note_has_its_parts CHECK (
+CASE
+    WHEN (kind = 'credit_note'::text) THEN (amount_cents = (((unpaid_cents + refunded_cents) + credited_cents) + out_of_band_cents))
+    ELSE (num_nonnulls(unpaid_cents, refunded_cents, credited_cents, out_of_band_cents) = 0)
+END),
+    CONSTRAINT only_a_balance_falls CHECK (((amount_cents >= 0) OR (kind = 'customer_balance_transaction'::text))),
+    CONSTRAINT stripe_money_amount_cents_check CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_money_balance_cents_check CHECK ((abs(balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_money_created_at_check CHECK (((created_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (created_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_money_credited_cents_check CHECK (((credited_cents >= 0) AND (credited_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_money_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT stripe_money_kind_check CHECK ((kind = ANY (ARRAY['credit_note'::text, 'refund'::text, 'dispute'::text, 'customer_balance_transaction'::text]))),
+    CONSTRAINT stripe_money_number_check CHECK ((number > 0)),
+    CONSTRAINT stripe_money_object_id_check CHECK ((object_id <> ''::text)),
+    CONSTRAINT stripe_money_out_of_band_cents_check CHECK (((out_of_band_cents >= 0) AND (out_of_band_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_money_read_at_check CHECK (((read_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (read_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_money_refunded_cents_check CHECK (((refunded_cents >= 0) AND (refunded_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_money_source_check CHECK ((source = ANY (ARRAY['sync'::text, 'webhook'::text, 'polling'::text, 'sweep'::text]))),
+    CONSTRAINT stripe_money_status_check CHECK ((status <> ''::text)),
+    CONSTRAINT stripe_money_unpaid_cents_check CHECK (((unpaid_cents >= 0) AND (unpaid_cents < '1000000000000000'::bigint)))
+);
+
+COMMENT ON TABLE public.stripe_money IS 'One row per state of a credit note, refund, dispute or balance change at Stripe, as read. The last number is the newest.';
+
+COMMENT ON COLUMN public.stripe_money.id IS 'Grows with each state that is recorded.';
+
+COMMENT ON COLUMN public.stripe_money.object_id IS 'Stripe''s id of the object.';
+
+COMMENT ON COLUMN public.stripe_money.number IS 'Counts the states of the object from 1.';
+
+COMMENT ON COLUMN public.stripe_money.status IS 'Stripe''s status; of a balance change its type, such as adjustment.';
+
+COMMENT ON COLUMN public.stripe_money.invoice_id IS 'Our invoice. Null if there is none, or if Stripe''s invoice is not the one we billed.';
+
+COMMENT ON COLUMN public.stripe_money.payment_intent IS 'The payment of a refund or dispute.';
+
+COMMENT ON COLUMN public.stripe_money.amount_cents IS 'In minor units. A balance change is below zero if it gives the customer credit.';
+
+COMMENT ON COLUMN public.stripe_money.unpaid_cents IS 'The part of a credit note that lowered what an open invoice asks for.';
+
+COMMENT ON COLUMN public.stripe_money.refunded_cents IS 'The part of a credit note that refunds pay back.';
+
+COMMENT ON COLUMN public.stripe_money.credited_cents IS 'The part of a credit note that is credited to the customer balance.';
+
+COMMENT ON COLUMN public.stripe_money.out_of_band_cents IS 'The part of a credit note that is paid back outside Stripe.';
+
+COMMENT ON COLUMN public.stripe_money.balance_cents IS 'The customer balance after a balance change: below zero is credit.';
+
+COMMENT ON COLUMN public.stripe_money.reason IS 'Stripe''s reason, or the description of a balance change.';
+
+COMMENT ON COLUMN public.stripe_money.created_at IS 'When the object was created at Stripe.';
+
+COMMENT ON COLUMN public.stripe_money.read_at IS 'When we read it in this state.';
+
+COMMENT ON COLUMN public.stripe_money.source IS 'What made us read it: our own request, a webhook, a poll of the events, or the nightly comparison with Stripe.';
+
+CREATE FUNCTION public.ledger_amounts(state public.stripe_money) RETURNS TABLE(event text, amount text, cents bigint)
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select e.event, e.amount, case when e.has_happened then e.cents else 0 end
+    from (
+        values
+            (
+                'customer_balance_transaction', 'stripe_balance_applied', 'applied', -state.amount_cents,
+                state.status in ('applied_to_invoice', 'unapplied_from_invoice', 'invoice_too_small', 'invoice_too_large')
+            ),
+            (
+                'customer_balance_transaction', 'stripe_credit_note_credited', 'credited', -state.amount_cents,
+                state.status = 'credit_note'
+            ),
+            (
+                'customer_balance_transaction', 'stripe_overpayment', 'overpaid', -state.amount_cents,
+                state.status = 'invoice_overpaid'
+            ),
+            (
+                'customer_balance_transaction', 'stripe_credit_given', 'given', -state.amount_cents,
+                state.amount_cents < 0 and state.status not in (
+                    'applied_to_invoice', 'unapplied_from_invoice', 'invoice_too_small', 'invoice_too_large', 'credit_note',
+                    'invoice_overpaid'
+                )
+            ),
+            (
+                'customer_balance_transaction', 'stripe_credit_taken', 'taken', state.amount_cents,
+                state.amount_cents > 0 and state.status not in (
+                    'applied_to_invoice', 'unapplied_from_invoice', 'invoice_too_small', 'invoice_too_large', 'credit_note',
+                    'invoice_overpaid'
+                )
+            ),
+            (
+                'credit_note', 'stripe_credit_note_issued', 'unpaid', state.unpaid_cents, state.invoice_id is not null
+            ),
+            (
+                'credit_note', 'stripe_credit_note_issued', 'repaid', state.refunded_cents, state.invoice_id is not null
+            ),
+            (
+                'credit_note', 'stripe_credit_note_issued', 'outside', state.out_of_band_cents,
+                state.invoice_id is not null
+            ),
+            (
+                'credit_note', 'stripe_credit_note_voided', 'unpaid', state.unpaid_cents,
+                state.invoice_id is not null and state.status = 'void'
+            ),
+            (
+                'credit_note', 'stripe_credit_note_voided', 'repaid', state.refunded_cents,
+                state.invoice_id is not null and state.status = 'void'
+            ),
+            (
+                'credit_note', 'stripe_credit_note_voided', 'outside', state.out_of_band_cents,
+                state.invoice_id is not null and state.status = 'void'
+            ),
+            (
+                'refund', 'payment_refunded', 'refunded', state.amount_cents,
+                state.invoice_id is not null and state.status in ('pending', 'succeeded', 'failed', 'canceled')
+            ),
+            (
+                'refund', 'refund_failed', 'refunded', state.amount_cents,
+                state.invoice_id is not null and state.status in ('failed', 'canceled')
+            ),
+            (
+                'dispute', 'dispute_opened', 'disputed', state.amount_cents,
+                state.invoice_id is not null and state.status in ('needs_response', 'under_review', 'won', 'lost')
+            ),
+            (
+                'dispute', 'dispute_won', 'disputed', state.amount_cents,
+                state.invoice_id is not null and state.status = 'won'
+            ),
+            (
+                'dispute', 'dispute_lost', 'disputed', state.amount_cents,
+                state.invoice_id is not null and state.status = 'lost'
+            )
+    ) as e (kind, event, amount, cents, has_happened)
+    where e.kind = state.kind
+$$;
+
+COMMENT ON FUNCTION public.ledger_amounts(state public.stripe_money) IS 'The amounts of the events that have happened to an object at Stripe once it is in this state; 0 for the others.';
+
 CREATE FUNCTION public.ledger_rules() RETURNS TABLE(event text, account text, sign integer, amount text)
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -290,6 +473,8 @@ CREATE FUNCTION public.ledger_rules() RETURNS TABLE(event text, account text, si
         ('invoice_voided', 'customer_credit', -1, 'credit'),
         ('invoice_voided', 'revenue', 1, 'revenue'),
         ('invoice_voided', 'tax_payable', 1, 'tax'),
+        ('invoice_voided', 'receivable', 1, 'noted'),
+        ('invoice_voided', 'revenue', -1, 'noted'),
         ('invoice_written_off', 'written_off', 1, 'asked'),
         ('invoice_written_off', 'receivable', -1, 'asked'),
         ('written_off_invoice_paid', 'cash', 1, 'asked'),
@@ -298,6 +483,8 @@ CREATE FUNCTION public.ledger_rules() RETURNS TABLE(event text, account text, si
         ('written_off_invoice_voided', 'customer_credit', -1, 'credit'),
         ('written_off_invoice_voided', 'revenue', 1, 'revenue'),
         ('written_off_invoice_voided', 'tax_payable', 1, 'tax'),
+        ('written_off_invoice_voided', 'receivable', 1, 'noted'),
+        ('written_off_invoice_voided', 'revenue', -1, 'noted'),
         ('written_off_invoice_voided', 'written_off', -1, 'asked'),
         ('written_off_invoice_voided', 'receivable', 1, 'asked'),
         ('credit_note_issued', 'revenue', 1, 'note'),
@@ -305,10 +492,55 @@ CREATE FUNCTION public.ledger_rules() RETURNS TABLE(event text, account text, si
         ('credit_note_issued', 'revenue', 1, 'returned'),
         ('credit_note_issued', 'customer_credit', -1, 'returned'),
         ('prepaid_credit_granted', 'deferred_revenue', 1, 'granted'),
-        ('prepaid_credit_granted', 'customer_credit', -1, 'granted')
+        ('prepaid_credit_granted', 'customer_credit', -1, 'granted'),
+        ('prepaid_credit_expired', 'customer_credit', 1, 'left'),
+        ('prepaid_credit_expired', 'breakage', -1, 'left'),
+        ('stripe_balance_applied', 'receivable', 1, 'applied'),
+        ('stripe_balance_applied', 'stripe_balance', -1, 'applied'),
+        ('stripe_credit_given', 'revenue', 1, 'given'),
+        ('stripe_credit_given', 'stripe_balance', -1, 'given'),
+        ('stripe_credit_taken', 'stripe_balance', 1, 'taken'),
+        ('stripe_credit_taken', 'revenue', -1, 'taken'),
+        ('stripe_overpayment', 'cash', 1, 'overpaid'),
+        ('stripe_overpayment', 'stripe_balance', -1, 'overpaid'),
+        ('stripe_credit_note_issued', 'revenue', 1, 'unpaid'),
+        ('stripe_credit_note_issued', 'receivable', -1, 'unpaid'),
+        ('stripe_credit_note_issued', 'revenue', 1, 'repaid'),
+        ('stripe_credit_note_issued', 'refunds', -1, 'repaid'),
+        ('stripe_credit_note_issued', 'revenue', 1, 'outside'),
+        ('stripe_credit_note_issued', 'cash', -1, 'outside'),
+        ('stripe_credit_note_voided', 'revenue', -1, 'unpaid'),
+        ('stripe_credit_note_voided', 'receivable', 1, 'unpaid'),
+        ('stripe_credit_note_voided', 'revenue', -1, 'repaid'),
+        ('stripe_credit_note_voided', 'refunds', 1, 'repaid'),
+        ('stripe_credit_note_voided', 'revenue', -1, 'outside'),
+        ('stripe_credit_note_voided', 'cash', 1, 'outside'),
+        ('stripe_credit_note_credited', 'revenue', 1, 'credited'),
+        ('stripe_credit_note_credited', 'stripe_balance', -1, 'credited'),
+        ('payment_refunded', 'refunds', 1, 'refunded'),
+        ('payment_refunded', 'cash', -1, 'refunded'),
+        ('refund_failed', 'cash', 1, 'refunded'),
+        ('refund_failed', 'refunds', -1, 'refunded'),
+        ('dispute_opened', 'disputed', 1, 'disputed'),
+        ('dispute_opened', 'cash', -1, 'disputed'),
+        ('dispute_won', 'cash', 1, 'disputed'),
+        ('dispute_won', 'disputed', -1, 'disputed'),
+        ('dispute_lost', 'written_off', 1, 'disputed'),
+        ('dispute_lost', 'disputed', -1, 'disputed')
 $$;
 
 COMMENT ON FUNCTION public.ledger_rules() IS 'The entries that each event makes. sign: 1 for a debit, -1 for a credit. A test compares them with ledger.rules.events.';
+
+CREATE FUNCTION public.ledger_source(invoice_change_id bigint, credit_note_id uuid, credit_grant_id uuid, stripe_money_id bigint, credit_expiry_id bigint) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select coalesce(
+        'change ' || invoice_change_id, 'note ' || credit_note_id, 'credit ' || credit_grant_id, 'money ' || stripe_money_id,
+        'expiry ' || credit_expiry_id
+    )
+$$;
+
+COMMENT ON FUNCTION public.ledger_source(invoice_change_id bigint, credit_note_id uuid, credit_grant_id uuid, stripe_money_id bigint, credit_expiry_id bigint) IS 'Names the source of an entry as one text.';
 
 CREATE UNLOGGED TABLE public.stripe_pace (
     bucket text NOT NULL,
@@ -543,12 +775,39 @@ begin
     return null;
 end $$;
 
+CREATE FUNCTION public.noted_of_invoice(invoice uuid) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(
+        (
+            select a.unpaid_credited_cents
+            from stripe_invoices as s
+            join stripe_invoice_amounts as a on a.stripe_invoice_id = s.stripe_invoice_id
+            where s.invoice_id = invoice
+            order by a.number desc limit 1
+        ),
+        0
+    )
+$$;
+
+COMMENT ON FUNCTION public.noted_of_invoice(invoice uuid) IS 'What credit notes at Stripe took back of an invoice before it was paid.';
+
 CREATE FUNCTION public.number_invoice() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
     select coalesce(max(number), 0) + 1 into new.number from invoices where organization_id = new.organization_id;
     return new;
+end $$;
+
+CREATE FUNCTION public.post_credit_expiries() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    expiries constant bigint[] := array(select id from added);
+begin
+    perform post_to_ledger(array(select r from ledger_rebuilt as r where r.credit_expiry_id = any (expiries)));
+    return null;
 end $$;
 
 CREATE FUNCTION public.post_credit_note() RETURNS trigger
@@ -585,21 +844,29 @@ CREATE FUNCTION public.post_missing_to_ledger() RETURNS bigint
     LANGUAGE plpgsql
     AS $$
 declare
-    billed date;
+    its_month date;
     posted bigint := 0;
 begin
-    for billed in
+    for its_month in
         select month from invoices where status <> 'open'
         union
         select month_of(granted_at) from credit_grants where pays = 'gross'
+        union
+        select month_of(created_at) from stripe_money
+        union
+        select month_of(recorded_at) from credit_expiries
         order by 1
     loop
         posted := posted + post_to_ledger(array(
             select r from ledger_rebuilt as r
-            where r.source_month = billed
+            where r.source_month = its_month
                 and not exists (select from ledger_transactions as t where t.invoice_change_id = r.invoice_change_id)
                 and not exists (select from ledger_transactions as t where t.credit_note_id = r.credit_note_id)
                 and not exists (select from ledger_transactions as t where t.credit_grant_id = r.credit_grant_id)
+                and not exists (select from ledger_transactions as t where t.credit_expiry_id = r.credit_expiry_id)
+                and not exists (
+                    select from ledger_transactions as t where t.stripe_money_id = r.stripe_money_id and t.event = r.event
+                )
         ));
     end loop;
     return posted;
@@ -616,6 +883,16 @@ begin
     if prepaid <> '{}' then
         perform post_to_ledger(array(select r from ledger_rebuilt as r where r.credit_grant_id = any (prepaid)));
     end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.post_stripe_money() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    states constant bigint[] := array(select id from added);
+begin
+    perform post_to_ledger(array(select r from ledger_rebuilt as r where r.stripe_money_id = any (states)));
     return null;
 end $$;
 
@@ -670,6 +947,24 @@ COMMENT ON COLUMN public.adjustments.credit_note_id IS 'The credit note that ret
 COMMENT ON COLUMN public.adjustments.credit_grant_id IS 'The credit that gets this amount back because it paid it; negative: the credit pays this item instead of another.';
 
 COMMENT ON COLUMN public.adjustments.payer_id IS 'The payer of the corrected invoice and of the next one; organization_id is the organization that used it.';
+
+CREATE TABLE public.credit_expiries (
+    id bigint NOT NULL,
+    credit_grant_id uuid NOT NULL,
+    amount numeric NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    CONSTRAINT amount_is_finite CHECK ((abs(amount) < ('1000000000000'::bigint)::numeric)),
+    CONSTRAINT credit_expiries_amount_check CHECK ((amount <> (0)::numeric)),
+    CONSTRAINT recorded_at_is_a_time CHECK (((recorded_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (recorded_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.credit_expiries IS 'What was left of prepaid credit when it expired. A later change of it is a row of its own; the sum is what was lost.';
+
+COMMENT ON COLUMN public.credit_expiries.credit_grant_id IS 'The prepaid credit.';
+
+COMMENT ON COLUMN public.credit_expiries.amount IS 'Exact, in the major unit. Below zero: of what was lost before, an invoice used a part, or the credit lasts longer now.';
+
+COMMENT ON COLUMN public.credit_expiries.recorded_at IS 'When it was recorded; the month is its accounting month.';
 
 CREATE TABLE public.credit_grants (
     id uuid NOT NULL,
@@ -729,7 +1024,11 @@ CREATE TABLE public.invoice_changes (
     removed_month date,
     removed_currency character(3),
     removed_total_cents bigint,
+    asked_cents bigint,
+    noted_cents bigint,
+    CONSTRAINT asked_cents_is_finite CHECK (((asked_cents >= 0) AND (asked_cents < '1000000000000000'::bigint))),
     CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT noted_cents_is_finite CHECK (((noted_cents >= 0) AND (noted_cents < '1000000000000000'::bigint))),
     CONSTRAINT removed_month_is_a_day CHECK (((removed_month >= '1970-01-01'::date) AND (removed_month < '2200-01-01'::date) AND (EXTRACT(day FROM removed_month) = (1)::numeric))),
     CONSTRAINT removed_total_cents_is_finite CHECK ((abs(removed_total_cents) < '1000000000000000'::bigint))
 );
@@ -743,6 +1042,10 @@ COMMENT ON COLUMN public.invoice_changes.removed_month IS 'The month of a remove
 COMMENT ON COLUMN public.invoice_changes.removed_currency IS 'The currency of a removed invoice, ISO 4217; null: see the invoice.';
 
 COMMENT ON COLUMN public.invoice_changes.removed_total_cents IS 'The total of a removed invoice, in the currency''s minor unit; null: see the invoice.';
+
+COMMENT ON COLUMN public.invoice_changes.asked_cents IS 'What was paid, or what could not be collected: the total with the customer''s balance at Stripe, less credit notes there.';
+
+COMMENT ON COLUMN public.invoice_changes.noted_cents IS 'The part of a void invoice that credit notes at Stripe had taken back before.';
 
 CREATE TABLE public.invoice_items (
     id uuid NOT NULL,
@@ -835,79 +1138,12 @@ COMMENT ON TABLE public.invoice_taxes IS 'One row per tax rate of an invoice: th
 
 COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'The amount that the tax was calculated on, without the tax.';
 
-CREATE TABLE public.stripe_invoices (
-    invoice_id uuid NOT NULL,
-    state text NOT NULL,
-    step text,
-    generation integer DEFAULT 0 NOT NULL,
-    stripe_invoice_id text,
-    stripe_total_cents bigint,
-    hosted_invoice_url text,
-    failure_code text,
-    failure_customer_text text,
-    failure_operator_text text,
-    retryable boolean,
-    run_id text,
-    updated_at timestamp with time zone NOT NULL,
-    finalized_at timestamp with time zone,
-    alerted_code text,
-    stripe_due_cents bigint,
-    stripe_balance_cents bigint,
-    CONSTRAINT due_and_balance_are_known_together CHECK (((stripe_due_cents IS NULL) = (stripe_balance_cents IS NULL))),
-    CONSTRAINT finalized_at_is_a_time CHECK (((finalized_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (finalized_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT stripe_balance_cents_is_finite CHECK ((abs(stripe_balance_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_due_cents_is_finite CHECK ((abs(stripe_due_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_invoices_check CHECK (((state = 'finalized'::text) = (finalized_at IS NOT NULL))),
-    CONSTRAINT stripe_invoices_check1 CHECK (((state <> ALL (ARRAY['drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text])) OR (stripe_invoice_id IS NOT NULL))),
-    CONSTRAINT stripe_invoices_check2 CHECK (((state <> ALL (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR ((failure_code IS NOT NULL) AND (step IS NOT NULL)))),
-    CONSTRAINT stripe_invoices_check3 CHECK (((state = ANY (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR (failure_code IS NULL))),
-    CONSTRAINT stripe_invoices_generation_check CHECK ((generation >= 0)),
-    CONSTRAINT stripe_invoices_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text, 'skipped_zero'::text, 'unknown'::text, 'failed'::text, 'needs_attention'::text]))),
-    CONSTRAINT stripe_invoices_step_check CHECK ((step = ANY (ARRAY['create_customer'::text, 'create'::text, 'add_lines'::text, 'verify'::text, 'finalize'::text, 'discard'::text]))),
-    CONSTRAINT stripe_total_cents_is_finite CHECK ((abs(stripe_total_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
-);
-
-COMMENT ON TABLE public.stripe_invoices IS 'The sync state of each final invoice: the step it reached in Stripe, or the failure.';
-
-COMMENT ON COLUMN public.stripe_invoices.invoice_id IS 'Our invoice.';
-
-COMMENT ON COLUMN public.stripe_invoices.state IS 'The state of the sync; finalized is the last one of an invoice in Stripe.';
-
-COMMENT ON COLUMN public.stripe_invoices.step IS 'The step of the sync that was started last.';
-
-COMMENT ON COLUMN public.stripe_invoices.generation IS 'The number of times that the invoice was created anew in Stripe; part of every idempotency key.';
-
-COMMENT ON COLUMN public.stripe_invoices.stripe_invoice_id IS 'The invoice in Stripe; null before it is created.';
-
-COMMENT ON COLUMN public.stripe_invoices.stripe_total_cents IS 'The total in Stripe, in the currency''s minor unit.';
-
-COMMENT ON COLUMN public.stripe_invoices.hosted_invoice_url IS 'The page on which the customer pays.';
-
-COMMENT ON COLUMN public.stripe_invoices.failure_code IS 'Why the last attempt failed; null if it did not.';
-
-COMMENT ON COLUMN public.stripe_invoices.failure_customer_text IS 'The failure in words for the customer.';
-
-COMMENT ON COLUMN public.stripe_invoices.failure_operator_text IS 'The failure in words for the operator, with the fix.';
-
-COMMENT ON COLUMN public.stripe_invoices.retryable IS 'True if the next run tries it again by itself.';
-
-COMMENT ON COLUMN public.stripe_invoices.run_id IS 'The Dagster run of the last attempt.';
-
-COMMENT ON COLUMN public.stripe_invoices.updated_at IS 'When this row changed last.';
-
-COMMENT ON COLUMN public.stripe_invoices.finalized_at IS 'When it was finalized in Stripe.';
-
-COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'The failure that an alert reported; null again after its recovery was reported.';
-
-COMMENT ON COLUMN public.stripe_invoices.stripe_due_cents IS 'What Stripe asked for when it finalized the invoice: the total with the customer''s balance. Null: not recorded.';
-
-COMMENT ON COLUMN public.stripe_invoices.stripe_balance_cents IS 'The customer''s balance in Stripe after that: negative for credit, positive for an amount that is carried over.';
-
 CREATE VIEW public.ledger_rebuilt AS
  SELECT c.id AS invoice_change_id,
     NULL::uuid AS credit_note_id,
     NULL::uuid AS credit_grant_id,
+    NULL::bigint AS stripe_money_id,
+    NULL::bigint AS credit_expiry_id,
     i.month AS source_month,
     i.organization_id,
     i.currency,
@@ -915,7 +1151,7 @@ CREATE VIEW public.ledger_rebuilt AS
     moved.event,
     entry.account,
     entry.amount_cents
-   FROM ((((((public.invoice_changes c
+   FROM (((((public.invoice_changes c
      JOIN public.invoices i ON ((i.id = c.invoice_id)))
      CROSS JOIN LATERAL ( SELECT
                 CASE c.to_status
@@ -952,9 +1188,6 @@ CREATE VIEW public.ledger_rebuilt AS
      CROSS JOIN LATERAL ( SELECT COALESCE(sum(x.tax_cents), (0)::numeric) AS contained_tax
            FROM public.invoice_taxes x
           WHERE ((x.invoice_id = i.id) AND x.is_inclusive AND (c.to_status = ANY (ARRAY['finalized'::text, 'void'::text])))) taxes)
-     CROSS JOIN LATERAL ( SELECT COALESCE(( SELECT s.stripe_due_cents
-                   FROM public.stripe_invoices s
-                  WHERE (s.invoice_id = i.id)), GREATEST(i.total_cents, (0)::bigint)) AS asked) payment)
      CROSS JOIN LATERAL ( SELECT r.account,
             (sum(((r.sign)::numeric *
                 CASE r.amount
@@ -962,7 +1195,8 @@ CREATE VIEW public.ledger_rebuilt AS
                     WHEN 'credit'::text THEN items.credit
                     WHEN 'tax'::text THEN (items.added_tax + taxes.contained_tax)
                     WHEN 'revenue'::text THEN ((((i.total_cents)::numeric + items.credit) - items.added_tax) - taxes.contained_tax)
-                    WHEN 'asked'::text THEN (payment.asked)::numeric
+                    WHEN 'asked'::text THEN (COALESCE(c.asked_cents, (0)::bigint))::numeric
+                    WHEN 'noted'::text THEN (COALESCE(c.noted_cents, (0)::bigint))::numeric
                     ELSE NULL::numeric
                 END)))::bigint AS amount_cents
            FROM public.ledger_rules() r(event, account, sign, amount)
@@ -973,6 +1207,8 @@ UNION ALL
  SELECT NULL::bigint AS invoice_change_id,
     n.id AS credit_note_id,
     NULL::uuid AS credit_grant_id,
+    NULL::bigint AS stripe_money_id,
+    NULL::bigint AS credit_expiry_id,
     i.month AS source_month,
     i.organization_id,
     i.currency,
@@ -1000,6 +1236,8 @@ UNION ALL
  SELECT NULL::bigint AS invoice_change_id,
     NULL::uuid AS credit_note_id,
     g.id AS credit_grant_id,
+    NULL::bigint AS stripe_money_id,
+    NULL::bigint AS credit_expiry_id,
     public.month_of(g.granted_at) AS source_month,
     g.organization_id,
     g.currency,
@@ -1009,7 +1247,56 @@ UNION ALL
     (r.sign * public.to_minor_unit(g.amount, (g.currency)::text)) AS amount_cents
    FROM (public.credit_grants g
      JOIN public.ledger_rules() r(event, account, sign, amount) ON ((r.event = 'prepaid_credit_granted'::text)))
-  WHERE ((g.pays = 'gross'::text) AND (public.to_minor_unit(g.amount, (g.currency)::text) <> 0));
+  WHERE ((g.pays = 'gross'::text) AND (public.to_minor_unit(g.amount, (g.currency)::text) <> 0))
+UNION ALL
+ SELECT NULL::bigint AS invoice_change_id,
+    NULL::uuid AS credit_note_id,
+    NULL::uuid AS credit_grant_id,
+    m.id AS stripe_money_id,
+    NULL::bigint AS credit_expiry_id,
+    public.month_of(m.created_at) AS source_month,
+    m.organization_id,
+    m.currency,
+    public.month_of(
+        CASE m.number
+            WHEN 1 THEN m.created_at
+            ELSE m.read_at
+        END) AS month,
+    entry.event,
+    entry.account,
+    entry.amount_cents
+   FROM ((public.stripe_money m
+     LEFT JOIN LATERAL ( SELECT p.*::public.stripe_money AS p
+           FROM public.stripe_money p
+          WHERE ((p.object_id = m.object_id) AND (p.number = (m.number - 1)))) before ON (true))
+     CROSS JOIN LATERAL ( SELECT r.event,
+            r.account,
+            (sum((r.sign * (a.cents - COALESCE(b.cents, (0)::bigint)))))::bigint AS amount_cents
+           FROM ((public.ledger_amounts(m.*) a(event, amount, cents)
+             LEFT JOIN public.ledger_amounts(before.p) b(event, amount, cents) ON (((b.event = a.event) AND (b.amount = a.amount))))
+             JOIN public.ledger_rules() r(event, account, sign, amount) ON (((r.event = a.event) AND (r.amount = a.amount))))
+          GROUP BY r.event, r.account) entry)
+  WHERE (entry.amount_cents <> 0)
+UNION ALL
+ SELECT NULL::bigint AS invoice_change_id,
+    NULL::uuid AS credit_note_id,
+    NULL::uuid AS credit_grant_id,
+    NULL::bigint AS stripe_money_id,
+    x.id AS credit_expiry_id,
+    public.month_of(x.recorded_at) AS source_month,
+    g.organization_id,
+    g.currency,
+    public.month_of(x.recorded_at) AS month,
+    r.event,
+    r.account,
+    (r.sign * (public.to_minor_unit(lost.by_then, (g.currency)::text) - public.to_minor_unit((lost.by_then - x.amount), (g.currency)::text))) AS amount_cents
+   FROM (((public.credit_expiries x
+     JOIN public.credit_grants g ON ((g.id = x.credit_grant_id)))
+     CROSS JOIN LATERAL ( SELECT sum(b.amount) AS by_then
+           FROM public.credit_expiries b
+          WHERE ((b.credit_grant_id = g.id) AND (b.id <= x.id))) lost)
+     JOIN public.ledger_rules() r(event, account, sign, amount) ON ((r.event = 'prepaid_credit_expired'::text)))
+  WHERE (public.to_minor_unit(lost.by_then, (g.currency)::text) <> public.to_minor_unit((lost.by_then - x.amount), (g.currency)::text));
 
 COMMENT ON VIEW public.ledger_rebuilt IS 'The entries that the ledger must have, calculated from their sources. Posting reads them, and a check compares them.';
 
@@ -1019,7 +1306,11 @@ COMMENT ON COLUMN public.ledger_rebuilt.credit_note_id IS 'The source: a credit 
 
 COMMENT ON COLUMN public.ledger_rebuilt.credit_grant_id IS 'The source: prepaid credit.';
 
-COMMENT ON COLUMN public.ledger_rebuilt.source_month IS 'The billed month of the invoice, or the month that grants the credit.';
+COMMENT ON COLUMN public.ledger_rebuilt.stripe_money_id IS 'The source: a state of an object at Stripe.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.credit_expiry_id IS 'The source: an expiry of prepaid credit.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.source_month IS 'The billed month of the invoice, or the month that grants or ends the credit, or in which the object at Stripe was created.';
 
 COMMENT ON COLUMN public.ledger_rebuilt.organization_id IS 'The payer.';
 
@@ -1037,24 +1328,32 @@ CREATE FUNCTION public.post_to_ledger(rebuilt public.ledger_rebuilt[]) RETURNS b
     LANGUAGE sql
     AS $$
     with given as materialized (
-        select r.*, coalesce(r.invoice_change_id::text, r.credit_note_id::text, r.credit_grant_id::text) as source
+        select
+            r.*, ledger_source(
+                r.invoice_change_id, r.credit_note_id, r.credit_grant_id, r.stripe_money_id, r.credit_expiry_id
+            ) as source
         from unnest(rebuilt) as r
     ),
 
     posted as (
         insert into ledger_transactions (
-            organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id
+            organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id,
+            credit_expiry_id
         )
-        select distinct organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id
+        select distinct
+            organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id,
+            credit_expiry_id
         from given
-        returning id, coalesce(invoice_change_id::text, credit_note_id::text, credit_grant_id::text) as source
+        returning
+            id, event,
+            ledger_source(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) as source
     ),
 
     entered as (
         insert into ledger_entries (organization_id, currency, month, transaction_id, account, amount_cents)
         select g.organization_id, g.currency, g.month, p.id, g.account, g.amount_cents
         from given as g
-        join posted as p using (source)
+        join posted as p using (source, event)
     )
 
     select count(*) from posted
@@ -1998,6 +2297,15 @@ ALTER TABLE public.credit_entries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+ALTER TABLE public.credit_expiries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.credit_expiries_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.discounts (
     id uuid NOT NULL,
     organization_id text NOT NULL,
@@ -2352,40 +2660,155 @@ COMMENT ON COLUMN public.finance_months.paid_cents IS 'The totals of paid invoic
 
 COMMENT ON COLUMN public.finance_months.written_off_cents IS 'The totals of uncollectible invoices.';
 
+CREATE TABLE public.ledger_entries (
+    organization_id text NOT NULL,
+    currency character(3) NOT NULL,
+    month date NOT NULL,
+    transaction_id bigint NOT NULL,
+    account text NOT NULL,
+    amount_cents bigint NOT NULL,
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT ledger_entries_account_check CHECK ((account = ANY (ARRAY['cash'::text, 'receivable'::text, 'disputed'::text, 'stripe_balance'::text, 'tax_payable'::text, 'customer_credit'::text, 'deferred_revenue'::text, 'revenue'::text, 'breakage'::text, 'refunds'::text, 'written_off'::text]))),
+    CONSTRAINT ledger_entries_amount_cents_check CHECK ((amount_cents <> 0)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.ledger_entries IS 'One row per account that a transaction moved. The entries of a transaction sum to zero. Rows are only added.';
+
+COMMENT ON COLUMN public.ledger_entries.organization_id IS 'The payer, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.currency IS 'ISO 4217, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.month IS 'The accounting month, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.transaction_id IS 'ledger_transactions.id.';
+
+COMMENT ON COLUMN public.ledger_entries.account IS 'A key of ledger.rules.accounts.ACCOUNTS.';
+
+COMMENT ON COLUMN public.ledger_entries.amount_cents IS 'Debits are positive, credits negative, in the currency''s minor unit.';
+
+CREATE TABLE public.stripe_invoices (
+    invoice_id uuid NOT NULL,
+    state text NOT NULL,
+    step text,
+    generation integer DEFAULT 0 NOT NULL,
+    stripe_invoice_id text,
+    stripe_total_cents bigint,
+    hosted_invoice_url text,
+    failure_code text,
+    failure_customer_text text,
+    failure_operator_text text,
+    retryable boolean,
+    run_id text,
+    updated_at timestamp with time zone NOT NULL,
+    finalized_at timestamp with time zone,
+    alerted_code text,
+    stripe_due_cents bigint,
+    stripe_balance_cents bigint,
+    CONSTRAINT due_and_balance_are_known_together CHECK (((stripe_due_cents IS NULL) = (stripe_balance_cents IS NULL))),
+    CONSTRAINT finalized_at_is_a_time CHECK (((finalized_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (finalized_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_balance_cents_is_finite CHECK ((abs(stripe_balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_due_cents_is_finite CHECK ((abs(stripe_due_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_invoices_check CHECK (((state = 'finalized'::text) = (finalized_at IS NOT NULL))),
+    CONSTRAINT stripe_invoices_check1 CHECK (((state <> ALL (ARRAY['drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text])) OR (stripe_invoice_id IS NOT NULL))),
+    CONSTRAINT stripe_invoices_check2 CHECK (((state <> ALL (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR ((failure_code IS NOT NULL) AND (step IS NOT NULL)))),
+    CONSTRAINT stripe_invoices_check3 CHECK (((state = ANY (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR (failure_code IS NULL))),
+    CONSTRAINT stripe_invoices_generation_check CHECK ((generation >= 0)),
+    CONSTRAINT stripe_invoices_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text, 'skipped_zero'::text, 'unknown'::text, 'failed'::text, 'needs_attention'::text]))),
+    CONSTRAINT stripe_invoices_step_check CHECK ((step = ANY (ARRAY['create_customer'::text, 'create'::text, 'add_lines'::text, 'verify'::text, 'finalize'::text, 'discard'::text]))),
+    CONSTRAINT stripe_total_cents_is_finite CHECK ((abs(stripe_total_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.stripe_invoices IS 'The sync state of each final invoice: the step it reached in Stripe, or the failure.';
+
+COMMENT ON COLUMN public.stripe_invoices.invoice_id IS 'Our invoice.';
+
+COMMENT ON COLUMN public.stripe_invoices.state IS 'The state of the sync; finalized is the last one of an invoice in Stripe.';
+
+COMMENT ON COLUMN public.stripe_invoices.step IS 'The step of the sync that was started last.';
+
+COMMENT ON COLUMN public.stripe_invoices.generation IS 'The number of times that the invoice was created anew in Stripe; part of every idempotency key.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_invoice_id IS 'The invoice in Stripe; null before it is created.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_total_cents IS 'The total in Stripe, in the currency''s minor unit.';
+
+COMMENT ON COLUMN public.stripe_invoices.hosted_invoice_url IS 'The page on which the customer pays.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_code IS 'Why the last attempt failed; null if it did not.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_customer_text IS 'The failure in words for the customer.';
+
+COMMENT ON COLUMN public.stripe_invoices.failure_operator_text IS 'The failure in words for the operator, with the fix.';
+
+COMMENT ON COLUMN public.stripe_invoices.retryable IS 'True if the next run tries it again by itself.';
+
+COMMENT ON COLUMN public.stripe_invoices.run_id IS 'The Dagster run of the last attempt.';
+
+COMMENT ON COLUMN public.stripe_invoices.updated_at IS 'When this row changed last.';
+
+COMMENT ON COLUMN public.stripe_invoices.finalized_at IS 'When it was finalized in Stripe.';
+
+COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'The failure that an alert reported; null again after its recovery was reported.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_due_cents IS 'What Stripe asked for when it finalized the invoice: the total with the customer''s balance. Null: not recorded.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_balance_cents IS 'The customer''s balance in Stripe after that: negative for credit, positive for an amount that is carried over.';
+
 CREATE VIEW public.finance_receivables AS
  WITH in_stripe AS (
          SELECT i.id,
             i.organization_id,
             i.currency,
-            i.month,
-            s.stripe_due_cents AS due_cents,
-            s.stripe_balance_cents AS balance,
-            s.finalized_at
-           FROM (public.invoices i
+            i.status,
+            ((s.stripe_due_cents)::numeric - noted.cents) AS due_cents
+           FROM ((public.invoices i
              JOIN public.stripe_invoices s ON ((s.invoice_id = i.id)))
+             CROSS JOIN LATERAL ( SELECT COALESCE(sum(m.unpaid_cents), (0)::numeric) AS cents
+                   FROM public.stripe_money m
+                  WHERE ((m.invoice_id = i.id) AND (m.stripe_invoice_id = s.stripe_invoice_id) AND (m.kind = 'credit_note'::text) AND (m.status = 'issued'::text) AND (NOT (EXISTS ( SELECT
+                           FROM public.stripe_money n
+                          WHERE ((n.object_id = m.object_id) AND (n.number > m.number))))))) noted)
           WHERE ((i.total_cents <> 0) AND (s.stripe_due_cents IS NOT NULL) AND (s.finalized_at IS NOT NULL))
-        ), balances AS (
-         SELECT DISTINCT ON (in_stripe.organization_id, in_stripe.currency) in_stripe.organization_id,
-            in_stripe.currency,
-            in_stripe.balance
-           FROM in_stripe
-          ORDER BY in_stripe.organization_id, in_stripe.currency, in_stripe.finalized_at DESC, in_stripe.month
         ), waiting AS (
          SELECT i.id,
             i.organization_id,
             i.currency,
             i.month,
+            i.total_cents,
             sum(i.total_cents) OVER (PARTITION BY i.organization_id, i.currency ORDER BY i.month) AS running
            FROM public.invoices i
           WHERE ((i.status = 'finalized'::text) AND (i.total_cents <> 0) AND (NOT (EXISTS ( SELECT
                    FROM in_stripe s
                   WHERE (s.id = i.id)))))
+        ), balances AS (
+         SELECT parts.organization_id,
+            parts.currency,
+            sum(parts.cents) AS balance
+           FROM ( SELECT ledger_entries.organization_id,
+                    ledger_entries.currency,
+                    ledger_entries.amount_cents AS cents
+                   FROM public.ledger_entries
+                  WHERE (ledger_entries.account = ANY (ARRAY['receivable'::text, 'stripe_balance'::text]))
+                UNION ALL
+                 SELECT in_stripe.organization_id,
+                    in_stripe.currency,
+                    (- in_stripe.due_cents)
+                   FROM in_stripe
+                  WHERE (in_stripe.status = 'finalized'::text)
+                UNION ALL
+                 SELECT waiting.organization_id,
+                    waiting.currency,
+                    (- waiting.total_cents)
+                   FROM waiting) parts
+          GROUP BY parts.organization_id, parts.currency
         ), lowest AS (
          SELECT w.id,
-            LEAST((COALESCE(b.balance, (0)::bigint))::numeric, min((- w.running)) OVER (PARTITION BY w.organization_id, w.currency ORDER BY w.month ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS before_it,
-            LEAST((COALESCE(b.balance, (0)::bigint))::numeric, min((- w.running)) OVER (PARTITION BY w.organization_id, w.currency ORDER BY w.month)) AS with_it
+            LEAST(b.balance, min((- w.running)) OVER (PARTITION BY w.organization_id, w.currency ORDER BY w.month ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS before_it,
+            LEAST(b.balance, min((- w.running)) OVER (PARTITION BY w.organization_id, w.currency ORDER BY w.month)) AS with_it
            FROM (waiting w
-             LEFT JOIN balances b ON (((b.organization_id = w.organization_id) AND (b.currency = w.currency))))
+             JOIN balances b ON (((b.organization_id = w.organization_id) AND (b.currency = w.currency))))
         ), asked AS (
          SELECT in_stripe.id,
             in_stripe.due_cents,
@@ -2777,33 +3200,6 @@ COMMENT ON TABLE public.landing_days IS 'One row per landed day, with or without
 
 COMMENT ON COLUMN public.landing_days.lake_version IS 'The version of the usage table that first had this landing. Rollups of an earlier version do not include it.';
 
-CREATE TABLE public.ledger_entries (
-    organization_id text NOT NULL,
-    currency character(3) NOT NULL,
-    month date NOT NULL,
-    transaction_id bigint NOT NULL,
-    account text NOT NULL,
-    amount_cents bigint NOT NULL,
-    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT ledger_entries_account_check CHECK ((account = ANY (ARRAY['cash'::text, 'receivable'::text, 'disputed'::text, 'stripe_balance'::text, 'tax_payable'::text, 'customer_credit'::text, 'deferred_revenue'::text, 'revenue'::text, 'breakage'::text, 'refunds'::text, 'written_off'::text]))),
-    CONSTRAINT ledger_entries_amount_cents_check CHECK ((amount_cents <> 0)),
-    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
-);
-
-COMMENT ON TABLE public.ledger_entries IS 'One row per account that a transaction moved. The entries of a transaction sum to zero. Rows are only added.';
-
-COMMENT ON COLUMN public.ledger_entries.organization_id IS 'The payer, as in the transaction.';
-
-COMMENT ON COLUMN public.ledger_entries.currency IS 'ISO 4217, as in the transaction.';
-
-COMMENT ON COLUMN public.ledger_entries.month IS 'The accounting month, as in the transaction.';
-
-COMMENT ON COLUMN public.ledger_entries.transaction_id IS 'ledger_transactions.id.';
-
-COMMENT ON COLUMN public.ledger_entries.account IS 'A key of ledger.rules.accounts.ACCOUNTS.';
-
-COMMENT ON COLUMN public.ledger_entries.amount_cents IS 'Debits are positive, credits negative, in the currency''s minor unit.';
-
 CREATE TABLE public.ledger_transactions (
     id bigint NOT NULL,
     organization_id text NOT NULL,
@@ -2814,15 +3210,17 @@ CREATE TABLE public.ledger_transactions (
     credit_note_id uuid,
     credit_grant_id uuid,
     posted_at timestamp with time zone DEFAULT now() NOT NULL,
+    stripe_money_id bigint,
+    credit_expiry_id bigint,
     CONSTRAINT ledger_transactions_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT ledger_transactions_event_check CHECK ((event <> ''::text)),
     CONSTRAINT ledger_transactions_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
-    CONSTRAINT one_source CHECK ((num_nonnulls(invoice_change_id, credit_note_id, credit_grant_id) = 1)),
+    CONSTRAINT one_source CHECK ((num_nonnulls(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) = 1)),
     CONSTRAINT posted_at_is_a_time CHECK (((posted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (posted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON TABLE public.ledger_transactions IS 'One row per event that moved an amount: a final, paid, void or uncollectible invoice, a credit note, or prepaid credit.';
+COMMENT ON TABLE public.ledger_transactions IS 'One row per event that moved an amount, such as a final invoice, a payment, a credit note, a refund or a dispute.';
 
 COMMENT ON COLUMN public.ledger_transactions.id IS 'Identifies the transaction; later ones have higher ids.';
 
@@ -2842,11 +3240,17 @@ COMMENT ON COLUMN public.ledger_transactions.credit_grant_id IS 'The prepaid cre
 
 COMMENT ON COLUMN public.ledger_transactions.posted_at IS 'When it was posted.';
 
+COMMENT ON COLUMN public.ledger_transactions.stripe_money_id IS 'The state of an object at Stripe that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.credit_expiry_id IS 'The expiry of prepaid credit that caused it.';
+
 CREATE VIEW public.ledger_posted AS
  WITH sources AS (
          SELECT c.id AS invoice_change_id,
             NULL::uuid AS credit_note_id,
             NULL::uuid AS credit_grant_id,
+            NULL::bigint AS stripe_money_id,
+            NULL::bigint AS credit_expiry_id,
             i.month AS source_month,
             t.organization_id,
             t.currency,
@@ -2860,6 +3264,8 @@ CREATE VIEW public.ledger_posted AS
          SELECT NULL::bigint,
             n.id,
             NULL::uuid,
+            NULL::bigint,
+            NULL::bigint,
             i.month,
             t.organization_id,
             t.currency,
@@ -2873,6 +3279,8 @@ CREATE VIEW public.ledger_posted AS
          SELECT NULL::bigint,
             NULL::uuid,
             g.id,
+            NULL::bigint,
+            NULL::bigint,
             public.month_of(g.granted_at) AS month_of,
             t.organization_id,
             t.currency,
@@ -2881,10 +3289,40 @@ CREATE VIEW public.ledger_posted AS
             t.id
            FROM (public.credit_grants g
              JOIN public.ledger_transactions t ON ((t.credit_grant_id = g.id)))
+        UNION ALL
+         SELECT NULL::bigint,
+            NULL::uuid,
+            NULL::uuid,
+            m.id,
+            NULL::bigint,
+            public.month_of(m.created_at) AS month_of,
+            t.organization_id,
+            t.currency,
+            t.month,
+            t.event,
+            t.id
+           FROM (public.stripe_money m
+             JOIN public.ledger_transactions t ON ((t.stripe_money_id = m.id)))
+        UNION ALL
+         SELECT NULL::bigint,
+            NULL::uuid,
+            NULL::uuid,
+            NULL::bigint,
+            x.id,
+            public.month_of(x.recorded_at) AS month_of,
+            t.organization_id,
+            t.currency,
+            t.month,
+            t.event,
+            t.id
+           FROM (public.credit_expiries x
+             JOIN public.ledger_transactions t ON ((t.credit_expiry_id = x.id)))
         )
  SELECT s.invoice_change_id,
     s.credit_note_id,
     s.credit_grant_id,
+    s.stripe_money_id,
+    s.credit_expiry_id,
     s.source_month,
     s.organization_id,
     s.currency,
@@ -2903,7 +3341,11 @@ COMMENT ON COLUMN public.ledger_posted.credit_note_id IS 'The source: a credit n
 
 COMMENT ON COLUMN public.ledger_posted.credit_grant_id IS 'The source: prepaid credit.';
 
-COMMENT ON COLUMN public.ledger_posted.source_month IS 'The billed month of the invoice, or the month that grants the credit.';
+COMMENT ON COLUMN public.ledger_posted.stripe_money_id IS 'The source: a state of an object at Stripe.';
+
+COMMENT ON COLUMN public.ledger_posted.credit_expiry_id IS 'The source: an expiry of prepaid credit.';
+
+COMMENT ON COLUMN public.ledger_posted.source_month IS 'The billed month of the invoice, or the month that grants or ends the credit, or in which the object at Stripe was created.';
 
 COMMENT ON COLUMN public.ledger_posted.organization_id IS 'The payer.';
 
@@ -3482,84 +3924,6 @@ ALTER TABLE public.stripe_invoice_amounts ALTER COLUMN id ADD GENERATED ALWAYS A
     CACHE 1
 );
 
-CREATE TABLE public.stripe_money (
-    id bigint NOT NULL,
-    object_id text NOT NULL,
-    number integer NOT NULL,
-    kind text NOT NULL,
-    status text NOT NULL,
-    organization_id text NOT NULL,
-    invoice_id uuid,
-    stripe_invoice_id text,
-    payment_intent text,
-    currency text NOT NULL,
-    amount_cents bigint NOT NULL,
-    unpaid_cents bigint,
-    refunded_cents bigint,
-    credited_cents bigint,
-    out_of_band_cents bigint,
-    balance_cents bigint,
-    reason text,
-    created_at timestamp with time zone NOT NULL,
-    read_at timestamp with time zone NOT NULL,
-    source text NOT NULL,
-    CONSTRAINT balance_has_its_sum CHECK (((kind = 'customer_balance_transaction'::text) = (balance_cents IS NOT NULL))),
-    CONSTRAINT credit_note_has_its_parts CHECK (
-CASE
-    WHEN (kind = 'credit_note'::text) THEN (amount_cents = (((unpaid_cents + refunded_cents) + credited_cents) + out_of_band_cents))
-    ELSE (num_nonnulls(unpaid_cents, refunded_cents, credited_cents, out_of_band_cents) = 0)
-END),
-    CONSTRAINT only_a_balance_falls CHECK (((amount_cents >= 0) OR (kind = 'customer_balance_transaction'::text))),
-    CONSTRAINT stripe_money_amount_cents_check CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_money_balance_cents_check CHECK ((abs(balance_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_money_created_at_check CHECK (((created_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (created_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT stripe_money_credited_cents_check CHECK (((credited_cents >= 0) AND (credited_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_money_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT stripe_money_kind_check CHECK ((kind = ANY (ARRAY['credit_note'::text, 'refund'::text, 'dispute'::text, 'customer_balance_transaction'::text]))),
-    CONSTRAINT stripe_money_number_check CHECK ((number > 0)),
-    CONSTRAINT stripe_money_object_id_check CHECK ((object_id <> ''::text)),
-    CONSTRAINT stripe_money_out_of_band_cents_check CHECK (((out_of_band_cents >= 0) AND (out_of_band_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_money_read_at_check CHECK (((read_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (read_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT stripe_money_refunded_cents_check CHECK (((refunded_cents >= 0) AND (refunded_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_money_source_check CHECK ((source = ANY (ARRAY['sync'::text, 'webhook'::text, 'polling'::text, 'sweep'::text]))),
-    CONSTRAINT stripe_money_status_check CHECK ((status <> ''::text)),
-    CONSTRAINT stripe_money_unpaid_cents_check CHECK (((unpaid_cents >= 0) AND (unpaid_cents < '1000000000000000'::bigint)))
-);
-
-COMMENT ON TABLE public.stripe_money IS 'One row per state of a credit note, refund, dispute or balance change at Stripe, as read. The last number is the newest.';
-
-COMMENT ON COLUMN public.stripe_money.id IS 'Grows with each state that is recorded.';
-
-COMMENT ON COLUMN public.stripe_money.object_id IS 'Stripe''s id of the object.';
-
-COMMENT ON COLUMN public.stripe_money.number IS 'Counts the states of the object from 1.';
-
-COMMENT ON COLUMN public.stripe_money.status IS 'Stripe''s status; of a balance change its type, such as adjustment.';
-
-COMMENT ON COLUMN public.stripe_money.invoice_id IS 'Our invoice. Null if there is none, or if Stripe''s invoice is not the one we billed.';
-
-COMMENT ON COLUMN public.stripe_money.payment_intent IS 'The payment of a refund or dispute.';
-
-COMMENT ON COLUMN public.stripe_money.amount_cents IS 'In minor units. A balance change is below zero if it gives the customer credit.';
-
-COMMENT ON COLUMN public.stripe_money.unpaid_cents IS 'The part of a credit note that lowered what an open invoice asks for.';
-
-COMMENT ON COLUMN public.stripe_money.refunded_cents IS 'The part of a credit note that refunds pay back.';
-
-COMMENT ON COLUMN public.stripe_money.credited_cents IS 'The part of a credit note that is credited to the customer balance.';
-
-COMMENT ON COLUMN public.stripe_money.out_of_band_cents IS 'The part of a credit note that is paid back outside Stripe.';
-
-COMMENT ON COLUMN public.stripe_money.balance_cents IS 'The customer balance after a balance change: below zero is credit.';
-
-COMMENT ON COLUMN public.stripe_money.reason IS 'Stripe''s reason, or the description of a balance change.';
-
-COMMENT ON COLUMN public.stripe_money.created_at IS 'When the object was created at Stripe.';
-
-COMMENT ON COLUMN public.stripe_money.read_at IS 'When we read it in this state.';
-
-COMMENT ON COLUMN public.stripe_money.source IS 'What made us read it: our own request, a webhook, a poll of the events, or the nightly comparison with Stripe.';
-
 ALTER TABLE public.stripe_money ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.stripe_money_id_seq
     START WITH 1
@@ -3990,6 +4354,9 @@ ALTER TABLE ONLY public.coupons
 ALTER TABLE ONLY public.credit_entries
     ADD CONSTRAINT credit_entries_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.credit_expiries
+    ADD CONSTRAINT credit_expiries_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.credit_grants
     ADD CONSTRAINT credit_grants_pkey PRIMARY KEY (id);
 
@@ -4202,11 +4569,17 @@ CREATE INDEX correction_decisions_invoice_id_id_idx ON public.correction_decisio
 
 CREATE INDEX correction_decisions_month_currency_idx ON public.correction_decisions USING btree (month, currency);
 
+CREATE INDEX credit_expiries_credit_grant_id_id_idx ON public.credit_expiries USING btree (credit_grant_id, id);
+
+CREATE INDEX credit_expiries_month_of_idx ON public.credit_expiries USING btree (public.month_of(recorded_at));
+
 CREATE INDEX credit_grants_organization_id_idx ON public.credit_grants USING btree (organization_id);
 
 CREATE UNIQUE INDEX credit_notes_are_posted_once ON public.ledger_transactions USING btree (credit_note_id) WHERE (credit_note_id IS NOT NULL);
 
 CREATE UNIQUE INDEX credits_are_posted_once ON public.ledger_transactions USING btree (credit_grant_id) WHERE (credit_grant_id IS NOT NULL);
+
+CREATE UNIQUE INDEX expiries_are_posted_once ON public.ledger_transactions USING btree (credit_expiry_id) WHERE (credit_expiry_id IS NOT NULL);
 
 CREATE UNIQUE INDEX invoice_changes_are_posted_once ON public.ledger_transactions USING btree (invoice_change_id) WHERE (invoice_change_id IS NOT NULL);
 
@@ -4283,6 +4656,10 @@ CREATE INDEX stripe_invoice_amounts_organization_id_stripe_invoice_id_nu_idx ON 
 CREATE INDEX stripe_invoices_state_idx ON public.stripe_invoices USING btree (state) WHERE (state <> 'finalized'::text);
 
 CREATE INDEX stripe_money_invoice_id_idx ON public.stripe_money USING btree (invoice_id);
+
+CREATE UNIQUE INDEX stripe_money_is_posted_once ON public.ledger_transactions USING btree (stripe_money_id, event) WHERE (stripe_money_id IS NOT NULL);
+
+CREATE INDEX stripe_money_month_of_idx ON public.stripe_money USING btree (public.month_of(created_at));
 
 CREATE INDEX stripe_money_organization_id_kind_id_idx ON public.stripe_money USING btree (organization_id, kind, id);
 
@@ -4648,11 +5025,15 @@ CREATE TRIGGER note_term_change AFTER INSERT OR DELETE OR UPDATE ON public.subsc
 
 CREATE TRIGGER number_invoice BEFORE UPDATE ON public.invoices FOR EACH ROW WHEN (((old.status = 'open'::text) AND (new.status <> 'open'::text))) EXECUTE FUNCTION public.number_invoice();
 
+CREATE TRIGGER post_credit_expiries AFTER INSERT ON public.credit_expiries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.post_credit_expiries();
+
 CREATE CONSTRAINT TRIGGER post_credit_note AFTER INSERT ON public.credit_notes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.post_credit_note();
 
 CREATE TRIGGER post_invoice_changes AFTER UPDATE ON public.invoices REFERENCING OLD TABLE AS old_invoices NEW TABLE AS new_invoices FOR EACH STATEMENT EXECUTE FUNCTION public.post_invoice_changes();
 
 CREATE TRIGGER post_prepaid_credits AFTER INSERT ON public.credit_grants REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.post_prepaid_credits();
+
+CREATE TRIGGER post_stripe_money AFTER INSERT ON public.stripe_money REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.post_stripe_money();
 
 CREATE TRIGGER refuse_amount_change BEFORE UPDATE ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.refuse_amount_change();
 
@@ -4858,6 +5239,10 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.credit_ent
 
 ALTER TABLE public.credit_entries ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.credit_expiries FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.credit_expiries ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.credit_notes FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.credit_notes ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -4973,6 +5358,10 @@ ALTER TABLE public.coupons ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_entries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.credit_entries ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_expiries FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.credit_expiries ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_grants FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -5341,6 +5730,9 @@ ALTER TABLE ONLY public.credit_entries
 ALTER TABLE ONLY public.credit_entries
     ADD CONSTRAINT credit_entries_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
+ALTER TABLE ONLY public.credit_expiries
+    ADD CONSTRAINT credit_expiries_credit_grant_id_fkey FOREIGN KEY (credit_grant_id) REFERENCES public.credit_grants(id);
+
 ALTER TABLE ONLY public.credit_grants
     ADD CONSTRAINT credit_grants_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -5435,6 +5827,9 @@ ALTER TABLE ONLY public.landed_months
     ADD CONSTRAINT landed_months_landing_day_fkey FOREIGN KEY (landing_day) REFERENCES public.landing_days(landing_day);
 
 ALTER TABLE ONLY public.ledger_transactions
+    ADD CONSTRAINT ledger_transactions_credit_expiry_id_fkey FOREIGN KEY (credit_expiry_id) REFERENCES public.credit_expiries(id);
+
+ALTER TABLE ONLY public.ledger_transactions
     ADD CONSTRAINT ledger_transactions_credit_grant_id_fkey FOREIGN KEY (credit_grant_id) REFERENCES public.credit_grants(id);
 
 ALTER TABLE ONLY public.ledger_transactions
@@ -5445,6 +5840,9 @@ ALTER TABLE ONLY public.ledger_transactions
 
 ALTER TABLE ONLY public.ledger_transactions
     ADD CONSTRAINT ledger_transactions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.ledger_transactions
+    ADD CONSTRAINT ledger_transactions_stripe_money_id_fkey FOREIGN KEY (stripe_money_id) REFERENCES public.stripe_money(id);
 
 ALTER TABLE ONLY public.negotiated_prices
     ADD CONSTRAINT negotiated_prices_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
@@ -5533,11 +5931,17 @@ GRANT USAGE ON SCHEMA public TO fly_billing_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoices TO fly_billing_reader;
 
+GRANT SELECT,INSERT ON TABLE public.stripe_money TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_money TO fly_billing_reader;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_pace TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_pace TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.adjustments TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.adjustments TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.credit_expiries TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.credit_expiries TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.credit_grants TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.credit_grants TO fly_billing_reader;
@@ -5553,9 +5957,6 @@ GRANT SELECT ON TABLE public.invoice_items TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_taxes TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_taxes TO fly_billing_reader;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_invoices TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.stripe_invoices TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_reader;
@@ -5620,6 +6021,12 @@ GRANT SELECT ON TABLE public.finance_invoices TO fly_billing_reader;
 GRANT SELECT ON TABLE public.finance_months TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_months TO fly_billing_reader;
 
+GRANT SELECT,INSERT ON TABLE public.ledger_entries TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.ledger_entries TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_invoices TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_invoices TO fly_billing_reader;
+
 GRANT SELECT ON TABLE public.finance_receivables TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_receivables TO fly_billing_reader;
 
@@ -5655,9 +6062,6 @@ GRANT SELECT ON TABLE public.landed_months TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.landing_days TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.landing_days TO fly_billing_reader;
-
-GRANT SELECT,INSERT ON TABLE public.ledger_entries TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.ledger_entries TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.ledger_transactions TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_transactions TO fly_billing_reader;
@@ -5717,9 +6121,6 @@ GRANT SELECT ON TABLE public.stripe_events_polled TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.stripe_invoice_amounts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_invoice_amounts TO fly_billing_reader;
-
-GRANT SELECT,INSERT ON TABLE public.stripe_money TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.stripe_money TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.stripe_reconciliations TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_reconciliations TO fly_billing_reader;

@@ -25,7 +25,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, values
 from fly_billing.postgres.isolation import VALUE_ERRORS, reason_of
 from fly_billing.postgres.organizations import organization_name
-from fly_billing.statements.rules.balance import StripeAmounts
+from fly_billing.statements.rules.balance import LedgerSums, StripeAmounts
 from fly_billing.statements.rules.spend import (
     MonthComparison,
     SpendItem,
@@ -83,6 +83,8 @@ class _InvoiceRow:
     stripe_due_cents: int | None
     stripe_balance_cents: int | None
     stripe_finalized_at: datetime | None
+    stripe_noted_cents: int | None
+    is_waiting: bool | None
     hosted_invoice_url: str | None
     trouble: str | None
 
@@ -95,7 +97,7 @@ class _InvoiceRow:
         due, balance, finalized_at = self.stripe_due_cents, self.stripe_balance_cents, self.stripe_finalized_at
         if due is None or balance is None or finalized_at is None:
             return None
-        return StripeAmounts(due, balance, finalized_at)
+        return StripeAmounts(due, balance, finalized_at, self.stripe_noted_cents or 0)
 
     def __str__(self) -> str:
         return f"invoice {self.id or ''} of {self.holder_id} in {self.month}".replace("  ", " ")
@@ -227,6 +229,8 @@ def read_statement(
         newest = next((row for row in invoices if row.billing_month == shown), None)
         completeness = reading.attempt("the completeness of the usage", lambda: _completeness(connection, newest))
         has_unread_usage = shown is not None and has_unresolved(connection, organization_id, shown)
+        ledger = records(connection, LedgerSums, "ledger_of_statement", organization_id=organization_id)
+        stripe_read_at = values(connection, "stripe_of_organization_read_at", organization_id=organization_id)
     return Statement(
         organization_id=organization_id,
         organization_name=name,
@@ -237,6 +241,8 @@ def read_statement(
         completeness=completeness,
         problems=tuple(reading.problems),
         has_unread_usage=has_unread_usage,
+        ledger=tuple(ledger),
+        stripe_read_at=next(iter(stripe_read_at), None),
     )
 
 
@@ -386,6 +392,7 @@ def _invoice(row: _InvoiceRow, detail: _Detail) -> StatementInvoice:
         spend=spend,
         compared=compared,
         in_stripe=row.amounts_in_stripe,
+        is_waiting=row.is_waiting or False,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -180,8 +180,6 @@ def _change_status(connection: Connection, event: StripeEvent, outcome: EventOut
     if outcome.status:
         paid_at = event.paid_at or event.created
         rows(connection, "set_audit_context", who="Stripe", why=f"{event.type} {event.id}")
-        asked, noted = ("" if cents is None else str(cents) for cents in (event.asked_cents, event.noted_cents))
-        rows(connection, "set_amounts_of_status", asked=asked, noted=noted)
         rows(connection, "set_invoice_status", invoice_id=invoice_id, status=outcome.status, paid_at=paid_at)
 
 
@@ -292,14 +290,19 @@ def poll_events(
         EventsRefused: An event can't be recorded. All others are, and the next poll starts before it.
     """
     begin = start = next(iter(database.values("stripe_poll_position")), since)
-    polled, width, deadline = PollReport(begin), now - begin + SECOND, time.monotonic() + seconds
+    begun = time.monotonic()
+
+    def clock() -> datetime:
+        return now + timedelta(seconds=time.monotonic() - begun)
+
+    polled, width, deadline = PollReport(begin), now - begin + SECOND, begun + seconds
     while not polled.is_done and (begin == start or time.monotonic() < deadline):
         end = begin + width if begin + width < now else None
         bodies = _window(reader, begin, end, may_page=width <= SECOND)
         if bodies is None:
             width = max(width / 8, SECOND)
             continue
-        newest = _record_new(database, reader, bodies, now, polled)
+        newest = _record_new(database, reader, bodies, clock, polled)
         polled.until = end or max(now, newest)
         if not polled.refused:
             database.rows("advance_stripe_poll_position", until=min(polled.until, now - OVERLAP))
@@ -326,16 +329,25 @@ def _window(
 
 
 def _record_new(
-    database: BillingDatabase, reader: StripeReader, bodies: list[Mapping[str, Any]], now: datetime, polled: PollReport
+    database: BillingDatabase,
+    reader: StripeReader,
+    bodies: list[Mapping[str, Any]],
+    clock: Callable[[], datetime],
+    polled: PollReport,
 ) -> datetime:
-    """Record the new events among these; return the time of the newest event."""
+    """Record the new events among these; return the time of the newest event, or the beginning of time.
+
+    Args:
+        clock: Each object is recorded with the time just before it is read, not the beginning of the poll: a webhook
+            may have recorded an older state meanwhile.
+    """
     known = set(database.values("recorded_stripe_events", ids=[body["id"] for body in bodies]))
-    newest = now
+    newest = datetime.min.replace(tzinfo=UTC)
     for body in bodies:
         try:
             newest = max(newest, read_event(body).created)
             is_new = body["id"] not in known
-            outcome = receive(database, body, "polling", now, reader) if is_new else DUPLICATE
+            outcome = receive(database, body, "polling", clock(), reader) if is_new else DUPLICATE
         except Exception as problem:
             if not is_row_error(problem):
                 raise

@@ -13,6 +13,8 @@ from typing import Any
 from fly_billing.ledger.rules.accounts import OWED
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.rules.statement import Statement
+from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.event_inbox import poll_events
 from tests.support.stripe_builders import (
@@ -75,7 +77,14 @@ class StripePlatform:
 
     def asked(self) -> int:
         """Return what Stripe asks acme for: what remains of open invoices, and the customer balance."""
+        return sum(self.asked_parts())
+
+    def asked_parts(self) -> tuple[int, int]:
+        """Return what remains of open invoices, and the customer balance."""
         return asked_in_stripe(self.sandbox, self.database)
+
+    def statement(self, later: timedelta = timedelta()) -> Statement:
+        return read_statement(self.database, ACME, utc_now() + later)
 
     def balances(self) -> dict[str, int]:
         """Return the accounts that are not 0."""
@@ -96,13 +105,13 @@ class StripePlatform:
         return [(row["event"], row["entries"]) for row in found]
 
 
-def asked_in_stripe(sandbox: SandboxServer, database: BillingDatabase, organization: str = ACME) -> int:
-    """Return what the sandbox asks an organization for, in cents."""
+def asked_in_stripe(sandbox: SandboxServer, database: BillingDatabase, organization: str = ACME) -> tuple[int, int]:
+    """Return what the sandbox asks an organization for: what remains of its open invoices, and its balance."""
     (row,) = query(database, "select stripe_customer_id from organizations where id = :id", id=organization)
     customer = sandbox.control.object(row["stripe_customer_id"])
     invoices = sandbox.control.invoices(customer["id"])
     remaining = sum(invoice["amount_remaining"] for invoice in invoices if invoice["status"] == "open")
-    return int(remaining + customer["balance"])
+    return remaining, int(customer["balance"])
 
 
 def account_balances(database: BillingDatabase, organization: str = ACME) -> dict[str, int]:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from fly_billing.corrections.rules.differences import CAUSES
 from fly_billing.money import EXACT, format_cents, grouped, minor_digits
 from fly_billing.periods import moment_text
-from fly_billing.statements.rules.balance import Balance, StripeAmounts, balances
+from fly_billing.statements.rules.balance import Balance, LedgerSums, StripeAmounts, balances
 from fly_billing.statements.rules.spend import MonthComparison, Spend
 
 # A file that arrived on this many days of a month is expected daily. One that arrived less often may have ended.
 REGULAR_DAYS = 7
+
+# What happens at Stripe is read every 15 minutes. The statement says so if it was not read for longer than this.
+READ_WITHIN = timedelta(hours=2)
 
 STATUS = {
     "open": "open (so far)",
@@ -110,6 +113,7 @@ class StatementInvoice:
             the payer's invoice, without its discounts, credits and taxes.
         compared: The comparison with the month before.
         in_stripe: What Stripe asked for, if it has the invoice.
+        is_waiting: It is final and will be sent to Stripe.
     """
 
     month: str
@@ -128,6 +132,7 @@ class StatementInvoice:
     spend: Spend | None = None
     compared: MonthComparison | None = None
     in_stripe: StripeAmounts | None = None
+    is_waiting: bool = False
 
     def items_by_product(self) -> dict[str, list[StatementItem]]:
         """Group the items by product, in the invoice's order."""
@@ -244,6 +249,8 @@ class Statement:
         problems: A sentence for each record that can't be read: which row it is, and what to do. The statement is
             incomplete without these records.
         has_unread_usage: Some of the organization's own usage of the month was rejected, and nobody fixed or waived it.
+        ledger: What the organization owes by the ledger, for each currency.
+        stripe_read_at: Until when what happens at Stripe is known; None if it is never read, or nothing is there.
     """
 
     organization_id: str
@@ -255,6 +262,8 @@ class Statement:
     completeness: Completeness | None = None
     problems: tuple[str, ...] = ()
     has_unread_usage: bool = False
+    ledger: tuple[LedgerSums, ...] = ()
+    stripe_read_at: datetime | None = None
 
     def unread_usage_in_words(self) -> str:
         """Return the sentence about usage that could not be read; empty if there is none."""
@@ -269,7 +278,31 @@ class Statement:
 
     def balances(self) -> dict[str, Balance]:
         """Return what the organization owes, by currency; not what another one pays for it."""
-        return balances(invoice for invoice in self.invoices if invoice.payer is None)
+        return balances((invoice for invoice in self.invoices if invoice.payer is None), self.ledger)
+
+    def calculation(self) -> list[tuple[str, str]]:
+        """Return what is owed as a sum: text and amount of each line. Empty if there is nothing to add up."""
+        return [
+            (text, format_cents(cents, currency))
+            for currency, balance in self.balances().items()
+            for text, cents in balance.calculation()
+        ]
+
+    def caveats(self) -> list[str]:
+        """Return a sentence for each part of the sum that is not certain, or that the customer may miss in it."""
+        return [*self._caveats()]
+
+    def _caveats(self) -> Iterator[str]:
+        found = self.balances().items()
+        if waiting := {currency: balance.waiting for currency, balance in found if balance.waiting}:
+            yield f"{_money(waiting)} is invoiced and not asked for yet."
+        if disputed := {currency: balance.disputed for currency, balance in found if balance.disputed}:
+            yield f"Your bank disputes {_money(disputed)} that you paid. It is not part of what you owe."
+        if refunded := {currency: balance.refunded for currency, balance in found if balance.refunded}:
+            yield f"{_money(refunded)} of what you paid was refunded."
+        since = self.stripe_read_at
+        if since is not None and since < self.as_of - READ_WITHIN:
+            yield f"Payments, refunds and credit since {moment_text(since)} are not included yet."
 
     def owed(self) -> dict[str, int]:
         """Return what the unpaid final invoices ask for, in cents by currency."""
@@ -302,10 +335,12 @@ class Statement:
         earlier = {currency: balance.earlier for currency, balance in found.items()}
         carried = {currency: cents for currency, cents in earlier.items() if cents > 0}
         deducted = {currency: -cents for currency, cents in earlier.items() if cents < 0}
+        noted = {currency: balance.noted for currency, balance in found.items() if balance.noted}
         return (
             f"{_money(owed)} on {unpaid} unpaid invoice{'s' if unpaid != 1 else ''}"
             + (f", including {_money(carried)} carried over from earlier invoices" if carried else "")
-            + (f", after {_money(deducted)} of credit from earlier invoices" if deducted else "")
+            + (f", after {_money(deducted)} of credit" if deducted else "")
+            + (f", after {_money(noted)} of credit notes" if noted else "")
         )
 
     def _balances_in_words(self) -> Iterator[str]:
@@ -325,6 +360,8 @@ class Statement:
             "owed_cents": self.owed(),
             "upcoming_cents": self.upcoming(),
             "balances": {currency: asdict(balance) for currency, balance in self.balances().items()},
+            "calculation": [{"text": text, "amount": amount} for text, amount in self.calculation()],
+            "caveats": self.caveats(),
         }
         return head | amounts | parts
 

@@ -33,6 +33,9 @@ select
     case when not h.is_linked then s.stripe_due_cents end as stripe_due_cents,
     case when not h.is_linked then s.stripe_balance_cents end as stripe_balance_cents,
     case when not h.is_linked then s.finalized_at end as stripe_finalized_at,
+    case when not h.is_linked then noted.noted_cents end as stripe_noted_cents,
+    not h.is_linked and i.origin = 'billed' and i.status = 'finalized' and i.total_cents <> 0
+        and coalesce(s.state, 'pending') not in ('finalized', 'skipped_zero') as is_waiting,
     case when not h.is_linked then s.hosted_invoice_url end as hosted_invoice_url,
     coalesce(
         f.customer_text,
@@ -52,6 +55,13 @@ left join billing_failures as f on f.organization_id = h.holder_id and f.month =
 left join stripe_invoices as s on s.invoice_id = i.id
 left join payment_failures as p on p.invoice_id = i.id
 left join usage_snapshots as usage on usage.id = i.usage_snapshot_id
+left join lateral (
+    select cast(coalesce(sum(m.unpaid_cents), 0) as bigint) as noted_cents
+    from stripe_money as m
+    where m.invoice_id = i.id and m.stripe_invoice_id = s.stripe_invoice_id
+        and m.kind = 'credit_note' and m.status = 'issued'
+        and not exists (select from stripe_money as n where n.object_id = m.object_id and n.number > m.number)
+) as noted on not h.is_linked
 left join lateral (
     select cast(sum(t.amount_cents) as bigint) as total_cents
     from invoice_items as t

@@ -84,3 +84,29 @@ from usage_files
 where landing_day between :first and :last
 group by name
 order by name;
+
+-- name: ledger_of_statement
+-- One row per currency of the organization: what it owes by the ledger, what it paid, was paid back, and what is disputed.
+select
+    e.currency,
+    cast(coalesce(sum(e.amount_cents) filter (where e.account in ('receivable', 'stripe_balance')), 0) as bigint)
+        as owed_cents,
+    cast(coalesce(sum(e.amount_cents) filter (where e.account = 'disputed'), 0) as bigint) as disputed_cents,
+    cast(coalesce(-sum(e.amount_cents) filter (where e.account = 'cash' and t.event in (
+        'payment_refunded', 'refund_failed', 'stripe_credit_note_issued', 'stripe_credit_note_voided'
+    )), 0) as bigint) as refunded_cents,
+    cast(coalesce(sum(e.amount_cents) filter (where e.account = 'cash' and t.event in (
+        'invoice_paid', 'written_off_invoice_paid', 'stripe_overpayment'
+    )), 0) as bigint) as paid_cents
+from ledger_entries as e
+join ledger_transactions as t
+    on t.organization_id = e.organization_id and t.currency = e.currency and t.month = e.month and t.id = e.transaction_id
+where e.organization_id = :organization_id
+group by e.currency
+order by e.currency;
+
+-- name: stripe_of_organization_read_at
+-- One row, or none if events at Stripe are not polled or the organization is no customer there: until when they were read.
+select p.until
+from stripe_events_polled as p
+join organizations as o on o.id = :organization_id and o.stripe_customer_id is not null;

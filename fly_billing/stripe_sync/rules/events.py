@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from fly_billing.invoicing.rules.chargeable_amounts import from_stripe
 from fly_billing.stripe_sync.rules.money_objects import MONEY_EVENTS
 from fly_billing.stripe_sync.rules.payment_failures import payment_failure
 from fly_billing.stripe_sync.rules.sync_failures import KNOWN_CODES, stripe_failure
@@ -27,9 +26,6 @@ ACTED_ON = (*INVOICE_EVENTS, *MONEY_EVENTS)
 
 # Stripe's limit for ids, types, codes and keys (docs.stripe.com/upgrades). A longer text does not fit into an index.
 MOST_CHARACTERS = 255
-
-# The field of Stripe's invoice with the amount that a status is about.
-_ASKED = {"invoice.paid": "amount_paid", "invoice.marked_uncollectible": "amount_remaining"}
 
 RANKS = {"finalized": 0, "uncollectible": 1, "paid": 2, "void": 2}
 APPLIED, SUPERSEDED, IGNORED, WAITING, CONFLICT = "applied", "superseded", "ignored", "waiting", "conflict"
@@ -48,8 +44,6 @@ class StripeEvent:
         invoice_id: Our invoice id, from the metadata of the Stripe invoice.
         error: Stripe's message. A failed finalization contains it; for a failed payment it must be read.
         error_code: Its decline code, or else its error code.
-        asked_cents: What was paid of a paid invoice, or what remained to be paid of an uncollectible one.
-        noted_cents: The part of a void invoice that credit notes had taken back before.
     """
 
     id: str
@@ -63,8 +57,6 @@ class StripeEvent:
     next_attempt_at: datetime | None = None
     error: str | None = None
     error_code: str | None = None
-    asked_cents: int | None = None
-    noted_cents: int | None = None
 
     @property
     def link(self) -> str:
@@ -125,20 +117,9 @@ def read_event(body: Mapping[str, Any]) -> StripeEvent:
             next_attempt_at=_moment(thing.get("next_payment_attempt")),
             error=_storable(error["message"]) if error.get("message") else None,
             error_code=_optional_text(error.get("decline_code") or error.get("code")),
-            asked_cents=_cents(thing, _ASKED.get(body["type"])),
-            noted_cents=_cents(thing, "pre_payment_credit_notes_amount" if body["type"] == "invoice.voided" else None),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, OSError) as problem:
         raise NotAnEvent(f"not an event of Stripe's v1 API: {type(problem).__name__}") from problem
-
-
-def _cents(thing: Mapping[str, Any], name: str | None) -> int | None:
-    """Return an amount of an invoice in our minor units; None if the event does not tell it."""
-    amount, currency = thing.get(name or ""), thing.get("currency")
-    if type(amount) is not int or amount < 0 or not isinstance(currency, str):
-        return None
-    cents, rest = from_stripe(amount, currency.upper())
-    return None if rest else cents
 
 
 def _text(value: Any) -> str:

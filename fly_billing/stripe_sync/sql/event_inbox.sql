@@ -2,11 +2,11 @@
 -- One row if the event is new, none if it was recorded before.
 insert into stripe_events (
     id, type, created_at, received_at, source, object_id, invoice_id, livemode, idempotency_key, paid_at,
-    next_attempt_at, error, error_code, asked_cents, noted_cents, outcome, reason, code, customer_text, operator_text
+    next_attempt_at, error, error_code, outcome, reason, code, customer_text, operator_text
 )
 values (
     :id, :type, :created, :now, :source, :object_id, :invoice_id, :livemode, :idempotency_key, :paid_at,
-    :next_attempt_at, :error, :error_code, :asked_cents, :noted_cents, :outcome, :reason, :code, :customer_text, :operator_text
+    :next_attempt_at, :error, :error_code, :outcome, :reason, :code, :customer_text, :operator_text
 )
 on conflict do nothing
 returning id;
@@ -45,11 +45,6 @@ update invoices set
     status = :status, paid_at = case when :status = 'paid' then cast(:paid_at as timestamptz) end
 where id = :invoice_id;
 
--- name: set_amounts_of_status
--- One row. Sets the amounts of an invoice's next change of status in this transaction, which a trigger records; '' if an
--- amount is not known.
-select set_config('fly_billing.asked', :asked, true), set_config('fly_billing.noted', :noted, true);
-
 -- name: advance_stripe_poll_position
 -- No rows. Records that all events before :until were read. The position never moves back.
 insert into stripe_events_polled (until) values (:until)
@@ -63,7 +58,7 @@ select until from stripe_events_polled;
 -- One row per event, oldest first, that waited for our sync and can be applied now, or whose change the database
 -- refused (`was_refused`).
 select e.id, e.type, e.created_at as created, e.object_id, e.livemode, e.invoice_id, e.idempotency_key, e.paid_at,
-    e.next_attempt_at, e.error, e.error_code, e.asked_cents, e.noted_cents, e.code is not null as was_refused
+    e.next_attempt_at, e.error, e.error_code, e.code is not null as was_refused
 from stripe_events as e
 join stripe_invoices as s on s.invoice_id = e.invoice_id
 where e.outcome = 'waiting' and (s.state in ('finalized', 'skipped_zero') or e.code is not null)

@@ -14,11 +14,12 @@ import pytest
 
 from fly_billing.ledger.checks import ledger_differences
 from fly_billing.ledger.expired_credits import record_expired_credits
-from fly_billing.periods import BillingMonth
+from fly_billing.periods import BillingMonth, moment_text
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.rules.balance import Balance
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.event_inbox import settle_waiting_events
-from fly_billing.stripe_sync.money_inbox import record_money
+from fly_billing.stripe_sync.money_inbox import FoundMoney, record_money
 from fly_billing.stripe_sync.rules.money_objects import MoneyObject, read_money_object
 from tests.support.builders import CLOSED, SEPTEMBER, Platform, at, event
 from tests.support.stripe_builders import JULY, JUNE, execute, query
@@ -36,6 +37,8 @@ def agree(acme: StripePlatform, cents: int) -> None:
     """Check that acme owes this amount and Stripe asks for it, and that the ledger equals its sources."""
     acme.poll()
     assert (acme.owed(), acme.asked()) == (cents, cents)
+    statement = acme.statement().balances().get("USD", Balance())
+    assert (statement.owed, statement.carried_over - statement.credit) == acme.asked_parts()
     assert sum(acme.balances().values()) == 0
     months = query(acme.database, "select distinct source_month as month from ledger_rebuilt")
     for row in months:
@@ -238,12 +241,84 @@ def test_a_status_that_waits_for_our_sync_keeps_its_amounts(acme: StripePlatform
     acme.pay()
     damage(acme.database, "update stripe_invoices set state = 'verified', finalized_at = null")
     acme.poll()
-    assert query(acme.database, "select asked_cents from stripe_events where outcome = 'waiting'") == [
-        {"asked_cents": 1000}
+    assert query(acme.database, "select type from stripe_events where outcome = 'waiting'") == [
+        {"type": "invoice.paid"}
     ]
     damage(acme.database, "update stripe_invoices set state = 'finalized', finalized_at = updated_at")
     assert settle_waiting_events(acme.database) == 1
     assert acme.balances() == {"cash": 1000, "revenue": -1000}
+
+
+# The statement -------------------------------------------------------------------------------------------------------
+
+
+def test_the_sum_is_a_calculation_that_a_customer_can_follow(acme: StripePlatform) -> None:
+    """0.18 is carried over to the 12.00 of July, of which a credit note takes back 2.00. Then 40.00 are given."""
+    acme.bill(JUNE, "0.18")
+    acme.bill(JULY, "12.00")
+    acme.act("credit-note", JULY, amount=200)
+    acme.act("credit", JULY, amount=4000)
+    agree(acme, 1018 - 4000)
+    assert acme.statement().calculation() == [
+        ("Unpaid invoices (1)", "$12.00"),
+        ("Credit notes", "-$2.00"),
+        ("Carried over, because it was below the minimum charge", "$0.18"),
+        ("Owed", "$10.18"),
+        ("Credit for the next invoice", "-$40.00"),
+        ("Balance", "-$29.82"),
+    ]
+    assert acme.statement().headline() == (
+        "Acme owes $10.18 on 1 unpaid invoice, including $0.18 carried over from earlier invoices, after $2.00 of"
+        " credit notes. A credit of $40.00 reduces the next invoice."
+    )
+    assert acme.statement().caveats() == []
+
+
+def test_the_credit_that_an_invoice_used_is_a_line_of_the_sum(acme: StripePlatform) -> None:
+    acme.bill(JUNE, "-5.00")
+    acme.bill(JULY, "8.00")
+    agree(acme, 300)
+    assert acme.statement().calculation() == [
+        ("Unpaid invoices (1)", "$8.00"),
+        ("Credit", "-$5.00"),
+        ("Owed", "$3.00"),
+    ]
+
+
+def test_one_unpaid_invoice_is_no_sum(acme: StripePlatform) -> None:
+    acme.bill(JUNE, "12.00")
+    agree(acme, 1200)
+    assert acme.statement().calculation() == []
+
+
+def test_the_statement_says_which_part_is_not_certain(acme: StripePlatform) -> None:
+    """7.00 of 12.00 are disputed and 2.00 refunded; July is not sent; and Stripe was last read three hours ago."""
+    acme.bill(JUNE, "12.00")
+    acme.pay()
+    acme.act("refund", amount=200)
+    acme.act("dispute", amount=700)
+    agree(acme, 0)
+    assert acme.statement().caveats() == [
+        "Your bank disputes $7.00 that you paid. It is not part of what you owe.",
+        "$2.00 of what you paid was refunded.",
+    ]
+    acme.act("win-dispute")
+    acme.poll()
+    acme.bill(JULY, "8.00", is_sent=False)
+    read_until = query(acme.database, "select until from stripe_events_polled")[0]["until"]
+    assert acme.statement(later=timedelta(hours=3)).caveats() == [
+        "$8.00 is invoiced and not asked for yet.",
+        "$2.00 of what you paid was refunded.",
+        f"Payments, refunds and credit since {moment_text(read_until)} are not included yet.",
+    ]
+
+
+def test_what_stripe_applied_is_known_before_its_events_are_read(acme: StripePlatform) -> None:
+    """The poll did not run since July was sent: the sum is right, and so is the part that its invoice asks for."""
+    acme.bill(JUNE, "0.18")
+    acme.bill(JULY, "1.00")
+    balance = acme.statement().balances()["USD"]
+    assert (balance.owed, balance.carried_over, balance.total) == (118, 0, 118)
 
 
 # Late, repeated and reordered states ---------------------------------------------------------------------------------
@@ -273,7 +348,9 @@ def paid(acme: StripePlatform) -> StripePlatform:
 def record(acme: StripePlatform, hours: int, *found: dict[str, Any]) -> None:
     """Record these objects as read so many hours after noon."""
     with acme.database.transaction() as connection:
-        record_money(connection, [_of_acme(body) for body in found], "polling", NOON + timedelta(hours=hours))
+        record_money(
+            connection, FoundMoney([_of_acme(body) for body in found]), "polling", NOON + timedelta(hours=hours)
+        )
 
 
 def _of_acme(body: dict[str, Any]) -> MoneyObject:
@@ -314,7 +391,7 @@ def test_a_decision_that_a_bank_changes_is_reversed(paid: StripePlatform) -> Non
 def test_refunds_disputes_and_credit_notes_of_invoices_that_are_not_ours_are_not_posted(paid: StripePlatform) -> None:
     other = [replace(_of_acme(body), stripe_invoice_id="in_2") for body in (refund(), dispute("lost"), credit_note())]
     with paid.database.transaction() as connection:
-        assert record_money(connection, other, "polling", NOON) == 3
+        assert record_money(connection, FoundMoney(other), "polling", NOON) == 3
     assert len(paid.events()) == 1
 
 

@@ -60,7 +60,7 @@ def statement(*invoices: StatementInvoice) -> Statement:
         ),
         (
             [in_stripe(invoice("finalized", 800), due=300)],
-            "Acme owes $3.00 on 1 unpaid invoice, after $5.00 of credit from earlier invoices.",
+            "Acme owes $3.00 on 1 unpaid invoice, after $5.00 of credit.",
         ),
         (
             [in_stripe(invoice("paid", 18), due=0, balance=18)],

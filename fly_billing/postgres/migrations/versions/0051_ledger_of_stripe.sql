@@ -11,16 +11,6 @@ drop view ledger_rebuilt, ledger_posted;
 
 -- The amounts of an invoice's payment, write-off or voiding -----------------------------------------------------------
 
-alter table stripe_events
-add column asked_cents bigint
-constraint asked_cents_is_finite check (asked_cents >= 0 and asked_cents < 1000000000000000),
-add column noted_cents bigint
-constraint noted_cents_is_finite check (noted_cents >= 0 and noted_cents < 1000000000000000);
-comment on column stripe_events.asked_cents is
-'What was paid of a paid invoice, or what remained to be paid of an uncollectible one, in minor units. Null: not known.';
-comment on column stripe_events.noted_cents is
-'The part of a void invoice that credit notes at Stripe had taken back before, in minor units. Null: not known.';
-
 alter table invoice_changes
 add column asked_cents bigint
 constraint asked_cents_is_finite check (asked_cents >= 0 and asked_cents < 1000000000000000),
@@ -75,35 +65,40 @@ begin
     return null;
 end $$;
 
-create function asked_of_invoice(invoice invoices, from_status text) returns bigint language sql stable as $$
-    select coalesce(
-        case when invoice.status <> 'void' then cast(nullif(current_setting('fly_billing.asked', true), '') as bigint) end,
-        case when from_status = 'uncollectible' then (
-            select c.asked_cents from invoice_changes as c
-            where c.invoice_id = invoice.id and c.to_status = 'uncollectible' order by c.id desc limit 1
-        ) end,
-        (select s.stripe_due_cents from stripe_invoices as s where s.invoice_id = invoice.id),
-        greatest(invoice.total_cents, 0)
-    )
-$$;
-comment on function asked_of_invoice(invoices, text) is
-'What Stripe asked for an invoice that changes its status: as its event says (the setting fly_billing.asked), or as we know.';
-
 create function noted_of_invoice(invoice uuid) returns bigint language sql stable as $$
     select coalesce(
-        cast(nullif(current_setting('fly_billing.noted', true), '') as bigint),
         (
-            select sum(m.unpaid_cents)
-            from stripe_money as m
-            where m.invoice_id = invoice and m.kind = 'credit_note' and m.status = 'issued' and not exists (
-                select from stripe_money as later where later.object_id = m.object_id and later.number > m.number
-            )
+            select a.unpaid_credited_cents
+            from stripe_invoices as s
+            join stripe_invoice_amounts as a on a.stripe_invoice_id = s.stripe_invoice_id
+            where s.invoice_id = invoice
+            order by a.number desc limit 1
         ),
         0
     )
 $$;
-comment on function noted_of_invoice(uuid) is
-'What credit notes at Stripe took back of an invoice: as its event says (the setting fly_billing.noted), or as we know.';
+comment on function noted_of_invoice(uuid) is 'What credit notes at Stripe took back of an invoice before it was paid.';
+
+create function asked_of_invoice(invoice invoices, from_status text) returns bigint language sql stable as $$
+    select coalesce(
+        case when from_status = 'uncollectible' and invoice.status = 'void' then (
+            select c.asked_cents from invoice_changes as c
+            where c.invoice_id = invoice.id and c.to_status = 'uncollectible' order by c.id desc limit 1
+        ) end,
+        (
+            select case invoice.status when 'paid' then a.paid_cents else a.remaining_cents end
+            from stripe_invoices as s
+            join stripe_invoice_amounts as a
+                on a.stripe_invoice_id = s.stripe_invoice_id and a.status = invoice.status
+            where s.invoice_id = invoice.id
+            order by a.number desc limit 1
+        ),
+        (select s.stripe_due_cents - noted_of_invoice(invoice.id) from stripe_invoices as s where s.invoice_id = invoice.id),
+        greatest(invoice.total_cents, 0)
+    )
+$$;
+comment on function asked_of_invoice(invoices, text) is
+'What Stripe asked for an invoice when its status became the new one, or what we know of it.';
 
 -- Prepaid credit that expired -----------------------------------------------------------------------------------------
 
@@ -581,3 +576,72 @@ end $$;
 comment on function post_missing_to_ledger() is
 'Posts every event that is not posted; returns their number. For databases older than the ledger, and for repairs.';
 select post_missing_to_ledger();
+
+-- Receivables --------------------------------------------------------------------------------------------------------
+
+-- The balance is the ledger's: what is owed, less what unpaid invoices ask for. Credit notes lower what they ask for.
+create or replace view finance_receivables as
+with in_stripe as (
+    select i.id, i.organization_id, i.currency, i.status, s.stripe_due_cents - noted.cents as due_cents
+    from invoices as i
+    join stripe_invoices as s on s.invoice_id = i.id
+    cross join lateral (
+        select coalesce(sum(m.unpaid_cents), 0) as cents
+        from stripe_money as m
+        where m.invoice_id = i.id and m.stripe_invoice_id = s.stripe_invoice_id
+            and m.kind = 'credit_note' and m.status = 'issued'
+            and not exists (select from stripe_money as n where n.object_id = m.object_id and n.number > m.number)
+    ) as noted
+    where i.total_cents <> 0 and s.stripe_due_cents is not null and s.finalized_at is not null
+),
+
+waiting as (
+    select
+        i.id, i.organization_id, i.currency, i.month, i.total_cents,
+        sum(i.total_cents) over (partition by i.organization_id, i.currency order by i.month) as running
+    from invoices as i
+    where i.status = 'finalized' and i.total_cents <> 0 and not exists (select from in_stripe as s where s.id = i.id)
+),
+
+balances as (
+    select organization_id, currency, sum(cents) as balance
+    from (
+        select organization_id, currency, amount_cents as cents
+        from ledger_entries where account in ('receivable', 'stripe_balance')
+        union all
+        select organization_id, currency, -due_cents from in_stripe where status = 'finalized'
+        union all
+        select organization_id, currency, -total_cents from waiting
+    ) as parts
+    group by organization_id, currency
+),
+
+lowest as (
+    select
+        w.id,
+        least(b.balance, min(-w.running) over (
+            partition by w.organization_id, w.currency order by w.month rows between unbounded preceding and 1 preceding
+        )) as before_it,
+        least(b.balance, min(-w.running) over (partition by w.organization_id, w.currency order by w.month)) as with_it
+    from waiting as w
+    join balances as b on b.organization_id = w.organization_id and b.currency = w.currency
+),
+
+asked as (
+    select id, due_cents, true as is_in_stripe from in_stripe
+    union all
+    select id, before_it - with_it, false from lowest
+),
+
+overdue as (
+    select
+        i.organization_id, i.currency, i.id as invoice_id, i.number, i.month, i.due_on, a.is_in_stripe, i.total_cents,
+        cast(a.due_cents as bigint) as due_cents,
+        greatest(0, cast(finance_as_of() at time zone 'UTC' as date) - i.due_on) as days_overdue
+    from asked as a
+    join invoices as i on i.id = a.id
+    where i.status = 'finalized' and a.due_cents <> 0
+)
+
+select overdue.*, receivable_age(days_overdue) as age
+from overdue;

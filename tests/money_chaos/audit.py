@@ -1,0 +1,144 @@
+"""Compares both sides after a campaign: what is owed here with what Stripe asks for, and the cash of both.
+
+Reads the sandbox's store and the billing database, and trusts neither the checks nor the statement of the project: it
+compares these too. Keeps out: the words (report.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from fly_billing.ledger.checks import ledger_differences
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.rules.balance import Balance
+from fly_billing.statements.statement_reader import read_statement
+from fly_billing.stripe_sandbox import SandboxControl
+from tests.support.stripe_builders import Json, query
+
+LEDGER = """
+select organization_id, account, sum(amount_cents) as cents from ledger_entries group by organization_id, account
+"""
+DOUBLED = """
+select count(*) as doubled from (
+    select from ledger_transactions
+    group by invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id, event
+    having count(*) > 1
+) as twice
+"""
+NOT_SENT = """
+select i.organization_id, sum(i.total_cents) as cents
+from invoices as i left join stripe_invoices as s on s.invoice_id = i.id
+where i.status = 'finalized' and i.total_cents <> 0 and coalesce(s.state, '') <> 'finalized'
+group by i.organization_id
+"""
+
+
+@dataclass(frozen=True)
+class MoneySide:
+    """What remains of invoices, the balance for the next one, and the cash of an organization, in cents."""
+
+    remaining: int
+    balance: int
+    cash: int
+
+
+@dataclass
+class MoneyFindings:
+    """The result. Each difference is a sentence.
+
+    Attributes:
+        owed: Organizations whose remaining amounts or balance differ between the ledger and Stripe.
+        cash: Organizations whose cash differs.
+        statements: Organizations whose statement differs from Stripe.
+        ledger: Differences that the project's own check finds between the ledger and its sources.
+        doubled: Sources that are posted more than once.
+        unbalanced: Organizations whose accounts do not sum to zero.
+    """
+
+    organizations: int = 0
+    owed: list[str] = field(default_factory=list)
+    cash: list[str] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)
+    ledger: list[str] = field(default_factory=list)
+    doubled: int = 0
+    unbalanced: list[str] = field(default_factory=list)
+    postings: int = 0
+    not_sent_cents: int = 0
+
+    @property
+    def wrong(self) -> dict[str, int]:
+        """The number of differences by kind, without the kinds that have none."""
+        counts = {
+            "owed": len(self.owed), "cash": len(self.cash), "statements": len(self.statements),
+            "ledger": len(self.ledger), "doubled": self.doubled, "unbalanced": len(self.unbalanced),
+        }  # fmt: skip
+        return {name: count for name, count in counts.items() if count}
+
+
+def audit_money(database: BillingDatabase, control: SandboxControl) -> MoneyFindings:
+    """Compare every organization. All events must have been read before."""
+    customers = {
+        row["id"]: row["stripe_customer_id"]
+        for row in query(database, "select id, stripe_customer_id from organizations")
+    }
+    accounts: dict[str, Counter[str]] = {name: Counter() for name in customers}
+    for row in query(database, LEDGER):
+        accounts[row["organization_id"]][row["account"]] = int(row["cents"])
+    not_sent = {row["organization_id"]: int(row["cents"]) for row in query(database, NOT_SENT)}
+    there = at_stripe(control.objects())
+    found = MoneyFindings(len(customers), not_sent_cents=sum(not_sent.values()))
+    found.postings = query(database, "select count(*) as n from ledger_transactions")[0]["n"]
+    found.doubled = query(database, DOUBLED)[0]["doubled"]
+    for name, customer in sorted(customers.items()):
+        sums, stripe = accounts[name], there.get(customer, MoneySide(0, 0, 0))
+        owed = sums["receivable"] - not_sent.get(name, 0), sums["stripe_balance"]
+        if owed != (stripe.remaining, stripe.balance):
+            found.owed.append(f"{name}: {owed} here, {(stripe.remaining, stripe.balance)} in Stripe")
+        if sums["cash"] != stripe.cash:
+            found.cash.append(f"{name}: {sums['cash']} here, {stripe.cash} in Stripe")
+        shown = read_statement(database, name, datetime.now(UTC)).balances().get("USD", Balance())
+        if name not in not_sent and (shown.owed, shown.total) != (stripe.remaining, stripe.remaining + stripe.balance):
+            found.statements.append(f"{name}: {shown.owed} and {shown.total} shown, {stripe}")
+        if sum(sums.values()):
+            found.unbalanced.append(f"{name}: {sum(sums.values())}")
+    months = query(
+        database, "select source_month as month from ledger_rebuilt union select source_month from ledger_posted"
+    )
+    for row in months:
+        month = BillingMonth(row["month"].year, row["month"].month)
+        found.ledger += [f"{each.organization_id}: {each}" for each in ledger_differences(database, month)]
+    return found
+
+
+def at_stripe(objects: Iterable[Json]) -> Mapping[str, MoneySide]:
+    """Add up the sandbox's objects by customer."""
+    kinds: dict[str, list[Json]] = {}
+    for body in objects:
+        kinds.setdefault(body["object"], []).append(body)
+    charges = {charge["id"]: charge for charge in kinds.get("charge", [])}
+    remaining: Counter[str] = Counter()
+    cash: Counter[str] = Counter()
+    for invoice in kinds.get("invoice", []):
+        remaining[invoice["customer"]] += invoice["amount_remaining"] if invoice["status"] == "open" else 0
+        cash[invoice["customer"]] += invoice.get("amount_paid_off_stripe") or 0
+    for charge in charges.values():
+        cash[charge["customer"]] += charge["amount"] if charge["status"] == "succeeded" else 0
+    for refund in kinds.get("refund", []):
+        cash[charges[refund["charge"]]["customer"]] -= refund["amount"] if refund["status"] == "succeeded" else 0
+    for dispute in kinds.get("dispute", []):
+        cash[charges[dispute["charge"]]["customer"]] -= dispute["amount"] if dispute["status"] != "won" else 0
+    for note in kinds.get("credit_note", []):
+        cash[note["customer"]] -= _paid_back_outside(note)
+    return {
+        customer["id"]: MoneySide(remaining[customer["id"]], customer["balance"], cash[customer["id"]])
+        for customer in kinds.get("customer", [])
+    }
+
+
+def _paid_back_outside(note: Mapping[str, Any]) -> int:
+    return int(note["out_of_band_amount"] or 0) if note["status"] == "issued" else 0

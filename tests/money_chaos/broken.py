@@ -1,0 +1,42 @@
+"""Ledgers broken on purpose, each by one statement after the migrations: the audit must detect them.
+
+Keeps out: the campaign in which they break (campaign.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+_DROP = """
+create function drop_state() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger a_drop_state before insert on stripe_money for each row when ({}) execute function drop_state();
+"""
+BROKEN: Mapping[str, Sequence[str]] = {
+    "credit notes are not recorded": (_DROP.format("new.kind = 'credit_note'"),),
+    "refunds that come back are not recorded": (_DROP.format("new.kind = 'refund' and new.status = 'failed'"),),
+    "balances are recorded and not posted": ("alter table stripe_money disable trigger post_stripe_money",),
+    "a state is posted twice": (
+        "drop index stripe_money_is_posted_once",
+        """
+        create trigger post_stripe_money_again after insert on stripe_money
+        referencing new table as added for each statement execute function post_stripe_money()
+        """,
+    ),
+    "a payment is posted with the total": (
+        """
+        create or replace function asked_of_invoice(invoice invoices, from_status text) returns bigint
+        language sql stable as $$ select greatest(invoice.total_cents, 0) $$
+        """,
+    ),
+    "lost disputes are not posted": (
+        """
+        create or replace function ledger_rules_without_lost() returns void language plpgsql as $$
+        begin
+            execute replace(
+                pg_get_functiondef('ledger_amounts(stripe_money)'::regprocedure), 'state.status = ''lost''', 'false'
+            );
+        end $$;
+        select ledger_rules_without_lost();
+        """,
+    ),
+}
