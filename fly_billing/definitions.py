@@ -10,6 +10,7 @@ from fly_billing.assets.external import organizations, price_books, usage_source
 from fly_billing.assets.finance_months import finance_months
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.assets.stripe_money import stripe_money
 from fly_billing.assets.stripe_reconciliation import stripe_account, stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
@@ -39,6 +40,7 @@ ASSETS: list[AssetsDefinition | AssetSpec] = [
     stripe_invoices,
     stripe_account,
     stripe_reconciliation,
+    stripe_money,
     finance_months,
 ]
 

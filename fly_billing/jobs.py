@@ -18,6 +18,7 @@ from dagster import (
 from fly_billing.assets.finance_months import finance_months
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
+from fly_billing.assets.stripe_money import stripe_money
 from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
@@ -33,6 +34,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.usage_store import UsageStore
+from fly_billing.stripe_sync.money_sweep import can_sweep
 from fly_billing.usage.landing_folder import LandingError
 from fly_billing.worklist.due import (
     CATCH_UP,
@@ -67,6 +69,11 @@ reconcile_month = define_asset_job(
     "reconcile_month",
     AssetSelection.assets(stripe_reconciliation),
     description="Compare a month's invoices in Stripe with ours. Changes nothing.",
+)
+sweep_stripe = define_asset_job(
+    "sweep_stripe",
+    AssetSelection.assets(stripe_money),
+    description="Record what happened at Stripe in the last 30 days and no event brought. Changes nothing there.",
 )
 report_month = define_asset_job(
     "report_month",
@@ -198,6 +205,17 @@ def reconcile_months_nightly(
     yield from _month_requests(context, due, now)
 
 
+@described_schedule(sweep_stripe, "30 5 * * *")
+def sweep_stripe_nightly(
+    context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
+) -> Iterator[RunRequest | SkipReason]:
+    """Compare Stripe's credit notes, refunds, disputes, balances and open invoices with our records."""
+    if can_sweep(billing_postgres.database()):
+        yield RunRequest(run_key=f"sweep@{context.scheduled_execution_time:%Y-%m-%d}")
+    else:
+        yield SkipReason("no organization has a customer in Stripe")
+
+
 @described_schedule(report_month, "0 6 * * *")
 def report_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
@@ -248,12 +266,13 @@ def _requests(
         yield SkipReason("; ".join(reasons))
 
 
-JOBS = [land_usage, bill_month, sync_month, reconcile_month, report_month]
+JOBS = [land_usage, bill_month, sync_month, reconcile_month, sweep_stripe, report_month]
 SCHEDULES = [
     land_usage_hourly,
     bill_open_months_nightly,
     close_months_nightly,
     sync_months_hourly,
     reconcile_months_nightly,
+    sweep_stripe_nightly,
     report_months_nightly,
 ]

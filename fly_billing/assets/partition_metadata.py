@@ -16,6 +16,7 @@ from dagster import MetadataValue
 from fly_billing.corrections.month_totals import InvoiceTotals
 from fly_billing.finance.month_report import FinanceReport
 from fly_billing.money import counted, exact_sum, format_cents, from_cents, plain
+from fly_billing.stripe_sync.money_sweep import KINDS_OF_SWEEP, MoneySweep
 from fly_billing.stripe_sync.reconciliation import Reconciliation
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
 from fly_billing.usage.rollup_totals import RollupTotals
@@ -90,6 +91,13 @@ def of_reconciliation(both: Reconciliation, number: int, totals: Iterable[Invoic
     """Return the metadata of a partition of `stripe_reconciliation`, of which the table now has this number of rows."""
     currencies = {currency for group in totals for currency in group.currencies}
     return {**_both_sides(both, currencies), PARTITION_ROWS: number}
+
+
+def of_money_sweep(sweep: MoneySweep) -> dict[str, Any]:
+    """Return the metadata of `stripe_money`: by kind of object, how many were compared and missed."""
+    names = {kind: kind.replace("_", " ") for kind in KINDS_OF_SWEEP}
+    compared = {f"{name} compared": sweep.read[kind] for kind, name in names.items()}
+    return {**compared, **{f"{name} missed": sweep.missed[kind] for kind, name in names.items()}}
 
 
 def of_finance_month(report: FinanceReport, path: Path, link: str | None) -> dict[str, Any]:

@@ -353,11 +353,19 @@ COMMENT ON COLUMN public.stripe_money.object_id IS 'Stripe''s id of the object.'
 
 COMMENT ON COLUMN public.stripe_money.number IS 'Counts the states of the object from 1.';
 
+COMMENT ON COLUMN public.stripe_money.kind IS 'credit_note, refund, dispute, or customer_balance_transaction: a change of the balance.';
+
 COMMENT ON COLUMN public.stripe_money.status IS 'Stripe''s status; of a balance change its type, such as adjustment.';
+
+COMMENT ON COLUMN public.stripe_money.organization_id IS 'The organization of the Stripe customer.';
 
 COMMENT ON COLUMN public.stripe_money.invoice_id IS 'Our invoice. Null if there is none, or if Stripe''s invoice is not the one we billed.';
 
+COMMENT ON COLUMN public.stripe_money.stripe_invoice_id IS 'The Stripe invoice that it is about. Null if there is none.';
+
 COMMENT ON COLUMN public.stripe_money.payment_intent IS 'The payment of a refund or dispute.';
+
+COMMENT ON COLUMN public.stripe_money.currency IS 'ISO 4217.';
 
 COMMENT ON COLUMN public.stripe_money.amount_cents IS 'In minor units. A balance change is below zero if it gives the customer credit.';
 
@@ -3890,6 +3898,8 @@ COMMENT ON COLUMN public.stripe_invoice_amounts.invoice_id IS 'Our invoice. Null
 COMMENT ON COLUMN public.stripe_invoice_amounts.organization_id IS 'The organization of the Stripe customer.';
 
 COMMENT ON COLUMN public.stripe_invoice_amounts.status IS 'Stripe''s status.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.currency IS 'ISO 4217.';
 
 COMMENT ON COLUMN public.stripe_invoice_amounts.total_cents IS 'What was billed, in the currency''s minor unit.';
 

@@ -97,6 +97,14 @@ class StripeReader:
         created = {"created": {"gte": int(since.timestamp()), **before}}
         return self._pages("list", lambda after: self._client.v1.invoices.list({**created, **after}))  # type: ignore[arg-type]
 
+    def open_invoices(self) -> Iterator[Body]:
+        """Yield every invoice that asks for a payment, of any age, newest first: one read per 100."""
+        return self._pages("list", lambda after: self._client.v1.invoices.list({"status": "open", **after}))  # type: ignore[arg-type]
+
+    def customers(self) -> Iterator[Body]:
+        """Yield all customers with their balances, newest first: one read per 100."""
+        return self._pages("list_customers", lambda after: self._client.v1.customers.list(after))  # type: ignore[arg-type]
+
     def event_pages(self, created: Mapping[str, int], types: Sequence[str]) -> Iterator[Body]:
         """Yield pages of at most 100 events of these types made in that time, newest first; `has_more` is Stripe's."""
         wanted = {"types": list(types), "created": dict(created)}
@@ -110,6 +118,16 @@ class StripeReader:
             if failed.answer.code == "resource_missing":
                 return None
             raise
+
+    def money_objects_since(self, kind: str, since: datetime) -> Iterator[Body]:
+        """Yield the credit notes, refunds or disputes created since then, newest first: one read per 100.
+
+        The payments of refunds and disputes are expanded, because only these name the customer.
+        """
+        wanted: dict[str, Any] = {"created": {"gte": int(since.timestamp())}}
+        if kind != CREDIT_NOTE:
+            wanted["expand"] = ["data.payment_intent"]
+        return self._pages(f"list_{kind}", lambda after: self._service_of(kind).list({**wanted, **after}))
 
     def _service_of(self, kind: str) -> Any:
         v1 = self._client.v1

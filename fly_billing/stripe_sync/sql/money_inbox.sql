@@ -93,3 +93,49 @@ where
             )
     )
 returning number;
+
+-- name: customers_of_organizations
+-- One row per organization with a customer in Stripe.
+select stripe_customer_id, id as organization_id from organizations where stripe_customer_id is not null;
+
+-- name: known_asked_amounts
+-- One row per Stripe invoice of this list with a recorded state: the newest one, if it names the invoice that we billed.
+select distinct on (a.stripe_invoice_id)
+    a.stripe_invoice_id, a.status, a.currency, a.total_cents, a.starting_balance_cents, a.ending_balance_cents,
+    a.due_cents, a.paid_cents, a.remaining_cents, a.out_of_band_cents, a.overpaid_cents, a.unpaid_credited_cents,
+    a.paid_credited_cents
+from stripe_invoice_amounts as a
+left join stripe_invoices as s on s.stripe_invoice_id = a.stripe_invoice_id
+where a.stripe_invoice_id = any (:ids) and a.invoice_id is not distinct from s.invoice_id
+order by a.stripe_invoice_id, a.number desc;
+
+-- name: known_stripe_money
+-- One row per object of this list with a recorded state: the newest one.
+select distinct on (object_id)
+    object_id as id, status, amount_cents, unpaid_cents, refunded_cents, credited_cents, out_of_band_cents
+from stripe_money
+where object_id = any (:ids)
+order by object_id, number desc;
+
+-- name: unsettled_stripe_money
+-- One row per dispute or refund of this kind whose newest recorded state is not its last one.
+select n.object_id
+from (
+    select distinct on (m.object_id) m.object_id, m.status
+    from stripe_money as m
+    where m.kind = :kind and m.kind in ('dispute', 'refund')
+    order by m.object_id, m.number desc
+) as n
+where n.status not in ('won', 'lost', 'warning_closed', 'prevented', 'succeeded', 'failed', 'canceled')
+order by n.object_id;
+
+-- name: known_balances
+-- One row per organization and currency with a recorded balance change: the balance after the newest one.
+select distinct on (organization_id, currency) organization_id, currency, balance_cents
+from stripe_money
+where kind = 'customer_balance_transaction'
+order by organization_id, currency, id desc;
+
+-- name: has_stripe_customers
+-- One row: whether an organization has a customer in Stripe.
+select exists (select from organizations where stripe_customer_id is not null);

@@ -97,7 +97,7 @@ def test_addresses_of_data_have_no_user_and_password(monkeypatch: pytest.MonkeyP
 
 def test_freshness_is_watched_for_assets_that_run_every_day(specs: dict[str, AssetSpec]) -> None:
     watched = {name for name, spec in specs.items() if spec.freshness_policy}
-    assert watched == {"usage_events", "stripe_reconciliation"}
+    assert watched == {"usage_events", "stripe_reconciliation", "stripe_money"}
 
 
 def test_each_landing_records_the_rows_of_each_usage_source(deployment: Deployment) -> None:

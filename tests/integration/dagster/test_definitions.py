@@ -54,6 +54,7 @@ def test_assets_are_chained_from_the_usage_sources_to_the_reconciliation_with_st
         "stripe_invoices": ["invoices"],
         "stripe_account": ["stripe_invoices"],
         "stripe_reconciliation": ["stripe_account", "stripe_invoices"],
+        "stripe_money": ["stripe_account"],
         "finance_months": ["invoices", "stripe_reconciliation"],
     }
 
@@ -85,13 +86,16 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
 def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
     repository = definitions.get_repository_def()
 
-    assert {"land_usage", "bill_month", "sync_month", "reconcile_month", "report_month"} <= set(repository.job_names)
+    assert {"land_usage", "bill_month", "sync_month", "reconcile_month", "sweep_stripe", "report_month"} <= set(
+        repository.job_names
+    )
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "land_usage_hourly",
         "bill_open_months_nightly",
         "close_months_nightly",
         "sync_months_hourly",
         "reconcile_months_nightly",
+        "sweep_stripe_nightly",
         "report_months_nightly",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {
