@@ -67,7 +67,7 @@ MOST_STRETCHES = 10
 MOST_GROUPS = 5
 TAX_COLUMNS = (
     "invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents", "category",
-    "legal_text",
+    "legal_text", "shares",
 )  # fmt: skip
 
 
@@ -444,10 +444,12 @@ def _item_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
 
 
 def _tax_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
+    positions = {item.id: position for position, item in enumerate(invoice.items, start=1)} if invoice.taxes else {}
     for tax in invoice.taxes:
+        shares = sorted((positions[share.item_id], share.taxable_cents, share.tax_cents) for share in tax.shares)
         yield (
             invoice.id, tax.rate_id, tax.name, tax.percent, tax.is_inclusive, tax.taxable_cents, tax.tax_cents,
-            tax.category, tax.legal_text,
+            tax.category, tax.legal_text, json.dumps(shares),
         )  # fmt: skip
 
 

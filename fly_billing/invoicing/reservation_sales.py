@@ -144,6 +144,7 @@ def _add(connection: Connection, reservation: Reservation) -> None:
         id=reservation.id, organization_id=reservation.organization_id, description=reservation.description,
         upfront_amount=block.upfront_amount, monthly_credit=block.monthly_credit, currency=block.currency,
         priority=PRIORITY, scope=json.dumps(reservation.scope), occurred_at=reservation.first_month.start,
+        ends_at=reservation.last_month.end,
         credit_ids=[reservation.credit_id(month) for month in reservation.months],
         starts=[month.start for month in reservation.months], ends=[month.end for month in reservation.months],
     )  # fmt: skip

@@ -244,6 +244,29 @@ $_$;
 
 COMMENT ON FUNCTION public.is_scope(scope jsonb, kinds jsonb) IS 'True if invoicing.rules.items.Scope can read it and its kinds are among those that a term can apply to.';
 
+CREATE FUNCTION public.keep_invoice_details() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if not exists (select from new_invoices where status = 'finalized') then
+        return null;
+    end if;
+    insert into invoice_details (
+        invoice_id, name, legal_name, email, line1, line2, postal_code, city, state, country, tax_ids, collection,
+        net_days, purchase_order, memo, footer
+    )
+    select
+        n.id, coalesce(d.legal_name, g.name), d.legal_name, d.email, d.line1, d.line2, d.postal_code, d.city, d.state,
+        d.country, coalesce(d.tax_ids, '{}'), coalesce(d.collection, 'charge_automatically'), d.net_days,
+        d.purchase_order, d.memo, d.footer
+    from new_invoices as n
+    join old_invoices as o on o.id = n.id and o.status = 'open'
+    join organizations as g on g.id = n.organization_id
+    left join billing_details as d on d.organization_id = n.organization_id
+    where n.status = 'finalized';
+    return null;
+end $$;
+
 CREATE FUNCTION public.keep_what_held() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1123,6 +1146,8 @@ COMMENT ON COLUMN public.invoice_items.price_id IS 'The version of the list pric
 
 COMMENT ON COLUMN public.invoice_items.organization_id IS 'The organization that is charged; a payer''s invoice may cover several.';
 
+COMMENT ON COLUMN public.invoice_items.period_start IS 'The time that a fee or a one-off item is for: [period_start, period_end). Null: the billed month, or the corrected one.';
+
 COMMENT ON COLUMN public.invoice_items.is_void IS 'True if the invoice is void, so that the same charge may be billed again.';
 
 COMMENT ON COLUMN public.invoice_items.interval_start IS 'Of a fee: the start of the whole interval that contains the period; the month in which the interval ends settles it.';
@@ -1137,7 +1162,9 @@ CREATE TABLE public.invoice_taxes (
     tax_cents bigint NOT NULL,
     category text DEFAULT 'standard'::text NOT NULL,
     legal_text text,
+    shares jsonb,
     CONSTRAINT percent_is_finite CHECK ((abs(percent) < '100000000000000000000000'::numeric)),
+    CONSTRAINT shares_is_an_array CHECK ((jsonb_typeof(shares) = 'array'::text)),
     CONSTRAINT tax_cents_is_finite CHECK ((abs(tax_cents) < '1000000000000000'::bigint)),
     CONSTRAINT taxable_cents_is_finite CHECK ((abs(taxable_cents) < '1000000000000000'::bigint))
 );
@@ -1145,6 +1172,8 @@ CREATE TABLE public.invoice_taxes (
 COMMENT ON TABLE public.invoice_taxes IS 'One row per tax rate of an invoice: the taxable amount and the tax.';
 
 COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'The amount that the tax was calculated on, without the tax.';
+
+COMMENT ON COLUMN public.invoice_taxes.shares IS 'The tax by item: [position, taxed cents, tax cents]. Null on invoices that were final before this was recorded.';
 
 CREATE VIEW public.ledger_rebuilt AS
  SELECT c.id AS invoice_change_id,
@@ -1437,6 +1466,23 @@ begin
             using errcode = 'integrity_constraint_violation';
     end if;
     return null;
+end $$;
+
+CREATE FUNCTION public.refuse_change_of_details() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op = 'UPDATE' and new.invoice_id = old.invoice_id and exists (
+        select from stripe_invoices as s
+        where s.invoice_id = old.invoice_id and s.stripe_invoice_id is null
+            and s.step in ('create_customer', 'update_customer', 'add_tax_id', 'remove_tax_id', 'create')
+            and s.state in ('failed', 'needs_attention')
+    ) then
+        return new;
+    end if;
+    raise exception 'invoice_details are kept as they were when the invoice became final'
+        using errcode = 'integrity_constraint_violation',
+        hint = 'change billing_details: later invoices have the new details';
 end $$;
 
 CREATE FUNCTION public.refuse_change_without_landing() RETURNS trigger
@@ -2057,6 +2103,65 @@ ALTER TABLE public.alerts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.billing_details (
+    organization_id text NOT NULL,
+    legal_name text,
+    email text,
+    line1 text,
+    line2 text,
+    postal_code text,
+    city text,
+    state text,
+    country text,
+    tax_ids text[] DEFAULT '{}'::text[] NOT NULL,
+    collection text DEFAULT 'charge_automatically'::text NOT NULL,
+    net_days integer,
+    purchase_order text,
+    memo text,
+    footer text,
+    CONSTRAINT a_sent_invoice_has_an_address CHECK (((collection <> 'send_invoice'::text) OR (email IS NOT NULL))),
+    CONSTRAINT an_address_has_a_country CHECK (((country IS NOT NULL) OR (num_nonnulls(line1, line2, postal_code, city, state) = 0))),
+    CONSTRAINT billing_details_city_check CHECK (((city ~ '\S'::text) AND (length(city) <= 200) AND (city !~ '[[:cntrl:]]'::text))),
+    CONSTRAINT billing_details_collection_check CHECK ((collection = ANY (ARRAY['charge_automatically'::text, 'send_invoice'::text]))),
+    CONSTRAINT billing_details_country_check CHECK ((country ~ '^[A-Z]{2}$'::text)),
+    CONSTRAINT billing_details_email_check CHECK (((email ~ '^[^@[:space:]]+@[^@[:space:]]+\.[^@[:space:]]+$'::text) AND (length(email) <= 512))),
+    CONSTRAINT billing_details_footer_check CHECK (((footer ~ '\S'::text) AND (length(footer) <= 2500))),
+    CONSTRAINT billing_details_legal_name_check CHECK (((legal_name ~ '\S'::text) AND (length(legal_name) <= 256) AND (legal_name !~ '[[:cntrl:]]'::text))),
+    CONSTRAINT billing_details_line1_check CHECK (((line1 ~ '\S'::text) AND (length(line1) <= 500) AND (line1 !~ '[[:cntrl:]]'::text))),
+    CONSTRAINT billing_details_line2_check CHECK (((line2 ~ '\S'::text) AND (length(line2) <= 500) AND (line2 !~ '[[:cntrl:]]'::text))),
+    CONSTRAINT billing_details_memo_check CHECK (((memo ~ '\S'::text) AND (length(memo) <= 1000))),
+    CONSTRAINT billing_details_net_days_check CHECK (((net_days >= 0) AND (net_days <= 365))),
+    CONSTRAINT billing_details_postal_code_check CHECK (((postal_code ~ '\S'::text) AND (length(postal_code) <= 50) AND (postal_code !~ '[[:cntrl:]]'::text))),
+    CONSTRAINT billing_details_purchase_order_check CHECK (((purchase_order ~ '\S'::text) AND (length(purchase_order) <= 140) AND (purchase_order !~ '[[:cntrl:]]'::text))),
+    CONSTRAINT billing_details_state_check CHECK (((state ~ '\S'::text) AND (length(state) <= 200) AND (state !~ '[[:cntrl:]]'::text))),
+    CONSTRAINT tax_ids_have_a_type CHECK (((cardinality(tax_ids) <= 5) AND public.are_keys(tax_ids) AND (array_to_string(tax_ids, '
+'::text) ~ '^([a-z]{2}_[a-z_]+:\S[^\n]*(\n|$))*$'::text)))
+);
+
+COMMENT ON TABLE public.billing_details IS 'One row per organization: its details for the invoices that become final from now on. Final invoices keep theirs.';
+
+COMMENT ON COLUMN public.billing_details.legal_name IS 'The name on invoices. Null: the organization''s name.';
+
+COMMENT ON COLUMN public.billing_details.email IS 'Stripe sends invoices and receipts there. Null: the customer''s address in Stripe stays.';
+
+COMMENT ON COLUMN public.billing_details.line1 IS 'Street and number.';
+
+COMMENT ON COLUMN public.billing_details.line2 IS 'The rest of the street address.';
+
+COMMENT ON COLUMN public.billing_details.country IS 'ISO 3166, as DE. Needed for an address.';
+
+COMMENT ON COLUMN public.billing_details.tax_ids IS 'At most five, each as Stripe''s type, a colon and the value: eu_vat:DE123456789.';
+
+COMMENT ON COLUMN public.billing_details.collection IS 'charge_automatically: Stripe charges the customer''s payment method; send_invoice: Stripe mails the invoice.';
+
+COMMENT ON COLUMN public.billing_details.net_days IS 'Days from finalization to the due date. Null: the setting FLY_BILLING_DUE_DAYS.';
+
+COMMENT ON COLUMN public.billing_details.purchase_order IS 'The customer''s order number, shown on each invoice.';
+
+COMMENT ON COLUMN public.billing_details.memo IS 'A text for the customer on each invoice.';
+
+COMMENT ON COLUMN public.billing_details.footer IS 'The text below each invoice.';
 
 CREATE TABLE public.billing_failures (
     organization_id text NOT NULL,
@@ -2713,17 +2818,23 @@ CREATE TABLE public.stripe_invoices (
     alerted_code text,
     stripe_due_cents bigint,
     stripe_balance_cents bigint,
+    stripe_number text,
+    invoice_pdf_url text,
+    stripe_due_on date,
     CONSTRAINT due_and_balance_are_known_together CHECK (((stripe_due_cents IS NULL) = (stripe_balance_cents IS NULL))),
     CONSTRAINT finalized_at_is_a_time CHECK (((finalized_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (finalized_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT stripe_balance_cents_is_finite CHECK ((abs(stripe_balance_cents) < '1000000000000000'::bigint)),
     CONSTRAINT stripe_due_cents_is_finite CHECK ((abs(stripe_due_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_due_on_is_a_day CHECK (((stripe_due_on >= '1970-01-01'::date) AND (stripe_due_on < '2200-01-01'::date))),
     CONSTRAINT stripe_invoices_check CHECK (((state = 'finalized'::text) = (finalized_at IS NOT NULL))),
     CONSTRAINT stripe_invoices_check1 CHECK (((state <> ALL (ARRAY['drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text])) OR (stripe_invoice_id IS NOT NULL))),
     CONSTRAINT stripe_invoices_check2 CHECK (((state <> ALL (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR ((failure_code IS NOT NULL) AND (step IS NOT NULL)))),
     CONSTRAINT stripe_invoices_check3 CHECK (((state = ANY (ARRAY['unknown'::text, 'failed'::text, 'needs_attention'::text])) OR (failure_code IS NULL))),
     CONSTRAINT stripe_invoices_generation_check CHECK ((generation >= 0)),
+    CONSTRAINT stripe_invoices_invoice_pdf_url_check CHECK ((invoice_pdf_url <> ''::text)),
     CONSTRAINT stripe_invoices_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'drafted'::text, 'filled'::text, 'verified'::text, 'finalized'::text, 'skipped_zero'::text, 'unknown'::text, 'failed'::text, 'needs_attention'::text]))),
-    CONSTRAINT stripe_invoices_step_check CHECK ((step = ANY (ARRAY['create_customer'::text, 'create'::text, 'add_lines'::text, 'verify'::text, 'finalize'::text, 'discard'::text]))),
+    CONSTRAINT stripe_invoices_step_check CHECK ((step = ANY (ARRAY['create_customer'::text, 'update_customer'::text, 'add_tax_id'::text, 'remove_tax_id'::text, 'create'::text, 'add_lines'::text, 'verify'::text, 'finalize'::text, 'discard'::text]))),
+    CONSTRAINT stripe_invoices_stripe_number_check CHECK ((stripe_number <> ''::text)),
     CONSTRAINT stripe_total_cents_is_finite CHECK ((abs(stripe_total_cents) < '1000000000000000'::bigint)),
     CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
@@ -2763,6 +2874,12 @@ COMMENT ON COLUMN public.stripe_invoices.alerted_code IS 'The failure that an al
 COMMENT ON COLUMN public.stripe_invoices.stripe_due_cents IS 'What Stripe asked for when it finalized the invoice: the total with the customer''s balance. Null: not recorded.';
 
 COMMENT ON COLUMN public.stripe_invoices.stripe_balance_cents IS 'The customer''s balance in Stripe after that: negative for credit, positive for an amount that is carried over.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_number IS 'The invoice''s number in Stripe: ours, unless it is too long there.';
+
+COMMENT ON COLUMN public.stripe_invoices.invoice_pdf_url IS 'Stripe''s PDF of the invoice.';
+
+COMMENT ON COLUMN public.stripe_invoices.stripe_due_on IS 'The due date in Stripe, of an invoice that Stripe mails.';
 
 CREATE VIEW public.finance_receivables AS
  WITH in_stripe AS (
@@ -3147,6 +3264,60 @@ CREATE TABLE public.invoice_commitments (
 
 COMMENT ON TABLE public.invoice_commitments IS 'The amount of an invoice and its adjustments that counts towards a commitment of several months.';
 
+CREATE TABLE public.invoice_details (
+    invoice_id uuid NOT NULL,
+    name text NOT NULL,
+    legal_name text,
+    email text,
+    line1 text,
+    line2 text,
+    postal_code text,
+    city text,
+    state text,
+    country text,
+    tax_ids text[] NOT NULL,
+    collection text NOT NULL,
+    net_days integer,
+    purchase_order text,
+    memo text,
+    footer text,
+    CONSTRAINT invoice_details_collection_check CHECK ((collection = ANY (ARRAY['charge_automatically'::text, 'send_invoice'::text]))),
+    CONSTRAINT invoice_details_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT invoice_details_net_days_check CHECK (((net_days >= 0) AND (net_days <= 365)))
+);
+
+COMMENT ON TABLE public.invoice_details IS 'One row per final invoice: the customer''s billing details at that time. Invoices that were final before have none.';
+
+COMMENT ON COLUMN public.invoice_details.name IS 'The name on the invoice.';
+
+COMMENT ON COLUMN public.invoice_details.legal_name IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.email IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.line1 IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.line2 IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.postal_code IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.city IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.state IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.country IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.tax_ids IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.collection IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.net_days IS 'Days from finalization to the due date; null if the setting decided.';
+
+COMMENT ON COLUMN public.invoice_details.purchase_order IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.memo IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.footer IS 'As in billing_details.';
+
 CREATE VIEW public.invoice_life AS
  SELECT i.id AS invoice_id,
     i.organization_id,
@@ -3466,6 +3637,8 @@ CREATE TABLE public.one_off_items (
     unit text DEFAULT 'item'::text NOT NULL,
     unit_amount numeric,
     product text DEFAULT 'One-off'::text NOT NULL,
+    period_start timestamp with time zone,
+    period_end timestamp with time zone,
     CONSTRAINT a_quantity_has_a_unit_amount CHECK (((unit_amount IS NOT NULL) OR ((quantity = (1)::numeric) AND (unit = 'item'::text)))),
     CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
     CONSTRAINT amount_is_quantity_times_unit_amount CHECK ((amount = (quantity * unit_amount))),
@@ -3475,6 +3648,10 @@ CREATE TABLE public.one_off_items (
     CONSTRAINT one_off_items_description_check CHECK ((description <> ''::text)),
     CONSTRAINT one_off_items_imported_as_check CHECK ((imported_as <> ''::text)),
     CONSTRAINT one_off_items_product_check CHECK (((product !~ '[[:cntrl:]]'::text) AND (product ~ '^\S(.*\S)?$'::text) AND (length(product) <= 500))),
+    CONSTRAINT period_end_is_a_time CHECK (((period_end >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (period_end < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT period_has_two_ends CHECK (((period_start IS NULL) = (period_end IS NULL))),
+    CONSTRAINT period_is_some_time CHECK ((period_end > period_start)),
+    CONSTRAINT period_start_is_a_time CHECK (((period_start >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (period_start < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT product_has_at_most_20_decimals CHECK (((scale(quantity) + scale(unit_amount)) <= 20)),
     CONSTRAINT quantity_is_finite CHECK ((abs(quantity) < '1000000000000'::numeric)),
     CONSTRAINT unit_amount_is_finite CHECK ((abs(unit_amount) < '1000000000000'::numeric)),
@@ -3494,6 +3671,10 @@ COMMENT ON COLUMN public.one_off_items.unit IS 'The unit of the quantity, in the
 COMMENT ON COLUMN public.one_off_items.unit_amount IS 'The price of one unit, in the currency''s major unit; null: the amount is a total.';
 
 COMMENT ON COLUMN public.one_off_items.product IS 'The product on the invoice, which the scope of a tax or a term can name.';
+
+COMMENT ON COLUMN public.one_off_items.period_start IS 'The time that it is for: [period_start, period_end), as for a reserved year. Null: the month that bills it.';
+
+COMMENT ON COLUMN public.one_off_items.period_end IS 'The end of that time.';
 
 CREATE TABLE public.organization_history (
     organization_id text NOT NULL,
@@ -3839,6 +4020,20 @@ ALTER TABLE public.stripe_attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENT
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.stripe_customers (
+    organization_id text NOT NULL,
+    sent jsonb NOT NULL,
+    sent_at timestamp with time zone NOT NULL,
+    CONSTRAINT sent_at_is_a_time CHECK (((sent_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (sent_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT sent_is_an_object CHECK ((jsonb_typeof(sent) = 'object'::text))
+);
+
+COMMENT ON TABLE public.stripe_customers IS 'One row per organization whose details Stripe''s customer has. Fields that we never sent are left alone there.';
+
+COMMENT ON COLUMN public.stripe_customers.sent IS 'The details that were sent, by the names of Stripe''s parameters, and tax_ids.';
+
+COMMENT ON COLUMN public.stripe_customers.sent_at IS 'When they were sent.';
 
 CREATE TABLE public.stripe_events_polled (
     only_row boolean DEFAULT true NOT NULL,
@@ -4337,6 +4532,9 @@ ALTER TABLE ONLY public.alerts
 ALTER TABLE ONLY public.alerts
     ADD CONSTRAINT alerts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.billing_details
+    ADD CONSTRAINT billing_details_pkey PRIMARY KEY (organization_id);
+
 ALTER TABLE ONLY public.billing_failures
     ADD CONSTRAINT billing_failures_pkey PRIMARY KEY (organization_id, month);
 
@@ -4393,6 +4591,9 @@ ALTER TABLE ONLY public.invoice_changes
 
 ALTER TABLE ONLY public.invoice_commitments
     ADD CONSTRAINT invoice_commitments_pkey PRIMARY KEY (invoice_id, commitment_id);
+
+ALTER TABLE ONLY public.invoice_details
+    ADD CONSTRAINT invoice_details_pkey PRIMARY KEY (invoice_id);
 
 ALTER TABLE ONLY public.invoice_item_rollups
     ADD CONSTRAINT invoice_item_rollups_pkey PRIMARY KEY (invoice_id, rollup_id);
@@ -4486,6 +4687,9 @@ ALTER TABLE ONLY public.spend_thresholds
 
 ALTER TABLE ONLY public.stripe_attempts
     ADD CONSTRAINT stripe_attempts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.stripe_customers
+    ADD CONSTRAINT stripe_customers_pkey PRIMARY KEY (organization_id);
 
 ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (id);
@@ -5017,6 +5221,10 @@ CREATE TRIGGER give_back_credit AFTER INSERT ON public.adjustments REFERENCING N
 
 CREATE TRIGGER grant_credit AFTER INSERT ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.grant_credit();
 
+CREATE TRIGGER keep_invoice_details AFTER UPDATE ON public.invoices REFERENCING OLD TABLE AS old_invoices NEW TABLE AS new_invoices FOR EACH STATEMENT EXECUTE FUNCTION public.keep_invoice_details();
+
+ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER keep_invoice_details;
+
 CREATE TRIGGER keep_what_held AFTER UPDATE ON public.organizations FOR EACH ROW WHEN (((old.currency IS DISTINCT FROM new.currency) OR (old.price_book IS DISTINCT FROM new.price_book))) EXECUTE FUNCTION public.keep_what_held();
 
 CREATE TRIGGER name_payer BEFORE INSERT ON public.adjustments FOR EACH ROW EXECUTE FUNCTION public.name_payer();
@@ -5052,6 +5260,10 @@ ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_amount_change;
 CREATE TRIGGER refuse_billed_snapshot_deletion AFTER DELETE ON public.usage_snapshots REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_billed_snapshot_deletion();
 
 ALTER TABLE public.usage_snapshots ENABLE ALWAYS TRIGGER refuse_billed_snapshot_deletion;
+
+CREATE TRIGGER refuse_change_of_details BEFORE DELETE OR UPDATE ON public.invoice_details FOR EACH ROW EXECUTE FUNCTION public.refuse_change_of_details();
+
+ALTER TABLE public.invoice_details ENABLE ALWAYS TRIGGER refuse_change_of_details;
 
 CREATE TRIGGER refuse_change_of_finalized BEFORE UPDATE ON public.stripe_invoices FOR EACH ROW WHEN (((old.state = 'finalized'::text) AND (new.generation = old.generation))) EXECUTE FUNCTION public.refuse_other_change('{run_id,updated_at,alerted_code}');
 
@@ -5197,7 +5409,7 @@ CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_even
 
 ALTER TABLE public.stripe_events ENABLE ALWAYS TRIGGER refuse_other_change;
 
-CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{state,step,generation,stripe_invoice_id,stripe_total_cents,stripe_due_cents,stripe_balance_cents,hosted_invoice_url,failure_code,failure_customer_text,failure_operator_text,retryable,run_id,updated_at,finalized_at,alerted_code}');
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_invoices FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{state,step,generation,stripe_invoice_id,stripe_total_cents,stripe_due_cents,stripe_balance_cents,hosted_invoice_url,invoice_pdf_url,stripe_number,stripe_due_on,failure_code,failure_customer_text,failure_operator_text,retryable,run_id,updated_at,finalized_at,alerted_code}');
 
 ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_other_change;
 
@@ -5329,6 +5541,10 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.alerts FOR EACH STATEME
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_truncate;
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.billing_details FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.billing_details ENABLE ALWAYS TRIGGER refuse_truncate;
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.billing_failures FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.billing_failures ENABLE ALWAYS TRIGGER refuse_truncate;
@@ -5396,6 +5612,10 @@ ALTER TABLE public.invoice_changes ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_commitments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.invoice_commitments ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_details FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_details ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_item_rollups FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -5492,6 +5712,10 @@ ALTER TABLE public.spend_thresholds ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_attempts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.stripe_attempts ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_customers FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.stripe_customers ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.stripe_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -5704,6 +5928,9 @@ ALTER TABLE ONLY public.adjustments
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_payer_id_fkey FOREIGN KEY (payer_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.billing_details
+    ADD CONSTRAINT billing_details_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.billing_failures
     ADD CONSTRAINT billing_failures_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -5766,6 +5993,9 @@ ALTER TABLE ONLY public.invoice_commitments
 
 ALTER TABLE ONLY public.invoice_commitments
     ADD CONSTRAINT invoice_commitments_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.invoice_details
+    ADD CONSTRAINT invoice_details_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
 ALTER TABLE ONLY public.invoice_item_rollups
     ADD CONSTRAINT invoice_item_rollups_item_id_invoice_id_fkey FOREIGN KEY (item_id, invoice_id) REFERENCES public.invoice_items(id, invoice_id) ON DELETE CASCADE;
@@ -5890,6 +6120,9 @@ ALTER TABLE ONLY public.spend_thresholds
 ALTER TABLE ONLY public.stripe_attempts
     ADD CONSTRAINT stripe_attempts_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
+ALTER TABLE ONLY public.stripe_customers
+    ADD CONSTRAINT stripe_customers_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
@@ -5977,6 +6210,9 @@ GRANT SELECT ON TABLE public.alembic_version TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.alerts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alerts TO fly_billing_reader;
 
+GRANT SELECT ON TABLE public.billing_details TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.billing_details TO fly_billing_reader;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.billing_failures TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.billing_failures TO fly_billing_reader;
 
@@ -6058,6 +6294,9 @@ GRANT SELECT ON TABLE public.held_corrections TO fly_billing_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_commitments TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_commitments TO fly_billing_reader;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE public.invoice_details TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_details TO fly_billing_reader;
+
 GRANT SELECT ON TABLE public.invoice_life TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_life TO fly_billing_reader;
 
@@ -6125,6 +6364,9 @@ GRANT SELECT ON TABLE public.spend_thresholds TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_attempts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_attempts TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_customers TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_customers TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events_polled TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_events_polled TO fly_billing_reader;

@@ -3,7 +3,7 @@
 A deleted customer remains as `{id, object, deleted: true}`. Not here: the customer balance (`balances`), invoices.
 """
 
-from fly_billing.stripe_sandbox import balances, cards, paging, params
+from fly_billing.stripe_sandbox import balances, cards, paging, params, tax_id_values
 from fly_billing.stripe_sandbox.errors import no_such
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import integer, merged_metadata, metadata, string
@@ -39,7 +39,12 @@ FIELDS: params.Spec = {
     **params.EXPAND,
     **params.unsupported("cash_balance", "source", "tax"),
 }
-CREATE = {**FIELDS, "payment_method": string(), **params.unsupported("tax_id_data", "test_clock")}
+CREATE = {
+    **FIELDS,
+    "payment_method": string(),
+    "tax_id_data": params.array_of(params.hash_of(tax_id_values.GIVEN)),
+    **params.unsupported("test_clock"),
+}
 UPDATE = {
     **FIELDS,
     **params.unsupported(
@@ -64,12 +69,15 @@ OMITTED_IF_EMPTY = {"business_name", "individual_name"}
 def create(store: Store, ids: Json, wanted: Json, *, id: str | None = None) -> Json:
     """Create a customer. Only the control API may choose its id."""
     balance, card = wanted.pop("balance", 0), wanted.pop("payment_method", None)
+    tax_ids = wanted.pop("tax_id_data", [])
     settings = wanted.pop("invoice_settings", {})
     if card is None and store.settings.new_customers_have_a_card:
         card, settings = NEW_CARD, {"default_payment_method": NEW_CARD, **settings}
     body = _changed(_blank(store, id or new_id("cus", 14)), wanted)
     body["metadata"] = merged_metadata({}, wanted.get("metadata"))
     store.insert(body)
+    for given in tax_ids:
+        tax_id_values.add(store, body["id"], given)
     attached = cards.attach(store, card, body["id"])["id"] if card else None
     if card and settings.get("default_payment_method") == card:
         settings = {**settings, "default_payment_method": attached}

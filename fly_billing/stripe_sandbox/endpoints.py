@@ -22,6 +22,7 @@ from fly_billing.stripe_sandbox import (
     payment_methods,
     refunds,
     searching,
+    tax_ids,
     webhook_endpoints,
 )
 from fly_billing.stripe_sandbox.params import EXPAND, Spec
@@ -50,6 +51,7 @@ class Endpoint:
 
 CUSTOMER, INVOICE, ITEM = "/v1/customers/{customer}", "/v1/invoices/{invoice}", "/v1/invoiceitems/{invoiceitem}"
 BALANCE = f"{CUSTOMER}/balance_transactions"
+TAX_IDS = f"{CUSTOMER}/tax_ids"
 CARD, REFUND = "/v1/payment_methods/{payment_method}", "/v1/refunds/{refund}"
 HOOKS, HOOK = "/v1/webhook_endpoints", "/v1/webhook_endpoints/{webhook_endpoint}"
 DISPUTE = "/v1/disputes/{dispute}"
@@ -62,6 +64,10 @@ ENDPOINTS = (
     Endpoint("customers.retrieve", "GET", CUSTOMER, READ, customers.retrieve),
     Endpoint("customers.update", "POST", CUSTOMER, customers.UPDATE, customers.update),
     Endpoint("customers.delete", "DELETE", CUSTOMER, NOTHING, customers.delete),
+    Endpoint("tax_ids.create", "POST", TAX_IDS, tax_ids.CREATE, tax_ids.create),
+    Endpoint("tax_ids.list", "GET", TAX_IDS, tax_ids.LIST, tax_ids.listing),
+    Endpoint("tax_ids.retrieve", "GET", f"{TAX_IDS}/{{id}}", READ, tax_ids.retrieve),
+    Endpoint("tax_ids.delete", "DELETE", f"{TAX_IDS}/{{id}}", NOTHING, tax_ids.delete),
     Endpoint("customer_balance.create", "POST", BALANCE, customer_balance.CREATE, customer_balance.create),
     Endpoint("customer_balance.list", "GET", BALANCE, customer_balance.LIST, customer_balance.listing),
     Endpoint("customer_balance.retrieve", "GET", BALANCE_CHANGE, READ, customer_balance.retrieve),

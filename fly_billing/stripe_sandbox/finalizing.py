@@ -4,7 +4,7 @@ After finalization only credit notes change an amount. Drafts with auto_advance 
 an hour after their creation. Not here: totals (`totals`), and edits to drafts.
 """
 
-from fly_billing.stripe_sandbox import balances, customers, lines, params, payments
+from fly_billing.stripe_sandbox import balances, customers, invoices, lines, params, payments, tax_id_values
 from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.store import Json, Store
@@ -54,6 +54,7 @@ def _closed(store: Store, invoice: Json) -> bool:
 def _close(store: Store, invoice: Json) -> None:
     customer = customers.require(store, invoice["customer"])
     update_totals(store, invoice)
+    invoice.update(invoices.of_customer(customer), customer_tax_ids=tax_id_values.of_customer(store, customer["id"]))
     minimum = store.settings.minimum_charge(invoice["currency"])
     due, ending = settled(invoice["total"], invoice["starting_balance"], minimum)
     invoice.update(

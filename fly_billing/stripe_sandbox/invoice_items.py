@@ -45,9 +45,9 @@ def create(store: Store, ids: Json, wanted: Json) -> Json:
     item = items.new_item(store, customer["id"], invoice["currency"] if invoice else _currency(wanted), wanted)
     if invoice is None:
         store.insert(item)
-        return item
+        return items.shown(item)
     lines.append(store, invoice, [item], [])
-    return {**item, "invoice": invoice["id"]}
+    return items.shown({**item, "invoice": invoice["id"]})
 
 
 def _currency(wanted: Json) -> str:
@@ -56,7 +56,7 @@ def _currency(wanted: Json) -> str:
 
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
     """Return an item."""
-    return _known(store, ids["invoiceitem"])
+    return items.shown(_known(store, ids["invoiceitem"]))
 
 
 def update(store: Store, ids: Json, wanted: Json) -> Json:
@@ -67,14 +67,15 @@ def update(store: Store, ids: Json, wanted: Json) -> Json:
     store.save(item)
     if invoice:
         update_totals(store, invoice)
-    return item
+    return items.shown(item)
 
 
 def listing(store: Store, ids: Json, wanted: Json) -> Json:
     """List items, newest first. `pending` true lists items on no invoice, false items on an invoice."""
     pending = {True: ("and invoice is null",), False: ("and invoice is not null",)}
     fixed = pending[wanted["pending"]] if "pending" in wanted else ()
-    return paging.listing("/v1/invoiceitems", *paging.newest(store, "invoiceitem", wanted, *fixed))
+    found, has_more = paging.newest(store, "invoiceitem", wanted, *fixed)
+    return paging.listing("/v1/invoiceitems", [items.shown(item) for item in found], has_more)
 
 
 def delete(store: Store, ids: Json, wanted: Json) -> Json:

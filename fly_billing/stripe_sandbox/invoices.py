@@ -3,7 +3,7 @@
 Not here: lines (`lines`), amounts (`totals`), and changes of status after draft (`finalizing`).
 """
 
-from fly_billing.stripe_sandbox import balances, cards, customers, lines, paging, params
+from fly_billing.stripe_sandbox import balances, cards, customers, lines, paging, params, tax_id_values
 from fly_billing.stripe_sandbox.errors import StripeError, no_such, unsupported_param
 from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.params import array_of, boolean, choice, integer, merged_metadata, metadata, string
@@ -94,7 +94,8 @@ def _blank(store: Store, customer: Json, currency: str) -> Json:
         "id": new_id("in"),
         "object": "invoice",
         **_empty_fields(),
-        **_of_customer(customer),
+        "customer_tax_ids": tax_id_values.of_customer(store, customer["id"]),
+        **of_customer(customer),
         **figures(store, currency, 0, balances.balance_in(customer, currency)),
         "attempt_count": 0,
         "attempted": False,
@@ -112,7 +113,8 @@ def _blank(store: Store, customer: Json, currency: str) -> Json:
     }
 
 
-def _of_customer(customer: Json) -> Json:
+def of_customer(customer: Json) -> Json:
+    """Return an invoice's copy of its customer, as Stripe makes it for a draft and again when it is finalized."""
     copied = ("address", "email", "name", "phone", "shipping", "tax_exempt")
     return {"customer": customer["id"], **{f"customer_{name}": customer[name] for name in copied}}
 

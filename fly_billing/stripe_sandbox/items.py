@@ -6,7 +6,7 @@ shows it. Not here: endpoints, and the invoice's totals.
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from fly_billing.stripe_sandbox import params
+from fly_billing.stripe_sandbox import params, taxes
 from fly_billing.stripe_sandbox.errors import StripeError, exclusive_params, missing_param
 from fly_billing.stripe_sandbox.params import decimal, integer, merged_metadata, metadata, required, string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
@@ -69,7 +69,16 @@ def new_item(store: Store, customer: str, currency: str, wanted: Json, *, param:
         "tax_rates": [],
         "test_clock": None,
     }
-    return {**body, **_price(body, wanted, param)}
+    return {**body, **_taxes(wanted), **_price(body, wanted, param)}
+
+
+def _taxes(wanted: Json) -> Json:
+    return {"tax_amounts": taxes.checked(wanted["tax_amounts"])} if "tax_amounts" in wanted else {}
+
+
+def shown(item: Json) -> Json:
+    """Return an item as /v1/invoiceitems shows it: without the tax amounts, which only its line has."""
+    return {name: value for name, value in item.items() if name != "tax_amounts"}
 
 
 def _price(body: Json, wanted: Json, param: str) -> Json:
@@ -95,6 +104,7 @@ def edit(item: Json, wanted: Json) -> None:
     if REPRICING & set(wanted):
         item.update(_price(item, wanted, "amount"))
     item.update({name: wanted[name] for name in ("description", "discountable", "period") if name in wanted})
+    item.update(_taxes(wanted))
     if "metadata" in wanted:
         item["metadata"] = merged_metadata(item["metadata"], wanted["metadata"])
 

@@ -4,7 +4,7 @@ Lines keep the order in which they were added. An invoice has at most `max_invoi
 (`items`) and totals (`totals`).
 """
 
-from fly_billing.stripe_sandbox import items, params
+from fly_billing.stripe_sandbox import items, params, taxes
 from fly_billing.stripe_sandbox.errors import InvalidParamsError, StripeError, missing_param, no_such, not_editable
 from fly_billing.stripe_sandbox.paging import PAGE
 from fly_billing.stripe_sandbox.paging import listing as list_object
@@ -12,7 +12,7 @@ from fly_billing.stripe_sandbox.params import array_of, hash_of, metadata, requi
 from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.totals import update_totals
 
-ON_INVOICE: params.Spec = {**items.PRICED, "price_data": items.LINE_PRICE, **params.unsupported("tax_amounts")}
+ON_INVOICE: params.Spec = {**items.PRICED, "price_data": items.LINE_PRICE, **taxes.PARAM}
 CHANGED = {**ON_INVOICE, "id": required(string(unsettable=False))}
 REMOVED: params.Spec = {
     "behavior": required(params.choice("delete", "unassign")),
@@ -64,7 +64,7 @@ def view(item: Json) -> Json:
         "quantity_decimal": item["quantity_decimal"],
         "subscription": None,
         "subtotal": item["amount"],
-        "taxes": [],
+        "taxes": item.get("tax_amounts", []),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from stripe import StripeClient
@@ -21,18 +21,24 @@ from fly_billing.stripe_sync.existing_objects import NOTHING, ExistingObjects
 from fly_billing.stripe_sync.journal import InvoiceAttempts, JournalEntry, StripeJournal
 from fly_billing.stripe_sync.rate_limiter import RateLimiter
 from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader, key_generation
-from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key, is_safe_to_send
+from fly_billing.stripe_sync.rules.customer_details import changed_params, customer_params, same_tax_id
+from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key, is_safe_to_send, request_hash
 from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts, read_asked_amounts
+from fly_billing.stripe_sync.rules.line_taxes import tax_amounts, tax_amounts_at_stripe
 from fly_billing.stripe_sync.rules.money_objects import UnreadableMoney
 from fly_billing.stripe_sync.rules.requests import (
     FinalizedInvoice,
     StripeRequest,
     add_lines_requests,
+    add_tax_id_request,
     create_customer_request,
     create_request,
     discard_request,
     finalize_request,
     folded_lines,
+    limit_problem,
+    remove_tax_id_request,
+    update_customer_request,
 )
 from fly_billing.stripe_sync.rules.retries import RetryPolicy
 from fly_billing.stripe_sync.rules.sync_failures import stripe_failure
@@ -46,13 +52,18 @@ NEW_STARTS = 3
 
 
 class StepFailed(Exception):
-    """A step failed and this run can't fix it. `state` is the state to record in the journal."""
+    """A step failed and this run can't fix it. `state` is the state to record in the journal.
 
-    def __init__(self, state: str, step: str, code: str, answer: StripeResponse | None = None) -> None:
+    `detail` tells the operator what is wrong with this invoice.
+    """
+
+    def __init__(
+        self, state: str, step: str, code: str, answer: StripeResponse | None = None, detail: str = ""
+    ) -> None:
         self.state = state
         self.step = step
         said = answer or StripeResponse(outcome="")
-        self.failure = stripe_failure(code, said.message, said.request_id, said.log_url)
+        self.failure = stripe_failure(code, said.message, said.request_id, said.log_url, detail)
         super().__init__(f"{step}: {self.failure.operator_text}")
 
 
@@ -132,11 +143,15 @@ class InvoiceSync:
             return self._move("skipped_zero")
         if code := charging_problem(self._invoice.total_cents, self._invoice.currency):
             raise StepFailed("needs_attention", "create", code)
+        if problem := limit_problem(self._invoice):
+            raise StepFailed("needs_attention", "create", "over_stripe_limit", detail=problem)
         try:
             found = self._found_before()
             self._customer = self._journal.customer_of(self._invoice.organization_id) or self._find_customer(found)
             if found:
                 self._settle(found)
+            if self._entry.state != "finalized":
+                self._update_customer()
             self._resume()
             return self._go_on()
         except ReadingFailed as failed:
@@ -219,6 +234,18 @@ class InvoiceSync:
     def _create_customer(self, request: StripeRequest, key: str) -> Any:
         return self._tools.client.v1.customers.create(dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
 
+    def _change_customer(self, request: StripeRequest, key: str) -> Any:
+        service = self._tools.client.v1.customers
+        return service.update(self._customer, dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _add_tax_id(self, request: StripeRequest, key: str) -> Any:
+        tax_ids = self._tools.client.v1.customers.tax_ids
+        return tax_ids.create(self._customer, dict(request.params), {"idempotency_key": key})  # type: ignore[arg-type]
+
+    def _remove_tax_id(self, request: StripeRequest, key: str) -> Any:
+        tax_ids = self._tools.client.v1.customers.tax_ids
+        return tax_ids.delete(self._customer, request.params["id"], {}, {"idempotency_key": key})
+
     def _find_customer(self, found: Sequence[Mapping[str, Any]]) -> str:
         """Return the organization's customer if Stripe has one that we don't know; create one if not."""
         organization = self._invoice.organization_id
@@ -234,7 +261,7 @@ class InvoiceSync:
         If the customer was deleted in Stripe, or Stripe stored a failure for it, the next generation's key is used.
         """
         organization = self._invoice.organization_id
-        request = create_customer_request(organization, self._invoice.organization_name)
+        request = create_customer_request(organization, self._invoice.organization_name, self._invoice.details)
         generation = 0
         while self._journal.attempts(idempotency_key(request, organization, generation + 1)):
             generation += 1
@@ -250,10 +277,55 @@ class InvoiceSync:
                 return customer
         raise failure
 
+    def _update_customer(self) -> None:
+        """Bring the customer's details at Stripe to those of this invoice, if they differ from what we sent last."""
+        if self._invoice.details is None:
+            return
+        organization = self._invoice.organization_id
+        sent = self._journal.sent_details(organization)
+        wanted = customer_params(self._invoice.details, sent)
+        if wanted == sent:
+            return
+        if params := changed_params(wanted, sent):
+            self._repeat(update_customer_request(params), self._change_customer)
+        if wanted.get("tax_ids") != sent.get("tax_ids"):
+            self._update_tax_ids(wanted.get("tax_ids", ()), sent.get("tax_ids", ()))
+        self._journal.set_sent_details(organization, wanted, self._tools.clock())
+
+    def _update_tax_ids(self, wanted: Sequence[str], sent: Sequence[str]) -> None:
+        """Add the tax ids that Stripe lacks, then remove those of ours that are gone. Others stay."""
+        there = self._reader.tax_ids(self._customer)
+        for text in wanted:
+            if not any(same_tax_id(text, body["type"], body["value"]) for body in there):
+                self._repeat(add_tax_id_request(text), self._add_tax_id)
+        for body in there:
+            if any(same_tax_id(text, body["type"], body["value"]) for text in sent if text not in wanted):
+                self._repeat(remove_tax_id_request(body["id"]), self._remove_tax_id)
+
+    def _repeat(self, request: StripeRequest, call: Callable[[StripeRequest, str], Any]) -> None:
+        """Send a request that may be applied twice: if Stripe stored a failure under its key, under the next key."""
+        subject = f"{self._customer}/{self._invoice.id}/{request_hash(request)[:12]}"
+        generation = 0
+        while self._journal.attempts(idempotency_key(request, subject, generation + 1)):
+            generation += 1
+        for start in range(1, NEW_STARTS + 1):
+            try:
+                self._perform(request, call, idempotency_key(request, subject, generation))
+            except MustRead as reason:
+                generation += 1
+                if start == NEW_STARTS or (reason.answer and not reason.answer.was_replayed):
+                    raise reason.as_failure() from reason
+            else:
+                return
+
     def _customer_under(self, key: str, request: StripeRequest) -> str | None:
         answer = self._perform(request, self._create_customer, key)
         customer = str(answer.body["id"])
-        return customer if not answer.was_replayed or self._reader.has_customer(customer) else None
+        if answer.was_replayed and not self._reader.has_customer(customer):
+            return None
+        if self._invoice.details and (sent := customer_params(self._invoice.details, {})):
+            self._journal.set_sent_details(self._invoice.organization_id, sent, self._tools.clock())
+        return customer
 
     @property
     def _draft(self) -> str:
@@ -302,7 +374,11 @@ class InvoiceSync:
             and body["currency"] == self._invoice.currency.lower()
             and body["customer"] == self._customer
             and count == len(folded_lines(self._invoice.lines))
+            and self._is_taxed_right(body)
         )
+
+    def _is_taxed_right(self, body: Mapping[str, Any]) -> bool:
+        return tax_amounts_at_stripe(body) == tax_amounts(self._invoice.taxes, self._invoice.currency)
 
     def _equals(self, body: Mapping[str, Any]) -> bool:
         currency = self._invoice.currency
@@ -358,10 +434,12 @@ class InvoiceSync:
         self._move("pending", generation=self._entry.generation + 1)
 
     def _finish(self, body: Mapping[str, Any]) -> None:
-        """Record that Stripe has the finalized invoice. Raises StepFailed if its total or currency differs."""
+        """Record that Stripe has the finalized invoice. Raises StepFailed if its total, currency or taxes differ."""
         self._entry = JournalEntry(self._entry.state, self._entry.generation, body["id"])
-        if body["total"] != self._total or body["currency"] != self._invoice.currency.lower():
+        is_equal = body["total"] == self._total and body["currency"] == self._invoice.currency.lower()
+        if not (is_equal and self._is_taxed_right(body)):
             raise StepFailed("needs_attention", "finalize", "differs_in_stripe")
+        due = body.get("due_date")
         currency = self._invoice.currency
         asked = _asked(body)
         self._move(
@@ -370,6 +448,9 @@ class InvoiceSync:
             due=asked.first_due_cents if asked else from_stripe(body["amount_due"], currency)[0],
             balance=from_stripe(body["ending_balance"] or 0, currency)[0],
             hosted_invoice_url=body.get("hosted_invoice_url"),
+            invoice_pdf_url=body.get("invoice_pdf"),
+            number=body.get("number"),
+            due_on=datetime.fromtimestamp(due, UTC).date() if due else None,
             asked=asked,
         )
 

@@ -5,20 +5,27 @@ Not here: deciding the next step (`invoice_sync`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from fly_billing.invoicing.rules.assembly import invoice_number
+from fly_billing.invoicing.rules.service_periods import service_periods
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.money_inbox import record_asked
+from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 from fly_billing.stripe_sync.rules.idempotency_keys import Attempt, request_hash
 from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts
+from fly_billing.stripe_sync.rules.line_taxes import BilledTax, LineTax, taxes_by_position
 from fly_billing.stripe_sync.rules.requests import BilledLine, FinalizedInvoice, StripeRequest, line_description
 from fly_billing.stripe_sync.rules.sync_failures import StripeFailure
 
@@ -58,16 +65,9 @@ class StripeJournal:
         """
         with self.database.transaction() as connection:
             invoices = records(connection, _InvoiceRow, "finalized_invoices", ids=list(ids))
-            items = records(connection, _ItemRow, "items_of_invoices", ids=list(ids))
-        lines: dict[UUID, list[BilledLine]] = {invoice.id: [] for invoice in invoices}
-        unreadable = {invoice.id for invoice in invoices if invoice.total_cents is None or invoice.currency is None}
-        for item in items:
-            if item.invoice_id in lines:
-                try:
-                    lines[item.invoice_id].append(_line(item))
-                except VALUE_ERRORS:
-                    unreadable.add(item.invoice_id)
-        return [_invoice(invoice, tuple(lines[invoice.id]), invoice.id in unreadable) for invoice in invoices]
+            items = _grouped(records(connection, _ItemRow, "items_of_invoices", ids=list(ids)))
+            taxes = _grouped(records(connection, _TaxRow, "taxes_of_invoices", ids=list(ids)))
+        return [_invoice(invoice, items.get(invoice.id, ()), taxes.get(invoice.id, ())) for invoice in invoices]
 
     def not_created(self, ids: Sequence[UUID]) -> list[UUID]:
         """List those of these invoices that have something to pay and that, by our journal, can't be in Stripe."""
@@ -85,6 +85,18 @@ class StripeJournal:
 
     def set_customer(self, organization_id: str, customer: str) -> None:
         self.database.rows("set_stripe_customer", organization_id=organization_id, customer=customer)
+
+    def sent_details(self, organization_id: str) -> Mapping[str, Any]:
+        """Return the details that Stripe's customer has of us."""
+        found = self.database.values("sent_details", organization_id=organization_id)
+        return found[0] if found else {}
+
+    def set_sent_details(self, organization_id: str, sent: Mapping[str, Any], now: datetime) -> None:
+        self.database.rows("set_sent_details", organization_id=organization_id, sent=json.dumps(sent), now=now)
+
+    def correct_refused_details(self, ids: Sequence[UUID]) -> None:
+        """Take corrected billing details into those of these invoices that Stripe refused because of them."""
+        self.database.rows("correct_refused_details", ids=list(ids))
 
     def open(self, invoice: UUID, now: datetime) -> JournalEntry:
         """Return the invoice's entry. A new entry is `pending`."""
@@ -147,7 +159,8 @@ class StripeJournal:
                 stripe_invoice_id=stripe_invoice_id, run_id=self.run_id,
                 stripe_total_cents=facts.get("total"), stripe_due_cents=facts.get("due"),
                 stripe_balance_cents=facts.get("balance"),
-                hosted_invoice_url=facts.get("hosted_invoice_url"),
+                hosted_invoice_url=facts.get("hosted_invoice_url"), invoice_pdf_url=facts.get("invoice_pdf_url"),
+                stripe_number=facts.get("number"), stripe_due_on=facts.get("due_on"),
             )  # fmt: skip
             if asked is not None:
                 record_asked(connection, asked, "sync", now)
@@ -202,7 +215,7 @@ class _Organization:
 
 @dataclass(frozen=True, slots=True)
 class _InvoiceRow:
-    """A finalized invoice; currency and total are None in a damaged row."""
+    """A finalized invoice; currency and total are None in a damaged row. `customer` is a row of invoice_details."""
 
     id: UUID
     organization_id: str
@@ -211,6 +224,10 @@ class _InvoiceRow:
     revision: int
     currency: str | None
     total_cents: int | None
+    number: int | None
+    due_on: date | None
+    finalized_on: date | None
+    customer: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +236,82 @@ class _ItemRow:
 
     id: UUID
     invoice_id: UUID
+    position: int
     kind: str
     product: str
     description: str
     quantity: Decimal
     unit: str
+    amount: Decimal
     amount_cents: int | None
     detail: Mapping[str, Any]
+    period_start: datetime | None
+    period_end: datetime | None
+    interval_start: datetime | None
+    interval_end: datetime | None
+    one_off_item_id: UUID | None
+    occurred_at: datetime | None
+    credit_ids: Sequence[UUID] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _TaxRow:
+    """The tax of one rate on a finalized invoice."""
+
+    invoice_id: UUID
+    name: str
+    percent: Decimal
+    is_inclusive: bool
+    category: str
+    legal_text: str | None
+    taxable_cents: int
+    tax_cents: int
+    shares: Sequence[Sequence[int]] | None
+
+
+class _OfInvoice(Protocol):
+    @property
+    def invoice_id(self) -> UUID: ...
+
+
+Row = TypeVar("Row", bound=_OfInvoice)
+
+
+def _grouped(rows: Iterable[Row]) -> Mapping[UUID, Sequence[Row]]:
+    grouped: dict[UUID, list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[row.invoice_id].append(row)
+    return grouped
+
+
+def _invoice(row: _InvoiceRow, items: Sequence[_ItemRow], taxes: Sequence[_TaxRow]) -> FinalizedInvoice:
+    lines, is_unreadable = _lines(items)
+    invoice = FinalizedInvoice(
+        id=row.id,
+        organization_id=row.organization_id,
+        organization_name=row.organization_name,
+        month=BillingMonth(row.month.year, row.month.month),
+        revision=row.revision,
+        currency=row.currency or "XXX",
+        total_cents=sum(line.amount_cents for line in lines.values()) if row.total_cents is None else row.total_cents,
+        lines=tuple(lines.values()),
+        is_unreadable=is_unreadable or row.total_cents is None or row.currency is None,
+    )
+    if row.customer is None or invoice.is_unreadable:
+        return invoice
+    try:
+        return _with_details(invoice, row, items, taxes)
+    except VALUE_ERRORS:
+        return replace(invoice, is_unreadable=True)
+
+
+def _lines(items: Sequence[_ItemRow]) -> tuple[dict[UUID, BilledLine], bool]:
+    """Return the readable items as lines, and True if there are others."""
+    lines: dict[UUID, BilledLine] = {}
+    for item in items:
+        with suppress(*VALUE_ERRORS):
+            lines[item.id] = _line(item)
+    return lines, len(lines) < len(items)
 
 
 def _line(item: _ItemRow) -> BilledLine:
@@ -238,15 +324,37 @@ def _line(item: _ItemRow) -> BilledLine:
     return BilledLine(str(item.id), text, item.amount_cents, item.kind == "tax")
 
 
-def _invoice(row: _InvoiceRow, lines: tuple[BilledLine, ...], is_unreadable: bool) -> FinalizedInvoice:
-    return FinalizedInvoice(
-        id=row.id,
-        organization_id=row.organization_id,
-        organization_name=row.organization_name,
-        month=BillingMonth(row.month.year, row.month.month),
-        revision=row.revision,
-        currency=row.currency or "XXX",
-        total_cents=sum(line.amount_cents for line in lines) if row.total_cents is None else row.total_cents,
-        lines=lines,
-        is_unreadable=is_unreadable,
+def _with_details(
+    invoice: FinalizedInvoice, row: _InvoiceRow, items: Sequence[_ItemRow], taxes: Sequence[_TaxRow]
+) -> FinalizedInvoice:
+    """Add what invoices say since their details are kept: times, taxes, number and customer."""
+    assert row.customer is not None, "an invoice with details"
+    by_position = taxes_by_position(
+        [_tax(tax) for tax in taxes], sum(item.amount_cents or 0 for item in items if item.kind == "tax")
     )
+    periods = service_periods(items, invoice.month)
+    lines = [
+        replace(line, period=periods[item.id], taxes=(by_position or {}).get(item.position, ()))
+        for item, line in zip(items, invoice.lines, strict=True)
+        if by_position is None or item.kind != "tax"
+    ]
+    return replace(
+        invoice,
+        lines=tuple(lines),
+        number=None if row.number is None else invoice_number(row.organization_id, row.number),
+        details=_details(row.customer, row.finalized_on, row.due_on),
+        legal_texts=tuple(dict.fromkeys(tax.legal_text for tax in taxes if tax.legal_text)),
+    )
+
+
+def _tax(row: _TaxRow) -> BilledTax:
+    tax = LineTax(row.name, row.percent, row.is_inclusive, row.category, row.taxable_cents, row.tax_cents)
+    if row.shares is None:
+        return BilledTax(tax, None)
+    return BilledTax(tax, tuple((position, taxable, cents) for position, taxable, cents in row.shares))
+
+
+def _details(kept: Mapping[str, Any], finalized_on: date | None, due_on: date | None) -> InvoiceDetails:
+    fields = {name: value for name, value in kept.items() if name not in ("invoice_id", "net_days", "tax_ids")}
+    days = (due_on - finalized_on).days if due_on and finalized_on else 0
+    return InvoiceDetails(**fields, tax_ids=tuple(kept["tax_ids"]), net_days=max(0, days))

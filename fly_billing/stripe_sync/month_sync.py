@@ -70,6 +70,7 @@ def sync_month(
     while, because every other invoice would fail the same way.
     """
     ids = tools.journal.invoices_to_sync(month, groups)
+    tools.journal.correct_refused_details(ids)
     before = find_existing(tools.journal, tools.reader(), month, ids)
     report, lock, stop = SyncReport(), threading.Lock(), threading.Event()
     silent = 0

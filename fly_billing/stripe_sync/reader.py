@@ -76,6 +76,11 @@ class StripeReader:
             raise
         return not body.get("deleted")
 
+    def tax_ids(self, customer: str) -> list[Body]:
+        """List the customer's tax ids."""
+        tax_ids = self._client.v1.customers.tax_ids
+        return list(self._pages("list_tax_ids", lambda after: tax_ids.list(customer, after)))  # type: ignore[arg-type]
+
     def lines(self, body: Body) -> list[tuple[str, int]]:
         """Return all lines of an invoice as (our item id, cents), in order."""
         return [

@@ -20,6 +20,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.reader import StripeReader
+from fly_billing.stripe_sync.rules.line_taxes import tax_amounts, tax_amounts_at_stripe
 from fly_billing.stripe_sync.rules.reconciliation import (
     Discrepancy,
     ExpectedInvoice,
@@ -228,6 +229,7 @@ def _found(reader: StripeReader, body: Body, invoice_id: str, organization_id: s
         lines=tuple(reader.lines(body)) if is_short else (),
         unread_lines=0 if is_short else shown["total_count"],
         metadata=tuple(sorted((body.get("metadata") or {}).items())),
+        taxes=tax_amounts_at_stripe(body),
     )
 
 
@@ -243,4 +245,5 @@ def _expected(invoice: FinalizedInvoice, entry: _EntryRow | None) -> ExpectedInv
         stripe_id=entry.stripe_invoice_id if entry else None,
         # A draft that a later generation continues keeps the generation under which it was created.
         metadata=tuple((name, value) for name, value in metadata.items() if name != "generation"),
+        taxes=tax_amounts(invoice.taxes, invoice.currency),
     )

@@ -60,7 +60,7 @@ UNSTABLE = re.compile(
 
 # Each table is in the diagram of one subject.
 SUBJECTS: dict[str, tuple[str, ...]] = {
-    "Organizations": ("organizations", "organization_links", "organization_history"),
+    "Organizations": ("organizations", "organization_links", "organization_history", "billing_details"),
     "Usage": (
         "meters", "landing_days", "landed_months", "usage_files", "rejected_usage", "rejected_usage_waivers",
         "usage_tables", "usage_snapshots", "usage_rollups", "carried_months", "carried_levels", "rollup_failures",
@@ -72,7 +72,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     ),
     "Invoices": (
         "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots", "invoice_taxes", "invoice_tax_rates",
-        "invoice_commitments", "invoice_changes", "billing_failures",
+        "invoice_commitments", "invoice_changes", "invoice_details", "billing_failures",
     ),
     "Corrections": (
         "adjustments", "credit_notes", "corrected_snapshots", "correction_approvals", "correction_decisions",
@@ -80,7 +80,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "Ledger": ("ledger_transactions", "ledger_entries"),
     "Stripe": (
         "stripe_invoices", "stripe_attempts", "stripe_events", "stripe_events_polled", "stripe_money",
-        "stripe_invoice_amounts", "stripe_pace", "stripe_repairs", "stripe_reconciliations", "sync_approvals",
+        "stripe_invoice_amounts", "stripe_pace", "stripe_repairs", "stripe_reconciliations", "stripe_customers",
+        "sync_approvals",
     ),
     "Alerts": ("alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts"),
     "Migrations": ("alembic_version",),

@@ -30,8 +30,13 @@ from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.repair import carry_out, plan_of_repair
 from tests.support.stripe_builders import (
     API_KEY,
+    JULY,
     JUNE,
+    add_organization,
     bill_june,
+    charge,
+    close_month,
+    execute,
     groups_of,
     invoice_in_stripe,
     kinds,
@@ -103,6 +108,42 @@ def _copy(recorded: RecordedSandbox, organization: str, *, finalize: bool) -> No
         direct.finalize_invoice(made.id)
 
 
+def send_complete_invoices(recorded: RecordedSandbox) -> None:
+    """Send July's invoice of an organization with details and taxes, and August's after they changed."""
+    database, tools = recorded.database, recorded.tools
+    add_organization(database, "iris")
+    execute(
+        database,
+        """
+        insert into billing_details (
+            organization_id, legal_name, email, line1, city, country, tax_ids, collection, net_days,
+            purchase_order, footer
+        )
+        values (
+            'iris', 'Iris GmbH', 'iris@fly.test', 'Ankerweg 1', 'Berlin', 'DE', '{eu_vat:DE123456789}', 'send_invoice',
+            30, 'PO-7', 'Thank you'
+        )
+        """,
+    )
+    execute(
+        database,
+        """
+        insert into tax_rates (id, organization_id, name, percent, is_inclusive, first_month)
+        values (gen_random_uuid(), 'iris', 'VAT', 19, false, '2023-06-01')
+        """,
+    )
+    charge(database, "iris", "100.00", "-20.00", month=JULY)
+    close_month(database, recorded.folder, JULY)
+    assert outcome(sync(tools, JULY))[0]["finalized"] == 1
+    changed = "email = 'new@fly.test', line1 = null, tax_ids = '{gb_vat:GB123456789}'"
+    execute(database, f"update billing_details set {changed}")  # noqa: S608
+    charge(database, "iris", "50.00", month=JULY.next())
+    close_month(database, recorded.folder, JULY.next())
+    assert outcome(sync(tools, JULY.next()))[0]["finalized"] == 1
+    ours = [each for each in recorded.sandbox.control.invoices() if each["metadata"]["organization"] == "iris"]
+    assert sorted(invoice["total"] for invoice in ours) == [5950, 9520]
+
+
 def follow_a_payment(recorded: RecordedSandbox) -> None:
     """Let a payment fail and then succeed; polling reports both."""
     control, since = recorded.sandbox.control, utc_now() - timedelta(hours=1)
@@ -138,6 +179,12 @@ def go_through_customers(recorded: RecordedSandbox) -> None:
             "metadata": {"org": "fly"},
         }
     )
+    vat: Any = {"type": "eu_vat", "value": "DE123456789"}
+    added = customers.tax_ids.create(made.id, vat)
+    customers.tax_ids.retrieve(made.id, added.id)
+    assert [each.value for each in customers.tax_ids.list(made.id, {"limit": 1}).data] == ["DE123456789"]
+    customers.tax_ids.delete(made.id, added.id)
+    customers.create({"name": "Fly Ltd", "tax_id_data": [{"type": "gb_vat", "value": "GB123456789"}]})
     customers.update(made.id, {"balance": -1000, "business_name": "", "email": "", "address": "", "shipping": ""})
     customers.retrieve(made.id)
     page = customers.list({"limit": 1, "created": {"gte": made.created, "lt": made.created + HOUR}})
@@ -173,14 +220,23 @@ def go_through_invoices(recorded: RecordedSandbox) -> None:
             "days_until_due": 30,
             "custom_fields": [{"name": "order", "value": "7"}],
             "footer": "Thank you",
+            "discounts": "",
         }
     )
+    rate = {"display_name": "VAT", "percentage": 20, "inclusive": False, "country": "DE", "tax_type": "vat"}
+    vat: Any = {"amount": 240, "taxable_amount": 1200, "taxability_reason": "standard_rated", "tax_rate_data": rate}
+    back: Any = {**vat, "amount": -5, "taxable_amount": -25}
     priced: Any = {"product_data": {"name": "Machines"}, "currency": "usd", "unit_amount_decimal": "1.5"}
     filled = invoices.add_lines(
         sent.id,
         {
             "lines": [
-                {"amount": 1200, "description": "VM usage", "period": {"start": 1, "end": 2}},
+                {
+                    "amount": 1200,
+                    "description": "VM usage",
+                    "period": {"start": 1, "end": 2},
+                    "tax_amounts": [vat, back],
+                },
                 {"price_data": priced, "quantity_decimal": Decimal("2.5")},
                 {"amount": -200},
             ],

@@ -26,7 +26,8 @@ order by i.organization_id, t.product;
 
 -- name: billed_one_offs
 -- One row per one-off item on an invoice of this month. Not here: void invoices.
-select t.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount, t.product
+select t.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount, t.product,
+    t.period_start, t.period_end
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 join one_off_items as o on o.id = t.one_off_item_id

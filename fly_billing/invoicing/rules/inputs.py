@@ -157,6 +157,7 @@ class OneOffItem:
         unit: The unit of the quantity, in the singular.
         unit_amount: In the currency's major unit. If given, `amount` is exactly `quantity` x `unit_amount`.
         product: The product that scopes name, as a price's product.
+        period_start: Start of the time that it is for, `[period_start, period_end)`; None: the month that bills it.
     """
 
     id: UUID
@@ -167,6 +168,8 @@ class OneOffItem:
     unit: str = "item"
     unit_amount: Decimal | None = None
     product: str = "One-off"
+    period_start: datetime | None = None
+    period_end: datetime | None = None
 
 
 @dataclass(frozen=True)

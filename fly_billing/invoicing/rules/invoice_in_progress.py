@@ -15,6 +15,15 @@ from fly_billing.pricing.rules.tax_rates import Rates, TaxRate
 
 
 @dataclass(frozen=True)
+class TaxShare:
+    """The part of a rate's tax that falls on one item, in cents."""
+
+    item_id: UUID
+    taxable_cents: int
+    tax_cents: int
+
+
+@dataclass(frozen=True)
 class InvoiceTax:
     """One rate's tax on an invoice, rounded once.
 
@@ -23,6 +32,7 @@ class InvoiceTax:
         tax_cents: The tax. May be negative.
         category: See `TaxRate.category`.
         legal_text: See `TaxRate.legal_text`.
+        shares: The taxed items. Their cents add up to `taxable_cents` and `tax_cents`.
     """
 
     rate_id: UUID
@@ -33,6 +43,7 @@ class InvoiceTax:
     tax_cents: int
     category: str = "standard"
     legal_text: str | None = None
+    shares: tuple[TaxShare, ...] = field(default=(), compare=False)
 
     def plus(self, other: InvoiceTax) -> InvoiceTax:
         """Add the tax of the same rate on another part of the invoice."""

@@ -25,7 +25,8 @@ class InvoiceItem:
         negotiated_price_id: The negotiated price that replaced the list price.
         meter: The price's meter.
         match: The price's dimensions.
-        period_start: Start of the time that a subscription's fee covers: `[period_start, period_end)`.
+        period_start: Start of the time that a fee or a one-off item is for: `[period_start, period_end)`. None: see
+            `service_periods`.
         interval_start: Start of the fee's whole interval: `[interval_start, interval_end)`.
         detail: The calculation of the amount, JSON-ready; its keys depend on the kind of item.
     """

@@ -5,7 +5,7 @@ Not here: how an amount is spread over its time (`accounting.rules.recognition`)
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -59,7 +59,7 @@ def service_period(item: SuppliedItem, month: BillingMonth, sold: ServicePeriod 
     """Return the time in which the item was supplied.
 
     - A fee: its charged part of the interval. A fee given back: the unused rest of the interval, or else the part.
-    - A one-off item: `sold`.
+    - A one-off item: a time of its own, if it has one; otherwise `sold`.
     - An adjustment: the corrected month.
     - Everything else, such as usage: the month of the invoice. A discount, a maximum and a credit reduce other items,
       whose periods they share (`reduced_items`).
@@ -76,6 +76,8 @@ def service_period(item: SuppliedItem, month: BillingMonth, sold: ServicePeriod 
         case "subscription":
             return _of_fee(item, month)
         case "one_off":
+            if item.period_start and item.period_end:
+                return ServicePeriod(item.period_start, item.period_end)
             return sold or ServicePeriod.of_month(month)
         case "adjustment":
             return ServicePeriod.of_month(BillingMonth.parse(str(item.detail.get("month", month))))
@@ -112,3 +114,47 @@ def reduced_items(detail: Any) -> dict[UUID, Decimal]:
     """Return the items that a discount, maximum or credit reduces, each with its part; empty for other items."""
     parts = detail.get("applied_to") or ()
     return {UUID(part["item"]): Decimal(part["amount"]) for part in parts}
+
+
+def span_of_reduced(detail: Any, periods: Mapping[UUID, ServicePeriod]) -> ServicePeriod | None:
+    """Return the time from the first to the last item that a discount, maximum or credit reduces; None without items.
+
+    For one line of text: revenue recognition shares the amount out over the items.
+    """
+    reduced = [periods[item] for item in reduced_items(detail) if item in periods]
+    if not reduced:
+        return None
+    return ServicePeriod(min(period.start for period in reduced), max(period.end for period in reduced))
+
+
+class SoldItem(SuppliedItem, Protocol):
+    """An item with what tells when a one-off item was supplied.
+
+    Attributes:
+        credit_ids: Credits of the organization, if they may be those of a reservation.
+    """
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def one_off_item_id(self) -> UUID | None: ...
+    @property
+    def occurred_at(self) -> datetime | None: ...
+    @property
+    def credit_ids(self) -> Collection[UUID] | None: ...
+
+
+def service_periods(items: Collection[SoldItem], month: BillingMonth) -> dict[UUID, ServicePeriod]:
+    """Return the time of each item of an invoice; a reduction has the span of what it reduces.
+
+    Raises ValueError for a detail that can't be read.
+    """
+    periods = {item.id: service_period(item, month, _sold(item)) for item in items}
+    spans = {item.id: span_of_reduced(item.detail, periods) for item in items if reduced_items(item.detail)}
+    return periods | {id: span for id, span in spans.items() if span}
+
+
+def _sold(item: SoldItem) -> ServicePeriod | None:
+    if item.one_off_item_id is None or item.occurred_at is None:
+        return None
+    return one_off_period(item.one_off_item_id, item.occurred_at, item.credit_ids or ())

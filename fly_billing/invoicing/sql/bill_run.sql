@@ -20,8 +20,12 @@ delete from invoice_commitments where invoice_id = any (array(select id from com
 
 -- name: finalize_computed
 -- No rows. Finalizes the computed invoices. They never change afterwards; the database checks that their items add up.
-update invoices set status = 'finalized', finalized_at = :now, due_on = :due_on
+-- An organization's own terms of payment replace :due_on.
+update invoices set
+    status = 'finalized', finalized_at = :now,
+    due_on = coalesce(cast(cast(:now as timestamptz) at time zone 'UTC' as date) + d.net_days, :due_on)
 from computed_invoices
+left join billing_details as d on d.organization_id = computed_invoices.organization_id
 where invoices.id = computed_invoices.id and invoices.status = 'open';
 
 -- name: forget_billing_failures

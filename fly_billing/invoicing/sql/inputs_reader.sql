@@ -75,7 +75,7 @@ order by t.subscription_id, t.interval_start, d.discount_id;
 -- name: one_off_items_billed
 -- One row per one-off item on the final invoices of the month for these organizations, as billed: later changes of the
 -- item do not matter.
-select t.organization_id, o.id, t.description, t.amount, i.currency, t.product
+select t.organization_id, o.id, t.description, t.amount, i.currency, t.product, t.period_start, t.period_end
 from invoices as i
 join invoice_items as t on t.invoice_id = i.id
 join one_off_items as o on o.id = t.one_off_item_id

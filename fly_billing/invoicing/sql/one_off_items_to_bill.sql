@@ -4,7 +4,7 @@
 -- for its own reissue. Items with invalid times are included, so that billing refuses them instead of skipping them.
 select
     o.organization_id, o.id, o.description, o.amount, o.currency, o.quantity, o.unit, o.unit_amount, o.product,
-    o.occurred_at
+    o.occurred_at, o.period_start, o.period_end
 from one_off_items as o
 join organizations on organizations.id = o.organization_id
 left join organization_links as l

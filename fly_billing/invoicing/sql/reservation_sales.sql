@@ -1,8 +1,12 @@
 -- name: add_reservation
 -- No rows. Inserts the upfront charge of a reservation, and a credit for each of its months.
 with charged as (
-    insert into one_off_items (id, organization_id, description, amount, currency, occurred_at)
-    values (:id, :organization_id, :description, :upfront_amount, :currency, :occurred_at)
+    insert into one_off_items (
+        id, organization_id, description, amount, currency, occurred_at, period_start, period_end
+    )
+    values (
+        :id, :organization_id, :description, :upfront_amount, :currency, :occurred_at, :occurred_at, :ends_at
+    )
 )
 
 insert into credit_grants (

@@ -252,7 +252,7 @@ def _day_weights(item: SpendItem, days: Sequence[date]) -> dict[date | None, Dec
         return _evenly(days)
     if item.kind == "subscription" and item.period is None:  # billed before a fee's time was recorded
         return _evenly([None])
-    if item.period:
+    if item.period and item.kind == "subscription":
         seconds = {day: _seconds_of(day, *item.period) for day in days}
         return {day: Decimal(part) for day, part in seconds.items() if part}
     if item.occurred_at and item.occurred_at.astimezone(UTC).date() in days:

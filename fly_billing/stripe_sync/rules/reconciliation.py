@@ -9,7 +9,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fly_billing.invoicing.rules.chargeable_amounts import from_stripe
 from fly_billing.money import counted, format_cents
+from fly_billing.stripe_sync.rules.line_taxes import TaxAmounts
 
 KINDS = ("missing", "duplicate", "differing", "edited", "stuck", "orphaned")
 FINAL = frozenset({"open", "paid", "uncollectible"})
@@ -25,6 +27,7 @@ class ExpectedInvoice:
         lines: (item id, amount), each id once. Their order is not compared, because Stripe guarantees none.
         state, stripe_id: From our journal.
         metadata: Our metadata on the Stripe invoice, which nobody else should change.
+        taxes: The amounts of its tax rates, in Stripe's unit.
     """
 
     id: str
@@ -35,6 +38,7 @@ class ExpectedInvoice:
     state: str | None = None
     stripe_id: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()
+    taxes: TaxAmounts = ()
 
     def has_settled(self, theirs: FoundInvoice) -> bool:
         """Return True if our journal verified this very invoice, so that a difference is a later change."""
@@ -62,6 +66,7 @@ class FoundInvoice:
     unread_lines: int = 0
     metadata: tuple[tuple[str, str], ...] | None = None
     odd: int = 0
+    taxes: TaxAmounts = ()
 
     @property
     def line_count(self) -> int:
@@ -120,11 +125,12 @@ def reconcile(
 
 
 def agree_at_a_glance(ours: ExpectedInvoice, theirs: FoundInvoice) -> bool:
-    """Return True if currency, total and number of lines are equal. Needs no lines."""
-    return (ours.currency, ours.total_cents, 0, len(ours.lines)) == (
+    """Return True if currency, total, taxes and number of lines are equal. Needs no lines."""
+    return (ours.currency, ours.total_cents, 0, ours.taxes, len(ours.lines)) == (
         theirs.currency,
         theirs.total_cents,
         theirs.odd,
+        theirs.taxes,
         theirs.line_count,
     )
 
@@ -187,7 +193,16 @@ def _money_difference(ours: ExpectedInvoice, theirs: FoundInvoice) -> tuple[str,
     if (ours.total_cents, 0) != (theirs.total_cents, theirs.odd):
         total = format_cents(theirs.total_cents, theirs.currency) + (f" and {theirs.odd}/100" if theirs.odd else "")
         return "differing", f"total {total} in Stripe, {_money(ours)} here"
+    if ours.taxes != theirs.taxes:
+        there, here = (_tax(invoice.taxes, ours.currency) for invoice in (theirs, ours))
+        return "edited" if ours.has_settled(theirs) else "differing", f"tax {there} in Stripe, {here} here"
     return None
+
+
+def _tax(taxes: TaxAmounts, currency: str) -> str:
+    """Write the amounts of the tax rates: `$5.00 and $2.10`."""
+    amounts = (format_cents(from_stripe(amount, currency)[0], currency) for _, amount in taxes)
+    return " and ".join(amounts) or "none"
 
 
 def _line_difference(

@@ -129,8 +129,18 @@ _MEANINGS = {
     ),
     "customer_tax_location_invalid invalid_tax_location postal_code_invalid tax_id_invalid tax_id_prohibited": _Meaning(
         ADDRESS,
-        "Stripe can't tax this customer: correct their address or tax ID in Stripe's dashboard (ask the customer"
-        " if you don't know it), then launch the partition again",
+        "Stripe can't tax this customer: correct their address or tax ID in billing_details, or in Stripe's dashboard"
+        " if you keep it there (ask the customer if you don't know it), then launch the partition again",
+    ),
+    "email_invalid": _Meaning(
+        ACCOUNT,
+        "Stripe does not accept the customer's e-mail address: correct billing_details.email, then launch the partition"
+        " again",
+    ),
+    "over_stripe_limit": _Meaning(
+        ACCOUNT,
+        "a text of the invoice is longer than Stripe takes, so nothing was sent: shorten it in billing_details, then"
+        " launch the partition again",
     ),
     # The amount.
     "amount_too_large": _Meaning(
@@ -196,13 +206,20 @@ _KNOWN = {code: meaning for codes, meaning in _MEANINGS.items() for code in code
 KNOWN_CODES = frozenset(_KNOWN)
 
 
-def stripe_failure(code: str, message: str, request_id: str | None, log_url: str | None = None) -> StripeFailure:
-    """Return the texts for a code. The operator's text adds Stripe's message, request id and a link to its log."""
+def stripe_failure(
+    code: str, message: str, request_id: str | None, log_url: str | None = None, detail: str = ""
+) -> StripeFailure:
+    """Return the texts for a code. The operator's text adds Stripe's message, request id and a link to its log.
+
+    Args:
+        detail: What is wrong with this invoice.
+    """
     known = _KNOWN.get(code, _UNKNOWN)
     said = f" Stripe said: {message}" if message else ""
     link = f", {log_url}" if log_url else ""
     request = f" (request {request_id}{link})" if request_id else ""
-    return StripeFailure(code, known.customer_text, f"{known.operator_text}.{said}{request}", known.retryable)
+    about = f" ({detail})" if detail else ""
+    return StripeFailure(code, known.customer_text, f"{known.operator_text}{about}.{said}{request}", known.retryable)
 
 
 def request_log_url(request_id: str, *, livemode: bool) -> str:

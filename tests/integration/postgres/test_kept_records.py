@@ -27,6 +27,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "credit_expiries": set(),
     "credit_notes": set(),
     "invoice_changes": set(),
+    "invoice_details": set(),
     "landed_months": set(),
     "ledger_entries": set(),
     "ledger_transactions": set(),
@@ -75,8 +76,10 @@ FROZEN: dict[str, set[str]] = {
 WHOLE: dict[str, set[str]] = {"carried_levels": set()}
 # Current state, or data that can be rebuilt. Not emptied by accident either.
 CURRENT = {
-    "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots", "failed_checks", "meters",
-    "one_off_items", "organizations", "rollup_failures", "spend_thresholds", "stripe_events_polled", "tax_customers",
+    "billing_details", "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots",
+    "failed_checks", "meters",
+    "one_off_items", "organizations", "rollup_failures", "spend_thresholds", "stripe_customers",
+    "stripe_events_polled", "tax_customers",
 }  # fmt: skip
 # Times of the next requests to Stripe: unlogged, and empty after a crash.
 EMPTIED = {"stripe_pace"}

@@ -36,6 +36,7 @@ from tests.support.stripe_flows import (
     hooked,
     meet_every_fault,
     meet_every_refusal,
+    send_complete_invoices,
     sync_and_repair_june,
 )
 from tests.support.stripe_openapi import Exchange, Json, stripe_schema
@@ -55,6 +56,8 @@ BY_HAND = (
     go_through_payments_and_events,  # the last one lists the events of all
 )
 EVENT_TYPES = {
+    "customer.tax_id.created",
+    "customer.tax_id.deleted",
     "customer.deleted",
     "charge.dispute.closed",
     "charge.dispute.created",
@@ -141,7 +144,10 @@ def recorded(
             return found
 
         with hooked(sandbox):
-            product, by_hand = exchanges_of(sync_and_repair_june, follow_a_payment), exchanges_of(*BY_HAND)
+            product, by_hand = (
+                exchanges_of(sync_and_repair_june, follow_a_payment, send_complete_invoices),
+                exchanges_of(*BY_HAND),
+            )
         yield Recorded(
             product, by_hand, exchanges_of(meet_every_fault), exchanges_of(meet_every_refusal), recorder.deliveries
         )

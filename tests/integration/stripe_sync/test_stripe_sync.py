@@ -77,11 +77,8 @@ def test_stripe_gets_the_lines_in_our_order_with_our_item_ids(
         (1200, "One-off: charge 0001", str(items[0]["id"])),
         (2345, "One-off: charge 0002", str(items[1]["id"])),
     ]
-    noon_to_noon = {
-        "start": int(datetime(2023, 6, 1, 12, tzinfo=UTC).timestamp()),
-        "end": int(datetime(2023, 6, 30, 12, tzinfo=UTC).timestamp()),
-    }
-    assert sent["lines"][0]["period"] == noon_to_noon
+    noon = int(datetime(2023, 6, 1, 12, tzinfo=UTC).timestamp())
+    assert sent["lines"][0]["period"] == {"start": noon, "end": noon}  # the day of the charge
     assert (sent["currency"], sent["description"]) == ("usd", "Acme: June 2023")
 
 

@@ -62,8 +62,8 @@ NOT_HERE = {
         service_period_coupon_with_metered_tiered_item_unsupported shipping_address_invalid shipping_calculation_failed
         sku_inactive subscription_update_trial_after_billing_cycle_anchor
     """,
-    "parameters that we never send: e-mail addresses, web addresses, ids of our choice": """
-        email_invalid resource_already_exists url_invalid
+    "parameters that we never send: web addresses, ids of our choice": """
+        resource_already_exists url_invalid
     """,
     "card readers": """
         terminal_location_country_unsupported terminal_reader_busy terminal_reader_hardware_fault
@@ -91,7 +91,8 @@ DECLINE_CODES = set(
 OURS = set(
     """
     amount_not_chargeable authentication conflict customer_missing customer_unknown differs_in_stripe
-    duplicate_in_stripe finalization_failed idempotency_error no_answer rate_limited server_error verify_mismatch
+    duplicate_in_stripe finalization_failed idempotency_error no_answer over_stripe_limit rate_limited server_error
+    verify_mismatch
     unreadable_invoice voided_in_stripe
     """.split()
 )

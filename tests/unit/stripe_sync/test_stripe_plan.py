@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fly_billing.invoicing.rules.service_periods import ServicePeriod
 from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key, request_hash
 from fly_billing.stripe_sync.rules.requests import (
@@ -196,7 +197,7 @@ def test_a_line_carries_whole_cents_and_our_item_id_in_our_order() -> None:
 def test_the_period_of_a_line_is_noon_of_the_first_to_noon_of_the_last_day(
     month: BillingMonth, last_day: datetime
 ) -> None:
-    period = line_period(month)
+    period = line_period(ServicePeriod.of_month(month))
     first_day = datetime(month.year, month.month, 1, 12, tzinfo=UTC)
     assert period == {"start": int(first_day.timestamp()), "end": int(last_day.timestamp())}
 
@@ -204,7 +205,7 @@ def test_the_period_of_a_line_is_noon_of_the_first_to_noon_of_the_last_day(
 @pytest.mark.usefixtures("machine_in_honolulu")
 def test_the_period_of_a_line_is_the_same_in_every_time_zone() -> None:
     """Noon of 1 and 30 June 2023 in UTC: Stripe would refuse other parameters under the same key."""
-    assert line_period(BillingMonth(2023, 6)) == {"start": 1685620800, "end": 1688126400}
+    assert line_period(ServicePeriod.of_month(BillingMonth(2023, 6))) == {"start": 1685620800, "end": 1688126400}
 
 
 def test_a_line_describes_its_calculation() -> None:

@@ -28,6 +28,8 @@ def charge_one_offs(invoice: InvoiceInProgress) -> None:
                     unit=one_off.unit,
                     amount=one_off.amount,
                     one_off_item_id=one_off.id,
+                    period_start=one_off.period_start,
+                    period_end=one_off.period_end,
                     detail=_steps(one_off),
                 )
             )

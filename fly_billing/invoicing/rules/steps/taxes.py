@@ -29,7 +29,7 @@ from decimal import Decimal
 from fractions import Fraction
 from uuid import UUID
 
-from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress, InvoiceTax
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress, InvoiceTax, TaxShare
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.invoicing.rules.steps.term_items import listed, term_item
 from fly_billing.money import EXACT, divide, exact_sum, from_cents, plain, share_out_cents, to_cents
@@ -50,10 +50,11 @@ def add_taxes(invoice: InvoiceInProgress) -> None:
         return
     parts = invoice.taxed = taxed_parts(invoice)
     bases = _bases(invoice, parts)
-    invoice.taxes.extend(_added(bases, inputs.currency))
-    for tax in invoice.taxes:
+    added = _added(bases, inputs.currency)
+    for tax in added:
         invoice.charge(_item(invoice, tax, parts if _is_by_item(invoice) else {}))
-    invoice.taxes.extend(_contained(bases, inputs.currency))
+    taxes = [*added, *_contained(bases, inputs.currency)]
+    invoice.taxes.extend(replace(tax, shares=_shares_of(tax, parts, inputs.currency)) for tax in taxes)
 
 
 def _is_by_item(invoice: InvoiceInProgress) -> bool:
@@ -173,6 +174,23 @@ def _contained_in(rates: Sequence[TaxRate], base_cents: int) -> list[InvoiceTax]
     whole = 100 + sum(Fraction(rate.percent) for rate in rates)
     cents = {rate: _rounded(base_cents * Fraction(rate.percent) / whole) for rate in rates}
     return [_tax(rate, base_cents - sum(cents.values()), tax_cents) for rate, tax_cents in cents.items()]
+
+
+def _shares_of(tax: InvoiceTax, parts: Mapping[UUID, Parts], currency: str) -> tuple[TaxShare, ...]:
+    """Share a rate's taxed amount and tax out over its items, each by largest remainder."""
+    taxable: dict[UUID, Decimal] = defaultdict(Decimal)
+    taxed: dict[UUID, Decimal] = defaultdict(Decimal)
+    for item, split in parts.items():
+        for rates, amount in split.items():
+            if amount and any(rate.id == tax.rate_id for rate in rates):
+                percents = [rate.percent for rate in rates if rate.is_inclusive] if tax.is_inclusive else []
+                whole = EXACT.add(Decimal(100), exact_sum(percents))
+                taxable[item] = EXACT.add(taxable[item], divide(EXACT.multiply(amount, Decimal(100)), whole))
+                taxed[item] = EXACT.add(taxed[item], divide(EXACT.multiply(amount, tax.percent), whole))
+    bases = share_out_cents(list(taxable.values()), currency, tax.taxable_cents)
+    taxes = share_out_cents(list(taxed.values()), currency, tax.tax_cents)
+    found = (TaxShare(*share) for share in zip(taxable, bases, taxes, strict=True))
+    return tuple(share for share in found if share.taxable_cents or share.tax_cents)
 
 
 def _rounded(cents: Fraction) -> int:
