@@ -14,6 +14,7 @@ from dagster import (
     asset,
 )
 
+from fly_billing.accounting.recognition import defer_revenue, recognition_problems
 from fly_billing.assets.catalog import FINANCE, OWNERS, WRITES_FILES, billing_table
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.partition_checks import PartitionCheck, month_places, partition_checks
@@ -33,12 +34,16 @@ from fly_billing.resources.reports import Reports
 
 TIED = "revenue_and_tax_add_up_to_the_invoices"
 BALANCES = "ledger_balances"
+RECOGNIZED = "recognized_deferred_and_breakage_are_what_was_billed"
 CHECKS = {
     TIED: "In every currency, the month's revenue, tax and prepaid credit add up to the totals of its final invoices,"
     " revenue by product to revenue, and tax by rate to tax, to the cent.",
     BALANCES: "The ledger's entries of the month's invoices, credit notes, prepaid credits, and refunds, disputes and"
     " balances at Stripe sum to zero, and equal the ones rebuilt from these sources, one by one. Lists each difference"
     " with its organization and amounts.",
+    RECOGNIZED: "For each organization and currency, recognized revenue, deferred revenue and breakage add up to what"
+    " was billed up to the month's end, and each of its invoices is spread over the months that supply its items, to"
+    " the cent.",
 }
 
 
@@ -72,11 +77,13 @@ def finance_months(
     outcomes = PartitionOutcomes([month_key(month) for month in requested])
     wrong: dict[str, list[Mapping[str, Any]]] = {name: [] for name in CHECKS}
     for month in requested:
+        defer_revenue(database, month)
         found = read_month_report(database, month, clock.now())
         path = write_report(reports.folder(), found)
         outcomes.done[month_key(month)] = of_finance_month(found, path, reports.link(path))
         wrong[TIED] += untied(month, found.sums)
         wrong[BALANCES] += [each.as_row(month) for each in ledger_differences(database, month)]
+        wrong[RECOGNIZED] += recognition_problems(database, month)
         context.log.info(f"{month}: report written to {path}")
     checked = month_places(outcomes.requested)
     found_wrong = [PartitionCheck(name, rows_by_place(rows, checked, {})) for name, rows in wrong.items()]

@@ -103,7 +103,8 @@ def of_money_sweep(sweep: MoneySweep) -> dict[str, Any]:
 def of_finance_month(report: FinanceReport, path: Path, link: str | None) -> dict[str, Any]:
     """Return the metadata of a partition of `finance_months`.
 
-    `receivables` is the part of the month's own invoices that is not paid now.
+    `receivables` is the part of the month's own invoices that is not paid now. `deferred` is what later months will
+    recognize, of all invoices.
 
     Args:
         report: The month.
@@ -116,6 +117,8 @@ def of_finance_month(report: FinanceReport, path: Path, link: str | None) -> dic
         "prepaid credit": {sums.currency: sums.prepaid_cents for sums in report.sums},
         "total": {sums.currency: sums.total_cents for sums in report.sums},
         "receivables": {sums.currency: sums.due_cents for sums in report.sums},
+        "recognized": _recognized(report, "recognized_cents"),
+        "deferred": _recognized(report, "deferred_cents"),
     }
     metadata: dict[str, Any] = {
         "invoices": sum(sums.invoices for sums in report.sums),
@@ -129,6 +132,14 @@ def of_finance_month(report: FinanceReport, path: Path, link: str | None) -> dic
         # Browsers open no local file from Dagster's page, so without an address it is only named.
         "report": MetadataValue.url(link) if link else MetadataValue.path(path),
     }
+
+
+def _recognized(report: FinanceReport, name: str) -> dict[str, int]:
+    """Return an amount of the month by currency; without revenue in the month, deferred is that of the last one."""
+    newest: dict[str, int] = {}
+    for row in reversed(report.recognized.rows):
+        newest[row["currency"]] = row[name] if name == "deferred_cents" or row["month"] == report.month.first_day else 0
+    return {currency: newest.get(currency, 0) for currency in report.currencies}
 
 
 def _credits_used(report: FinanceReport) -> dict[str, Any]:

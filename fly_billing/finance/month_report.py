@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from fly_billing.finance import tables_reader
+from fly_billing.finance.journal_table import recognized_revenue
 from fly_billing.finance.rules.month_sums import MonthSums
 from fly_billing.finance.rules.tables import FinanceTable, RevenueBy
 from fly_billing.periods import BillingMonth
@@ -38,6 +39,7 @@ class FinanceReport:
         currencies: Every currency that any month was billed in.
         open_invoices: The number of the month's invoices that are still open, and so not included.
         months: The totals of the months that the plots show, newest first.
+        recognized: Billed, recognized and deferred revenue of the same accounting months.
         credits_used: In the same months.
         history: Acts of people: no finalizations and payments.
     """
@@ -48,6 +50,7 @@ class FinanceReport:
     currencies: Sequence[str]
     open_invoices: int
     months: FinanceTable
+    recognized: FinanceTable
     revenue: Mapping[RevenueBy, FinanceTable]
     taxes: FinanceTable
     receivables: FinanceTable
@@ -68,6 +71,7 @@ def read_month_report(database: BillingDatabase, month: BillingMonth, now: datet
             currencies=values(connection, "finance_currencies"),
             open_invoices=tables_reader.count_open_invoices(connection, month),
             months=tables_reader.months(first, month)(connection),
+            recognized=recognized_revenue(first, month)(connection),
             revenue={by: tables_reader.revenue(month, by)(connection) for by in RevenueBy},
             taxes=tables_reader.taxes(month)(connection),
             receivables=tables_reader.receivables()(connection),

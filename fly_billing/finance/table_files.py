@@ -19,11 +19,14 @@ from fly_billing.output_files import csv_writer, output_file
 
 # The most decimals of an exact amount in Parquet. A decimal128 has 38 digits, so 14 are before the decimal point.
 AMOUNT_DECIMALS = 24
+# The most decimals of a currency's minor unit.
+MONEY_DECIMALS = 3
 _TYPES = {
     "text": pa.string(),
     "count": pa.int64(),
     "cents": pa.int64(),
     "amount": pa.decimal128(38, AMOUNT_DECIMALS),
+    "money": pa.decimal128(38, MONEY_DECIMALS),
     "month": pa.date32(),
     "day": pa.date32(),
     "moment": pa.timestamp("us", "UTC"),

@@ -24,6 +24,7 @@ INSERT, UPDATE, DELETE = "insert", "update", "delete"
 WRITES: dict[str, frozenset[str]] = {
     table: frozenset(verbs)
     for table, verbs in {
+        "accounting_periods": (INSERT,),
         "adjustments": (INSERT,),
         "alerts": (INSERT, UPDATE),
         "billing_failures": (INSERT, UPDATE, DELETE),
@@ -64,6 +65,7 @@ WRITES: dict[str, frozenset[str]] = {
         "prices": (INSERT, UPDATE),
         "rejected_usage": (INSERT, UPDATE),
         "rejected_usage_waivers": (INSERT,),
+        "revenue_deferrals": (INSERT,),
         "rollup_failures": (INSERT, UPDATE, DELETE),
         "spend_alerts": (INSERT,),
         "spend_thresholds": (INSERT, DELETE),

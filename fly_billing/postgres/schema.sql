@@ -3,6 +3,21 @@
 
 SET check_function_bodies = false;
 
+CREATE FUNCTION public.accounting_month(month date, transaction_id bigint) RETURNS date
+    LANGUAGE sql STABLE
+    AS $$
+    select greatest(
+        accounting_month.month,
+        (
+            select cast(max(p.month) + interval '1 month' as date)
+            from accounting_periods as p
+            where p.last_transaction_id < accounting_month.transaction_id
+        )
+    )
+$$;
+
+COMMENT ON FUNCTION public.accounting_month(month date, transaction_id bigint) IS 'The month in which a ledger transaction counts: its own, or the first open one if that was closed before it was posted.';
+
 CREATE FUNCTION public.are_keys(words text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $_$
@@ -1503,6 +1518,17 @@ begin
     return null;
 end $$;
 
+CREATE FUNCTION public.refuse_closed_month() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if exists (select from accounting_periods where month >= new.month) then
+        raise exception 'the accounting month % is closed', to_char(new.month, 'YYYY-MM')
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
 CREATE FUNCTION public.refuse_count_without_landing() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1713,6 +1739,22 @@ CREATE FUNCTION public.refuse_truncate() RETURNS trigger
     AS $$
 begin
     raise exception 'billing records are never truncated' using errcode = 'integrity_constraint_violation';
+end $$;
+
+CREATE FUNCTION public.refuse_unbalanced_deferrals() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    wrong record;
+begin
+    select invoice_change_id, organization_id, sum(amount_cents) as total into wrong
+    from added group by invoice_change_id, organization_id, currency having sum(amount_cents) <> 0 limit 1;
+    if found then
+        raise exception 'the deferrals of invoice change % of % sum to % instead of 0',
+            wrong.invoice_change_id, wrong.organization_id, wrong.total
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return null;
 end $$;
 
 CREATE FUNCTION public.refuse_unbalanced_entries() RETURNS trigger
@@ -1983,6 +2025,20 @@ begin
     return new;
 end $$;
 
+CREATE FUNCTION public.refuse_wrong_period() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    last_closed constant date := (select max(month) from accounting_periods);
+begin
+    if new.month <> last_closed + interval '1 month' then
+        raise exception 'the accounting month after % is %, not %', to_char(last_closed, 'YYYY-MM'),
+            to_char(last_closed + interval '1 month', 'YYYY-MM'), to_char(new.month, 'YYYY-MM')
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
 CREATE FUNCTION public.refuse_wrong_redemption() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -2064,6 +2120,36 @@ begin
     where bucket = endpoint;
     return greatest(0, extract(epoch from slot - moment));
 end $$;
+
+CREATE FUNCTION public.wait_for_closing() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_advisory_xact_lock_shared(hashtextextended('post to the ledger', 0));
+    return null;
+end $$;
+
+CREATE TABLE public.accounting_periods (
+    month date NOT NULL,
+    last_transaction_id bigint NOT NULL,
+    closed_at timestamp with time zone NOT NULL,
+    closed_by text NOT NULL,
+    CONSTRAINT accounting_periods_closed_by_check CHECK ((closed_by <> ''::text)),
+    CONSTRAINT accounting_periods_last_transaction_id_check CHECK ((last_transaction_id >= 0)),
+    CONSTRAINT accounting_periods_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT closed_at_is_a_time CHECK (((closed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (closed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.accounting_periods IS 'One row per closed accounting month. Earlier months than the first one are closed with it. Rows are only added.';
+
+COMMENT ON COLUMN public.accounting_periods.month IS 'The closed month, its first day.';
+
+COMMENT ON COLUMN public.accounting_periods.last_transaction_id IS 'The last ledger transaction that was posted before it was closed. Later ones count in the first open month.';
+
+COMMENT ON COLUMN public.accounting_periods.closed_at IS 'When it was closed.';
+
+COMMENT ON COLUMN public.accounting_periods.closed_by IS 'Who closed it.';
 
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
@@ -2740,6 +2826,138 @@ COMMENT ON COLUMN public.finance_invoices.prepaid_cents IS 'Negative: paid from 
 
 COMMENT ON COLUMN public.finance_invoices.total_cents IS 'The invoice''s total: revenue_cents + tax_cents + prepaid_cents.';
 
+CREATE TABLE public.ledger_entries (
+    organization_id text NOT NULL,
+    currency character(3) NOT NULL,
+    month date NOT NULL,
+    transaction_id bigint NOT NULL,
+    account text NOT NULL,
+    amount_cents bigint NOT NULL,
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT ledger_entries_account_check CHECK ((account = ANY (ARRAY['cash'::text, 'receivable'::text, 'disputed'::text, 'stripe_balance'::text, 'tax_payable'::text, 'customer_credit'::text, 'deferred_revenue'::text, 'revenue'::text, 'breakage'::text, 'refunds'::text, 'written_off'::text]))),
+    CONSTRAINT ledger_entries_amount_cents_check CHECK ((amount_cents <> 0)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.ledger_entries IS 'One row per account that a transaction moved. The entries of a transaction sum to zero. Rows are only added.';
+
+COMMENT ON COLUMN public.ledger_entries.organization_id IS 'The payer, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.currency IS 'ISO 4217, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.month IS 'The accounting month, as in the transaction.';
+
+COMMENT ON COLUMN public.ledger_entries.transaction_id IS 'ledger_transactions.id.';
+
+COMMENT ON COLUMN public.ledger_entries.account IS 'A key of ledger.rules.accounts.ACCOUNTS.';
+
+COMMENT ON COLUMN public.ledger_entries.amount_cents IS 'Debits are positive, credits negative, in the currency''s minor unit.';
+
+CREATE TABLE public.ledger_transactions (
+    id bigint NOT NULL,
+    organization_id text NOT NULL,
+    currency character(3) NOT NULL,
+    month date NOT NULL,
+    event text NOT NULL,
+    invoice_change_id bigint,
+    credit_note_id uuid,
+    credit_grant_id uuid,
+    posted_at timestamp with time zone DEFAULT now() NOT NULL,
+    stripe_money_id bigint,
+    credit_expiry_id bigint,
+    CONSTRAINT ledger_transactions_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT ledger_transactions_event_check CHECK ((event <> ''::text)),
+    CONSTRAINT ledger_transactions_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT one_source CHECK ((num_nonnulls(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) = 1)),
+    CONSTRAINT posted_at_is_a_time CHECK (((posted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (posted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.ledger_transactions IS 'One row per event that moved an amount, such as a final invoice, a payment, a credit note, a refund or a dispute.';
+
+COMMENT ON COLUMN public.ledger_transactions.id IS 'Identifies the transaction; later ones have higher ids.';
+
+COMMENT ON COLUMN public.ledger_transactions.organization_id IS 'The payer.';
+
+COMMENT ON COLUMN public.ledger_transactions.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.ledger_transactions.month IS 'The accounting month, its first day: the billed month of a final invoice, otherwise the month of the event.';
+
+COMMENT ON COLUMN public.ledger_transactions.event IS 'A key of ledger.rules.events.EVENTS.';
+
+COMMENT ON COLUMN public.ledger_transactions.invoice_change_id IS 'The change of an invoice''s status that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.credit_note_id IS 'The credit note that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.credit_grant_id IS 'The prepaid credit that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.posted_at IS 'When it was posted.';
+
+COMMENT ON COLUMN public.ledger_transactions.stripe_money_id IS 'The state of an object at Stripe that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.credit_expiry_id IS 'The expiry of prepaid credit that caused it.';
+
+CREATE TABLE public.revenue_deferrals (
+    month date NOT NULL,
+    invoice_change_id bigint NOT NULL,
+    organization_id text NOT NULL,
+    currency character(3) NOT NULL,
+    amount_cents bigint NOT NULL,
+    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT revenue_deferrals_amount_cents_check CHECK ((amount_cents <> 0)),
+    CONSTRAINT revenue_deferrals_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT revenue_deferrals_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
+);
+
+COMMENT ON TABLE public.revenue_deferrals IS 'Revenue that an invoice moves from the month that charges it to those that supply it. The rows of an invoice sum to zero.';
+
+COMMENT ON COLUMN public.revenue_deferrals.month IS 'The accounting month, its first day.';
+
+COMMENT ON COLUMN public.revenue_deferrals.invoice_change_id IS 'The change by which the invoice became final or void.';
+
+COMMENT ON COLUMN public.revenue_deferrals.organization_id IS 'The payer.';
+
+COMMENT ON COLUMN public.revenue_deferrals.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.revenue_deferrals.amount_cents IS 'Above zero: recognized as revenue in the month. Below zero: deferred. In the currency''s minor unit.';
+
+CREATE VIEW public.finance_journal AS
+ SELECT public.accounting_month(e.month, e.transaction_id) AS month,
+    e.organization_id,
+    e.currency,
+    t.event,
+    e.account,
+    e.amount_cents
+   FROM (public.ledger_entries e
+     JOIN public.ledger_transactions t ON (((t.organization_id = e.organization_id) AND (t.currency = e.currency) AND (t.month = e.month) AND (t.id = e.transaction_id))))
+UNION ALL
+ SELECT d.month,
+    d.organization_id,
+    d.currency,
+        CASE
+            WHEN (d.amount_cents > 0) THEN 'revenue_recognized'::text
+            ELSE 'revenue_deferred'::text
+        END AS event,
+    entry.account,
+    (entry.sign * d.amount_cents) AS amount_cents
+   FROM (public.revenue_deferrals d
+     CROSS JOIN ( VALUES ('deferred_revenue'::text,1), ('revenue'::text,'-1'::integer)) entry(account, sign));
+
+COMMENT ON VIEW public.finance_journal IS 'One row per entry of the journal: the ledger, with revenue in the months that supply it. The entries sum to zero.';
+
+COMMENT ON COLUMN public.finance_journal.month IS 'The accounting month, its first day. Rows of a closed month never change.';
+
+COMMENT ON COLUMN public.finance_journal.organization_id IS 'The payer.';
+
+COMMENT ON COLUMN public.finance_journal.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.finance_journal.event IS 'The cause: an event of docs/ledger.md, revenue_deferred or revenue_recognized.';
+
+COMMENT ON COLUMN public.finance_journal.account IS 'An account of docs/ledger.md.';
+
+COMMENT ON COLUMN public.finance_journal.amount_cents IS 'Debits are positive, credits negative, in the currency''s minor unit.';
+
 CREATE VIEW public.finance_months AS
  SELECT month,
     currency,
@@ -2772,33 +2990,6 @@ COMMENT ON COLUMN public.finance_months.total_cents IS 'The sum of the totals: r
 COMMENT ON COLUMN public.finance_months.paid_cents IS 'The totals of paid invoices.';
 
 COMMENT ON COLUMN public.finance_months.written_off_cents IS 'The totals of uncollectible invoices.';
-
-CREATE TABLE public.ledger_entries (
-    organization_id text NOT NULL,
-    currency character(3) NOT NULL,
-    month date NOT NULL,
-    transaction_id bigint NOT NULL,
-    account text NOT NULL,
-    amount_cents bigint NOT NULL,
-    CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT ledger_entries_account_check CHECK ((account = ANY (ARRAY['cash'::text, 'receivable'::text, 'disputed'::text, 'stripe_balance'::text, 'tax_payable'::text, 'customer_credit'::text, 'deferred_revenue'::text, 'revenue'::text, 'breakage'::text, 'refunds'::text, 'written_off'::text]))),
-    CONSTRAINT ledger_entries_amount_cents_check CHECK ((amount_cents <> 0)),
-    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
-);
-
-COMMENT ON TABLE public.ledger_entries IS 'One row per account that a transaction moved. The entries of a transaction sum to zero. Rows are only added.';
-
-COMMENT ON COLUMN public.ledger_entries.organization_id IS 'The payer, as in the transaction.';
-
-COMMENT ON COLUMN public.ledger_entries.currency IS 'ISO 4217, as in the transaction.';
-
-COMMENT ON COLUMN public.ledger_entries.month IS 'The accounting month, as in the transaction.';
-
-COMMENT ON COLUMN public.ledger_entries.transaction_id IS 'ledger_transactions.id.';
-
-COMMENT ON COLUMN public.ledger_entries.account IS 'A key of ledger.rules.accounts.ACCOUNTS.';
-
-COMMENT ON COLUMN public.ledger_entries.amount_cents IS 'Debits are positive, credits negative, in the currency''s minor unit.';
 
 CREATE TABLE public.stripe_invoices (
     invoice_id uuid NOT NULL,
@@ -3378,50 +3569,6 @@ CREATE TABLE public.landing_days (
 COMMENT ON TABLE public.landing_days IS 'One row per landed day, with or without files. A month closes only after all its days were landed after their end.';
 
 COMMENT ON COLUMN public.landing_days.lake_version IS 'The version of the usage table that first had this landing. Rollups of an earlier version do not include it.';
-
-CREATE TABLE public.ledger_transactions (
-    id bigint NOT NULL,
-    organization_id text NOT NULL,
-    currency character(3) NOT NULL,
-    month date NOT NULL,
-    event text NOT NULL,
-    invoice_change_id bigint,
-    credit_note_id uuid,
-    credit_grant_id uuid,
-    posted_at timestamp with time zone DEFAULT now() NOT NULL,
-    stripe_money_id bigint,
-    credit_expiry_id bigint,
-    CONSTRAINT ledger_transactions_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT ledger_transactions_event_check CHECK ((event <> ''::text)),
-    CONSTRAINT ledger_transactions_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
-    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
-    CONSTRAINT one_source CHECK ((num_nonnulls(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) = 1)),
-    CONSTRAINT posted_at_is_a_time CHECK (((posted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (posted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
-);
-
-COMMENT ON TABLE public.ledger_transactions IS 'One row per event that moved an amount, such as a final invoice, a payment, a credit note, a refund or a dispute.';
-
-COMMENT ON COLUMN public.ledger_transactions.id IS 'Identifies the transaction; later ones have higher ids.';
-
-COMMENT ON COLUMN public.ledger_transactions.organization_id IS 'The payer.';
-
-COMMENT ON COLUMN public.ledger_transactions.currency IS 'ISO 4217.';
-
-COMMENT ON COLUMN public.ledger_transactions.month IS 'The accounting month, its first day: the billed month of a final invoice, otherwise the month of the event.';
-
-COMMENT ON COLUMN public.ledger_transactions.event IS 'A key of ledger.rules.events.EVENTS.';
-
-COMMENT ON COLUMN public.ledger_transactions.invoice_change_id IS 'The change of an invoice''s status that caused it.';
-
-COMMENT ON COLUMN public.ledger_transactions.credit_note_id IS 'The credit note that caused it.';
-
-COMMENT ON COLUMN public.ledger_transactions.credit_grant_id IS 'The prepaid credit that caused it.';
-
-COMMENT ON COLUMN public.ledger_transactions.posted_at IS 'When it was posted.';
-
-COMMENT ON COLUMN public.ledger_transactions.stripe_money_id IS 'The state of an object at Stripe that caused it.';
-
-COMMENT ON COLUMN public.ledger_transactions.credit_expiry_id IS 'The expiry of prepaid credit that caused it.';
 
 CREATE VIEW public.ledger_posted AS
  WITH sources AS (
@@ -4520,6 +4667,9 @@ COMMENT ON COLUMN public.usage_tables.acknowledged IS 'The last lake_version tha
 
 COMMENT ON COLUMN public.usage_tables.lost_after IS 'A repair found that versions after this one are gone from this generation.';
 
+ALTER TABLE ONLY public.accounting_periods
+    ADD CONSTRAINT accounting_periods_pkey PRIMARY KEY (month);
+
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_pkey PRIMARY KEY (id);
 
@@ -4675,6 +4825,9 @@ ALTER TABLE ONLY public.rejected_usage
 
 ALTER TABLE ONLY public.rejected_usage_waivers
     ADD CONSTRAINT rejected_usage_waivers_pkey PRIMARY KEY (landing_day, path, line, reason, content_sha256);
+
+ALTER TABLE ONLY public.revenue_deferrals
+    ADD CONSTRAINT revenue_deferrals_pkey PRIMARY KEY (month, invoice_change_id);
 
 ALTER TABLE ONLY public.rollup_failures
     ADD CONSTRAINT rollup_failures_pkey PRIMARY KEY (organization_id, month);
@@ -4852,6 +5005,8 @@ CREATE INDEX price_group_members_organization_id_idx ON public.price_group_membe
 CREATE INDEX rejected_usage_landing_day_idx ON public.rejected_usage USING btree (landing_day) WHERE is_free;
 
 CREATE INDEX rejected_usage_reason_idx ON public.rejected_usage USING btree (reason);
+
+CREATE INDEX revenue_deferrals_invoice_change_id_idx ON public.revenue_deferrals USING btree (invoice_change_id);
 
 CREATE INDEX stripe_attempts_idempotency_key_idx ON public.stripe_attempts USING btree (idempotency_key);
 
@@ -5277,6 +5432,10 @@ CREATE TRIGGER refuse_change_of_taken BEFORE UPDATE ON public.alerts FOR EACH RO
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_change_of_taken;
 
+CREATE TRIGGER refuse_closed_month BEFORE INSERT ON public.revenue_deferrals FOR EACH ROW EXECUTE FUNCTION public.refuse_closed_month();
+
+ALTER TABLE public.revenue_deferrals ENABLE ALWAYS TRIGGER refuse_closed_month;
+
 CREATE TRIGGER refuse_delete_from_finalized AFTER DELETE ON public.invoice_commitments REFERENCING OLD TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_finalized_item_change();
 
 ALTER TABLE public.invoice_commitments ENABLE ALWAYS TRIGGER refuse_delete_from_finalized;
@@ -5441,6 +5600,10 @@ CREATE TRIGGER refuse_paid_at_change BEFORE UPDATE OF paid_at ON public.invoices
 
 ALTER TABLE public.invoices ENABLE ALWAYS TRIGGER refuse_paid_at_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.accounting_periods FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.accounting_periods ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.adjustments FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.adjustments ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -5497,6 +5660,10 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.rejected_u
 
 ALTER TABLE public.rejected_usage_waivers ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.revenue_deferrals FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.revenue_deferrals ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.spend_alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.spend_alerts ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -5532,6 +5699,10 @@ ALTER TABLE public.term_changes ENABLE ALWAYS TRIGGER refuse_record_change;
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.term_decisions FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.term_decisions ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.accounting_periods FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.accounting_periods ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.adjustments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -5697,6 +5868,10 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.rejected_usage_waivers 
 
 ALTER TABLE public.rejected_usage_waivers ENABLE ALWAYS TRIGGER refuse_truncate;
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.revenue_deferrals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.revenue_deferrals ENABLE ALWAYS TRIGGER refuse_truncate;
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.rollup_failures FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.rollup_failures ENABLE ALWAYS TRIGGER refuse_truncate;
@@ -5784,6 +5959,10 @@ ALTER TABLE public.usage_snapshots ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_tables FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.usage_tables ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_unbalanced_deferrals AFTER INSERT ON public.revenue_deferrals REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_unbalanced_deferrals();
+
+ALTER TABLE public.revenue_deferrals ENABLE ALWAYS TRIGGER refuse_unbalanced_deferrals;
 
 CREATE TRIGGER refuse_unbalanced_entries AFTER INSERT ON public.ledger_entries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_unbalanced_entries();
 
@@ -5909,9 +6088,17 @@ CREATE TRIGGER refuse_wrong_link BEFORE INSERT OR UPDATE ON public.organization_
 
 ALTER TABLE public.organization_links ENABLE ALWAYS TRIGGER refuse_wrong_link;
 
+CREATE TRIGGER refuse_wrong_period BEFORE INSERT ON public.accounting_periods FOR EACH ROW EXECUTE FUNCTION public.refuse_wrong_period();
+
+ALTER TABLE public.accounting_periods ENABLE ALWAYS TRIGGER refuse_wrong_period;
+
 CREATE TRIGGER refuse_wrong_redemption BEFORE INSERT ON public.discounts FOR EACH ROW EXECUTE FUNCTION public.refuse_wrong_redemption();
 
 ALTER TABLE public.discounts ENABLE ALWAYS TRIGGER refuse_wrong_redemption;
+
+CREATE TRIGGER wait_for_closing BEFORE INSERT ON public.ledger_transactions FOR EACH STATEMENT EXECUTE FUNCTION public.wait_for_closing();
+
+ALTER TABLE public.ledger_transactions ENABLE ALWAYS TRIGGER wait_for_closing;
 
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_credit_grant_id_fkey FOREIGN KEY (credit_grant_id) REFERENCES public.credit_grants(id);
@@ -6108,6 +6295,12 @@ ALTER TABLE ONLY public.prices
 ALTER TABLE ONLY public.rejected_usage
     ADD CONSTRAINT rejected_usage_landing_day_path_fkey FOREIGN KEY (landing_day, path) REFERENCES public.usage_files(landing_day, path) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.revenue_deferrals
+    ADD CONSTRAINT revenue_deferrals_invoice_change_id_fkey FOREIGN KEY (invoice_change_id) REFERENCES public.invoice_changes(id);
+
+ALTER TABLE ONLY public.revenue_deferrals
+    ADD CONSTRAINT revenue_deferrals_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.rollup_failures
     ADD CONSTRAINT rollup_failures_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -6204,6 +6397,9 @@ GRANT SELECT ON TABLE public.invoice_taxes TO fly_billing_reader;
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_reader;
 
+GRANT SELECT,INSERT ON TABLE public.accounting_periods TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.accounting_periods TO fly_billing_reader;
+
 GRANT SELECT ON TABLE public.alembic_version TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alembic_version TO fly_billing_reader;
 
@@ -6264,11 +6460,20 @@ GRANT SELECT ON TABLE public.finance_invoice_items TO fly_billing_reader;
 GRANT SELECT ON TABLE public.finance_invoices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_invoices TO fly_billing_reader;
 
-GRANT SELECT ON TABLE public.finance_months TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.finance_months TO fly_billing_reader;
-
 GRANT SELECT,INSERT ON TABLE public.ledger_entries TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_entries TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.ledger_transactions TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.ledger_transactions TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.revenue_deferrals TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.revenue_deferrals TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_journal TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_journal TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.finance_months TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.finance_months TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_invoices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_invoices TO fly_billing_reader;
@@ -6311,9 +6516,6 @@ GRANT SELECT ON TABLE public.landed_months TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.landing_days TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.landing_days TO fly_billing_reader;
-
-GRANT SELECT,INSERT ON TABLE public.ledger_transactions TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.ledger_transactions TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.ledger_posted TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_posted TO fly_billing_reader;

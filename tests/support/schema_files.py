@@ -77,7 +77,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "Corrections": (
         "adjustments", "credit_notes", "corrected_snapshots", "correction_approvals", "correction_decisions",
     ),
-    "Ledger": ("ledger_transactions", "ledger_entries"),
+    "Ledger": ("ledger_transactions", "ledger_entries", "revenue_deferrals", "accounting_periods"),
     "Stripe": (
         "stripe_invoices", "stripe_attempts", "stripe_events", "stripe_events_polled", "stripe_money",
         "stripe_invoice_amounts", "stripe_pace", "stripe_repairs", "stripe_reconciliations", "stripe_customers",

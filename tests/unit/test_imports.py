@@ -24,7 +24,7 @@ LAYERS = (
     {"worklist"},
     {"invoicing"},
     {"corrections", "ledger", "stripe_sync"},
-    {"focus"},
+    {"accounting", "focus"},
     {"statements"},
     {"finance"},
     {"cutover"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from fly_billing.cli.parameters import (
     BegunMonth,
     CsvFile,
+    ExactJson,
     JsonInCents,
     Month,
     OptionalMonth,
@@ -116,6 +118,58 @@ def show_credits(
     from fly_billing.cli.finance import show_credits as show
 
     show(wide_console(COLUMNS), organization, Output(csv, parquet, overwrite, as_json))
+
+
+@finance.command("recognized")
+def show_recognized(
+    first: Annotated[
+        BillingMonth | None, typer.Option("--from", metavar="YYYY-MM", help="First month", parser=parse_month)
+    ] = None,
+    last: Annotated[
+        BillingMonth | None, typer.Option("--to", metavar="YYYY-MM", help="Last month", parser=parse_month)
+    ] = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    overwrite: Overwrite = False,
+    as_json: JsonInCents = False,
+) -> None:
+    """Show each accounting month's billed and recognized revenue, and what later months will recognize."""
+    from fly_billing.cli.finance import Output
+    from fly_billing.cli.journal import show_recognized as show
+
+    show(wide_console(COLUMNS), first, last, Output(csv, parquet, overwrite, as_json))
+
+
+@finance.command("journal")
+def show_journal(
+    month: Month,
+    accounts: Annotated[
+        Path | None,
+        typer.Option("--accounts", metavar="FILE", help="CSV with account,code,name: the general ledger's accounts"),
+    ] = None,
+    csv: CsvFile = None,
+    parquet: ParquetFile = None,
+    overwrite: Overwrite = False,
+    as_json: ExactJson = False,
+) -> None:
+    """Show an accounting month's balanced journal for a general ledger: debits and credits by account."""
+    from fly_billing.cli.finance import Output
+    from fly_billing.cli.journal import show_journal as show
+
+    show(wide_console(COLUMNS), month, accounts, Output(csv, parquet, overwrite, as_json))
+
+
+@finance.command("close-period")
+def close_period(
+    month: BegunMonth,
+    leave_open: Annotated[
+        bool, typer.Option("--leave-open", help="Although invoices are open: they count in a later month")
+    ] = False,
+) -> None:
+    """Close an accounting month: its journal never changes again, and later postings count in the next month."""
+    from fly_billing.cli.journal import close_accounting_period
+
+    close_accounting_period(console, month, leave_open=leave_open)
 
 
 @app.command(rich_help_panel=PANEL)

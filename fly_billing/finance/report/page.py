@@ -38,6 +38,7 @@ class CurrencySection:
     sums: MonthSums | None
     plots: Sequence[BarPlot]
     months: FinanceTable
+    recognized: FinanceTable
     revenue: Sequence[FinanceTable]
     taxes: FinanceTable
     receivables: FinanceTable
@@ -69,6 +70,7 @@ def _section(report: FinanceReport, currency: str) -> CurrencySection:
             ),
         ],
         months=months,
+        recognized=report.recognized.in_currency(currency),
         revenue=[report.revenue[by].in_currency(currency) for by in RevenueBy],
         taxes=report.taxes.in_currency(currency),
         receivables=receivables,

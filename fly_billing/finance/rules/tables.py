@@ -15,8 +15,9 @@ from typing import Any, Literal
 from fly_billing.money import format_cents, plain
 from fly_billing.periods import moment_text
 
-# cents: in the minor unit of the row's currency. amount: exact, in the major unit.
-Kind = Literal["text", "count", "cents", "amount", "month", "day", "moment"]
+# cents: in the minor unit of the row's currency. amount: exact, in the major unit. money: in the major unit, with all
+# decimals of the currency, as general ledgers import it.
+Kind = Literal["text", "count", "cents", "amount", "money", "month", "day", "moment"]
 
 
 class RevenueBy(StrEnum):
@@ -37,7 +38,7 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        return self.kind in ("count", "cents", "amount")
+        return self.kind in ("count", "cents", "amount", "money")
 
     def text(self, row: Mapping[str, Any]) -> str:
         """Return the value in the row for people; empty if there is none."""
@@ -51,6 +52,8 @@ class Column:
                 return plain(value)
             case "count":
                 return f"{value:,}"
+            case "money":
+                return f"{value:,f}"
             case "month":
                 return f"{value:%Y-%m}"
             case "moment":
@@ -64,7 +67,9 @@ class Column:
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         if isinstance(value, date):
             return f"{value:%Y-%m}" if self.kind == "month" else value.isoformat()
-        return plain(value) if isinstance(value, Decimal) else value
+        if isinstance(value, Decimal):
+            return f"{value:f}" if self.kind == "money" else plain(value)
+        return value
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
         ("stripe_invoices", "stripe_agrees_with_our_invoices"),
         ("finance_months", "revenue_and_tax_add_up_to_the_invoices"),
         ("finance_months", "ledger_balances"),
+        ("finance_months", "recognized_deferred_and_breakage_are_what_was_billed"),
         ("stripe_reconciliation", "stripe_still_agrees_with_our_invoices"),
     }
 

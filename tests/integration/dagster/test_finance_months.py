@@ -73,7 +73,7 @@ def test_each_month_has_its_numbers_and_a_report(october: Deployment) -> None:
     page = Path(found["2026-10-01"]["report"])
     assert page == october.reports_dir / "finance-2026-10.html"
     assert "<dt>Revenue</dt><dd>$1.52</dd>" in page.read_text(encoding="utf-8")
-    assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True]
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True, True]
 
 
 def test_a_report_is_linked_where_it_is_published(october: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +107,24 @@ def test_a_ledger_that_differs_from_an_invoice_fails_the_check_with_the_amounts(
     damage(october.database, "update ledger_entries set amount_cents = amount_cents + 1 where account = 'revenue'")
     result = october.run("report_month", {}, partition="2026-10-01")
     assert evaluation(result, "ledger_balances").passed
+
+
+def test_revenue_that_is_recognized_in_no_month_fails_the_check(october: Deployment) -> None:
+    """1.52 is October's. Someone moves 0.31 of it to November and then loses that."""
+    october.execute(
+        "insert into revenue_deferrals (month, invoice_change_id, organization_id, currency, amount_cents)"
+        " select m.month, c.id, 'acme', 'USD', m.cents"
+        " from invoice_changes as c join invoices as i on i.id = c.invoice_id,"
+        " (values (date '2026-10-01', -31), ('2026-11-01', 31)) as m (month, cents)"
+        " where c.to_status = 'finalized' and i.month = '2026-10-01'"
+    )
+    damage(october.database, "delete from revenue_deferrals where month = '2026-11-01'")
+    result = october.run("report_month", {}, partition="2026-10-01")
+    check = evaluation(result, "recognized_deferred_and_breakage_are_what_was_billed")
+    assert not check.passed
+    text = str(check.metadata["first_of_them"].value).replace("\\", "")
+    for expected in ("revenue moved to 2026-10", "-$0.31", "nothing", "recognized + deferred", "$1.21", "$1.52"):
+        assert expected in text
 
 
 def test_a_month_is_reported_every_night_while_it_is_unpaid_or_changed_recently(october: Deployment) -> None:

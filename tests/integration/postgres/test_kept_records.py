@@ -19,6 +19,7 @@ from tests.support.builders import SEPTEMBER, Platform, at, event, id_of, write_
 
 # Rows are added and never change, or change in these columns only; none can be deleted.
 APPEND_ONLY: dict[str, set[str]] = {
+    "accounting_periods": set(),
     "adjustments": set(),
     "alerts": {"next_try_at", "refusals", "last_refusal", "taken_at"},
     "correction_approvals": set(),
@@ -35,6 +36,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "organization_history": set(),
     "rejected_usage": {"is_free"},
     "rejected_usage_waivers": set(),
+    "revenue_deferrals": set(),
     "spend_alerts": set(),
     "stripe_attempts": set(),
     "stripe_events": {"alerted_at", "recovery_told_at"},
@@ -117,6 +119,12 @@ JOURNALS = """
         id, type, created_at, received_at, source, object_id, invoice_id, livemode, outcome, reason
     )
     select 'evt_1', 'invoice.paid', now(), now(), 'webhook', 'in_1', id, false, 'applied', 'paid' from invoices limit 1;
+    insert into revenue_deferrals (month, invoice_change_id, organization_id, currency, amount_cents)
+    select months.month, c.id, 'acme', 'USD', months.amount_cents
+    from (values (date '2026-10-01', -100), ('2026-11-01', 100)) as months (month, amount_cents)
+    cross join (select id from invoice_changes where to_status = 'finalized' limit 1) as c;
+    insert into accounting_periods (month, last_transaction_id, closed_at, closed_by)
+    values ('2026-09-01', 0, now(), 'ann');
     insert into stripe_money (
         object_id, number, kind, status, organization_id, currency, amount_cents, created_at, read_at, source
     )

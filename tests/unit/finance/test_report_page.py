@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from fly_billing.finance import tables_reader
+from fly_billing.finance.journal_table import RECOGNIZED
 from fly_billing.finance.month_report import CreditsOfMonth, FinanceReport
 from fly_billing.finance.report.bar_plot import bar_plot
 from fly_billing.finance.report.page import report_page
@@ -42,6 +43,13 @@ REPORT = FinanceReport(
         {
             "month": date(2026, 9, 1), "invoices": 2, "revenue_cents": 4910, "tax_cents": 933, "prepaid_cents": 0,
             "total_cents": 5843, "paid_cents": 0, "written_off_cents": 0,
+        },
+    ),
+    recognized=table(
+        RECOGNIZED,
+        {
+            "month": date(2026, 9, 1), "billed_cents": 4910, "recognized_cents": 1310, "breakage_cents": 0,
+            "deferred_cents": 3600,
         },
     ),
     revenue={
@@ -95,6 +103,13 @@ def test_the_page_shows_the_amounts_of_the_month_and_its_plots() -> None:
     assert tooltips == [
         "September 2026: finance", "Sep: $49.10", "Sep: $9.33", "Sep: $3.01", "1-30 days: $58.43",
     ]  # fmt: skip
+
+
+def test_the_page_shows_what_is_recognized_and_deferred() -> None:
+    """Of 49.10, 36.00 belong to later months."""
+    html = report_page(REPORT)
+    (row,) = re.findall(r"<tr>(<td>2026-09</td><td class=\"n\">\$49\.10</td><td class=\"n\">\$13\.10.*?)</tr>", html)
+    assert re.findall(r"\$[0-9.]+", row) == ["$49.10", "$13.10", "$0.00", "$36.00"]
 
 
 def test_sums_that_do_not_tie_and_open_invoices_are_named() -> None:

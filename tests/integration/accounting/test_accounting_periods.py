@@ -1,0 +1,165 @@
+"""Closed accounting months never change: what is posted later counts in the first open month."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from fly_billing.accounting.periods import PeriodNotClosed, close_period
+from fly_billing.accounting.recognition import defer_revenue, recognition_problems
+from fly_billing.ledger.checks import ledger_differences
+from fly_billing.periods import BillingMonth
+from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, price
+from tests.support.unguarded import damage
+
+AUGUST, NOVEMBER = BillingMonth(2026, 8), BillingMonth(2026, 11)
+LATE = datetime(2027, 3, 5, 8, tzinfo=UTC)
+
+
+def close(platform: Platform, month: BillingMonth, *, leave_open: bool = False) -> None:
+    _, is_new = close_period(platform.database, month, "ann", LATE, leave_open=leave_open)
+    assert is_new
+
+
+def journal(platform: Platform) -> dict[str, dict[str, int]]:
+    """Return the sum of each account by accounting month, in cents."""
+    rows = platform.query(
+        "select month, account, cast(sum(amount_cents) as bigint) as cents from finance_journal"
+        " group by month, account having sum(amount_cents) <> 0 order by month, account"
+    )
+    months: dict[str, dict[str, int]] = {}
+    for row in rows:
+        months.setdefault(f"{row['month']:%Y-%m}", {})[row["account"]] = row["cents"]
+    return months
+
+
+def bill_one_off(platform: Platform, organization: str = "acme", amount: str = "10") -> None:
+    platform.add_one_off(organization, "Setup", amount, at("2026-09-03"))
+    assert platform.close().failures == []
+
+
+def test_an_invoice_of_a_closed_month_counts_in_the_first_open_one(platform: Platform) -> None:
+    """beta's invoice of September becomes final after September was closed: its 7.00 are October's."""
+    bill_one_off(platform)
+    close(platform, SEPTEMBER)
+    before = journal(platform)
+    platform.add_organization("beta")
+    bill_one_off(platform, "beta", "7")
+    assert before == {"2026-09": {"receivable": 1000, "revenue": -1000}}
+    assert journal(platform) == before | {"2026-10": {"receivable": 700, "revenue": -700}}
+    assert ledger_differences(platform.database, SEPTEMBER) == []
+    assert recognition_problems(platform.database, SEPTEMBER) == []
+    close(platform, OCTOBER)
+    platform.execute("update invoices set status = 'paid', paid_at = '2026-09-20Z' where organization_id = 'beta'")
+    assert journal(platform)["2026-11"] == {"cash": 700, "receivable": -700}
+
+
+def test_a_fee_of_closed_months_is_recognized_in_the_open_one(platform: Platform) -> None:
+    """365.00 a year from 1 September on, billed after September was closed: October has 30.00 + 31.00."""
+    bill_one_off(platform)
+    close(platform, SEPTEMBER)
+    platform.load(price("yearly", "365", unit="year", interval="year"))
+    platform.add_organization("beta")
+    platform.add_subscription("beta", "yearly", at("2026-09-01"), billed="in_advance", anchor="start")
+    assert platform.close(AUGUST).failures == []
+    assert defer_revenue(platform.database).failed == []
+    months = journal(platform)
+    assert months["2026-09"] == {"receivable": 1000, "revenue": -1000}
+    assert months["2026-10"] == {"receivable": 36500, "revenue": -6100, "deferred_revenue": -30400}
+    assert months["2026-11"] == {"deferred_revenue": 3000, "revenue": -3000}
+    assert recognition_problems(platform.database, AUGUST) == []
+
+
+def test_closing_stores_what_is_deferred(platform: Platform) -> None:
+    platform.load(price("yearly", "365", unit="year", interval="year"))
+    platform.add_subscription("acme", "yearly", at("2026-09-01"), billed="in_advance", anchor="start")
+    platform.close(AUGUST)
+    close(platform, AUGUST, leave_open=True)
+    assert journal(platform)["2026-08"] == {"receivable": 36500, "deferred_revenue": -36500}
+
+
+def test_closing_again_changes_nothing_and_says_who_closed_it(platform: Platform) -> None:
+    close(platform, SEPTEMBER)
+    for month in (SEPTEMBER, AUGUST):  # August was closed with it
+        period, is_new = close_period(platform.database, month, "bob", LATE)
+        assert (period.closed_by, period.month, is_new) == ("ann", SEPTEMBER.first_day, False)
+
+
+def test_a_month_that_has_not_ended_can_not_be_closed(platform: Platform) -> None:
+    with pytest.raises(PeriodNotClosed, match="2027-03 has not ended yet: close it from 2027-04-01 on"):
+        close(platform, BillingMonth(2027, 3))
+
+
+def test_months_are_closed_in_order(platform: Platform) -> None:
+    close(platform, SEPTEMBER)
+    with pytest.raises(PeriodNotClosed, match="is 2026-10: close it before 2026-11"):
+        close(platform, NOVEMBER)
+    with pytest.raises(IntegrityError, match="the accounting month after 2026-09 is 2026-10, not 2026-11"):
+        platform.execute("insert into accounting_periods values ('2026-11-01', 0, now(), 'ann')")
+
+
+def test_a_month_with_open_invoices_is_closed_only_when_asked(platform: Platform) -> None:
+    platform.add_one_off("acme", "Setup", "10", at("2026-09-03"))
+    platform.compute()
+    with pytest.raises(PeriodNotClosed, match="1 invoice of 2026-09 or earlier are open"):
+        close(platform, SEPTEMBER)
+    close(platform, SEPTEMBER, leave_open=True)
+    platform.close()
+    assert journal(platform) == {"2026-10": {"receivable": 1000, "revenue": -1000}}
+
+
+def test_a_month_with_revenue_that_can_not_be_read_is_not_closed(platform: Platform) -> None:
+    platform.load(price("yearly", "365", unit="year", interval="year"))
+    platform.add_subscription("acme", "yearly", at("2026-09-01"), billed="in_advance", anchor="start")
+    platform.insert("coupons", code="HALF", description="Half off", percent=Decimal(50))
+    platform.redeem("acme", "HALF", AUGUST)
+    platform.close(AUGUST)
+    damage(platform.database, """update invoice_items set detail = '{"applied_to": [{}]}' where kind = 'discount'""")
+    with pytest.raises(PeriodNotClosed, match="can't be read: acme: KeyError 'item'"):
+        close(platform, SEPTEMBER)
+
+
+def test_the_database_refuses_deferrals_in_closed_months(platform: Platform) -> None:
+    bill_one_off(platform)
+    close(platform, SEPTEMBER)
+    with pytest.raises(IntegrityError, match="the accounting month 2026-09 is closed"):
+        platform.execute(
+            "insert into revenue_deferrals (month, invoice_change_id, organization_id, currency, amount_cents)"
+            " select m.month, c.id, 'acme', 'USD', m.cents from invoice_changes as c, (values"
+            " (date '2026-09-01', -5), ('2026-10-01', 5)) as m (month, cents) where c.to_status = 'finalized'"
+        )
+
+
+def test_closing_waits_for_a_transaction_that_posts(platform: Platform) -> None:
+    """A payment is being posted while the month is closed: it is in the closed journal, or in the next one, never lost.
+
+    The closing waits until the payment is committed, and counts it.
+    """
+    bill_one_off(platform)
+    started = threading.Event()
+    with ThreadPoolExecutor(1) as others, platform.database.transaction() as connection:
+        connection.execute(text("update invoices set status = 'paid', paid_at = '2026-09-20Z'"))
+
+        def close_meanwhile() -> None:
+            started.set()
+            close(platform, SEPTEMBER)
+
+        closing = others.submit(close_meanwhile)
+        started.wait()
+        wait_until_it_waits(platform)
+        assert not closing.done()
+        connection.commit()
+        closing.result()
+    assert journal(platform) == {"2026-09": {"cash": 1000, "revenue": -1000}}
+
+
+def wait_until_it_waits(platform: Platform) -> None:
+    waiting = "select count(*) as n from pg_locks where locktype = 'advisory' and not granted"
+    while platform.query(waiting) == [{"n": 0}]:
+        threading.Event().wait(0.02)
