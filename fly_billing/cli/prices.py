@@ -1,4 +1,4 @@
-"""Loads price books and lists negotiated prices: `fly-billing load-prices` and `fly-billing prices`."""
+"""Loads price books and lists negotiated prices: `fly-billing load-prices` and `prices negotiated`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load_price_book_folder(console: Terminal, folder: Path | None) -> None:
     if book.negotiated or book.members:
         console.print(
             f"Also {counted(len(book.negotiated), 'negotiated price')} and"
-            f" {counted(len(book.members), 'group member')}: `fly-billing prices` lists them."
+            f" {counted(len(book.members), 'group member')}: `fly-billing prices negotiated` lists them."
         )
 
 

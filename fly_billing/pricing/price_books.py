@@ -27,12 +27,15 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.bounds import refuse_incomplete
-from fly_billing.postgres.database import copy_rows, records, rows
+from fly_billing.foreign_text import visible
+from fly_billing.postgres.database import copy_rows, records, rows, values
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.pricing.csv_tables import read_csv_table
 from fly_billing.pricing.negotiated_prices import PriceBooks, load_agreements, read_agreements
 from fly_billing.pricing.rules.aggregations import PROPERTY, SUM, Aggregation
+from fly_billing.pricing.rules.book_problems import problems_between_prices, unknown_meters
 from fly_billing.pricing.rules.fields import (
+    did_you_mean,
     read_match,
     read_object,
     read_printable,
@@ -48,7 +51,7 @@ from fly_billing.pricing.rules.prices import Price, PriceBook, UnreadablePrice, 
 from fly_billing.pricing.rules.reservations import ReservationBlock
 from fly_billing.pricing.rules.tax_books import BookTaxRate
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
-from fly_billing.pricing.yaml_documents import YAMLError, read_yaml_document
+from fly_billing.pricing.yaml_documents import YAMLError, mistake_in_yaml, read_yaml_document
 
 SHIPPED = Path(__file__).resolve().parent / "books"
 
@@ -194,9 +197,10 @@ class PriceBookFiles:
         }
         for name, (named, known) in sold.items():
             if unknown := sorted(set(named) - known):
+                meant = "".join(did_you_mean(word, known) for word in unknown)
                 raise ValueError(
                     f"price book {self.name}: tax rate {tax.key}: {name} {', '.join(unknown)}: no price of the book has"
-                    " that"
+                    f" that{meant}"
                 )
 
 
@@ -212,17 +216,18 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
     """Read the files of a book. The folder's name is the book's.
 
     Raises:
-        ValueError: Has a line for each mistake in all files: the file, the line, the entry and the field.
+        ValueError: Has a line for each mistake in all files: the file, the line, the entry and the field. Without any,
+            a line for each two prices that do not fit together.
     """
     book = folder.name
     found: dict[str, list[Any]] = defaultdict(list)
     problems: list[str] = []
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml")):
         try:
             document = read_yaml_document(path)
             refuse_unknown(document, _PARTS, "a price book's file")
         except (OSError, ValueError, YAMLError) as problem:
-            problems.append(f"{path}: {problem}")
+            problems.append(visible(f"{path}: {mistake_in_yaml(problem)}"))
             continue
         for part, read in _readers(book).items():
             try:
@@ -230,12 +235,15 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
                     try:
                         found[part].append(read(data, place))
                     except ValueError as problem:
-                        problems.append(f"{place}{problem}{_column(data, problem)}")
+                        problems.append(visible(f"{place}{problem}{_column(data, problem)}"))
             except (OSError, ValueError) as problem:
-                problems += [f"{path}: {line}" for line in str(problem).splitlines()]
+                problems += [visible(f"{path}: {line}") for line in str(problem).splitlines()]
     if problems:
         raise ValueError("\n".join(problems))
-    return PriceBookFiles(book, *(found[part] for part in _readers(book)))
+    files = PriceBookFiles(book, *(found[part] for part in _readers(book)))
+    if together := problems_between_prices(files.prices):
+        raise ValueError("\n".join(visible(f"price book {book}: {problem}") for problem in together))
+    return files
 
 
 def _readers(book: str) -> dict[str, Callable[[Mapping[str, Any], str], Any]]:
@@ -318,13 +326,17 @@ def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
     """Write the book into Postgres. Existing entries stay; loading a book twice changes nothing.
 
     Raises:
-        ValueError: Names every negotiated price that can't be billed, or a fee that would have several intervals. The
-            caller must roll the transaction back.
+        ValueError: Names every price of an unknown meter, every negotiated price that can't be billed, or a fee that
+            would have several intervals. The caller must roll the transaction back.
     """
     rows(connection, "make_loaded_prices")
     copy_rows(connection, "loaded_meters", METER_COLUMNS, (meter.as_row() for meter in book.meters))
     copy_rows(connection, "loaded_prices", PRICE_COLUMNS, (_price_row(price) for price in book.prices))
     rows(connection, "add_loaded_meters")
+    if unknown := unknown_meters(book.prices, values(connection, "meter_keys")):
+        raise ValueError(
+            "\n".join(visible(f"price book {book.name}: {problem}") for _, problem in sorted(unknown.items()))
+        )
     rows(connection, "add_loaded_prices")
     for mixed in records(connection, mixed_intervals, "mixed_intervals", book=book.name):
         raise ValueError(f"price book {book.name}: {mixed}")

@@ -13,9 +13,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-__all__ = ["YAMLError", "YamlMapping", "read_yaml_document"]
+__all__ = ["YAMLError", "YamlMapping", "mistake_in_yaml", "read_yaml_document"]
 
 
 class YamlMapping(dict[str, Any]):
@@ -54,3 +54,12 @@ def read_yaml_document(path: Path) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise ValueError(f"it contains {type(document).__name__}, not fields such as `prices:`")
     return document
+
+
+def mistake_in_yaml(problem: Exception) -> str:
+    """Describe a mistake in one line: `line 3, column 5: ...`."""
+    if isinstance(problem, MarkedYAMLError) and problem.problem_mark is not None:
+        mark = problem.problem_mark
+        while_doing = f"{problem.context}, " if problem.context else ""
+        return f"line {mark.line + 1}, column {mark.column + 1}: {while_doing}{problem.problem}"
+    return " ".join(str(problem).split())

@@ -13,6 +13,7 @@ from fly_billing.cli.parameters import (
     OptionalOrganization,
     Organization,
     console,
+    exit_with,
     parse_month,
     wide_console,
 )
@@ -21,6 +22,14 @@ from fly_billing.periods import BillingMonth
 PANEL = "Prices"
 
 app = typer.Typer()
+books = typer.Typer(help="Check, show, compare and try price books, and list negotiated prices.", no_args_is_help=True)
+app.add_typer(books, name="prices", rich_help_panel=PANEL)
+
+AtTime = Annotated[
+    datetime | None,
+    typer.Option(metavar="TIME", help="Only prices in force at this time, in UTC: 2026-10-01 or 2026-10-01T12:00"),
+]
+Book = Annotated[str, typer.Option(metavar="BOOK", help="A folder, or the name of a loaded book")]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -38,19 +47,81 @@ def load_prices(
     load_price_book_folder(console, folder)
 
 
-@app.command(rich_help_panel=PANEL)
-def prices(
-    organization: OptionalOrganization = None,
-    at: Annotated[
-        datetime | None,
-        typer.Option(metavar="TIME", help="Only prices in force at this time, in UTC: 2026-10-01 or 2026-10-01T12:00"),
-    ] = None,
+@books.command("check")
+def check_prices(folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Price books")]) -> None:
+    """Report every mistake in the files of price books, with file, line and key. Exits 1 if there are any."""
+    from fly_billing.cli.price_books import check_books
+
+    exit_with(check_books(console, folders))
+
+
+@books.command("show")
+def show_book_prices(
+    word: Annotated[str | None, typer.Argument(metavar="[WORD]", help="Only prices with this in their key")] = None,
+    book: Book = "fly",
+    at: AtTime = None,
     as_json: ExactJson = False,
 ) -> None:
+    """List the price versions of a book, and what each charges."""
+    from fly_billing.cli.price_books import show_book
+
+    show_book(wide_console(), book, word, in_utc(at), as_json=as_json)
+
+
+@books.command("diff")
+def compare_books(
+    before: Annotated[str, typer.Argument(metavar="BOOK", help="A folder, or the name of a loaded book")],
+    after: Annotated[str, typer.Argument(metavar="BOOK", help="The book that it is compared with")],
+    as_json: ExactJson = False,
+) -> None:
+    """Show which price versions differ between two books, and which of them final invoices used. Exits 1 if any do."""
+    from fly_billing.cli.price_books import show_difference
+
+    exit_with(show_difference(wide_console(), before, after, as_json=as_json))
+
+
+@books.command("quote")
+def quote_price(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key of a price")],
+    quantity: Annotated[str, typer.Argument(metavar="QUANTITY", help="A month's quantity: 12500 or 0.5")],
+    book: Book = "fly",
+    at: AtTime = None,
+    share: Annotated[str, typer.Option(help="Multiplies the free allowance: 3 seats, or 1/2 of a month")] = "1",
+    as_json: ExactJson = False,
+) -> None:
+    """Calculate what a quantity costs, step by step."""
+    from fly_billing.cli.price_books import Quote, show_quote
+
+    quote = Quote(key, quantity, book, in_utc(at) or datetime.now(UTC), share)
+    show_quote(wide_console(), quote, as_json=as_json)
+
+
+@books.command("books")
+def list_books(as_json: ExactJson = False) -> None:
+    """List the loaded price books, their currencies, and how many organizations have each."""
+    from fly_billing.cli.price_books import show_books
+
+    show_books(wide_console(), as_json=as_json)
+
+
+@books.command("schema")
+def show_schema() -> None:
+    """Print the JSON Schema of a price book's file, for your editor."""
+    from fly_billing.cli.price_books import print_schema
+
+    print_schema()
+
+
+@books.command("negotiated")
+def list_negotiated(organization: OptionalOrganization = None, at: AtTime = None, as_json: ExactJson = False) -> None:
     """List negotiated prices of organizations and groups, with their dates and list prices."""
     from fly_billing.cli.prices import show_prices
 
-    show_prices(wide_console(), organization, at.replace(tzinfo=UTC) if at else None, as_json=as_json)
+    show_prices(wide_console(), organization, in_utc(at), as_json=as_json)
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment else None
 
 
 @app.command(rich_help_panel=PANEL)

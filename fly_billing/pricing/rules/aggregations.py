@@ -45,6 +45,7 @@ from itertools import pairwise
 
 from fly_billing.money import EXACT, exact_sum
 from fly_billing.periods import BillingMonth
+from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 
 AGGREGATIONS = ("sum", "count", "max", "unique", "latest", "time_weighted")
@@ -78,7 +79,8 @@ class Aggregation:
 
     def __post_init__(self) -> None:
         if self.name not in AGGREGATIONS:
-            raise ValueError(f"aggregation {self.name!r} is none of {', '.join(AGGREGATIONS)}")
+            meant = did_you_mean(self.name, AGGREGATIONS)
+            raise ValueError(f"aggregation {self.name!r} is none of {', '.join(AGGREGATIONS)}{meant}")
         self._belongs("unique_of", self.unique_of, "unique")
         self._belongs("series", self.series, "time_weighted")
         self._belongs("time_unit", self.time_unit, "time_weighted")

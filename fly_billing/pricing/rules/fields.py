@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from fly_billing.bounds import MOST_UNITS
@@ -176,9 +177,22 @@ def unreadable_reason(problem: Exception) -> str:
 
 def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], what: str) -> None:
     """Refuse fields that nothing reads: a misspelt one would silently change the charge."""
-    unknown = set(data) - known
+    unknown = sorted(map(str, set(data) - known))
     if unknown:
-        raise ValueError(f"unknown fields {sorted(map(str, unknown))} in {what}; known are {sorted(known)}")
+        meant = "".join(did_you_mean(name, known) for name in unknown)
+        raise ValueError(f"unknown fields {unknown} in {what}{meant}; known are {sorted(known)}")
+
+
+def refuse_other_word(name: str, value: Any, known: Collection[str]) -> None:
+    """Refuse a value that is none of these words, and suggest the one that was meant."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} {value!r}{did_you_mean(value, known)}; known are {', '.join(known)}")
+
+
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """Return ` (did you mean ...?)` with the known name that is most like this one; empty if none is."""
+    similar = get_close_matches(name, sorted(known), n=1) if isinstance(name, str) else []
+    return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 def refuse_repeated(names: Iterable[str], what: str) -> None:

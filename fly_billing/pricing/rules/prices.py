@@ -27,6 +27,7 @@ from fly_billing.pricing.rules.fields import (
     read_number,
     read_text,
     read_time,
+    refuse_other_word,
     refuse_unknown,
 )
 from fly_billing.pricing.rules.intervals import INTERVALS
@@ -92,13 +93,11 @@ class Price:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
         if self.allowance_with is not None and not self.free_allowance:
             raise ValueError(f"allowance_with {self.allowance_with!r} without a free_allowance")
-        if self.at_zero not in AT_ZERO:
-            raise ValueError(f"at_zero {self.at_zero!r}; known are {', '.join(AT_ZERO)}")
+        refuse_other_word("at_zero", self.at_zero, AT_ZERO)
         for name in ("match", "allowance_with", "transform_quantity"):
             if self.meter is None and getattr(self, name):
                 raise ValueError(f"{name} is for usage, and a price without a meter is a fee: leave it out")
-        if self.interval not in INTERVALS:
-            raise ValueError(f"interval {self.interval!r}; known are {', '.join(INTERVALS)}")
+        refuse_other_word("interval", self.interval, INTERVALS)
         if self.meter is not None and self.interval != MONTH:
             raise ValueError("interval is for fees, but usage is charged by the month: leave it out")
         if not re.fullmatch("[A-Z]{3}", self.currency):
@@ -134,10 +133,9 @@ class Price:
     @classmethod
     def _read(cls, book: str, data: Mapping[str, Any]) -> Price:
         name = data.get("model", "per_unit")
-        if not isinstance(name, str) or name not in MODELS:
-            raise ValueError(f"model {name!r}; known are {', '.join(MODELS)}")
+        refuse_other_word("model", name, MODELS)
         model = MODELS[name]
-        refuse_unknown(data, _FIELDS | model.FIELDS, f"a {name} price")
+        refuse_unknown(data, PRICE_FIELDS | model.FIELDS, f"a {name} price")
         return cls(
             book=book,
             key=read_text(data, "key"),
@@ -188,7 +186,7 @@ class Price:
 
 
 # The fields of every price. Its model has further ones.
-_FIELDS = frozenset(
+PRICE_FIELDS = frozenset(
     "key meter product description unit currency model free_allowance minimum maximum at_zero match allowance_with"
     " transform_quantity interval effective_from effective_until".split()
 )

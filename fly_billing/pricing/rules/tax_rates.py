@@ -21,7 +21,7 @@ from uuid import UUID
 
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.money import plain
-from fly_billing.pricing.rules.fields import check_amount
+from fly_billing.pricing.rules.fields import check_amount, refuse_other_word
 from fly_billing.pricing.rules.scope import CHARGES, Scope, ScopedItem
 
 # The legal categories of rates. Those of NOT_CHARGED are 0 %; those of EXPLAINED name the law on the invoice.
@@ -66,8 +66,7 @@ class TaxRate:
         check_amount(f"{name}: percent", self.percent)
         if self.percent > 100:
             raise ValueError(f"{name}: percent {self.percent} is above 100")
-        if self.category not in CATEGORIES:
-            raise ValueError(f"{name}: category {self.category!r}; known are {', '.join(CATEGORIES)}")
+        refuse_other_word(f"{name}: category", self.category, CATEGORIES)
         if self.category in NOT_CHARGED and (self.percent or self.is_inclusive):
             raise ValueError(f"{name}: category {self.category} is 0 % and not inclusive: nothing is charged")
         if self.category in EXPLAINED and not self.legal_text:

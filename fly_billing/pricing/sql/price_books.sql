@@ -43,6 +43,34 @@ create temp table loaded_tax_rates (like tax_rates) on commit drop;
 create temp table loaded_negotiated_prices (like negotiated_prices) on commit drop;
 create temp table loaded_members (like price_group_members) on commit drop;
 
+-- name: meter_keys
+-- One row per meter.
+select key from meters;
+
+-- name: price_books
+-- One row per price book that is loaded: its currencies, its price versions and keys, those in force at :at, and the
+-- organizations that have it.
+select
+    p.book, array_agg(distinct p.currency order by p.currency) as currencies, count(distinct p.key) as keys,
+    count(*) as versions,
+    count(*) filter (
+        where p.effective_from <= :at and (p.effective_until is null or p.effective_until > :at)
+    ) as in_force,
+    (select count(*) from organizations as o where o.price_book = p.book) as organizations
+from prices as p
+group by p.book
+order by p.book;
+
+-- name: used_price_versions
+-- One row per price version of :ids that an item of a final invoice was charged by.
+select v.id
+from unnest(cast(:ids as uuid [])) as v (id)
+where exists (
+    select from invoice_items as t
+    join invoices as i on i.id = t.invoice_id
+    where t.price_id = v.id and i.status <> 'open'
+);
+
 -- name: mixed_intervals
 -- One row per fee of the book whose versions have different intervals: its key, and the intervals.
 select key, array_agg(distinct coalesce(settings ->> 'interval', 'month')) as intervals

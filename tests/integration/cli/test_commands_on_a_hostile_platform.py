@@ -31,7 +31,17 @@ TRIED = {
     "statement": (["acme"], ["acme", "2026-09"], ["acme", "--json"], ["acme", "2026-09", "--html", "{page}"]),
     "totals": ([], ["acme"], ["--json"]),
     "explain": (["acme", "2026-09"], ["acme", "2026-09", "1", "--events", "--all"], ["acme", "2026-09", "1", "--json"]),
-    "prices": ([], ["acme"], ["acme", "--json"], [EVIL]),
+    "prices negotiated": ([], ["acme"], ["acme", "--json"], [EVIL]),
+    "prices check": (["{book}"], [EVIL]),
+    "prices show": ([], ["--book", "{book}"], ["--book", EVIL], ["--json"]),
+    "prices diff": (["fly", "{book}"], ["{book}", "fly", "--json"], [EVIL, EVIL]),
+    "prices quote": (
+        ["requests", "12500"],
+        [EVIL, EVIL],
+        ["requests", EVIL, "--share", EVIL],
+        ["requests", "5", "--json"],
+    ),
+    "prices books": ([], ["--json"]),
     "corrections": (["2026-09"], ["2026-09", "--json"]),
     "rebill": (["acme", "2026-09", "--dry-run"], ["acme", "2026-09", "--dry-run", "--json"]),
     "shadow": (["2026-09", "--price-book", "{book}", "--instead-of", "fly"],),
@@ -72,7 +82,7 @@ NOT_TRIED = {
     "stripe-sandbox fault": "breaks a server",
     "stripe-sandbox do": "changes a server", "stripe-sandbox actions": "names actions",
     "stripe-sandbox faults": "names effects", "stripe-sandbox clear": "a fixed text",
-    "finance report": "names a file", "clean": "names folders",
+    "finance report": "names a file", "prices schema": "a fixed text", "clean": "names folders",
 }  # fmt: skip
 
 

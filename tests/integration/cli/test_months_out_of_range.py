@@ -36,7 +36,8 @@ OTHERS = {
     "reconcile": ["{month}"],
     "repair": ["{month}", "--dry-run"],
     "shadow": ["{month}", "--price-book", "{path}"],
-    "prices": ["--at", "{month}-01"],
+    "prices negotiated": ["--at", "{month}-01"],
+    "prices show": ["--at", "{month}-01"],
     "reserve": ["acme", "reservation/shared/5", "iad", "--from", "{month}"],
 }
 # The constraints of the database allow months from 1970-01 to 2199-12.

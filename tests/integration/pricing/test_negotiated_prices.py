@@ -350,7 +350,7 @@ def test_the_commands_load_a_folder_and_show_each_organizations_prices(
     (folder / "members.yaml").write_text(members, encoding="utf-8")
     assert "Also 3 negotiated prices and 1 group member" in " ".join(command("load-prices", folder).output.split())
 
-    shown = json.loads(command("prices", "--json").output)["prices"]
+    shown = json.loads(command("prices", "negotiated", "--json").output)["prices"]
     assert [
         (price["organization"], price["price"], price["from"][:10], price["of"], price["charges"]) for price in shown
     ] == [
@@ -359,9 +359,9 @@ def test_the_commands_load_a_folder_and_show_each_organizations_prices(
         ("labs", "requests", "2026-10-01", "group startups", "25 % off: per_unit: unit_amount 0.075"),
     ]
     assert {price["list_price"] for price in shown if price["price"] == "requests"} == {"per_unit: unit_amount 0.10"}
-    at_the_end = json.loads(command("prices", "acme", "--at", "2026-10-01", "--json").output)["prices"]
+    at_the_end = json.loads(command("prices", "negotiated", "acme", "--at", "2026-10-01", "--json").output)["prices"]
     assert [price["price"] for price in at_the_end] == ["egress"]
-    table = command("prices", "labs").output
+    table = command("prices", "negotiated", "labs").output
     assert "group startups" in table
     assert "acme" not in table
 

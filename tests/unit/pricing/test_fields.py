@@ -88,10 +88,11 @@ def test_a_damaged_record_is_described_by_its_invalid_field_and_not_by_a_python_
 
 def test_a_misspelled_field_is_refused_with_the_known_fields() -> None:
     assert message(lambda: refuse_unknown({"unti": 1, "key": 2}, frozenset({"unit", "key"}), "a price")) == (
-        "unknown fields ['unti'] in a price; known are ['key', 'unit']"
+        "unknown fields ['unti'] in a price (did you mean unit?); known are ['key', 'unit']"
     )
     assert message(lambda: Scope.from_data({"product": "x"})) == (
-        "unknown fields ['product'] in a scope; known are ['kinds', 'match', 'meter', 'price_keys', 'products']"
+        "unknown fields ['product'] in a scope (did you mean products?);"
+        " known are ['kinds', 'match', 'meter', 'price_keys', 'products']"
     )
     assert message(lambda: Scope.from_data({"kinds": ["usage", "fee"]})) == (
         "kinds ['fee'] of a scope; known are usage, subscription, one_off, adjustment, discount, minimum, maximum,"

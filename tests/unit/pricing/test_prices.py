@@ -250,7 +250,10 @@ def test_a_dimension_may_be_matched_by_numbers_written_without_quotes() -> None:
         ({"allowance_with": 5, "free_allowance": "1"}, "allowance_with 5 is no text"),
         ({"minimum": "5", "maximum": "4.99"}, r"minimum 5 is above maximum 4\.99"),
         ({"at_zero": "always"}, "at_zero 'always'; known are nothing, item"),
-        ({"model": "per_units"}, "model 'per_units'; known are per_unit, package, graduated, volume,"),
+        (
+            {"model": "per_units"},
+            r"model 'per_units' \(did you mean per_unit\?\); known are per_unit, package,",
+        ),
         ({"model": ["flat"]}, r"model \['flat'\]; known are"),
         ({"prise": "1"}, r"unknown fields \['prise'\] in a per_unit price; known are"),
         ({"round": "up"}, r"unknown fields \['round'\] in a per_unit price"),

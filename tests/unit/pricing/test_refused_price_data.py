@@ -18,7 +18,8 @@ from fly_billing.pricing.rules.transformed_quantity import EventRounding, Transf
         (
             TransformedQuantity.from_data,
             {"steps": "5"},
-            "unknown fields ['steps'] in transform_quantity; known are ['divide_by', 'round', 'step']",
+            "unknown fields ['steps'] in transform_quantity (did you mean step?);"
+            " known are ['divide_by', 'round', 'step']",
         ),
         (TransformedQuantity.from_data, {}, "transform_quantity {} needs fields: divide_by, step, round"),
         (TransformedQuantity.from_data, {"step": "0"}, "transform_quantity: step must be above 0"),

@@ -1,0 +1,89 @@
+"""Compares two price books, version by version: prices that were added, removed or changed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fly_billing.pricing.rules.prices import Price
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """A field of a price before and after; None: it has none, or its default."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class PriceChange:
+    """A price version that differs between two books.
+
+    Attributes:
+        kind: `added`, `removed` or `changed`.
+        fields: The fields that changed, or all fields of an added or removed price.
+        id: Of the version in the first book; of an added one: in the second.
+    """
+
+    kind: str
+    key: str
+    effective_from: datetime
+    fields: Sequence[FieldChange]
+    id: UUID
+
+    def as_data(self) -> dict[str, Any]:
+        """Return JSON-ready data; numbers are exact text."""
+        return {
+            "kind": self.kind,
+            "price": self.key,
+            "effective_from": self.effective_from.isoformat(),
+            "fields": [vars(change) for change in self.fields],
+        }
+
+
+def difference(before: Iterable[Price], after: Iterable[Price]) -> list[PriceChange]:
+    """List the price versions that differ, by key and time."""
+    old, new = ({(price.key, price.effective_from): price for price in prices} for prices in (before, after))
+    found = []
+    for key, start in sorted(old.keys() | new.keys()):
+        was, becomes = old.get((key, start)), new.get((key, start))
+        fields = _changes(_data(was), _data(becomes))
+        if fields:
+            kind = "added" if was is None else "removed" if becomes is None else "changed"
+            found.append(PriceChange(kind, key, start, fields, _id_of(was, becomes)))
+    return found
+
+
+def _id_of(was: Price | None, becomes: Price | None) -> UUID:
+    version = was or becomes
+    assert version is not None
+    return version.id
+
+
+def _data(price: Price | None) -> Mapping[str, Any]:
+    if price is None:
+        return {}
+    data = {name: value for name, value in price.to_data().items() if name not in ("key", "effective_from")}
+    # Two spellings of one number are no change: 0.10 and 0.1.
+    return {**data, **{name: _plain(value) for name, value in data.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, str) and value.replace(".", "", 1).isdecimal() and "." in value:
+        return value.rstrip("0").rstrip(".")
+    return value
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:
+    names = list(dict.fromkeys([*before, *after]))
+    pairs = [FieldChange(name, before.get(name), after.get(name)) for name in names]
+    return [change for change in pairs if change.before != change.after]

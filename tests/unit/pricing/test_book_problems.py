@@ -1,0 +1,132 @@
+"""Prices that are right alone but not together are found before they are loaded, and two books are compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
+from fly_billing.pricing.rules.book_difference import difference
+from fly_billing.pricing.rules.book_problems import problems_between_prices, unknown_meters
+from fly_billing.pricing.rules.models import PerUnit
+from fly_billing.pricing.rules.prices import Price
+from tests.support.builders import REQUESTS
+
+JULY, AUGUST = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)
+SUPPORT = replace(REQUESTS, key="support", meter=None, model=PerUnit(Decimal(29)))
+REGION = {"region": ("ams", "fra")}
+
+
+def other(price: Price = REQUESTS, key: str = "calls", **changes: object) -> Price:
+    return replace(price, key=key, **changes)  # type: ignore[arg-type]
+
+
+def test_two_keys_for_the_same_usage_at_the_same_time_are_a_problem() -> None:
+    (problem,) = problems_between_prices([REQUESTS, other(effective_from=JULY)])
+    assert problem == (
+        "prices calls and requests fit the same requests from 2026-07-01 on: end one of them, or give one more"
+        " dimensions in `match`"
+    )
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [other(effective_from=JULY, match=REGION)],  # more dimensions: it takes precedence
+        [other(effective_from=JULY, meter="calls")],
+        [other(meter=None, effective_from=JULY)],
+        [replace(REQUESTS, effective_from=JULY)],  # a later version of the same key
+    ],
+)
+def test_prices_of_which_one_applies_are_no_problem(others: list[Price]) -> None:
+    assert problems_between_prices([REQUESTS, *others]) == []
+
+
+def test_prices_that_follow_each_other_are_no_problem_and_an_overlap_of_a_moment_is() -> None:
+    ended = replace(REQUESTS, effective_until=JULY)
+    assert problems_between_prices([ended, other(effective_from=JULY)]) == []
+    assert len(problems_between_prices([replace(ended, effective_until=AUGUST), other(effective_from=JULY)])) == 1
+
+
+def test_only_shared_values_of_a_dimension_are_ambiguous_and_named() -> None:
+    one = other(REQUESTS, "europe", match={"region": ("ams", "fra")})
+    assert problems_between_prices([one, other(match={"region": ("ord",)})]) == []
+    (problem,) = problems_between_prices([one, other(match={"region": ("ord", "fra")})])
+    assert "fit the same requests (region fra)" in problem
+
+
+def test_versions_of_a_key_in_two_currencies_are_a_problem() -> None:
+    (problem,) = problems_between_prices([REQUESTS, replace(REQUESTS, effective_from=JULY, currency="EUR")])
+    assert problem.startswith("price requests: its versions are in EUR and USD, but a month can't change its currency")
+
+
+def test_an_allowance_of_no_fee_is_a_problem_with_a_suggestion() -> None:
+    included = replace(REQUESTS, free_allowance=Decimal(25), allowance_with="suport")
+    assert problems_between_prices([included, SUPPORT]) == [
+        "price requests: allowance_with 'suport' is no fee of the book (did you mean support?)"
+    ]
+    assert problems_between_prices([replace(included, allowance_with="support"), SUPPORT]) == []
+
+
+def test_a_misspelt_meter_is_named_with_a_suggestion() -> None:
+    assert unknown_meters([replace(REQUESTS, meter="request"), SUPPORT], {"requests", "egress_gb"}) == {
+        "requests": "price requests: no meter 'request' (did you mean requests?)"
+    }
+
+
+def test_the_shipped_book_has_no_problems() -> None:
+    book = read_price_book_files(SHIPPED / "fly")
+    assert problems_between_prices(book.prices) == []
+    assert unknown_meters(book.prices, {meter.key for meter in book.meters}) == {}
+
+
+def test_every_problem_between_prices_is_reported_at_once_and_nothing_is_read(tmp_path: Path) -> None:
+    (tmp_path / "book.yml").write_text(
+        """
+meters: [{key: requests, name: Requests, unit: request}]
+prices:
+  - {key: a, meter: requests, product: A, description: A, unit: request, unit_amount: 1, effective_from: 2026-01-01}
+  - {key: b, meter: requests, product: B, description: B, unit: request, unit_amount: 1, effective_from: 2026-01-01}
+  - {key: c, product: C, description: C, unit: seat, unit_amount: 1, currency: USD, effective_from: 2026-01-01}
+  - {key: c, product: C, description: C, unit: seat, unit_amount: 1, currency: EUR, effective_from: 2026-02-01}
+""",
+        encoding="utf-8",
+    )
+    with pytest.raises(ValueError, match="price book") as refused:
+        read_price_book_files(tmp_path)
+    assert [line.split(": ", 1)[1][:20] for line in str(refused.value).splitlines()] == [
+        "price c: its version",
+        "prices a and b fit t",
+    ]
+
+
+def test_a_book_differs_from_itself_in_nothing() -> None:
+    prices = read_price_book_files(SHIPPED / "fly").prices
+    assert difference(prices, prices) == []
+
+
+def test_added_removed_and_changed_versions_are_listed_with_their_fields() -> None:
+    cheaper = replace(REQUESTS, model=PerUnit(Decimal("0.01")), free_allowance=Decimal(100))
+    changed, removed, added = sorted(
+        difference([REQUESTS, SUPPORT], [cheaper, other(effective_from=JULY)]),
+        key=lambda change: ["changed", "removed", "added"].index(change.kind),
+    )
+    assert (changed.key, [(field.field, field.before, field.after) for field in changed.fields]) == (
+        "requests",
+        [("unit_amount", "0.1", "0.01"), ("free_allowance", None, "100")],
+    )
+    assert (removed.key, removed.kind, added.key, added.kind) == ("support", "removed", "calls", "added")
+    assert (added.effective_from, ("currency", None, "USD")) == (
+        JULY,
+        next((f.field, f.before, f.after) for f in added.fields if f.field == "currency"),
+    )
+
+
+def test_another_spelling_of_a_number_is_no_difference() -> None:
+    spelled = replace(REQUESTS, model=PerUnit(Decimal("0.100")))
+    assert difference([REQUESTS], [spelled]) == []
+    assert len(difference([REQUESTS], [replace(REQUESTS, model=PerUnit(Decimal("0.1001")))])) == 1
