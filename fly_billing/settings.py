@@ -138,6 +138,7 @@ class Settings(_FromEnvironment):
     Attributes:
         unresolved_rejections: `wait`: a month does not close while it has unresolved rejected usage.
         correction_guard_floor: An amount in the currency's major unit.
+        credit_approval_above: The largest credit note without an approval, in the currency's major unit.
         stripe_requests_per_endpoint: Requests per second, as in `stripe_requests_per_second`.
     """
 
@@ -172,6 +173,7 @@ class Settings(_FromEnvironment):
     correction_guard_percent: Whole = Field(5, alias="FLY_BILLING_CORRECTION_GUARD_PERCENT")
     correction_guard_organization_percent: Whole = Field(50, alias="FLY_BILLING_CORRECTION_GUARD_ORGANIZATION_PERCENT")
     correction_guard_floor: Units = Field(Decimal(1), alias="FLY_BILLING_CORRECTION_GUARD_FLOOR")
+    credit_approval_above: Units = Field(Decimal(100), alias="FLY_BILLING_CREDIT_APPROVAL_ABOVE")
     rollup_engine: Annotated[Engines, BeforeValidator(_one_of(Engines))] = Field(
         "duckdb", alias="FLY_BILLING_ROLLUP_ENGINE"
     )

@@ -40,6 +40,7 @@ WRITES: dict[str, frozenset[str]] = {
         "credit_expiries": (INSERT,),
         "credit_grants": (INSERT,),
         "credit_notes": (INSERT,),
+        "credit_requests": (INSERT, UPDATE),
         "discounts": (INSERT,),
         "failed_checks": (INSERT, UPDATE, DELETE),
         "invoice_changes": (INSERT,),

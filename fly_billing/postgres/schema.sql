@@ -2505,6 +2505,62 @@ ALTER TABLE public.credit_expiries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENT
     CACHE 1
 );
 
+CREATE TABLE public.credit_requests (
+    id uuid NOT NULL,
+    invoice_id uuid NOT NULL,
+    amount_cents bigint NOT NULL,
+    pays_back text NOT NULL,
+    why text NOT NULL,
+    made_by text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    approved_by text,
+    approved_at timestamp with time zone,
+    state text NOT NULL,
+    generation integer DEFAULT 0 NOT NULL,
+    unpaid_cents bigint,
+    stripe_credit_note_id text,
+    failure text,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT approval_has_a_name CHECK (((approved_by IS NULL) = (approved_at IS NULL))),
+    CONSTRAINT approved_at_is_a_time CHECK (((approved_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (approved_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT approved_by_somebody_else CHECK ((approved_by <> made_by)),
+    CONSTRAINT credit_requests_amount_cents_check CHECK (((amount_cents > 0) AND (amount_cents < '1000000000000000'::bigint))),
+    CONSTRAINT credit_requests_generation_check CHECK ((generation >= 0)),
+    CONSTRAINT credit_requests_made_by_check CHECK ((btrim(made_by) <> ''::text)),
+    CONSTRAINT credit_requests_pays_back_check CHECK ((pays_back = ANY (ARRAY['refund'::text, 'balance'::text, 'out_of_band'::text]))),
+    CONSTRAINT credit_requests_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'pending'::text, 'unknown'::text, 'failed'::text, 'issued'::text]))),
+    CONSTRAINT credit_requests_unpaid_cents_check CHECK (((unpaid_cents >= 0) AND (unpaid_cents < '1000000000000000'::bigint))),
+    CONSTRAINT credit_requests_why_check CHECK ((btrim(why) <> ''::text)),
+    CONSTRAINT issued_is_at_stripe CHECK (((state = 'issued'::text) = (stripe_credit_note_id IS NOT NULL))),
+    CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT unpaid_is_a_part_of_the_amount CHECK ((unpaid_cents <= amount_cents)),
+    CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.credit_requests IS 'One row per credit note that someone asked Stripe to make for an invoice. What Stripe made of it is in stripe_money.';
+
+COMMENT ON COLUMN public.credit_requests.id IS 'Follows from invoice, amount, pays_back and why: asking twice is one request.';
+
+COMMENT ON COLUMN public.credit_requests.amount_cents IS 'In the invoice''s currency, taxes included.';
+
+COMMENT ON COLUMN public.credit_requests.pays_back IS 'Where the part goes that the customer paid: refund (to the card), balance (credit at Stripe), or out_of_band.';
+
+COMMENT ON COLUMN public.credit_requests.why IS 'The reason; Stripe shows it to the customer as the memo.';
+
+COMMENT ON COLUMN public.credit_requests.made_by IS 'Who asked for it.';
+
+COMMENT ON COLUMN public.credit_requests.approved_by IS 'Who approved it, above the limit. Never who asked for it.';
+
+COMMENT ON COLUMN public.credit_requests.state IS 'waiting for an approval, pending (to be sent), unknown (perhaps sent), failed (Stripe or a rule refused it), or issued.';
+
+COMMENT ON COLUMN public.credit_requests.generation IS 'The generation of its idempotency keys.';
+
+COMMENT ON COLUMN public.credit_requests.unpaid_cents IS 'The part that lowers what the invoice asks for, as in the request to Stripe. Null: not planned yet.';
+
+COMMENT ON COLUMN public.credit_requests.stripe_credit_note_id IS 'Stripe''s credit note.';
+
+COMMENT ON COLUMN public.credit_requests.failure IS 'Why it is not at Stripe.';
+
 CREATE TABLE public.discounts (
     id uuid NOT NULL,
     organization_id text NOT NULL,
@@ -4727,6 +4783,12 @@ ALTER TABLE ONLY public.credit_notes
 ALTER TABLE ONLY public.credit_notes
     ADD CONSTRAINT credit_notes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.credit_requests
+    ADD CONSTRAINT credit_requests_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.credit_requests
+    ADD CONSTRAINT credit_requests_stripe_credit_note_id_key UNIQUE (stripe_credit_note_id);
+
 ALTER TABLE ONLY public.discounts
     ADD CONSTRAINT discounts_organization_id_coupon_code_first_month_key UNIQUE (organization_id, coupon_code, first_month);
 
@@ -4831,6 +4893,9 @@ ALTER TABLE ONLY public.revenue_deferrals
 
 ALTER TABLE ONLY public.rollup_failures
     ADD CONSTRAINT rollup_failures_pkey PRIMARY KEY (organization_id, month);
+
+ALTER TABLE ONLY public.credit_requests
+    ADD CONSTRAINT same_credit_for_the_same_reason_once UNIQUE (invoice_id, amount_cents, pays_back, why);
 
 ALTER TABLE ONLY public.spend_alerts
     ADD CONSTRAINT spend_alerts_pkey PRIMARY KEY (organization_id, month, currency, amount_cents);
@@ -4943,6 +5008,8 @@ CREATE INDEX credit_expiries_month_of_idx ON public.credit_expiries USING btree 
 CREATE INDEX credit_grants_organization_id_idx ON public.credit_grants USING btree (organization_id);
 
 CREATE UNIQUE INDEX credit_notes_are_posted_once ON public.ledger_transactions USING btree (credit_note_id) WHERE (credit_note_id IS NOT NULL);
+
+CREATE INDEX credit_requests_state_idx ON public.credit_requests USING btree (state) WHERE (state = ANY (ARRAY['waiting'::text, 'pending'::text, 'unknown'::text]));
 
 CREATE UNIQUE INDEX credits_are_posted_once ON public.ledger_transactions USING btree (credit_grant_id) WHERE (credit_grant_id IS NOT NULL);
 
@@ -5424,6 +5491,10 @@ CREATE TRIGGER refuse_change_of_finalized BEFORE UPDATE ON public.stripe_invoice
 
 ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_change_of_finalized;
 
+CREATE TRIGGER refuse_change_of_issued BEFORE UPDATE ON public.credit_requests FOR EACH ROW WHEN ((old.state = 'issued'::text)) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_change_of_issued;
+
 CREATE TRIGGER refuse_change_of_settled BEFORE UPDATE ON public.stripe_events FOR EACH ROW WHEN ((old.outcome <> 'waiting'::text)) EXECUTE FUNCTION public.refuse_other_change('{alerted_at,recovery_told_at}');
 
 ALTER TABLE public.stripe_events ENABLE ALWAYS TRIGGER refuse_change_of_settled;
@@ -5555,6 +5626,10 @@ ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_older_generation
 CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{next_try_at,refusals,last_refusal,taken_at}');
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.credit_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{approved_by,approved_at,state,generation,unpaid_cents,stripe_credit_note_id,failure,updated_at}');
+
+ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_other_change;
 
 CREATE TRIGGER refuse_other_change BEFORE UPDATE ON public.rejected_usage FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{is_free}');
 
@@ -5767,6 +5842,10 @@ ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_notes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.credit_notes ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_requests FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.discounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -6166,6 +6245,9 @@ ALTER TABLE ONLY public.credit_notes
 ALTER TABLE ONLY public.credit_notes
     ADD CONSTRAINT credit_notes_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
+ALTER TABLE ONLY public.credit_requests
+    ADD CONSTRAINT credit_requests_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
+
 ALTER TABLE ONLY public.discounts
     ADD CONSTRAINT discounts_coupon_code_fkey FOREIGN KEY (coupon_code) REFERENCES public.coupons(code);
 
@@ -6438,6 +6520,9 @@ GRANT SELECT ON TABLE public.coupons TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.credit_entries TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.credit_entries TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.credit_requests TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.credit_requests TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.discounts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.discounts TO fly_billing_reader;

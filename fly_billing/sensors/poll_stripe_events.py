@@ -11,6 +11,7 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.settings import SettingsError
+from fly_billing.stripe_sync.credit_notes import send_unfinished
 from fly_billing.stripe_sync.event_inbox import KEPT, poll_events, settle_waiting_events
 from fly_billing.stripe_sync.reader import ReadingFailed
 
@@ -26,11 +27,13 @@ def poll_stripe_events(
     """Record the invoices that were paid, failed, voided or written off in Stripe since the last poll.
 
     Also records credit notes, refunds, disputes and changes of customers' balances.
-    Also applies events that waited for our own sync. Stripe keeps events for 30 days.
+    Also applies events that waited for our own sync, and sends credit notes that Stripe did not accept for lack of an
+    answer. Stripe keeps events for 30 days.
     """
     database = billing_postgres.database()
     try:
         tools = stripe_account.sync_tools(database, clock, "poll_stripe_events")
+        send_unfinished(tools)
         found = poll_events(database, tools.reader(), clock.now() - KEPT, clock.now())
     except SettingsError as missing:
         return SkipReason(str(missing))

@@ -106,6 +106,11 @@ class StripeReader:
         """Yield every invoice that asks for a payment, of any age, newest first: one read per 100."""
         return self._pages("list", lambda after: self._client.v1.invoices.list({"status": "open", **after}))  # type: ignore[arg-type]
 
+    def credit_notes_of(self, stripe_id: str) -> list[Body]:
+        """List the credit notes of an invoice, newest first, voided ones included."""
+        notes = self._service_of(CREDIT_NOTE)
+        return list(self._pages("list_credit_note", lambda after: notes.list({"invoice": stripe_id, **after})))
+
     def customers(self) -> Iterator[Body]:
         """Yield all customers with their balances, newest first: one read per 100."""
         return self._pages("list_customers", lambda after: self._client.v1.customers.list(after))  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sync.client import StripeResponse
+from fly_billing.stripe_sync.credit_notes import send_unfinished
 from fly_billing.stripe_sync.journal import StripeJournal
 from fly_billing.stripe_sync.rules.requests import StripeRequest
 from tests.support.stripe_builders import sync, sync_tools
@@ -66,10 +67,14 @@ class DyingJournal(StripeJournal):
 
 
 def run(order: Mapping[str, Any]) -> None:
-    """Sync June 2023 of a database to a sandbox, by default with one worker."""
+    """Sync June 2023 of a database to a sandbox, by default with one worker; or send its credit notes (`credits`)."""
     database = BillingDatabase(order["database"])
     journal = DyingJournal(database, "child", order.get("moment", ""), order.get("n", 0))
-    report = sync(sync_tools(database, order["stripe"], journal=journal, workers=order.get("workers", 1)))
+    tools = sync_tools(database, order["stripe"], journal=journal, workers=order.get("workers", 1))
+    if order.get("credits"):
+        send_unfinished(tools)
+        return
+    report = sync(tools)
     assert not report.failures, report.failures
 
 

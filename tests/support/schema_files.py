@@ -80,7 +80,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "Ledger": ("ledger_transactions", "ledger_entries", "revenue_deferrals", "accounting_periods"),
     "Stripe": (
         "stripe_invoices", "stripe_attempts", "stripe_events", "stripe_events_polled", "stripe_money",
-        "stripe_invoice_amounts", "stripe_pace", "stripe_repairs", "stripe_reconciliations", "stripe_customers",
+        "stripe_invoice_amounts", "credit_requests", "stripe_pace", "stripe_repairs", "stripe_reconciliations",
+        "stripe_customers",
         "sync_approvals",
     ),
     "Alerts": ("alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts"),

@@ -14,6 +14,7 @@ from fly_billing.cli.parameters import (
     Currency,
     JsonInCents,
     Month,
+    Organization,
     Overwrite,
     ResultJson,
     console,
@@ -145,6 +146,63 @@ def compare(
         raise typer.BadParameter(visible(f"no day is from {issued.first} and before {issued.end}"))
     inputs = Inputs(issued, exports or (), customers, products)
     exit_with(run_comparison(wide_console(), month, inputs, ReportFiles(report, csv, overwrite, as_json, top)))
+
+
+Why = Annotated[str, typer.Option("--why", help="The reason. Stripe shows it to the customer")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what it would do, and write and send nothing")]
+CREDIT_TO = {"balance": "balance", "refund": "refund", "out-of-band": "out_of_band"}
+
+
+@app.command("credit-note", rich_help_panel=PANEL)
+def credit_note(
+    organization: Organization,
+    month: Month,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Taxes included: 12.00")],
+    why: Why,
+    to: Annotated[
+        str, typer.Option("--to", help="Where the part goes that was paid: balance, refund (to the card), out-of-band")
+    ] = "balance",
+    dry_run: DryRun = False,
+    as_json: ResultJson = False,
+) -> None:
+    """Credit a part of an invoice at Stripe, once: an open invoice asks for less, a paid one pays back."""
+    from fly_billing.cli.credit_notes import CreditOrder, credit_invoice
+
+    if to not in CREDIT_TO:
+        raise typer.BadParameter(visible(f"--to {to}: choose from {', '.join(CREDIT_TO)}"))
+    order = CreditOrder(organization, month, amount, CREDIT_TO[to], why)
+    exit_with(credit_invoice(console, order, is_dry_run=dry_run, as_json=as_json))
+
+
+@app.command(rich_help_panel=PANEL)
+def refund(
+    organization: Organization,
+    month: Month,
+    why: Why,
+    amount: Annotated[
+        str | None, typer.Argument(metavar="[AMOUNT]", help="Taxes included: 12.00. All that was paid, if left out")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: ResultJson = False,
+) -> None:
+    """Pay an invoice back to the customer's card, in full or in part, once, with a credit note at Stripe."""
+    from fly_billing.cli.credit_notes import CreditOrder, credit_invoice
+
+    order = CreditOrder(organization, month, amount, CREDIT_TO["refund"], why)
+    exit_with(credit_invoice(console, order, is_dry_run=dry_run, as_json=as_json))
+
+
+@app.command("approve-credit", rich_help_panel=PANEL)
+def approve_credit(
+    id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The credit note. Left out: list those that wait")
+    ] = None,
+    by: Annotated[str, typer.Option(help="Your name, recorded with the approval")] = "",
+) -> None:
+    """Approve a credit note or refund above FLY_BILLING_CREDIT_APPROVAL_ABOVE, and send it."""
+    from fly_billing.cli.credit_notes import approve as run_approve
+
+    exit_with(run_approve(console, id, by))
 
 
 @app.command(rich_help_panel=PANEL)

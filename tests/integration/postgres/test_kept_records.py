@@ -27,6 +27,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "credit_entries": set(),
     "credit_expiries": set(),
     "credit_notes": set(),
+    "credit_requests": set(),
     "invoice_changes": set(),
     "invoice_details": set(),
     "landed_months": set(),
@@ -125,6 +126,11 @@ JOURNALS = """
     cross join (select id from invoice_changes where to_status = 'finalized' limit 1) as c;
     insert into accounting_periods (month, last_transaction_id, closed_at, closed_by)
     values ('2026-09-01', 0, now(), 'ann');
+    insert into credit_requests (
+        id, invoice_id, amount_cents, pays_back, why, made_by, made_at, state, stripe_credit_note_id, updated_at
+    )
+    select gen_random_uuid(), id, 100, 'refund', 'an outage', 'ann', now(), 'issued', 'cn_1', now()
+    from invoices limit 1;
     insert into stripe_money (
         object_id, number, kind, status, organization_id, currency, amount_cents, created_at, read_at, source
     )

@@ -1,0 +1,65 @@
+-- name: invoice_to_credit
+-- One row or none: the organization's final invoice of the month. noted_cents: what credit notes of corrections took off
+-- it. requested_cents: what requests that Stripe does not have yet will take off it.
+select
+    i.id as invoice_id, i.organization_id, i.currency, s.stripe_invoice_id,
+    coalesce((select cast(sum(n.amount_cents) as bigint) from credit_notes as n where n.invoice_id = i.id), 0)
+        as noted_cents,
+    coalesce(
+        (
+            select cast(sum(r.amount_cents) as bigint)
+            from credit_requests as r
+            where r.invoice_id = i.id and r.state in ('waiting', 'pending', 'unknown')
+        ),
+        0
+    ) as requested_cents
+from invoices as i
+left join stripe_invoices as s on s.invoice_id = i.id and s.state = 'finalized'
+where i.organization_id = :organization_id and i.month = :month and i.origin = 'billed'
+    and i.status in ('finalized', 'paid', 'uncollectible')
+order by i.revision desc
+limit 1;
+
+-- name: add_credit_request
+-- No rows. Records a request, unless the same one is recorded.
+insert into credit_requests (id, invoice_id, amount_cents, pays_back, why, made_by, made_at, state, updated_at)
+values (:id, :invoice_id, :amount_cents, :pays_back, :why, :made_by, :now, :state, :now)
+on conflict do nothing;
+
+-- name: credit_requests_of
+-- One row per request of this list.
+select
+    r.id, r.invoice_id, i.organization_id, s.stripe_invoice_id, i.currency, r.amount_cents, r.pays_back, r.why,
+    r.made_by, r.state, r.generation, r.unpaid_cents, r.stripe_credit_note_id, r.failure
+from credit_requests as r
+join invoices as i on i.id = r.invoice_id
+join stripe_invoices as s on s.invoice_id = r.invoice_id
+where r.id = any (:ids);
+
+-- name: unfinished_credit_requests
+-- One row per request in one of these states, oldest first.
+select
+    r.id, r.invoice_id, i.organization_id, s.stripe_invoice_id, i.currency, r.amount_cents, r.pays_back, r.why,
+    r.made_by, r.state, r.generation, r.unpaid_cents, r.stripe_credit_note_id, r.failure
+from credit_requests as r
+join invoices as i on i.id = r.invoice_id
+join stripe_invoices as s on s.invoice_id = r.invoice_id
+where r.state = any (:states)
+order by r.made_at, r.id;
+
+-- name: approve_credit_request
+-- No rows. Approves a request that waits.
+update credit_requests set state = 'pending', approved_by = :by, approved_at = :now, updated_at = :now
+where id = :id and state = 'waiting';
+
+-- name: move_credit_request
+-- No rows. Records how far a request came. What Stripe has stays.
+update credit_requests set
+    state = :state, generation = :generation, unpaid_cents = :unpaid_cents, failure = :failure, updated_at = :now
+where id = :id and state <> 'issued';
+
+-- name: issue_credit_request
+-- No rows. Records that Stripe has the credit note.
+update credit_requests set
+    state = 'issued', stripe_credit_note_id = :stripe_credit_note_id, failure = null, updated_at = :now
+where id = :id and state <> 'issued';
