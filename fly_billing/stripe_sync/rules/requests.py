@@ -16,7 +16,7 @@ from uuid import UUID
 from fly_billing.invoicing.rules.chargeable_amounts import to_stripe
 from fly_billing.invoicing.rules.line_text import working
 from fly_billing.invoicing.rules.service_periods import ServicePeriod
-from fly_billing.money import plain
+from fly_billing.money import counted, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.stripe_sync.rules.customer_details import (
     FOOTER_LENGTH,
@@ -141,8 +141,8 @@ def limit_problem(invoice: FinalizedInvoice) -> str | None:
     """Return the sentence about a text that is too long for Stripe, or None. The database limits all others."""
     if invoice.footer and len(invoice.footer) > FOOTER_LENGTH:
         return (
-            f"the footer has {len(invoice.footer):,} characters with the legal texts of the taxes, and Stripe takes"
-            f" {FOOTER_LENGTH:,}"
+            f"the footer has {counted(len(invoice.footer), 'character')} with the legal texts of the taxes, and"
+            f" Stripe takes {FOOTER_LENGTH:,}"
         )
     return None
 
