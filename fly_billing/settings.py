@@ -6,6 +6,7 @@ a running server (see `cli.local_platform`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -164,6 +165,8 @@ class Settings(_FromEnvironment):
     memory_mb: Annotated[int, BeforeValidator(_whole(128))] = Field(DUCKDB_MEMORY_MB, alias="FLY_BILLING_MEMORY_MB")
     grace: Hours = Field(timedelta(hours=72), alias="FLY_BILLING_GRACE_HOURS")
     due_days: Whole = Field(14, alias="FLY_BILLING_DUE_DAYS")
+    seller_as_given: str | None = Field(None, alias="FLY_BILLING_SELLER")
+    pdf_fonts_as_given: str | None = Field(None, alias="FLY_BILLING_PDF_FONTS")
     unresolved_rejections: Annotated[UnresolvedRejections, BeforeValidator(_one_of(UnresolvedRejections))] = Field(
         "close", alias="FLY_BILLING_UNRESOLVED_REJECTIONS"
     )
@@ -227,6 +230,16 @@ class Settings(_FromEnvironment):
     def stripe_requests_per_second(self) -> int:
         """The setting, or Stripe's own limit: 100 in production, 25 in a test account."""
         return self.stripe_requests_per_second_as_given or (100 if self.production else 25)
+
+    @property
+    def seller(self) -> tuple[str, ...]:
+        """The lines about the seller on statements and invoices: name, address, tax ids."""
+        return tuple(line.strip() for line in (self.seller_as_given or "").split(";") if line.strip())
+
+    @property
+    def pdf_fonts(self) -> tuple[Path, ...]:
+        """Fonts of PDF invoices besides Noto Sans."""
+        return tuple(Path(path) for path in (self.pdf_fonts_as_given or "").split(os.pathsep) if path)
 
     def celery_urls(self) -> tuple[str, str]:
         """Return the addresses of Celery's broker and backend. Raises SettingsError if one is not set."""

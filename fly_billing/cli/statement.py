@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fly_billing.money import format_cents
 from fly_billing.output_files import output_file
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
 from fly_billing.statements.rules.spend import DailySpend, Spend, SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 from fly_billing.statements.statement_reader import read_statement
@@ -26,16 +28,30 @@ BARS = "▁▂▃▄▅▆▇█"
 MOST_ROWS = 8
 
 
+@dataclass(frozen=True)
+class StatementFiles:
+    """The files to write.
+
+    Attributes:
+        page: The statement as an HTML page.
+        pdf: The month's invoice as a PDF.
+        overwrite: Replace files that exist.
+    """
+
+    page: Path | None = None
+    pdf: Path | None = None
+    overwrite: bool = False
+
+
 def show_statement_of(
     console: Terminal,
     organization: str,
     month: BillingMonth | None,
-    page: Path | None,
+    files: StatementFiles,
     *,
-    overwrite: bool,
     as_json: bool,
 ) -> bool:
-    """Read an organization's statement and print it, or write it to `page`.
+    """Read an organization's statement and print it, or write it to the files.
 
     Returns:
         True if every record could be read.
@@ -43,7 +59,8 @@ def show_statement_of(
     Raises:
         NoSuchOrganization: No organization has this id.
         ActionableError: The organization has nothing in that month.
-        OutputExists, OutputNotWritten: The page can't be written.
+        OutputExists, OutputNotWritten: A file can't be written.
+        PdfNotPossible: The month's invoice can't be a PDF.
     """
     with local_platform() as settings:
         try:
@@ -51,21 +68,37 @@ def show_statement_of(
             statement = read_statement(database, organization, datetime.now(UTC), month)
         except ValueError as problem:
             raise ActionableError(str(problem)) from problem
-    if page:
-        write_page(page, statement, overwrite=overwrite)
+    if files.page:
+        write_page(files.page, statement, settings.seller, overwrite=files.overwrite)
+    if files.pdf:
+        write_pdf(files.pdf, statement, settings, overwrite=files.overwrite)
     if as_json:
         print(json.dumps(statement.as_data(), indent=2))
-    elif not page:
+    elif not (files.page or files.pdf):
         show_statement(console, statement)
     return not statement.problems
 
 
-def write_page(path: Path, statement: Statement, *, overwrite: bool) -> None:
+def write_page(path: Path, statement: Statement, seller: Sequence[str], *, overwrite: bool) -> None:
     """Write the statement as an HTML page. Raises OutputExists, OutputNotWritten."""
     from fly_billing.statements.page import statement_page  # here, because only this needs the template engine
 
     with output_file(path, overwrite=overwrite) as file:
-        file.write(statement_page(statement).encode())
+        file.write(statement_page(statement, seller).encode())
+
+
+def write_pdf(path: Path, statement: Statement, settings: Settings, *, overwrite: bool) -> None:
+    """Write the invoice of the statement's month as a PDF. Raises PdfNotPossible, OutputExists, OutputNotWritten."""
+    from fly_billing.statements.pdf import PdfNotPossible, invoice_pdf  # here, because only this needs the library
+
+    invoice = statement.shown()
+    if invoice is None:
+        raise PdfNotPossible(f"{statement.organization_name} has no invoice yet")
+    if statement.problems:
+        raise PdfNotPossible(f"the invoice is incomplete: {statement.problems[0]}")
+    drawn = invoice_pdf(invoice, settings.seller, settings.pdf_fonts)
+    with output_file(path, overwrite=overwrite) as file:
+        file.write(drawn)
 
 
 def show_statement(console: Terminal, statement: Statement) -> None:

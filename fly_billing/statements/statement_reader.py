@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from fly_billing.bounds import problem_of, refuse_incomplete
 from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.invoicing.rules.line_text import term_working, working
+from fly_billing.invoicing.rules.service_periods import ServicePeriod, service_periods
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, values
@@ -46,13 +47,19 @@ from fly_billing.statements.rules.statement import (
     UsageSource,
     negotiated_working,
 )
+from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 from fly_billing.stripe_sync.rules.sync_failures import WAITING
 from fly_billing.usage.rejections import has_unresolved
 
 # A finalized invoice reaches Stripe within the hour. The statement calls one that takes longer than this delayed.
 SYNCED_WITHIN = timedelta(hours=6)
 # Columns that may be null in a row that is shown.
-_MAY_BE_MISSING = frozenset({"period_start", "period_end", "occurred_at", "legal_text", "expires_at"})
+_MAY_BE_MISSING = frozenset(
+    {
+        "period_start", "period_end", "interval_start", "interval_end", "one_off_item_id", "occurred_at", "credit_ids",
+        "legal_text", "expires_at",
+    }
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -86,6 +93,9 @@ class _InvoiceRow:
     stripe_noted_cents: int | None
     is_waiting: bool | None
     hosted_invoice_url: str | None
+    invoice_pdf_url: str | None
+    stripe_number: str | None
+    customer: Mapping[str, Any] | None
     trouble: str | None
 
     @property
@@ -105,7 +115,7 @@ class _InvoiceRow:
 
 @dataclass(frozen=True)
 class _ItemRow:
-    """An item; `occurred_at` is the time of a one-off item."""
+    """An item; `occurred_at` is the time of a one-off item, `credit_ids` may be those of a reservation."""
 
     id: UUID
     invoice_id: UUID
@@ -119,8 +129,12 @@ class _ItemRow:
     amount_cents: int
     period_start: datetime | None
     period_end: datetime | None
+    interval_start: datetime | None
+    interval_end: datetime | None
     detail: Mapping[str, Any]
+    one_off_item_id: UUID | None
     occurred_at: datetime | None
+    credit_ids: Sequence[UUID] | None
 
     @property
     def period(self) -> tuple[datetime, datetime] | None:
@@ -363,7 +377,9 @@ def _grouped(found: Iterable[T], key: Callable[[T], UUID]) -> Mapping[UUID, Sequ
 def _invoice(row: _InvoiceRow, detail: _Detail) -> StatementInvoice:
     reading, is_shown = detail.reading, detail.is_shown(row)
     item_rows = detail.items_of(row) if is_shown else ()
-    items = [reading.attempt(str(item), partial(_item, item), row.id) for item in item_rows]
+    times = reading.attempt(f"the times of {row}", lambda: service_periods(item_rows, row.billing_month), row.id)
+    periods = times or {}
+    items = [reading.attempt(str(item), partial(_item, item, periods.get(item.id)), row.id) for item in item_rows]
     tax_rows = detail.taxes.get(row.id, ()) if row.id and is_shown else ()
     taxes = [reading.attempt(f"tax {tax.name} of {row}", partial(_tax, tax), row.id) for tax in tax_rows]
     spent = reading.attempt(f"an item of {row}", lambda: detail.spend_items(row), row.id) if is_shown else None
@@ -386,7 +402,9 @@ def _invoice(row: _InvoiceRow, detail: _Detail) -> StatementInvoice:
         hosted_invoice_url=row.hosted_invoice_url,
         trouble=row.trouble,
         items=tuple(item for item in items if item),
-        number=invoice_number(row.holder_id, row.number) if row.number else None,
+        number=row.stripe_number or (invoice_number(row.holder_id, row.number) if row.number else None),
+        pdf_url=row.invoice_pdf_url,
+        customer=reading.attempt(f"the customer of {row}", lambda: _customer(row), row.id),
         payer=PayingOrganization(row.holder_id, row.holder_name) if row.is_linked else None,
         taxes=tuple(tax for tax in taxes if tax),
         spend=spend,
@@ -396,7 +414,17 @@ def _invoice(row: _InvoiceRow, detail: _Detail) -> StatementInvoice:
     )
 
 
-def _item(row: _ItemRow) -> StatementItem:
+def _customer(row: _InvoiceRow) -> InvoiceDetails:
+    """Return the customer on the invoice: of a final one as it was then, of an open one as it is now."""
+    given = dict(row.customer or {})
+    tax_ids = tuple(given.pop("tax_ids", ()))
+    for name in ("invoice_id", "organization_id", "net_days"):
+        given.pop(name, None)
+    given["name"] = given.get("name") or given.get("legal_name") or row.holder_name
+    return InvoiceDetails(**given, tax_ids=tax_ids)
+
+
+def _item(row: _ItemRow, period: ServicePeriod | None) -> StatementItem:
     _check(row)
     calculation = term_working(row.kind, row.detail) or working(
         plain(row.quantity), row.unit, row.detail.get("steps", []), row.detail.get("free_allowance_used")
@@ -410,6 +438,8 @@ def _item(row: _ItemRow) -> StatementItem:
         kind=row.kind,
         organization_id=row.organization_id,
         causes=tuple(row.detail.get("causes", ())),
+        period=period,
+        is_after_tax=row.detail.get("pays") == "after tax",
     )
 
 

@@ -33,15 +33,17 @@ def statement(
     month: OptionalMonth = None,
     as_json: ExactJson = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page to this file")] = None,
+    pdf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the month's invoice as a PDF")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Show what an organization owes and why. Default: its newest month. Does not contact Stripe.
 
     Exits 1 if a record can't be read. The output names it and shows everything else.
     """
-    from fly_billing.cli.statement import show_statement_of
+    from fly_billing.cli.statement import StatementFiles, show_statement_of
 
-    exit_with(show_statement_of(console, organization, month, html, overwrite=overwrite, as_json=as_json))
+    files = StatementFiles(html, pdf, overwrite)
+    exit_with(show_statement_of(console, organization, month, files, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date
 from pathlib import Path
 
+from fly_billing.invoicing.rules.service_periods import ServicePeriod
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.page.daily_plot import daily_plot
 from fly_billing.statements.page.templates import open_templates, shown_money
@@ -20,14 +21,20 @@ WHOLE_INVOICE = "discounts, minimums, credits and taxes"
 _TEMPLATES = open_templates(Path(__file__).parent)
 
 
-def statement_page(statement: Statement) -> str:
-    """Return the statement as an HTML document: the details of one month, and a line for every month."""
+def statement_page(statement: Statement, seller: Sequence[str] = ()) -> str:
+    """Return the statement as an HTML document: the details of one month, and a line for every month.
+
+    Args:
+        statement: The statement.
+        seller: The lines about the seller: name, address, tax ids.
+    """
     shown = statement.shown()
     return _TEMPLATES.get_template("statement.html.jinja").render(
         statement=statement,
         invoice=shown,
         plot=daily_plot(shown.spend.by_day, shown.currency, _until(shown)) if shown and shown.spend else None,
         whole_invoice=WHOLE_INVOICE,
+        seller=seller,
     )
 
 
@@ -74,6 +81,10 @@ def _safe_link(url: str | None) -> str | None:
     return url if url and url.startswith("https://") else None
 
 
+def _is_month(period: ServicePeriod, month: str) -> bool:
+    return period == ServicePeriod.of_month(BillingMonth.parse(month))
+
+
 def _capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -87,4 +98,5 @@ _TEMPLATES.filters |= {
     "short": _short,
     "rows": _rows,
     "safe_link": _safe_link,
+    "is_month": _is_month,
 }

@@ -5,7 +5,7 @@ They share the formats of amounts, days and times. Not here: the templates, and 
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from fly_billing.foreign_text import visible
 from fly_billing.money import format_cents
+from fly_billing.statements.rules.statement import day_text
 
 
 def open_templates(folder: Path) -> Environment:
@@ -29,7 +30,7 @@ def open_templates(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"money": shown_money, "day": _day, "moment": _moment}
+    environment.filters |= {"money": shown_money, "day": day_text, "moment": _moment}
     return environment
 
 
@@ -38,10 +39,6 @@ def shown_money(cents: int, currency: str) -> str:
     return format_cents(cents, currency).replace("-", "\N{MINUS SIGN}")
 
 
-def _day(day: date) -> str:
-    return f"{day.day} {day:%b %Y}"
-
-
 def _moment(moment: datetime) -> str:
     utc = moment.astimezone(UTC)
-    return f"{_day(utc.date())}, {utc:%H:%M} UTC"
+    return f"{day_text(utc.date())}, {utc:%H:%M} UTC"

@@ -13,10 +13,12 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from fly_billing.corrections.rules.differences import CAUSES
+from fly_billing.invoicing.rules.service_periods import ServicePeriod
 from fly_billing.money import EXACT, format_cents, grouped, minor_digits
 from fly_billing.periods import moment_text
 from fly_billing.statements.rules.balance import Balance, LedgerSums, StripeAmounts, balances
 from fly_billing.statements.rules.spend import MonthComparison, Spend
+from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 
 # A file that arrived on this many days of a month is expected daily. One that arrived less often may have ended.
 REGULAR_DAYS = 7
@@ -44,6 +46,8 @@ class StatementItem:
         amount_cents: Its share of the invoice's total.
         organization_id: The organization that used or bought it.
         causes: Why an earlier month is adjusted: keys of `corrections.rules.differences.CAUSES`.
+        period: When it was supplied.
+        is_after_tax: It is credit that pays the amount with its taxes.
     """
 
     product: str
@@ -54,6 +58,16 @@ class StatementItem:
     kind: str = "usage"
     organization_id: str = ""
     causes: tuple[str, ...] = ()
+    period: ServicePeriod | None = None
+    is_after_tax: bool = False
+
+    def period_in_words(self) -> str:
+        """Return the days on which it was supplied: `1 Oct 2026 to 30 Sep 2027`; empty if that is not known."""
+        if self.period is None:
+            return ""
+        first, end = (date.fromordinal(day) for day in self.period.days)
+        last = end - timedelta(days=1)
+        return day_text(first) if first == last else f"{day_text(first)} to {day_text(last)}"
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -114,6 +128,8 @@ class StatementInvoice:
         compared: The comparison with the month before.
         in_stripe: What Stripe asked for, if it has the invoice.
         is_waiting: It is final and will be sent to Stripe.
+        pdf_url: Stripe's PDF.
+        customer: The name, address and tax ids on the invoice; those of its finalization, if it is final.
     """
 
     month: str
@@ -133,6 +149,38 @@ class StatementInvoice:
     compared: MonthComparison | None = None
     in_stripe: StripeAmounts | None = None
     is_waiting: bool = False
+    pdf_url: str | None = None
+    customer: InvoiceDetails | None = None
+
+    def sums(self) -> list[tuple[str, int]]:
+        """Return the invoice's sum, row by row: subtotal, added taxes, credit that pays after tax, total, paid and due.
+
+        Taxes that the prices contain add nothing; `taxes` has them.
+        """
+        if self.total_cents is None:
+            return []
+        added = [tax for tax in self.taxes if not tax.is_inclusive]
+        after = sum(item.amount_cents for item in self.items if item.is_after_tax)
+        before = self.total_cents - after - sum(tax.tax_cents for tax in added)
+        rows = [(f"{tax.title} on {format_cents(tax.taxable_cents, self.currency)}", tax.tax_cents) for tax in added]
+        rows += [("Paid by credit", after)] if after else []
+        return [*([("Subtotal", before)] if rows else []), *rows, ("Total", self.total_cents), *self._settled()]
+
+    def _settled(self) -> list[tuple[str, int]]:
+        if self.payer or self.status not in ("finalized", "paid") or self.total_cents is None:
+            return []
+        asked = self.in_stripe.due_cents if self.in_stripe else max(0, self.total_cents)
+        earlier = asked - self.total_cents if self.in_stripe else 0
+        noted = self.in_stripe.noted_cents if self.in_stripe else 0
+        is_paid = self.status == "paid"
+        carried_over = asked == 0 and self.in_stripe is not None and self.in_stripe.balance_cents > 0
+        text = "Carried over to the next invoice" if carried_over else "Balance of earlier invoices"
+        rows = [
+            ("Kept as credit" if self.total_cents < 0 else text, earlier),
+            ("Credit notes", -noted),
+            ("Paid", -(asked - noted) if is_paid else 0),
+        ]
+        return [*((text, cents) for text, cents in rows if cents), ("Amount due", 0 if is_paid else asked - noted)]
 
     def items_by_product(self) -> dict[str, list[StatementItem]]:
         """Group the items by product, in the invoice's order."""
@@ -364,6 +412,11 @@ class Statement:
             "caveats": self.caveats(),
         }
         return head | amounts | parts
+
+
+def day_text(day: date) -> str:
+    """Write a day for people: `1 Oct 2026`."""
+    return f"{day.day} {day:%b %Y}"
 
 
 def _is_void(invoice: StatementInvoice) -> bool:

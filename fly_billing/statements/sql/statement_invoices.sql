@@ -28,7 +28,7 @@ select
     case when i.id is null then o.currency else i.currency end as currency,
     case when h.is_linked then coalesce(own.total_cents, 0) else i.total_cents end as total_cents,
     coalesce(i.finalized_at, i.computed_at) as as_of, usage.lake_version, usage.rolled_up_at,
-    case when not h.is_linked then i.due_on end as due_on,
+    case when not h.is_linked then coalesce(s.stripe_due_on, i.due_on) end as due_on,
     case when not h.is_linked then s.stripe_invoice_id end as stripe_invoice_id,
     case when not h.is_linked then s.stripe_due_cents end as stripe_due_cents,
     case when not h.is_linked then s.stripe_balance_cents end as stripe_balance_cents,
@@ -37,6 +37,13 @@ select
     not h.is_linked and i.origin = 'billed' and i.status = 'finalized' and i.total_cents <> 0
         and coalesce(s.state, 'pending') not in ('finalized', 'skipped_zero') as is_waiting,
     case when not h.is_linked then s.hosted_invoice_url end as hosted_invoice_url,
+    case when not h.is_linked then s.invoice_pdf_url end as invoice_pdf_url,
+    case when not h.is_linked then s.stripe_number end as stripe_number,
+    case
+        when h.is_linked then null
+        when kept.invoice_id is not null then to_jsonb(kept)
+        when i.status = 'open' then to_jsonb(own_details)
+    end as customer,
     coalesce(
         f.customer_text,
         case
@@ -54,6 +61,8 @@ left join invoices as i on i.organization_id = h.holder_id and i.month = h.month
 left join billing_failures as f on f.organization_id = h.holder_id and f.month = h.month
 left join stripe_invoices as s on s.invoice_id = i.id
 left join payment_failures as p on p.invoice_id = i.id
+left join invoice_details as kept on kept.invoice_id = i.id
+left join billing_details as own_details on own_details.organization_id = h.holder_id
 left join usage_snapshots as usage on usage.id = i.usage_snapshot_id
 left join lateral (
     select cast(coalesce(sum(m.unpaid_cents), 0) as bigint) as noted_cents

@@ -38,7 +38,12 @@ order by billed.item_id, daily.day;
 -- the payer's invoices.
 select
     t.id, t.invoice_id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount,
-    t.amount_cents, t.period_start, t.period_end, t.detail, one_off_items.occurred_at
+    t.amount_cents, t.period_start, t.period_end, t.interval_start, t.interval_end, t.detail, t.one_off_item_id,
+    one_off_items.occurred_at,
+    case
+        when t.kind = 'one_off' and t.period_start is null
+            then array(select g.id from credit_grants as g where g.organization_id = t.organization_id)
+    end as credit_ids
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 left join one_off_items on one_off_items.id = t.one_off_item_id

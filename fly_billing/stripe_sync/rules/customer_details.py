@@ -59,6 +59,12 @@ class InvoiceDetails:
         town = " ".join(part for part in (self.postal_code, self.city) if part)
         return tuple(line for line in (self.line1, self.line2, town, self.state, self.country) if line)
 
+    @property
+    def shown_tax_ids(self) -> tuple[str, ...]:
+        """Return the tax ids as they are printed: `EU VAT DE123456789`."""
+        found = (split_tax_id(text) for text in self.tax_ids)
+        return tuple(f"{kind.replace('_', ' ').upper()} {value}" for kind, value in found)
+
 
 def customer_params(details: InvoiceDetails, sent: Mapping[str, Any]) -> dict[str, Any]:
     """Return the details that Stripe's customer should have of us.

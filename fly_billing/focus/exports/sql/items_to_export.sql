@@ -49,11 +49,13 @@ select
             and g.currency = one_offs.currency and g.granted_at = one_offs.occurred_at and g.expires_at is not null
     ) as is_prepaid,
     coalesce(
-        case when t.kind <> 'one_off' then t.period_start end, used.period_start, date_trunc('day', one_offs.occurred_at, 'UTC'),
+        case when t.kind <> 'one_off' or not isfinite(t.period_start) then t.period_start end,
+        used.period_start, date_trunc('day', one_offs.occurred_at, 'UTC'),
         cast(a.month as timestamp) at time zone 'UTC', :month_start
     ) as period_start,
     coalesce(
-        case when t.kind <> 'one_off' then t.period_end end, used.period_end, date_trunc('day', one_offs.occurred_at, 'UTC') + interval '1 day',
+        case when t.kind <> 'one_off' or not isfinite(t.period_end) then t.period_end end,
+        used.period_end, date_trunc('day', one_offs.occurred_at, 'UTC') + interval '1 day',
         (a.month + interval '1 month') at time zone 'UTC', :month_end
     ) as period_end,
     used.unreadable_rollup
