@@ -3,6 +3,8 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress, InvoiceTax
@@ -246,3 +248,33 @@ def test_inclusive_and_exclusive_taxes_can_not_be_on_one_invoice(amount: str) ->
         "the tax rates of acme in 2026-09 are VAT (exclusive), USt (inclusive), but prices either include their taxes"
         " or do not. Make all of these rates inclusive or all exclusive, then bill the month again"
     )
+
+
+# --- Shared out over the items -------------------------------------------------------------------------------------
+
+
+def shares_of(invoice: InvoiceInProgress) -> list[list[tuple[int, int]]]:
+    return [[(share.taxable_cents, share.tax_cents) for share in found.shares] for found in invoice.taxes]
+
+
+def test_the_cents_of_a_tax_go_to_the_items_with_the_largest_rests() -> None:
+    """19 % of 10.01, 20.02 and 0.03 are 190.19, 380.38 and 0.57 cents: 571. The last has the largest rest."""
+    invoice = taxed(item("web", "10.01"), item("volume", "20.02"), item("ip", "0.03"), by=[VAT])
+    assert shares_of(invoice) == [[(1001, 190), (2002, 380), (3, 1)]]
+
+
+def test_a_contained_tax_is_shared_out_without_its_net_amount() -> None:
+    """19/119 of 119.00 are 19.00, and of 11.90 1.90."""
+    invoice = taxed(item("web", "119"), item("volume", "11.90"), by=[GERMAN])
+    assert shares_of(invoice) == [[(10_000, 1_900), (1_000, 190)]]
+
+
+@given(
+    st.lists(st.decimals(-1000, 1000, places=4, allow_nan=False), min_size=1, max_size=30),
+    st.sampled_from([[VAT], [GST, QST], [GERMAN]]),
+)
+def test_the_shares_of_a_tax_add_up_to_it(items: list[Decimal], rates: list[TaxRate]) -> None:
+    invoice = taxed(*(item(f"item {n}", str(amount)) for n, amount in enumerate(items)), by=rates)
+    for found in invoice.taxes:
+        assert sum(share.taxable_cents for share in found.shares) == found.taxable_cents
+        assert sum(share.tax_cents for share in found.shares) == found.tax_cents
