@@ -15,12 +15,14 @@ from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fly_billing.errors import ActionableError
 
 # DuckDB's default memory limit in MB; FLY_BILLING_MEMORY_MB overrides it.
 DUCKDB_MEMORY_MB = 1500
+# The most days past due that a threshold can have.
+MOST_DAYS = 3650
 
 
 class SettingsError(ActionableError):
@@ -59,6 +61,16 @@ def _seconds(value: Any) -> Any:
 
 def _days(value: Any) -> Any:
     return timedelta(days=_whole(1)(value)) if isinstance(value, str) else value
+
+
+def _days_list(value: Any) -> Any:
+    """Read `7,14,30` as a tuple of days, each once, in order."""
+    if not isinstance(value, str):
+        return value
+    days = [part.strip() for part in value.split(",")]
+    if not all(day.isascii() and day.isdecimal() and 1 <= int(day) <= MOST_DAYS for day in days):
+        raise ValueError(f"must be whole days from 1 to {MOST_DAYS}, such as 7,14,30")
+    return tuple(sorted({int(day) for day in days}))
 
 
 def _page(value: Any) -> Any:
@@ -194,6 +206,11 @@ class Settings(_FromEnvironment):
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
     alert_email_from: str | None = Field(None, alias="ALERT_EMAIL_FROM")
     alert_email_to: str | None = Field(None, alias="ALERT_EMAIL_TO")
+    past_due_webhook_url: SecretStr | None = Field(None, alias="PAST_DUE_WEBHOOK_URL")
+    past_due_webhook_secret: SecretStr | None = Field(None, alias="PAST_DUE_WEBHOOK_SECRET")
+    past_due_days: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_days_list)] = Field(
+        (7, 14, 30), alias="FLY_BILLING_PAST_DUE_DAYS"
+    )
     heartbeat_url: SecretStr | None = Field(None, alias="HEARTBEAT_URL")
     health_heartbeat: Seconds = Field(timedelta(minutes=5), alias="FLY_BILLING_HEALTH_HEARTBEAT_SECONDS")
     health_landing: Hours = Field(timedelta(hours=3), alias="FLY_BILLING_HEALTH_LANDING_HOURS")

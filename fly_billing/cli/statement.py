@@ -143,7 +143,7 @@ def _months(statement: Statement) -> Table:
     table.columns[2].justify, table.columns[2].no_wrap = "left", False
     for invoice in statement.invoices:
         total = "" if invoice.total_cents is None else format_cents(invoice.total_cents, invoice.currency)
-        status = lines(invoice.status_in_words(), *([invoice.trouble] if invoice.trouble else []))
+        status = lines(invoice.status_in_words(), *filter(None, (invoice.reminder(statement.as_of), invoice.trouble)))
         table.add_row(invoice.month, total, status, str(invoice.due_on or ""))
     return table
 

@@ -8,6 +8,7 @@ from slack_sdk.web.client import WebClient
 
 from fly_billing.alerting.channel import Channel
 from fly_billing.alerting.channels_from_settings import configured_channels
+from fly_billing.dunning.webhook import past_due_channels
 from fly_billing.settings import Settings
 
 
@@ -49,6 +50,14 @@ class Alerts(ConfigurableResource[Any]):
         return configured_channels(
             self._settings(), lambda token, base: SlackWorkspace(token=token, base_url=base).get_client()
         )
+
+    def platform_channels(self) -> list[Channel]:
+        """Return the platform's webhook about late payments, if it is set. Raises SettingsError if it is incomplete."""
+        return past_due_channels(self._settings())
+
+    def past_due_days(self) -> tuple[int, ...]:
+        """Return the days past due at which the platform is told."""
+        return self._settings().past_due_days
 
     def dagster_url(self) -> str | None:
         """Return the address of Dagster's pages, to which alerts link; None if it is not set."""

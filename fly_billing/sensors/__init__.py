@@ -14,6 +14,7 @@ from fly_billing.sensors.register_new_organizations import register_new_organiza
 from fly_billing.sensors.send_alerts import send_alerts
 from fly_billing.sensors.send_heartbeat import send_heartbeat
 from fly_billing.sensors.sync_closed_months import sync_closed_months
+from fly_billing.sensors.tell_about_late_payments import tell_about_late_payments
 
 SENSORS = [
     alert_on_failed_check,
@@ -30,4 +31,5 @@ SENSORS = [
     send_alerts,
     send_heartbeat,
     sync_closed_months,
+    tell_about_late_payments,
 ]

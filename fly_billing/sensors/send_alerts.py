@@ -11,11 +11,12 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 
 @described_sensor(30)
 def send_alerts(context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts) -> SkipReason:
-    """Post the waiting alerts to each configured channel; a refused alert is tried again at the next tick.
+    """Post the waiting alerts to each configured channel, and messages to the platform's webhook. A refused one waits.
 
     The tick fails with the channel's error if a channel refuses; the other channels still get their alerts.
     """
-    posted = post_waiting(billing_postgres.database(), alerts.channels())
+    channels = [*alerts.channels(), *alerts.platform_channels()]
+    posted = post_waiting(billing_postgres.database(), channels)
     for refused in posted.refused:
         context.log.warning(str(refused))
     if posted.refused:

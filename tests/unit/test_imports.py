@@ -24,7 +24,7 @@ LAYERS = (
     {"worklist"},
     {"invoicing"},
     {"corrections", "ledger", "stripe_sync"},
-    {"accounting", "focus"},
+    {"accounting", "dunning", "focus"},
     {"statements"},
     {"finance"},
     {"cutover"},

@@ -49,6 +49,14 @@ def test_every_setting_except_databases_and_keys_has_a_default() -> None:
     assert settings.landing_dir == settings.data_dir / "landing"
 
 
+def test_thresholds_of_late_payments_are_days_each_once_in_order() -> None:
+    assert Settings.from_environment({}).past_due_days == (7, 14, 30)
+    assert Settings.from_environment({"FLY_BILLING_PAST_DUE_DAYS": "30, 3,30"}).past_due_days == (3, 30)
+    for wrong in ("7,soon", "0,7", "7,", "3651"):
+        with pytest.raises(SettingsError, match=f"='{wrong}' must be whole days from 1 to 3650"):
+            Settings.from_environment({"FLY_BILLING_PAST_DUE_DAYS": wrong})
+
+
 def test_an_empty_setting_counts_as_not_set() -> None:
     assert Settings.from_environment({"FLY_BILLING_GRACE_HOURS": "", "DATABASE_URL": ""}) == Settings.from_environment(
         {}

@@ -13,6 +13,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from fly_billing.corrections.rules.differences import CAUSES
+from fly_billing.dunning.rules.payment_states import payment_state
 from fly_billing.invoicing.rules.service_periods import ServicePeriod
 from fly_billing.money import EXACT, format_cents, grouped, minor_digits
 from fly_billing.periods import moment_text
@@ -202,6 +203,12 @@ class StatementInvoice:
             return "carried over"
         asked = self.in_stripe.due_cents if self.in_stripe else self.total_cents
         return "nothing to pay" if self.status == "finalized" and not asked else STATUS[self.status]
+
+    def reminder(self, now: datetime) -> str:
+        """Return a kind sentence if the invoice is past due or given up; empty otherwise, and if another one pays."""
+        asked = self.in_stripe.due_cents if self.in_stripe else self.total_cents
+        state = payment_state(self.status, self.currency, asked or 0, None if self.payer else self.due_on, now)
+        return state.in_words() if state and state.name in ("past due", "given up") else ""
 
 
 @dataclass(frozen=True)
@@ -403,6 +410,7 @@ class Statement:
         parts: dict[str, Any] = _plain(asdict(self))
         for data, invoice in zip(parts["invoices"], self.invoices, strict=True):
             data["status_in_words"] = invoice.status_in_words()
+            data["reminder"] = invoice.reminder(self.as_of)
         head = {name: parts.pop(name) for name in ("organization_id", "organization_name", "as_of")}
         amounts = {
             "owed_cents": self.owed(),

@@ -114,6 +114,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "send_alerts",
         "send_heartbeat",
         "sync_closed_months",
+        "tell_about_late_payments",
     }
 
 
