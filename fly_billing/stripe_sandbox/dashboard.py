@@ -70,6 +70,10 @@ def _invoice(call: Act, **wanted: Any) -> Act:
     return lambda store, invoice, given: call(store, {"invoice": invoice["id"]}, dict(wanted))
 
 
+def _overpay(store: Store, invoice: Json, given: Json) -> Json:
+    return finalizing.overpay(store, invoice, given["amount"])
+
+
 def _credit_note(store: Store, invoice: Json, given: Json) -> Json:
     """Credit an amount; what was paid already goes where `to` says: refund, credit or out_of_band."""
     to = given.get("to", "credit")
@@ -112,6 +116,9 @@ ACTIONS = {
     "pay": DashboardAction("invoice", "charge the customer's card", _invoice(finalizing.pay)),
     "mark-paid": DashboardAction(
         "invoice", "record a payment outside of Stripe", _invoice(finalizing.pay, paid_out_of_band=True)
+    ),
+    "overpay": DashboardAction(
+        "invoice", "record a payment outside of Stripe that is this much too large", _overpay, "required"
     ),
     "send": DashboardAction("invoice", "send the invoice to the customer", _invoice(finalizing.send)),
     "void": DashboardAction("invoice", "void the invoice", _invoice(finalizing.void)),

@@ -11,11 +11,6 @@ from fly_billing.stripe_sandbox.params import merged_metadata, string
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
 DAY = 24 * 3600
-UPDATE: params.Spec = {
-    **params.EXPAND,
-    "metadata": params.metadata(),
-    **params.unsupported("evidence", "submit"),
-}
 LIST: params.Spec = {
     **paging.PAGE,
     **params.EXPAND,
@@ -32,6 +27,22 @@ EVIDENCE = (
     "shipping_address shipping_carrier shipping_date shipping_documentation shipping_tracking_number "
     "uncategorized_file uncategorized_text"
 )
+LONG_EVIDENCE = frozenset(
+    "access_activity_log cancellation_policy_disclosure cancellation_rebuttal duplicate_charge_explanation "
+    "product_description refund_policy_disclosure refund_refusal_explanation uncategorized_text".split()
+)
+UPDATE: params.Spec = {
+    **params.EXPAND,
+    "evidence": params.hash_of(
+        {
+            **{name: string(20_000 if name in LONG_EVIDENCE else 5_000) for name in EVIDENCE.split()},
+            **params.unsupported("enhanced_evidence"),
+        }
+    ),
+    "metadata": params.metadata(),
+    "submit": params.boolean(),
+}
+UNDECIDED = ("needs_response", "under_review")
 
 
 def open_dispute(store: Store, charge: Json, amount: int | None, reason: str) -> Json:
@@ -100,7 +111,7 @@ def lose(store: Store, body: Json) -> Json:
 
 
 def _require_undecided(body: Json) -> None:
-    if body["status"] != "needs_response":
+    if body["status"] not in UNDECIDED:
         raise StripeError("This dispute is already closed.")
 
 
@@ -115,10 +126,18 @@ def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
 
 
 def update(store: Store, ids: Json, wanted: Json) -> Json:
-    """Change the metadata of a dispute."""
+    """Change the metadata of a dispute, and answer it with evidence, which the bank reviews once it is submitted."""
     body = retrieve(store, ids, {})
     if "metadata" in wanted:
         body["metadata"] = merged_metadata(body["metadata"], wanted["metadata"])
+    if "evidence" in wanted:
+        _require_undecided(body)
+        body["evidence"] |= wanted["evidence"]
+        body["evidence_details"]["has_evidence"] = any(body["evidence"][name] for name in EVIDENCE.split())
+    if "evidence" in wanted and wanted.get("submit", True):
+        body["evidence_details"]["submission_count"] += 1
+        body["status"] = "under_review"
+    if {"metadata", "evidence"} & wanted.keys():
         store.save(body)
         emit(store, "charge.dispute.updated", body)
     return body

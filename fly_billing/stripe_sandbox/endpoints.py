@@ -136,6 +136,7 @@ ENDPOINTS = (
     Endpoint("refunds.list", "GET", "/v1/refunds", refunds.LIST, refunds.listing),
     Endpoint("refunds.retrieve", "GET", REFUND, READ, refunds.retrieve),
     Endpoint("refunds.update", "POST", REFUND, refunds.UPDATE, refunds.update),
+    Endpoint("refunds.cancel", "POST", f"{REFUND}/cancel", READ, refunds.cancel),
     Endpoint("disputes.list", "GET", "/v1/disputes", disputes.LIST, disputes.listing),
     Endpoint("disputes.retrieve", "GET", DISPUTE, READ, disputes.retrieve),
     Endpoint("disputes.update", "POST", DISPUTE, disputes.UPDATE, disputes.update),

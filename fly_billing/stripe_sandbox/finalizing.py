@@ -133,7 +133,20 @@ def pay(store: Store, ids: Json, wanted: Json) -> Json:
     if invoice["status"] != "paid":
         _collect(store, invoice, wanted)
         mark_paid(store, invoice)
+        if not wanted.get("paid_out_of_band"):
+            emit(store, "invoice.payment_succeeded", lines.shown(store, invoice))
     return lines.shown(store, invoice)
+
+
+def overpay(store: Store, invoice: Json, excess: int) -> Json:
+    """Record a payment outside of Stripe that is too large; the excess becomes the customer's credit."""
+    _require_open(invoice)
+    _collect(store, invoice, {"paid_out_of_band": True})
+    invoice["amount_overpaid"] = excess
+    mark_paid(store, invoice)
+    about = {"invoice": invoice["id"]}
+    balances.post(store, invoice["customer"], invoice["currency"], -excess, "invoice_overpaid", **about)
+    return _save_with_event(store, "invoice.overpaid", invoice)
 
 
 def _collect(store: Store, invoice: Json, wanted: Json) -> None:

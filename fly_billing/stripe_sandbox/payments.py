@@ -118,6 +118,9 @@ def charge(store: Store, invoice: Json, card: Json) -> None:
     payment.update(status="paid", amount_paid=made["amount"])
     payment["status_transitions"]["paid_at"] = store.now()
     store.save(payment)
+    emit(store, "charge.succeeded", made)
+    emit(store, "payment_intent.succeeded", intent_of(store, payment))
+    emit(store, "invoice_payment.paid", payment)
 
 
 def _charge(store: Store, intent: Json, amount: int, card: Json | None, error: Json | None = None) -> Json:
@@ -164,6 +167,8 @@ def fail(store: Store, invoice: Json, error: Json, next_attempt_at: int | None, 
     store.insert(failed)
     state = {"status": "requires_payment_method", "last_payment_error": error, "latest_charge": failed["id"]}
     store.save({**intent, **state})
+    emit(store, "charge.failed", failed)
+    emit(store, "payment_intent.payment_failed", {**intent, **state})
     emit(store, "invoice.payment_failed", lines.shown(store, invoice))
 
 
@@ -176,4 +181,6 @@ def cancel(store: Store, invoice: Json, reason: str | None) -> None:
     payment["status_transitions"]["canceled_at"] = store.now()
     store.save(payment)
     ended = {"status": "canceled", "canceled_at": store.now(), "cancellation_reason": reason}
-    store.save({**intent_of(store, payment), **ended})
+    canceled = {**intent_of(store, payment), **ended}
+    store.save(canceled)
+    emit(store, "payment_intent.canceled", canceled)

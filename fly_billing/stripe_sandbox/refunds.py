@@ -124,6 +124,20 @@ def fail(store: Store, id: str, reason: str) -> Json:
     return refund
 
 
+def cancel(store: Store, ids: Json, wanted: Json) -> Json:
+    """Cancel a refund that waits for the customer. Refunds to cards never do, so Stripe refuses to cancel them."""
+    refund = retrieve(store, ids, {})
+    if refund["status"] != "requires_action":
+        raise StripeError("Only refunds with the status `requires_action` can be canceled.", param="refund")
+    returned = balance_transactions.record(store, "refund_failure", refund, refund["amount"])
+    refund |= {"status": "canceled", "failure_balance_transaction": returned["id"]}
+    store.save(refund)
+    _change_refunded(store, _charge(store, refund["charge"], "charge"), -refund["amount"])
+    for type in ("refund.updated", "charge.refund.updated"):
+        emit(store, type, refund)
+    return refund
+
+
 def retrieve(store: Store, ids: Json, wanted: Json) -> Json:
     """Return a refund."""
     return store.known("refund", ids["refund"], param="refund")

@@ -28,6 +28,7 @@ from fly_billing.stripe_sync.client import make_stripe_client
 from fly_billing.stripe_sync.event_inbox import poll_events
 from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.repair import carry_out, plan_of_repair
+from tests.support.credit_builders import credit
 from tests.support.stripe_builders import (
     API_KEY,
     JULY,
@@ -96,6 +97,11 @@ def sync_and_repair_june(recorded: RecordedSandbox) -> None:
     _, actions = plan_of_repair(tools, JUNE, groups_of(recorded.database), all_lines=True)
     done = carry_out(tools, JUNE, actions, lambda action: True, guard_percent=50)
     assert sorted((repair.action.verb, repair.outcome) for repair in done) == [("remove", "done"), ("void", "done")]
+
+
+def credit_an_invoice(recorded: RecordedSandbox) -> None:
+    """Credit a part of an open invoice of June."""
+    assert credit(recorded.tools, "flux", "1.00").state == "issued"
 
 
 def _copy(recorded: RecordedSandbox, organization: str, *, finalize: bool) -> None:
@@ -352,6 +358,9 @@ def go_through_refunds(recorded: RecordedSandbox) -> None:
     rest = v1.refunds.create({"payment_intent": str(charge.payment_intent)})
     control.act("fail-refund", rest.id)
     v1.refunds.retrieve(rest.id, {"expand": ["charge", "failure_balance_transaction", "balance_transaction"]})
+    waiting = v1.refunds.create({"charge": charge.id, "amount": 100})
+    control.edit_object(waiting.id, status="requires_action")
+    assert v1.refunds.cancel(waiting.id).status == "canceled"
     page = v1.refunds.list({"charge": charge.id, "limit": 1})
     v1.refunds.list({"payment_intent": str(charge.payment_intent), "starting_after": page.data[0].id})
     assert v1.charges.retrieve(charge.id).amount_refunded == 300
@@ -403,9 +412,12 @@ def go_through_disputes(recorded: RecordedSandbox) -> None:
     v1, control, customer = recorded.client.v1, recorded.sandbox.control, _customer(recorded)
     won, lost, accepted = [control.act("dispute", _paid(recorded, customer).id, amount=n) for n in (900, 800, 700)]
     v1.disputes.update(won["id"], {"metadata": {"case": "7"}})
+    v1.disputes.update(won["id"], {"evidence": {"customer_name": "Ann", "uncategorized_text": "Used"}, "submit": False})
+    assert v1.disputes.update(won["id"], {"evidence": {"product_description": "Machines"}}).status == "under_review"
     control.act("win-dispute", won["id"])
     control.act("lose-dispute", lost["id"])
     v1.disputes.close(accepted["id"])
+    control.act("overpay", _open(recorded, customer), amount=300)
     seen = v1.disputes.retrieve(won["id"], {"expand": ["charge", "payment_intent"]})
     page = v1.disputes.list({"limit": 1, "created": {"gte": 1}})
     rest = v1.disputes.list({"starting_after": page.data[0].id})

@@ -54,7 +54,7 @@ def test_an_open_invoice_that_is_credited_in_full_is_paid(client: stripe.StripeC
     invoice = opened(client, draft, 1200)
     credited(client, invoice, 1200)
     assert asked(client, invoice) == ("paid", 0, 0, 0)
-    assert listed(client, 2) == ["invoice.paid", "credit_note.created"]
+    assert listed(client, 3) == ["invoice.paid", "payment_intent.canceled", "credit_note.created"]
     assert client.v1.invoice_payments.list({"invoice": invoice}).data[0].status == "canceled"
 
 

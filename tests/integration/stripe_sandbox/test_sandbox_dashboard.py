@@ -40,12 +40,17 @@ def test_an_invoice_is_named_by_id_or_number_and_stands_for_its_charge_refund_an
         control.act("pay", "in_none")
 
 
+PAID_BY_CARD = [
+    "charge.succeeded", "payment_intent.succeeded", "invoice_payment.paid", "invoice.paid", "invoice.payment_succeeded",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("action", "status", "events"),
     [
-        ("pay", "paid", ["invoice.paid"]),
-        ("mark-paid", "paid", ["invoice.paid"]),
-        ("void", "void", ["invoice.voided"]),
+        ("pay", "paid", PAID_BY_CARD),
+        ("mark-paid", "paid", ["payment_intent.canceled", "invoice.paid"]),
+        ("void", "void", ["payment_intent.canceled", "invoice.voided"]),
         ("write-off", "uncollectible", ["invoice.marked_uncollectible"]),
     ],
 )
@@ -110,3 +115,14 @@ def test_an_unknown_action_names_the_known_ones_and_all_are_listed(control: Sand
     assert {action["of"] for action in control.actions()} == {
         "customer", "invoice", "credit_note", "charge", "refund", "dispute"
     }  # fmt: skip
+
+
+def test_what_is_paid_beyond_an_invoice_becomes_credit_for_the_next_one(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    """A transfer of $12.00 for an invoice of $9.00: the next one of $5.00 asks for $2.00."""
+    done = control.acted("overpay", opened(client, draft, 900).id, amount=300)
+    assert done["events"] == ["payment_intent.canceled", "invoice.paid", "customer.updated", "invoice.overpaid"]
+    invoice = done["object"]
+    assert (invoice["status"], invoice["amount_paid"], invoice["amount_overpaid"]) == ("paid", 900, 300)
+    assert opened(client, draft, 500).amount_due == 200

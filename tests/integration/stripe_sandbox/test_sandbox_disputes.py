@@ -78,3 +78,33 @@ def test_only_what_was_paid_and_not_refunded_can_be_disputed_and_only_once(
     assert control.act("dispute", invoice)["amount"] == 600
     with pytest.raises(SandboxError, match="can't be disputed"):
         control.act("dispute", invoice)
+
+
+def test_evidence_is_staged_and_then_submitted_to_the_bank(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    dispute = control.act("dispute", paid(client, draft))["id"]
+    staged = client.v1.disputes.update(dispute, {"evidence": {"customer_name": "Ann"}, "submit": False})
+    assert (staged.status, staged.evidence_details.has_evidence) == ("needs_response", True)
+    sent = client.v1.disputes.update(dispute, {"evidence": {"uncategorized_text": "Used in June"}})
+    assert (sent.status, sent.evidence.customer_name, sent.evidence_details.submission_count) == (
+        "under_review",
+        "Ann",
+        1,
+    )
+    assert control.act("win-dispute", dispute)["status"] == "won"
+    with pytest.raises(stripe.InvalidRequestError, match="already closed"):
+        client.v1.disputes.update(dispute, {"evidence": {"customer_name": "Bo"}})
+
+
+def test_a_refund_that_waits_for_the_customer_can_be_canceled(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    """A refund to a card never waits, so it can't be canceled."""
+    invoice = paid(client, draft)
+    refund = control.act("refund", invoice, amount=300)
+    with pytest.raises(stripe.InvalidRequestError, match="requires_action"):
+        client.v1.refunds.cancel(refund["id"])
+    control.edit_object(refund["id"], status="requires_action")
+    assert client.v1.refunds.cancel(refund["id"]).status == "canceled"
+    assert client.v1.charges.retrieve(refund["charge"]).amount_refunded == 0

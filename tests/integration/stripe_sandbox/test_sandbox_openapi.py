@@ -22,6 +22,7 @@ from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sandbox.endpoints import ENDPOINTS
 from tests.support.stripe_flows import (
     RecordedSandbox,
+    credit_an_invoice,
     follow_a_payment,
     go_through_cards,
     go_through_credit_notes,
@@ -56,6 +57,14 @@ BY_HAND = (
     go_through_payments_and_events,  # the last one lists the events of all
 )
 EVENT_TYPES = {
+    "charge.failed",
+    "charge.succeeded",
+    "invoice.overpaid",
+    "invoice.payment_succeeded",
+    "invoice_payment.paid",
+    "payment_intent.canceled",
+    "payment_intent.payment_failed",
+    "payment_intent.succeeded",
     "customer.tax_id.created",
     "customer.tax_id.deleted",
     "customer.deleted",
@@ -145,7 +154,7 @@ def recorded(
 
         with hooked(sandbox):
             product, by_hand = (
-                exchanges_of(sync_and_repair_june, follow_a_payment, send_complete_invoices),
+                exchanges_of(sync_and_repair_june, follow_a_payment, send_complete_invoices, credit_an_invoice),
                 exchanges_of(*BY_HAND),
             )
         yield Recorded(
