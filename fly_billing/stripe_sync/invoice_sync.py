@@ -281,8 +281,9 @@ class InvoiceSync:
         """Bring the customer's details at Stripe to those of this invoice, if they differ from what we sent last."""
         if self._invoice.details is None:
             return
-        organization = self._invoice.organization_id
-        sent = self._journal.sent_details(organization)
+        sent = dict(self._journal.sent_details(self._invoice.organization_id))
+        if sent.pop("customer", None) != self._customer:
+            sent = {}
         wanted = customer_params(self._invoice.details, sent)
         if wanted == sent:
             return
@@ -290,7 +291,7 @@ class InvoiceSync:
             self._repeat(update_customer_request(params), self._change_customer)
         if wanted.get("tax_ids") != sent.get("tax_ids"):
             self._update_tax_ids(wanted.get("tax_ids", ()), sent.get("tax_ids", ()))
-        self._journal.set_sent_details(organization, wanted, self._tools.clock())
+        self._note_sent(self._customer, wanted)
 
     def _update_tax_ids(self, wanted: Sequence[str], sent: Sequence[str]) -> None:
         """Add the tax ids that Stripe lacks, then remove those of ours that are gone. Others stay."""
@@ -324,8 +325,13 @@ class InvoiceSync:
         if answer.was_replayed and not self._reader.has_customer(customer):
             return None
         if self._invoice.details and (sent := customer_params(self._invoice.details, {})):
-            self._journal.set_sent_details(self._invoice.organization_id, sent, self._tools.clock())
+            self._note_sent(customer, sent)
         return customer
+
+    def _note_sent(self, customer: str, sent: Mapping[str, Any]) -> None:
+        """Record what a customer has of us. With its id: the organization may get another customer."""
+        organization = self._invoice.organization_id
+        self._journal.set_sent_details(organization, {**sent, "customer": customer}, self._tools.clock())
 
     @property
     def _draft(self) -> str:

@@ -60,6 +60,10 @@ class InvoiceDetails:
         return tuple(line for line in (self.line1, self.line2, town, self.state, self.country) if line)
 
     @property
+    def is_more_than_a_name(self) -> bool:
+        return bool(self.legal_name or self.email or self.address or self.tax_ids)
+
+    @property
     def shown_tax_ids(self) -> tuple[str, ...]:
         """Return the tax ids as they are printed: `EU VAT DE123456789`."""
         found = (split_tax_id(text) for text in self.tax_ids)

@@ -134,6 +134,22 @@ def test_changed_details_reach_stripe_with_the_next_invoice_and_old_invoices_kee
     assert kinds(tools) == []
 
 
+def test_another_customer_of_an_organization_gets_all_details(
+    platform: Platform, sandbox: SandboxServer, tools: SyncTools
+) -> None:
+    """Its first customer was deleted in the dashboard, and the organization linked to one made by hand."""
+    detail(platform, **GERMAN)
+    charged(platform, "100.00")
+    assert send(platform, tools) == ({"finalized": 1}, [])
+    customer = make_stripe_client(API_KEY, sandbox.url).v1.customers.create({"name": "By hand"}).id
+    platform.execute("update organizations set stripe_customer_id = :it", it=customer)
+    charged(platform, "50.00", month=OCTOBER)
+    assert send(platform, tools, OCTOBER) == ({"finalized": 1}, [])
+    later = next(body for body in sandbox.control.objects("invoice") if body["number"] == "ACME-0002")
+    assert (later["customer"], later["customer_name"]) == (customer, "Acme GmbH")
+    assert later["customer_tax_ids"] == [{"type": "eu_vat", "value": "DE123456789"}]
+
+
 def test_a_bad_tax_id_stops_only_its_organization_until_it_is_corrected(
     platform: Platform, sandbox: SandboxServer, tools: SyncTools
 ) -> None:

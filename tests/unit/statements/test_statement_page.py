@@ -7,8 +7,10 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any
 
+from fly_billing.invoicing.rules.service_periods import ServicePeriod
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.page.daily_plot import DailyPlot, daily_plot
+from fly_billing.statements.rules.balance import StripeAmounts
 from fly_billing.statements.rules.spend import (
     DailySpend,
     DaySpend,
@@ -28,6 +30,7 @@ from fly_billing.statements.rules.statement import (
     StatementItem,
     StatementTax,
 )
+from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 from tests.support.builders import CLOSED, NOW, SEPTEMBER
 
 DAYS = [SEPTEMBER.first_day + timedelta(days=n) for n in range(30)]
@@ -236,3 +239,42 @@ def test_rows_without_an_app_or_region_have_a_name() -> None:
     shares = (SpendShare("web", 600), SpendShare(None, 100), SpendShare(None, -50, is_of_the_whole_invoice=True))
     text = page(september(MACHINES, lines=(line("6.00"),), spend=replace(spend, by_app=shares))).text
     assert "web $6.00 No app $1.00 Discounts, minimums, credits and taxes −$0.50" in text
+
+
+# Seller and customer --------------------------------------------------------------------------------------------------
+
+
+def test_the_page_names_seller_and_customer_and_the_sums_of_the_invoice() -> None:
+    """100.00 and 19 % of it; Stripe deducted 20.00 of credit from the 119.00."""
+    customer = InvoiceDetails(
+        "Acme <GmbH>", line1="Ankerweg 1", postal_code="10115", city="Berlin", country="DE",
+        tax_ids=("eu_vat:DE123456789",), purchase_order="PO-7", memo="Thank you", footer="Registered in Berlin",
+    )  # fmt: skip
+    invoice = replace(
+        september(spent("119"), lines=(line("100"), line("19", kind="tax"))),
+        taxes=(StatementTax("VAT", "19", False, 10_000, 1_900),),
+        in_stripe=StripeAmounts(9_900, 0, CLOSED),
+        customer=customer,
+        pdf_url="https://pay.stripe.com/invoice/1/pdf",
+    )
+    page = Page(statement_page(Statement("acme", "Acme", NOW, (invoice,), month="2026-09"), ("Fly.io, Inc.", "EIN 81")))
+    for text in (
+        "From Fly.io, Inc. EIN 81 To Acme <GmbH> Ankerweg 1 10115 Berlin DE EU VAT DE123456789",
+        "Purchase order PO-7",
+        "Subtotal $100.00 VAT 19 % on $100.00 $19.00 Total $119.00",
+        "Balance of earlier invoices −$20.00 Amount due $99.00",
+        "Registered in Berlin",
+    ):
+        assert text in page.text
+    assert {"href": "https://pay.stripe.com/invoice/1/pdf"} in page.of("a")
+
+
+def test_only_an_item_of_another_time_names_it() -> None:
+    year = ServicePeriod(SEPTEMBER.start, SEPTEMBER.plus(12).start)
+    reserved = line("1200", "Reservations", period=year)
+    used = line("100", period=ServicePeriod.of_month(SEPTEMBER))
+    page = Page(
+        statement_page(Statement("acme", "Acme", NOW, (september(spent("1300"), lines=(used, reserved)),), "2026-09"))
+    )
+    assert page.text.count("1 Sep 2026 to") == 1
+    assert "1 Sep 2026 to 31 Aug 2027" in page.text
