@@ -17,6 +17,7 @@ from fly_billing.alerting.channel import Channel
 from fly_billing.alerting.outbox import put
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.bounds import refuse_incomplete
+from fly_billing.dunning.rules.payment_states import LatePayment
 from fly_billing.dunning.rules.webhooks import DunningMessage, LateInvoice, over_message, past_due_message
 from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.periods import BillingMonth
@@ -55,6 +56,11 @@ def queue_past_due_webhooks(
             for row in rows(connection, "past_due_to_tell", thresholds=list(thresholds), **of_now):
                 _queue(connection, channel, row, now, done)
     return done
+
+
+def late_payments(database: BillingDatabase, now: datetime, days: int) -> list[LatePayment]:
+    """List the invoices that are past due by at least this many days, the longest first."""
+    return database.records(LatePayment, "late_payments_now", today=now.astimezone(UTC).date(), days=days)
 
 
 def _queue(connection: Connection, channel: Channel, row: Row, now: datetime, done: QueuedWebhooks) -> None:

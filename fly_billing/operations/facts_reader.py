@@ -13,6 +13,7 @@ from fly_billing.alerting.rules.alerts import FailedInvoice
 from fly_billing.checks.failed_checks import list_failures
 from fly_billing.corrections.changed_terms import undecided_changes
 from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
+from fly_billing.dunning.past_due import late_payments
 from fly_billing.invoicing.invalid_invoices import list_invalid_invoices
 from fly_billing.operations.rules.attention import (
     AttentionRow,
@@ -70,6 +71,7 @@ def list_attention(
             settings.guard_percent,
             waits_for_rejected=settings.unresolved_rejections == "wait",
             daemon_problem=daemon_problem,
+            late_days=settings.past_due_days[0],
         )
     )
 
@@ -83,6 +85,7 @@ def read_facts(
     *,
     waits_for_rejected: bool = False,
     daemon_problem: str | None = None,
+    late_days: int = 7,
 ) -> Facts:
     """Read everything that may need a person. Reads Postgres and lists the landing folder; never contacts Stripe.
 
@@ -94,6 +97,7 @@ def read_facts(
         guard_percent: The limit of the spending guard.
         waits_for_rejected: A month does not close while it has unresolved rejected usage.
         daemon_problem: See `Facts`; Dagster's instance is not read here.
+        late_days: The days past due from which a payment is a fact.
     """
     problems, changed = _landing_folder(database, landing_dir, now)
     return Facts(
@@ -114,6 +118,9 @@ def read_facts(
             failure
             for failure in list_failures(database)
             if not failure.is_reported and failure.check_name not in SHOWN_OTHERWISE
+        ],
+        late_payments=[
+            Problem(late.organization_id, late.in_words(now)) for late in late_payments(database, now, late_days)
         ],
         daemon_problem=daemon_problem,
     )

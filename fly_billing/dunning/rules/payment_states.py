@@ -21,6 +21,31 @@ PaymentStateName = Literal["due", "past due", "retried", "given up", "paid"]
 
 
 @dataclass(frozen=True)
+class LatePayment:
+    """A final invoice that is past due.
+
+    Attributes:
+        month: Such as `2026-09`.
+        due_cents: What Stripe asks for now.
+        next_attempt_at: When Stripe tries again after the last payment failed.
+    """
+
+    organization_id: str
+    month: str
+    currency: str
+    due_cents: int
+    due_on: date
+    next_attempt_at: datetime | None
+
+    def in_words(self, now: datetime) -> str:
+        """Return a sentence for the operator: `2026-09: $70.00 is 14 days past due`."""
+        days = counted((now.astimezone(UTC).date() - self.due_on).days, "day")
+        again = self.next_attempt_at
+        then = f"; Stripe tries again on {again:%Y-%m-%d}" if again and again > now else ""
+        return f"{self.month}: {format_cents(self.due_cents, self.currency)} is {days} past due{then}"
+
+
+@dataclass(frozen=True)
 class PaymentState:
     """How far the payment of an invoice is.
 

@@ -62,3 +62,23 @@ where (o.status <> 'finalized' or o.remaining_cents = 0)
             and a.key = case when o.status = 'uncollectible' then 'given up ' else 'settled ' end || o.id
     )
 order by o.due_on, o.organization_id, o.month;
+
+-- name: late_payments_now
+-- One row per final invoice that is at least :days past due on :today and asks for money, the oldest due date first, then
+-- the largest amount.
+select
+    i.organization_id, to_char(i.month, 'YYYY-MM') as month, i.currency,
+    coalesce(amounts.remaining_cents, r.due_cents) as due_cents, i.due_on, p.next_attempt_at
+from finance_receivables as r
+join invoices as i on i.id = r.invoice_id
+left join stripe_invoices as s on s.invoice_id = i.id
+left join payment_failures as p on p.invoice_id = i.id
+left join lateral (
+    select a.remaining_cents
+    from stripe_invoice_amounts as a
+    where a.invoice_id = i.id and a.stripe_invoice_id = s.stripe_invoice_id
+    order by a.number desc
+    limit 1
+) as amounts on true
+where cast(:today as date) - i.due_on >= :days and coalesce(amounts.remaining_cents, r.due_cents) > 0
+order by i.due_on, coalesce(amounts.remaining_cents, r.due_cents) desc, i.organization_id, i.month;

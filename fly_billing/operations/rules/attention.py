@@ -95,6 +95,7 @@ class Facts:
         failed_syncs: Invoices whose sync failed or ended without an answer.
         guarded: By month, the totals that the spending guard blocks.
         failed_checks: Asset checks that fail now and that nothing else here shows.
+        late_payments: For each invoice that is past due, the organization, and since when; the longest first.
         daemon_problem: Why Dagster's daemon does no work now (`daemon_silence`), or why that can't be told.
     """
 
@@ -112,6 +113,7 @@ class Facts:
     discrepancies: Sequence[Discrepancies] = ()
     refused_alerts: Sequence[RefusedAlerts] = ()
     failed_checks: Sequence[FailedCheck] = ()
+    late_payments: Sequence[Problem] = ()
     daemon_problem: str | None = None
 
 
@@ -176,6 +178,7 @@ def attention_rows(facts: Facts) -> list[AttentionRow]:
             )
             for found in facts.discrepancies
         ),
+        *_late_payments(facts.late_payments),
         *_failed_checks(facts.failed_checks),
         *(
             AttentionRow(
@@ -187,6 +190,16 @@ def attention_rows(facts: Facts) -> list[AttentionRow]:
             for refused in facts.refused_alerts
         ),
     ]  # fmt: skip
+
+
+def _late_payments(late: Sequence[Problem]) -> list[AttentionRow]:
+    """List the invoices that are past due for the longest time, and the number of the others."""
+    rows = [AttentionRow("late payment", each.about, each.text, f"fly-billing statement {each.about}")
+            for each in late[:MOST_NAMED]]  # fmt: skip
+    if (more := len(late) - MOST_NAMED) > 0:
+        what = f"{counted(more, 'more invoice')} past due"
+        rows.append(AttentionRow("late payment", "others", what, "fly-billing finance receivables"))
+    return rows
 
 
 def _failed_checks(failures: Sequence[FailedCheck]) -> list[AttentionRow]:

@@ -19,7 +19,7 @@ from dagster import build_sensor_context
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from fly_billing.alerting.outbox import PostingReport, post_waiting
-from fly_billing.dunning.past_due import queue_past_due_webhooks
+from fly_billing.dunning.past_due import late_payments, queue_past_due_webhooks
 from fly_billing.dunning.webhook import SignedWebhook, past_due_channels, signed_headers
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -246,6 +246,16 @@ def test_the_statement_reminds_kindly_with_the_exact_days(owed: Platform, day: s
     assert statement.invoices[0].reminder(statement.as_of) == reminder
     assert statement.as_data()["invoices"][0]["reminder"] == reminder
     assert not reminder or reminder in statement_page(statement)
+
+
+def test_status_lists_late_payments_from_the_first_threshold_on(owed: Platform) -> None:
+    assert late_payments(owed.database, at("2026-10-24"), 7) == []
+    (late,) = late_payments(owed.database, at("2026-10-25"), 7)
+    assert (late.organization_id, late.in_words(at("2026-10-25"))) == ("acme", "2026-09: $10.00 is 7 days past due")
+    again = replace(late, next_attempt_at=at("2026-10-27"))
+    assert again.in_words(at("2026-10-25")).endswith("is 7 days past due; Stripe tries again on 2026-10-27")
+    set_status(owed, "paid", at("2026-10-26"))
+    assert late_payments(owed.database, at("2026-11-25"), 7) == []
 
 
 def test_a_message_with_another_body_is_not_verified() -> None:

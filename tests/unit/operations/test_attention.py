@@ -71,6 +71,14 @@ def test_a_month_that_waits_for_rejected_usage_shows_how_many_rows() -> None:
     assert row.fix == "fly-billing rejected 2026-10"
 
 
+def test_the_longest_late_payments_are_listed_and_the_others_counted() -> None:
+    late = [Problem(f"org-{n}", f"2026-09: $70.00 is {30 - n} days past due") for n in range(7)]
+    found = rows_of(Facts(late_payments=late))
+    assert found[0] == ("late payment", "org-0", "2026-09: $70.00 is 30 days past due", "fly-billing statement org-0")
+    assert len(found) == 6
+    assert found[5] == ("late payment", "others", "2 more invoices past due", "fly-billing finance receivables")
+
+
 def test_many_gaps_are_counted_instead_of_listed() -> None:
     odd = [day for day in days_of(date(2026, 11, 1), date(2026, 11, 15)) if day.day % 2]
     (row,) = attention_rows(Facts(missing_days=odd))
