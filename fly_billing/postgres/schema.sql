@@ -2760,7 +2760,7 @@ COMMENT ON COLUMN public.finance_history.happened_at IS 'When.';
 
 COMMENT ON COLUMN public.finance_history.person IS 'The person or program that did it, as recorded.';
 
-COMMENT ON COLUMN public.finance_history.action IS 'finalized, paid, voided, wrote off, removed, rebilled, credited, approved, held, released, booked, changed, kept or waived.';
+COMMENT ON COLUMN public.finance_history.action IS 'finalized, paid, voided, wrote off, removed, rebilled, credited, refunded, disputed, adjusted, approved, held, released, booked, changed, kept or waived.';
 
 COMMENT ON COLUMN public.finance_history.organization_id IS 'The organization that pays the invoice, or whose term or usage it is; null: a whole month or price book.';
 
@@ -2772,7 +2772,7 @@ COMMENT ON COLUMN public.finance_history.invoice_id IS 'invoices.id; null: no si
 
 COMMENT ON COLUMN public.finance_history.currency IS 'ISO 4217; null: no amount.';
 
-COMMENT ON COLUMN public.finance_history.amount_cents IS 'The amount in the currency''s minor unit; null: none, or in amount.';
+COMMENT ON COLUMN public.finance_history.amount_cents IS 'A billed, credited, refunded or disputed amount, in the currency''s minor unit; below zero: credit given at Stripe.';
 
 COMMENT ON COLUMN public.finance_history.amount IS 'The exact amount in the currency''s major unit; null: none, or in amount_cents.';
 
@@ -5294,6 +5294,62 @@ CREATE OR REPLACE VIEW public.finance_history AS
             d.why
            FROM (public.term_decisions d
              JOIN public.invoices i ON ((i.id = d.invoice_id)))
+        ), at_stripe AS (
+         SELECT
+                CASE m.number
+                    WHEN 1 THEN m.created_at
+                    ELSE m.read_at
+                END AS read_at,
+            COALESCE(r.made_by, 'Stripe'::text) AS "coalesce",
+                CASE m.kind
+                    WHEN 'credit_note'::text THEN 'credited'::text
+                    WHEN 'refund'::text THEN 'refunded'::text
+                    WHEN 'dispute'::text THEN 'disputed'::text
+                    ELSE 'adjusted'::text
+                END AS "case",
+            m.organization_id,
+            COALESCE(i.month, public.month_of(m.created_at)) AS "coalesce",
+            COALESCE(i.month, public.month_of(m.created_at)) AS "coalesce",
+            m.invoice_id,
+            m.currency,
+            m.amount_cents,
+            NULL::numeric AS "numeric",
+            ((
+                CASE m.kind
+                    WHEN 'credit_note'::text THEN 'credit note at Stripe'::text
+                    WHEN 'refund'::text THEN 'refund of a payment'::text
+                    WHEN 'dispute'::text THEN 'dispute of a payment'::text
+                    ELSE 'customer balance at Stripe'::text
+                END ||
+                CASE
+                    WHEN (i.id IS NULL) THEN ''::text
+                    ELSE (' of invoice '::text || i.number)
+                END) ||
+                CASE m.kind
+                    WHEN 'customer_balance_transaction'::text THEN ''::text
+                    ELSE (': '::text || m.status)
+                END) AS "?column?",
+            COALESCE(r.why, m.reason) AS "coalesce"
+           FROM ((public.stripe_money m
+             LEFT JOIN public.invoices i ON ((i.id = m.invoice_id)))
+             LEFT JOIN public.credit_requests r ON ((r.stripe_credit_note_id = m.object_id)))
+          WHERE ((m.kind <> 'customer_balance_transaction'::text) OR (m.status = 'adjustment'::text))
+        ), approved_credits AS (
+         SELECT r.approved_at,
+            r.approved_by,
+            'approved'::text AS "?column?",
+            i.organization_id,
+            i.month,
+            i.month,
+            i.id,
+            i.currency,
+            r.amount_cents,
+            NULL::numeric AS "numeric",
+            ('credit note at Stripe of invoice '::text || i.number) AS "?column?",
+            r.why
+           FROM (public.credit_requests r
+             JOIN public.invoices i ON ((i.id = r.invoice_id)))
+          WHERE (r.approved_at IS NOT NULL)
         ), waived_rows AS (
          SELECT w.waived_at,
             w.waived_by,
@@ -5420,6 +5476,34 @@ UNION ALL
     kept_terms."?column?_1" AS subject,
     kept_terms.why AS reason
    FROM kept_terms kept_terms(decided_at, decided_by, "?column?", organization_id, month, month_1, id, currency, total_cents, "numeric", "?column?_1", why)
+UNION ALL
+ SELECT at_stripe.read_at AS happened_at,
+    at_stripe."coalesce" AS person,
+    at_stripe."case" AS action,
+    at_stripe.organization_id,
+    at_stripe.coalesce_1 AS first_month,
+    at_stripe.coalesce_2 AS last_month,
+    at_stripe.invoice_id,
+    at_stripe.currency,
+    at_stripe.amount_cents,
+    at_stripe."numeric" AS amount,
+    at_stripe."?column?" AS subject,
+    at_stripe.coalesce_3 AS reason
+   FROM at_stripe at_stripe(read_at, "coalesce", "case", organization_id, coalesce_1, coalesce_2, invoice_id, currency, amount_cents, "numeric", "?column?", coalesce_3)
+UNION ALL
+ SELECT approved_credits.approved_at AS happened_at,
+    approved_credits.approved_by AS person,
+    approved_credits."?column?" AS action,
+    approved_credits.organization_id,
+    approved_credits.month AS first_month,
+    approved_credits.month_1 AS last_month,
+    approved_credits.id AS invoice_id,
+    approved_credits.currency,
+    approved_credits.amount_cents,
+    approved_credits."numeric" AS amount,
+    approved_credits."?column?_1" AS subject,
+    approved_credits.why AS reason
+   FROM approved_credits approved_credits(approved_at, approved_by, "?column?", organization_id, month, month_1, id, currency, amount_cents, "numeric", "?column?_1", why)
 UNION ALL
  SELECT waived_rows.waived_at AS happened_at,
     waived_rows.waived_by AS person,

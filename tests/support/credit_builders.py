@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fly_billing.money import parse_typed_amount
+from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.credit_notes import plan_credit, request_credit, send_credit
@@ -14,11 +15,17 @@ from tests.support.stripe_builders import JUNE, query
 
 
 def ask_for_credit(
-    tools: SyncTools, organization: str, amount: str, to: str = TO_BALANCE, why: str = "an outage", limit: int = 10_000
+    tools: SyncTools,
+    organization: str,
+    amount: str,
+    to: str = TO_BALANCE,
+    why: str = "an outage",
+    limit: int = 10_000,
+    month: BillingMonth = JUNE,
 ) -> CreditRequest:
-    """Record a request for a credit note on June's invoice. `limit`: the most cents that need no approval."""
+    """Record a request for a credit note on a month's invoice. `limit`: the most cents that need no approval."""
     plan = plan_credit(
-        tools, organization, JUNE, lambda currency, asked: parse_typed_amount(amount, currency), to,
+        tools, organization, month, lambda currency, asked: parse_typed_amount(amount, currency), to,
         why=why, made_by="ann", limit_cents=lambda currency: limit,
     )  # fmt: skip
     return request_credit(tools.journal.database, plan, tools.clock())
