@@ -33,7 +33,10 @@ def poll_stripe_events(
     database = billing_postgres.database()
     try:
         tools = stripe_account.sync_tools(database, clock, "poll_stripe_events")
-        send_unfinished(tools)
+        for credit in send_unfinished(tools):
+            if credit.failure:
+                said = f"{credit.organization_id}: credit note of {credit.amount}: {credit.state}: {credit.failure}"
+                context.log.error(visible(said))
         found = poll_events(database, tools.reader(), clock.now() - KEPT, clock.now())
     except SettingsError as missing:
         return SkipReason(str(missing))

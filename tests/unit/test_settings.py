@@ -277,3 +277,11 @@ def test_a_missing_database_url_names_the_fix_and_a_given_one_hides_its_password
     with pytest.raises(SettingsError, match="DATABASE_URL is not set"):
         BillingDatabase(None)
     assert "secret" not in repr(BillingDatabase("postgresql://me:secret@127.0.0.1/billing"))
+
+
+def test_the_limit_of_credit_notes_without_an_approval_can_be_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then every credit note needs one. Unless it is set, those above 100 do."""
+    monkeypatch.delenv("FLY_BILLING_CREDIT_APPROVAL_ABOVE", raising=False)
+    assert Settings.from_environment().credit_approval_above == Decimal(100)
+    monkeypatch.setenv("FLY_BILLING_CREDIT_APPROVAL_ABOVE", "0")
+    assert Settings.from_environment().credit_approval_above == Decimal(0)

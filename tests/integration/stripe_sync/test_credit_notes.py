@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster import DagsterInstance, build_sensor_context
 
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.resources.clock import Clock
+from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.credit_notes import CreditRefused, approve_credit, send_credit, send_unfinished
 from fly_billing.stripe_sync.event_inbox import poll_events
@@ -16,6 +21,7 @@ from fly_billing.stripe_sync.invoice_sync import SyncTools
 from fly_billing.stripe_sync.rules.credit_requests import OUTSIDE, TO_BALANCE, TO_CARD
 from tests.support.credit_builders import ask_for_credit, credit, notes, requests
 from tests.support.stripe_builders import (
+    API_KEY,
     MovableClock,
     bill_june,
     execute,
@@ -277,3 +283,16 @@ def test_one_credit_note_that_fails_stops_no_other(
     sandbox.control.act("void", invoice_in_stripe(sandbox, "acme")["id"])
     assert [each.state for each in send_unfinished(tools)] == ["failed", "issued"]
     assert notes(sandbox) == [(100, 100, 0, 0, 0)]
+
+
+def test_the_poll_of_events_sends_a_credit_note_that_stripe_did_not_answer(
+    paid: SyncTools, sandbox: SandboxServer
+) -> None:
+    fault = sandbox.control.add_fault("drop_before_apply", "credit_notes.create")
+    assert credit(paid, "acme", "2.00", TO_CARD).state == "unknown"
+    sandbox.control.clear_faults(fault["id"])
+    url = paid.journal.database.engine.url.render_as_string(hide_password=False)
+    account = StripeAccount(api_key=API_KEY, api_base=sandbox.url)
+    with build_sensor_context(DagsterInstance.ephemeral()) as context:
+        poll_stripe_events(context, billing_postgres=BillingPostgres(url=url), stripe_account=account, clock=Clock())
+    assert (notes(sandbox), requests(paid.journal.database)) == ([(200, 0, 200, 0, 0)], [("issued", 0)])
