@@ -18,11 +18,12 @@ from tests.chaos.syncing import Order
 from tests.chaos.worker_pool import WorkerPool
 from tests.support.stripe_builders import API_KEY, JUNE, bill_june, in_stripe
 
-# The fault of the first request of each of these organizations at an endpoint.
-DROPPED = ("answer-lost-1", "answer-lost-2", "answer-lost-3", "answer-lost-4")
-POISONED = ("poisoned-1", "poisoned-2", "poisoned-3", "poisoned-4")
+# The fault of the first request of each of these organizations at an endpoint. The names are so long that Stripe gives
+# the numbers of their invoices: it takes none of ours twice, so a broken sync would double nothing.
+DROPPED = tuple(f"an-answer-that-was-lost-{n}" for n in range(1, 5))
+POISONED = tuple(f"poisoned-by-a-stored-500-{n}" for n in range(1, 5))
 # The last ones that the sync processes, as many as it has workers: their requests are in flight at the same time.
-KILLED = ("sent-and-killed-1", "sent-and-killed-2", "sent-and-killed-3", "sent-and-killed-4")
+KILLED = tuple(f"sent-when-it-was-killed-{n}" for n in range(1, 5))
 ORGANIZATIONS = (*DROPPED, *POISONED, *KILLED)
 # Seconds by which the responses to these four are delayed: the process is killed as soon as Stripe has applied them.
 KEPT_BACK = 3600.0
@@ -33,8 +34,8 @@ A_DAY_AND_AN_HOUR = 25 * 3600
 def trial(workers: WorkerPool, database: BillingDatabase, folder: Path, broken: str | None) -> Findings:
     """Sync June 2023 to a new sandbox by one process, kill it, and a day later by another; return the audit's findings.
 
-    Drafts of `answer-lost` are made and the answer is lost; finalizing `poisoned` is done and a 500 is stored;
-    finalizing `sent-and-killed` is done when the process is killed. `broken`: one of BROKEN; None: the sync as it is.
+    Drafts of DROPPED are made and the answer is lost; finalizing POISONED is done and a 500 is stored; finalizing
+    KILLED is done when the process is killed. `broken`: one of BROKEN; None: the sync as it is.
     """
     store = folder / "stripe.sqlite"
     bill_june(database, folder, **{name: [f"{n}.00"] for n, name in enumerate(ORGANIZATIONS, start=1)})
