@@ -26,8 +26,8 @@ compared as (
         r.amount_cents as should_be, coalesce(p.entries, 0) as entries
     from posted as p
     full join rebuilt as r
-        on r.source = p.source and r.organization_id = p.organization_id and r.currency = p.currency and r.month = p.month
-            and r.event = p.event and r.account = p.account
+        on r.source = p.source and r.organization_id = p.organization_id and r.currency = p.currency
+            and r.month = p.month and r.event = p.event and r.account = p.account
     where p.amount_cents is distinct from r.amount_cents
 )
 

@@ -105,7 +105,8 @@ select
     )), 0) as bigint) as paid_cents
 from ledger_entries as e
 join ledger_transactions as t
-    on t.organization_id = e.organization_id and t.currency = e.currency and t.month = e.month and t.id = e.transaction_id
+    on t.organization_id = e.organization_id and t.currency = e.currency and t.month = e.month
+        and t.id = e.transaction_id
 where e.organization_id = :organization_id
 group by e.currency
 order by e.currency;
