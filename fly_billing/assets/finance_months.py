@@ -1,6 +1,6 @@
 """The last asset, a report for finance: a month's revenue, taxes, receivables and credits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dagster import (
@@ -27,7 +27,11 @@ from fly_billing.finance.report.files import write_report
 from fly_billing.finance.rules.month_sums import untied
 from fly_billing.ledger.checks import ledger_differences
 from fly_billing.ledger.expired_credits import record_expired_credits
+from fly_billing.ledger.owed_and_asked import asked_differences
+from fly_billing.ledger.rules.owed_and_asked import BALANCE, TRIAL
 from fly_billing.partitions import month_key, month_partitions, months
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.reports import Reports
@@ -35,6 +39,9 @@ from fly_billing.resources.reports import Reports
 TIED = "revenue_and_tax_add_up_to_the_invoices"
 BALANCES = "ledger_balances"
 RECOGNIZED = "recognized_deferred_and_breakage_are_what_was_billed"
+OWED = "owed_equals_what_stripe_asks_for"
+STRIPE_BALANCES = "stripe_balances_match"
+TRIAL_BALANCE = "trial_balance_is_zero"
 CHECKS = {
     TIED: "In every currency, the month's revenue, tax and prepaid credit add up to the totals of its final invoices,"
     " revenue by product to revenue, and tax by rate to tax, to the cent.",
@@ -44,6 +51,12 @@ CHECKS = {
     RECOGNIZED: "For each organization and currency, recognized revenue, deferred revenue and breakage add up to what"
     " was billed up to the month's end, and each of its invoices is spread over the months that supply its items, to"
     " the cent.",
+    OWED: "What every organization owes for invoices equals what Stripe asks for and what is final but not sent yet."
+    " Lists each difference with its cause, amounts and fix. Of all months, shown in the newest month of the run.",
+    STRIPE_BALANCES: "The ledger's Stripe customer balance of every organization equals the one in Stripe. Lists each"
+    " difference. Of all months, shown in the newest month of the run.",
+    TRIAL_BALANCE: "All accounts of every organization add up to zero in the ledger. Of all months, shown in the newest"
+    " month of the run.",
 }
 
 
@@ -86,6 +99,17 @@ def finance_months(
         wrong[RECOGNIZED] += recognition_problems(database, month)
         context.log.info(f"{month}: report written to {path}")
     checked = month_places(outcomes.requested)
+    wrong |= _against_stripe(database, requested)
     found_wrong = [PartitionCheck(name, rows_by_place(rows, checked, {})) for name, rows in wrong.items()]
     checks = partition_checks(context, database, checked, found_wrong, outcomes, clock.now())
     yield from report(context, outcomes, checks, are_recorded=False)
+
+
+def _against_stripe(database: BillingDatabase, requested: Sequence[BillingMonth]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return what differs between the ledger and Stripe by check, as rows of the newest of these months."""
+    newest, found = max(requested), asked_differences(database)
+    of_balances = {TRIAL: TRIAL_BALANCE, BALANCE: STRIPE_BALANCES}
+    return {
+        check: [each.as_row(newest) for each in found if of_balances.get(each.kind, OWED) == check]
+        for check in (OWED, STRIPE_BALANCES, TRIAL_BALANCE)
+    }

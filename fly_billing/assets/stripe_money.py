@@ -8,9 +8,11 @@ from fly_billing.assets.catalog import OWNERS, STRIPE, WRITES_POSTGRES, billing_
 from fly_billing.assets.partition_metadata import of_money_sweep
 from fly_billing.assets.run_report import described_failures, explains_failures, table
 from fly_billing.assets.stripe_reconciliation import COMPARED_NIGHTLY
+from fly_billing.money import counted
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.stripe_sync.missed_statuses import apply_missed_statuses
 from fly_billing.stripe_sync.money_sweep import sweep_money
 
 
@@ -31,7 +33,8 @@ def stripe_money(
     """Credit notes, refunds, disputes and balance changes at Stripe, in each state, and what its invoices ask for.
 
     Webhooks and polling record most of them within minutes. Every night, this reads what happened in the last 30 days
-    and records what they missed: 100 objects per request. It changes nothing at Stripe. The numbers named `missed` are
+    and records what they missed: 100 objects per request. An invoice that was paid, voided or written off there without
+    an event gets this status. It changes nothing at Stripe. The numbers named `missed` are
     0 while events arrive; if they are not, look at the webhook endpoint and at `poll_stripe_events`.
     """
     database = billing_postgres.database()
@@ -41,4 +44,6 @@ def stripe_money(
         raise Failure(
             described_failures(sweep.problems), metadata={"failures": table(sweep.problems)}, allow_retries=False
         )
+    applied = apply_missed_statuses(database, clock.now())
+    context.log.info(f"{counted(applied, 'invoice')} changed status, because of events that never arrived")
     yield MaterializeResult(metadata=of_money_sweep(sweep))

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
@@ -14,6 +14,8 @@ from rich.table import Table
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, Text, confirm, lines, styled
 from fly_billing.invoicing.group_members import billing_groups
+from fly_billing.ledger.owed_and_asked import asked_differences
+from fly_billing.ledger.rules.owed_and_asked import READ_AGAIN, AskedDifference
 from fly_billing.money import counted, format_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -21,6 +23,8 @@ from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.settings import Settings
 from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.missed_statuses import apply_missed_statuses
+from fly_billing.stripe_sync.money_sweep import read_balances, sweep_money
 from fly_billing.stripe_sync.reconciliation import Reconciliation
 from fly_billing.stripe_sync.repair import FAILED, LEFT, REFUSED, Repaired, carry_out, plan_of_repair
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy
@@ -31,6 +35,10 @@ from fly_billing.stripe_sync.rules.repair_plan import LEAVE, Action
 class _Platform:
     settings: Settings
     tools: SyncTools
+
+    @property
+    def database(self) -> BillingDatabase:
+        return self.tools.journal.database
 
     def plan(self, month: BillingMonth, all_lines: bool) -> tuple[Reconciliation, list[Action]]:
         groups = billing_groups(self.tools.journal.database)
@@ -48,11 +56,13 @@ def show_reconciliation(console: Terminal, month: BillingMonth, *, as_json: bool
     """Print the month's discrepancies and both totals. Returns True if there are no discrepancies."""
     with _platform("reconcile") as platform:
         reconciliation, _ = platform.plan(month, all_lines)
+        differences = asked_differences(platform.database)
     if as_json:
-        print(json.dumps(_as_data(month, reconciliation), indent=2))
+        print(json.dumps(_as_data(month, reconciliation, differences), indent=2))
     else:
         _print(console, month, reconciliation)
-    return not reconciliation.discrepancies
+        _print_differences(console, differences)
+    return not reconciliation.discrepancies and not differences
 
 
 def _print(console: Terminal, month: BillingMonth, reconciliation: Reconciliation) -> None:
@@ -83,6 +93,22 @@ def _print(console: Terminal, month: BillingMonth, reconciliation: Reconciliatio
     )
 
 
+def _print_differences(console: Terminal, differences: Sequence[AskedDifference]) -> None:
+    """Print what organizations owe and Stripe does not ask for, or the reverse; of all months."""
+    if not differences:
+        console.print("Every organization owes what Stripe asks for.")
+        return
+    table = Table(title="Owed here and asked for in Stripe, of all months", title_justify="left")
+    for name in ("Kind", "Organization", "Owed", "Asked for", "Cause, and its fix"):
+        table.add_column(name, justify="right" if name in ("Owed", "Asked for") else "left")
+    for each in differences:
+        here, there = (format_cents(cents, each.currency) for cents in (each.here, each.there))
+        table.add_row(
+            each.kind, each.organization_id, here, there, lines(each.cause, styled(each.what_to_do, "dim"))
+        )  # fmt: skip
+    console.print(table)
+
+
 def _ours(discrepancy: Discrepancy) -> str:
     ours = discrepancy.ours
     return format_cents(ours.total_cents, ours.currency) if ours else ""
@@ -98,10 +124,12 @@ def _total(invoices: Sequence[Any], totals: Mapping[str, int]) -> str:
     return f"{counted(len(invoices), 'invoice')}, {money or 'nothing'}"
 
 
-def _as_data(month: BillingMonth, reconciliation: Reconciliation) -> Mapping[str, Any]:
+def _as_data(
+    month: BillingMonth, reconciliation: Reconciliation, differences: Sequence[AskedDifference]
+) -> Mapping[str, Any]:
     return {
         "month": str(month),
-        "agree": not reconciliation.discrepancies,
+        "agree": not reconciliation.discrepancies and not differences,
         "ours": {"invoices": len(reconciliation.expected), "total_cents": reconciliation.totals_here},
         "in_stripe": {"invoices": len(reconciliation.found), "total_cents": reconciliation.totals_in_stripe},
         "with_unread_lines": reconciliation.with_unread_lines,
@@ -127,6 +155,7 @@ def _as_data(month: BillingMonth, reconciliation: Reconciliation) -> Mapping[str
             }
             for discrepancy in reconciliation.discrepancies
         ],
+        "owed_and_asked": [asdict(difference) for difference in differences],
     }
 
 
@@ -134,15 +163,34 @@ def repair(console: Terminal, month: BillingMonth, *, dry_run: bool, yes_to: Col
     """Run the safe fixes, ask before the others, and compare again. Returns True if both sides agree afterwards."""
     with _platform("repair") as platform:
         reconciliation, actions = platform.plan(month, all_lines)
-        if dry_run or not actions:
+        differences = asked_differences(platform.database)
+        if dry_run or not (actions or differences):
             _print_plan(console, month, actions)
-            return not actions
+            _print_differences(console, differences)
+            return not actions and not differences
         may = _asking(console, yes_to)
-        repairs = carry_out(platform.tools, month, actions, may, platform.settings.guard_percent)
+        repairs = carry_out(platform.tools, month, actions, may, platform.settings.guard_percent) if actions else []
         _print_repairs(console, month, repairs)
+        differences = _read_again(console, platform, differences)
         reconciliation, _ = platform.plan(month, all_lines)
     _print(console, month, reconciliation)
-    return not reconciliation.discrepancies and all(repair.outcome != FAILED for repair in repairs)
+    _print_differences(console, differences)
+    agree = not reconciliation.discrepancies and not differences
+    return agree and all(repair.outcome != FAILED for repair in repairs)
+
+
+def _read_again(
+    console: Terminal, platform: _Platform, differences: Sequence[AskedDifference]
+) -> list[AskedDifference]:
+    """Record what is missing of Stripe, which changes nothing there; return the differences that are left."""
+    database, reader, now = platform.database, platform.tools.reader(), Clock().now()
+    if not any(difference.kind in READ_AGAIN for difference in differences):
+        return asked_differences(database)
+    missed = sweep_money(database, reader, now).missed.total()
+    missed += read_balances(database, reader, [each.organization_id for each in differences], now)
+    applied = apply_missed_statuses(database, now)
+    console.print(f"Read Stripe again: {counted(missed, 'state')} recorded, {counted(applied, 'invoice')} changed.")
+    return asked_differences(database)
 
 
 def _asking(console: Terminal, yes_to: Collection[str]) -> Callable[[Action], bool]:

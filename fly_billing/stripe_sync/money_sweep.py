@@ -118,6 +118,20 @@ def sweep_money(
     return sweep.result
 
 
+def read_balances(database: BillingDatabase, reader: StripeReader, organizations: Iterable[str], now: datetime) -> int:
+    """Read all changes of these organizations' balances again, and record those that are missing; return their number.
+
+    A sweep reads the changes of a balance only if its sum differs. Raises ReadingFailed.
+    """
+    recorded = 0
+    for organization_id in sorted(set(organizations)):
+        for customer in filter(None, database.values("stripe_customer_of", organization_id=organization_id)):
+            found = FoundMoney(balance_changes(reader, customer))
+            with database.transaction() as connection:
+                recorded += record_money(connection, found, "sweep", now)
+    return recorded
+
+
 class _Sweep:
     """One sweep. Each kind is read page by page; what is new is recorded, one object per transaction."""
 

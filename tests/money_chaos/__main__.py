@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import Annotated
 
 import typer
@@ -23,9 +24,12 @@ def main(
     organizations: Annotated[int, typer.Option(help="Number of organizations")] = MoneyPlan.organizations,
     seed: Annotated[int, typer.Option(help="Seed of amounts, actions and faults")] = MoneyPlan.seed,
     kills: Annotated[int, typer.Option(help="Number of kills of a polling process")] = MoneyPlan.kills,
+    most_minutes: Annotated[float, typer.Option(help="Minutes after which the actions end, on a slow machine")] = inf,
 ) -> None:
     """Click thousands of times in the dashboard under faults and kills, and compare what is owed with what is asked."""
-    plan = MoneyPlan(actions=actions, organizations=organizations, seed=seed, kills=kills)
+    plan = MoneyPlan(
+        actions=actions, organizations=organizations, seed=seed, kills=kills, most_seconds=most_minutes * 60
+    )
     outcome = run_money(plan, lambda done, month: console.print(f"{done} of {actions} actions, {month}"))
     _print(outcome)
     are_detected = _try_broken()

@@ -122,9 +122,9 @@ class _Campaign:
         self._dashboard = Dashboard(servers.sandbox, plan.seed, servers.sandbox.store_path)
         self._tools = sync_tools(self._database, servers.sandbox.url, workers=4)
         self._kills = 0
+        self._begun = time.monotonic()
 
     def run(self) -> MoneyOutcome:
-        begun = time.monotonic()
         for statement in BROKEN.get(self._plan.broken or "", ()):
             execute(self._database, statement.replace(":", r"\:"))
         for name in self._plan.names:
@@ -145,7 +145,7 @@ class _Campaign:
         )[0]
         return MoneyOutcome(
             plan=self._plan,
-            seconds=time.monotonic() - begun,
+            seconds=time.monotonic() - self._begun,
             done=self._dashboard.done,
             refused=self._dashboard.refused.total(),
             struck=struck,
@@ -203,6 +203,8 @@ class _Campaign:
         first, last = (plan.actions * n // plan.months for n in (number, number + 1))
         every = plan.actions // plan.kills if plan.kills else plan.actions + 1
         for action in range(first, last):
+            if time.monotonic() > self._begun + plan.most_seconds * (number + 1) / plan.months:
+                return
             self._dashboard.act()
             if action % every == every - 1:
                 self._pollers.kill_one()

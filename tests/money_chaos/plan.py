@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from fly_billing.periods import BillingMonth
 
@@ -13,17 +14,18 @@ FIRST_MONTH = BillingMonth(2023, 6)
 class MoneyPlan:
     """A campaign. `actions`: that the dashboard accepted, spread evenly over the months; `kills`: of polling processes.
 
-    `broken`: one of BROKEN; None: the project as it is.
+    `broken`: one of BROKEN; None: the project as it is. `most_seconds`: after which the actions end.
     """
 
     actions: int = 10_000
-    organizations: int = 250
+    organizations: int = 100
     months: int = 8
     seed: int = 1
     kills: int = 60
     pollers: int = 2
     fault_probability: float = 0.01
     broken: str | None = None
+    most_seconds: float = inf
 
     @property
     def billing_months(self) -> list[BillingMonth]:

@@ -16,7 +16,7 @@ from fly_billing.stripe_sync.event_inbox import poll_events, settle_waiting_even
 from fly_billing.stripe_sync.reader import ReadingFailed
 from tests.support.stripe_builders import sync_tools
 
-PAUSE = 0.5
+PAUSE = 1.0
 SINCE = timedelta(hours=1)
 
 

@@ -26,7 +26,8 @@ returning id;
 -- name: invoice_of_stripe_event
 -- One row or none: our invoice that an event is about, locked until the transaction ends. It is found by its Stripe id,
 -- or else by our invoice id in the metadata of the Stripe invoice. `is_own_request` is true if one of our syncs or
--- repairs caused the event.
+-- repairs caused the event. The lock lets other transactions refer to the invoice: one that records money first locks the
+-- organization and then refers to the invoice, and this one locks them in the other order.
 select
     i.id, i.status, i.origin, s.state as stripe_state, s.stripe_invoice_id,
     exists (select from stripe_attempts as a where a.idempotency_key = :idempotency_key) as is_own_request
@@ -36,7 +37,7 @@ where i.id = coalesce(
     (select known.invoice_id from stripe_invoices as known where known.stripe_invoice_id = :object_id),
     cast(:invoice_id as uuid)
 )
-for update of i;
+for no key update of i;
 
 -- name: set_invoice_status
 -- No rows. Sets the invoice's status to the one in Stripe. A trigger refuses a status that can't follow the current

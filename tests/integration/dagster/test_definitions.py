@@ -80,6 +80,9 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
         ("finance_months", "revenue_and_tax_add_up_to_the_invoices"),
         ("finance_months", "ledger_balances"),
         ("finance_months", "recognized_deferred_and_breakage_are_what_was_billed"),
+        ("finance_months", "owed_equals_what_stripe_asks_for"),
+        ("finance_months", "stripe_balances_match"),
+        ("finance_months", "trial_balance_is_zero"),
         ("stripe_reconciliation", "stripe_still_agrees_with_our_invoices"),
     }
 

@@ -73,7 +73,7 @@ def test_each_month_has_its_numbers_and_a_report(october: Deployment) -> None:
     page = Path(found["2026-10-01"]["report"])
     assert page == october.reports_dir / "finance-2026-10.html"
     assert "<dt>Revenue</dt><dd>$1.52</dd>" in page.read_text(encoding="utf-8")
-    assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True, True]
+    assert [check.passed for check in result.get_asset_check_evaluations()] == [True] * 6
 
 
 def test_a_report_is_linked_where_it_is_published(october: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +125,36 @@ def test_revenue_that_is_recognized_in_no_month_fails_the_check(october: Deploym
     text = str(check.metadata["first_of_them"].value).replace("\\", "")
     for expected in ("revenue moved to 2026-10", "-$0.31", "nothing", "recognized + deferred", "$1.21", "$1.52"):
         assert expected in text
+
+
+def test_what_stripe_asks_for_and_nobody_owes_fails_its_check_with_the_cause(october: Deployment) -> None:
+    """An invoice over 9.00 is not ours, 40.00 of credit there is not posted, and an entry is 0.05 more."""
+    october.execute(
+        "insert into stripe_invoice_amounts (stripe_invoice_id, number, organization_id, status, currency, total_cents,"
+        " starting_balance_cents, due_cents, paid_cents, remaining_cents, overpaid_cents, unpaid_credited_cents,"
+        " paid_credited_cents, read_at, source)"
+        " values ('in_by_hand', 1, 'acme', 'open', 'USD', 900, 0, 900, 0, 900, 0, 0, 0, now(), 'sweep') returning id"
+    )
+    damage(
+        october.database,
+        "insert into stripe_money (object_id, number, kind, status, organization_id, currency, amount_cents,"
+        " balance_cents, created_at, read_at, source) values ('cbtxn_1', 1, 'customer_balance_transaction',"
+        " 'adjustment', 'acme', 'USD', -4000, -4000, now(), now(), 'sweep')",
+        "update ledger_entries set amount_cents = amount_cents + 5 where account = 'revenue'",
+    )
+    result = october.run("report_month", {RANGE_START: "2026-09-01", RANGE_END: "2026-10-01"})
+    texts = {
+        name: str(evaluation(result, name).metadata["first_of_them"].value).replace("\\", "")
+        for name in ("owed_equals_what_stripe_asks_for", "stripe_balances_match", "trial_balance_is_zero")
+    }
+    for name, expected in {
+        "owed_equals_what_stripe_asks_for": ("2026-10", "in_by_hand asks for money", "$9.00", "void it in Stripe"),
+        "stripe_balances_match": ("acme", "the customer balance differs", "-$40.00", "fly-billing repair"),
+        "trial_balance_is_zero": ("acme", "$0.05", "restore them from a backup"),
+    }.items():
+        assert not evaluation(result, name).passed
+        for text in expected:
+            assert text in texts[name]
 
 
 def test_a_month_is_reported_every_night_while_it_is_unpaid_or_changed_recently(october: Deployment) -> None:

@@ -33,6 +33,19 @@ def test_credit_given_in_the_dashboard_is_recorded_the_next_night_although_no_ev
     assert [tuple(row.values()) for row in rows] == [("acme", -4000, -4000, "sweep")]
 
 
+def test_an_invoice_that_was_paid_without_an_event_is_paid_the_next_night(
+    deployment: Deployment, sandbox: SandboxServer
+) -> None:
+    bill_one_machine(deployment)
+    deployment.sync(OCTOBER)
+    (invoice,) = sandbox.control.invoices()
+    sandbox.control.act("mark-paid", invoice["id"])
+    for _ in range(2):
+        assert deployment.run("sweep_stripe", {}).success
+    found = deployment.execute("select status from invoices where finalized_at is not null")
+    assert [row["status"] for row in found] == ["paid"]
+
+
 def test_a_sweep_that_cannot_read_stripe_fails_and_says_so(deployment: Deployment, sandbox: SandboxServer) -> None:
     bill_one_machine(deployment)
     deployment.sync(OCTOBER)

@@ -14,6 +14,7 @@ import pytest
 
 from fly_billing.ledger.checks import ledger_differences
 from fly_billing.ledger.expired_credits import record_expired_credits
+from fly_billing.ledger.owed_and_asked import asked_differences
 from fly_billing.periods import BillingMonth, moment_text
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.statements.rules.balance import Balance
@@ -37,6 +38,7 @@ def agree(acme: StripePlatform, cents: int) -> None:
     """Check that acme owes this amount and Stripe asks for it, and that the ledger equals its sources."""
     acme.poll()
     assert (acme.owed(), acme.asked()) == (cents, cents)
+    assert asked_differences(acme.database) == []
     statement = acme.statement().balances().get("USD", Balance())
     assert (statement.owed, statement.carried_over - statement.credit) == acme.asked_parts()
     assert sum(acme.balances().values()) == 0
