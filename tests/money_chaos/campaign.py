@@ -210,7 +210,7 @@ class _Campaign:
                 self._pollers.kill_one()
             if action % 50 == 0:
                 self._pollers.check()
-                self._show(action, str(month))
+                self._show(self._dashboard.done.total(), str(month))
 
     def _settle(self) -> None:
         """Read everything that is left, without faults."""
