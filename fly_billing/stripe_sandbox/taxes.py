@@ -15,7 +15,7 @@ from fly_billing.stripe_sandbox.store import Json, Store
 
 MOST_TAXES = 20
 RATE: params.Spec = {
-    "country": string(2, unsettable=False),
+    "country": string(unsettable=False),
     "description": string(),
     "display_name": required(string(100, unsettable=False)),
     "inclusive": required(boolean()),

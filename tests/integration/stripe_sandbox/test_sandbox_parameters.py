@@ -99,7 +99,7 @@ def example(theirs: Json, ours: Spec) -> Any:
             name: example(schema, ours[name].fields) for name, schema in named.items() if is_supported(ours[name])
         }
         return supported or {"a": "b"}
-    words = {"currency": "usd", "decimal": "1.5", "integer": "7", "boolean": "true", "string": "word"}
+    words = {"currency": "usd", "decimal": "1.5", "number": "1.5", "integer": "7", "boolean": "true", "string": "word"}
     return next(iter(words_of(theirs)), words.get(theirs.get("format", "")) or words[theirs["type"]])
 
 
