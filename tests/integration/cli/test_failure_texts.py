@@ -63,8 +63,9 @@ def test_a_failed_sync_has_the_same_message_everywhere(
     link = f"https://dashboard.stripe.com/test/logs/{call['id']}"
     assert what_to_do(alerts) == shown["what to do"] == entry(deployment.database, "acme")["failure_operator_text"]
     assert what_to_do(alerts) == (
-        "Stripe can't tax this customer: correct their address or tax ID in Stripe's dashboard (ask the customer"
-        " if you don't know it), then launch the partition again. Stripe said: The location isn't recognized."
+        "Stripe can't tax this customer: correct their address or tax ID in billing_details, or in Stripe's"
+        " dashboard if you keep it there (ask the customer if you don't know it), then launch the partition again."
+        " Stripe said: The location isn't recognized."
         f" (request {call['id']}, {link})"
     )
     assert trouble(deployment) == shown["message to the customer"] == ADDRESS

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from fly_billing.focus.exports import export_focus
 from fly_billing.statements.statement_reader import read_statement
@@ -18,6 +20,11 @@ from tests.support.stripe_builders import in_stripe, invoice_in_stripe, kinds, o
 __all__ = ["three_rates"]
 
 
+def taxes_in_stripe(invoice: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Return the tax and the taxable amount of each rate with tax, in cents."""
+    return sorted((tax["amount"], tax["taxable_amount"]) for tax in invoice["total_taxes"] if tax["amount"])
+
+
 def test_a_deposit_is_a_separate_line_in_stripe_after_the_tax(platform: Platform, sandbox: SandboxServer) -> None:
     """70.00 + 5.78 - 5.00 = 70.78."""
     platform.grant("acme", "Deposit", "5", pays="gross")
@@ -27,8 +34,10 @@ def test_a_deposit_is_a_separate_line_in_stripe_after_the_tax(platform: Platform
     tools = sync_tools(platform.database, sandbox.url)
     assert outcome(sync(tools, SEPTEMBER)) == ({"finalized": 1}, [])
     assert kinds(tools, SEPTEMBER) == []
-    assert in_stripe(sandbox) == [("acme", "open", 7078, 3)]
-    assert sorted(line["amount"] for line in invoice_in_stripe(sandbox, "acme")["lines"]) == [-500, 578, 7000]
+    assert in_stripe(sandbox) == [("acme", "open", 7078, 2)]
+    invoice = invoice_in_stripe(sandbox, "acme")
+    assert sorted(line["amount"] for line in invoice["lines"]) == [-500, 7000]
+    assert taxes_in_stripe(invoice) == [(578, 7000)]
 
 
 def test_a_deposit_pays_items_of_three_rates_and_is_full_again_once_nothing_is_owed(
@@ -44,7 +53,8 @@ def test_a_deposit_pays_items_of_three_rates_and_is_full_again_once_nothing_is_o
     tools = sync_tools(three_rates.database, sandbox.url)
     assert outcome(sync(tools, SEPTEMBER)) == ({"finalized": 1}, [])
     assert kinds(tools, SEPTEMBER) == []
-    assert in_stripe(sandbox) == [("acme", "open", 9125, 8)]
+    assert in_stripe(sandbox) == [("acme", "open", 9125, 5)]
+    assert [tax for tax, _ in taxes_in_stripe(invoice_in_stripe(sandbox, "acme"))] == [425, 1700]
 
     file = tmp_path / "september.csv"
     export_focus(three_rates.database, SEPTEMBER, file, file_format="csv")
