@@ -69,6 +69,12 @@ COPIES = (
     cross join generate_series(1, :months) as k where i.month = :month
     """,
     """
+    insert into invoice_details
+    select (jsonb_populate_record(d, jsonb_build_object('invoice_id', md5(d.invoice_id::text || k)::uuid))).*
+    from invoice_details as d join invoices as i on i.id = d.invoice_id
+    cross join generate_series(1, :months) as k where i.month = :month
+    """,
+    """
     insert into ledger_transactions (id, organization_id, currency, month, event, invoice_change_id)
     overriding system value
     select -(id * 1000 + k), organization_id, currency, {earlier}, event, -(invoice_change_id * 1000 + k)
@@ -86,7 +92,7 @@ FORGET = (
         f"delete from {table} where invoice_id in {_INVOICES}"  # noqa: S608 our own literals
         for table in (
             "invoice_item_rollups", "invoice_items", "invoice_snapshots", "invoice_tax_rates", "invoice_taxes",
-            "invoice_commitments",
+            "invoice_commitments", "invoice_details",
             "invoice_changes", "credit_entries",
         )
     ),
@@ -102,7 +108,7 @@ LANDED = (
 )  # fmt: skip
 GROWN = (
     "usage_snapshots", "usage_rollups", "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots",
-    "ledger_transactions", "ledger_entries",
+    "invoice_details", "ledger_transactions", "ledger_entries",
 )  # fmt: skip
 
 
