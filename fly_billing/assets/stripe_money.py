@@ -34,16 +34,16 @@ def stripe_money(
 
     Webhooks and polling record most of them within minutes. Every night, this reads what happened in the last 30 days
     and records what they missed: 100 objects per request. An invoice that was paid, voided or written off there without
-    an event gets this status. It changes nothing at Stripe. The numbers named `missed` are
-    0 while events arrive; if they are not, look at the webhook endpoint and at `poll_stripe_events`.
+    an event gets this status. It changes nothing at Stripe. The numbers named `missed` are 0 while events arrive; if
+    they are not, look at the webhook endpoint and at `poll_stripe_events`.
     """
     database = billing_postgres.database()
     tools = stripe_account.sync_tools(database, clock, context.run.run_id)
     sweep = sweep_money(database, stripe_account.reader(tools), clock.now(), context.log.info)
+    applied = apply_missed_statuses(database, clock.now())  # also after a failure, which concerns other objects
+    context.log.info(f"{counted(applied, 'invoice')} changed status, because of events that never arrived")
     if sweep.problems:
         raise Failure(
             described_failures(sweep.problems), metadata={"failures": table(sweep.problems)}, allow_retries=False
         )
-    applied = apply_missed_statuses(database, clock.now())
-    context.log.info(f"{counted(applied, 'invoice')} changed status, because of events that never arrived")
     yield MaterializeResult(metadata=of_money_sweep(sweep))

@@ -60,6 +60,18 @@ def test_a_sweep_that_cannot_read_stripe_fails_and_says_so(deployment: Deploymen
     assert said.endswith("the next sweep reads it all again, and records nothing twice")
 
 
+def test_a_failed_sweep_still_applies_the_payments_that_it_read(deployment: Deployment, sandbox: SandboxServer) -> None:
+    """Invoices are read before refunds, and the list of refunds can't be read."""
+    bill_one_machine(deployment)
+    deployment.sync(OCTOBER)
+    (invoice,) = sandbox.control.invoices()
+    sandbox.control.act("mark-paid", invoice["id"])
+    sandbox.control.add_fault("error", "refunds.list", status=401, type="invalid_request_error", message="Expired key")
+    deployment.run("sweep_stripe", {}, fails=True)
+    found = deployment.execute("select status from invoices where finalized_at is not null")
+    assert [row["status"] for row in found] == ["paid"]
+
+
 def requested(deployment: Deployment) -> int:
     """Count the runs that the schedule requests for the night."""
     with build_schedule_context(
