@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
-from fly_billing.cutover.exports import Entry, read_bodies, read_exports, read_pairs
+from fly_billing.cutover.exports import Entry, InputFile, read_bodies, read_exports, read_pairs
 from fly_billing.cutover.our_side import read_our_side
 from fly_billing.cutover.rules.comparison import Comparison, UnreadableEntry, compare_month
 from fly_billing.cutover.rules.past_invoices import PastInvoice
@@ -101,10 +100,11 @@ def compare(
         ExportNotReadable, UnknownOrganizations: A file can't be used.
         ReadingFailed: Stripe can't be read.
     """
-    customers = read_pairs(inputs.customers, CUSTOMERS) if inputs.customers else {}
-    products = read_pairs(inputs.products, PRODUCTS) if inputs.products else {}
+    exports = [InputFile.read(path) for path in inputs.exports]
+    customers, of_customers = _pairs(inputs.customers, CUSTOMERS)
+    products, of_products = _pairs(inputs.products, PRODUCTS)
     if stripe is None:
-        entries, marked = read_exports(inputs.exports), {}
+        entries, marked = read_exports(exports), {}
     else:
         entries = list(_from_stripe(stripe, inputs.issued, progress))
         marked = {customer: organization for organization, customer in stripe.customers_since(BEFORE_STRIPE)}
@@ -120,7 +120,17 @@ def compare(
         product_of=products,
         unreadable=[entry for entry in entries if isinstance(entry, UnreadableEntry)],
     )
-    return ComparedMonth(comparison, inputs.issued, _sources(inputs), now, len(past) - len(of_month))
+    files = [Source(file.path.name, file.sha256) for file in (*exports, *of_customers, *of_products)]
+    sources = files if stripe is None else [Source(STRIPE), *files]
+    return ComparedMonth(comparison, inputs.issued, sources, now, len(past) - len(of_month))
+
+
+def _pairs(path: Path | None, columns: tuple[str, str]) -> tuple[Mapping[str, str], Sequence[InputFile]]:
+    """Read a file of pairs, if there is one; return its pairs and the file."""
+    if path is None:
+        return {}, ()
+    file = InputFile.read(path)
+    return read_pairs(file, columns), (file,)
 
 
 def _from_stripe(stripe: StripeReader, issued: Issued, progress: Callable[[int], None]) -> Iterator[Entry]:
@@ -131,9 +141,3 @@ def _from_stripe(stripe: StripeReader, issued: Issued, progress: Callable[[int],
             yield {**body, "lines": {"data": stripe.all_lines(body), "has_more": False}}
 
     return read_bodies(bodies(), STRIPE)
-
-
-def _sources(inputs: Inputs) -> list[Source]:
-    files = [*inputs.exports, *filter(None, (inputs.customers, inputs.products))]
-    read = [] if inputs.exports else [Source(STRIPE)]
-    return [*read, *(Source(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files)]

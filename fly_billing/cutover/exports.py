@@ -6,8 +6,10 @@ One unreadable invoice is reported, and the others are read. Not here: what a fi
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,32 @@ class ExportNotReadable(ActionableError):
     """A file is no export of Stripe's invoices, or no table of two columns. The message names file and fix."""
 
 
-def read_exports(files: Iterable[Path]) -> list[Entry]:
+@dataclass(frozen=True)
+class InputFile:
+    """A file as it was read, once: it may be a pipe, or change meanwhile."""
+
+    path: Path
+    content: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> InputFile:
+        """Read the file. Raises OSError."""
+        return cls(path, path.read_bytes())
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """Its text. Raises ExportNotReadable if it is not UTF-8."""
+        try:
+            return self.content.decode("utf-8-sig")
+        except UnicodeDecodeError as problem:
+            raise ExportNotReadable(f"{self.path} is not UTF-8 text: export CSV or JSON from Stripe") from problem
+
+
+def read_exports(files: Iterable[InputFile]) -> list[Entry]:
     """Read all invoices of the files. An invoice that several files have is read once.
 
     Raises ExportNotReadable if a file can't be read as a whole.
@@ -64,18 +91,11 @@ def read_bodies(bodies: Iterable[Any], source: str) -> Iterator[Entry]:
             yield UnreadableEntry(f"{source}, invoice {position}", f"not an invoice of Stripe: {problem!r}")
 
 
-def _read_export(file: Path) -> Iterator[Entry]:
-    text = _text_of(file)
+def _read_export(file: InputFile) -> Iterator[Entry]:
+    text = file.text
     if text.lstrip()[:1] in ("{", "["):
-        return read_bodies(_bodies(file, text), str(file))
-    return _rows(file, text)
-
-
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise ExportNotReadable(f"{file} is not UTF-8 text: export CSV or JSON from Stripe") from problem
+        return read_bodies(_bodies(file.path, text), str(file.path))
+    return _rows(file.path, text)
 
 
 def _bodies(file: Path, text: str) -> list[Any]:
@@ -130,23 +150,24 @@ def rows_of(rows: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:
     return ((number, row) for number, row in enumerate(rows, start=2) if any(field.strip() for field in row))
 
 
-def read_pairs(file: Path, columns: tuple[str, str]) -> dict[str, str]:
+def read_pairs(file: InputFile, columns: tuple[str, str]) -> dict[str, str]:
     """Read a CSV file of two columns as a mapping from the first to the second.
 
     Raises:
         ExportNotReadable: The header is another one, a field is empty, or a name has two values.
     """
-    header, *rows = _table(file, _text_of(file))
+    path = file.path
+    header, *rows = _table(path, file.text)
     if tuple(name.strip().lower() for name in header) != columns:
-        raise ExportNotReadable(f"{file} needs the header {','.join(columns)}, but has {','.join(header)}")
+        raise ExportNotReadable(f"{path} needs the header {','.join(columns)}, but has {','.join(header)}")
     pairs: dict[str, str] = {}
     for number, row in rows_of(rows):
         fields = [field.strip() for field in row]
         if len(fields) != len(columns) or not all(fields):
-            raise ExportNotReadable(f"{file}, row {number}: write a {columns[0]} and a {columns[1]}")
+            raise ExportNotReadable(f"{path}, row {number}: write a {columns[0]} and a {columns[1]}")
         name, value = fields
         if pairs.setdefault(name, value) != value:
-            raise ExportNotReadable(f"{file}, row {number}: {name} is {pairs[name]} in an earlier row")
+            raise ExportNotReadable(f"{path}, row {number}: {name} is {pairs[name]} in an earlier row")
     return pairs
 
 

@@ -22,6 +22,8 @@ _GENERATED = re.compile(r"[\d,.]+ \u00d7 (?P<name>.+?)(?: \((?:Tier \d+ )?at .+\
 # Columns of the dashboard's export that the comparison needs, in lower case.
 CSV_COLUMNS = ("id", "customer", "currency", "status", "total")
 CSV_DATES = ("date (utc)", "created (utc)")
+# Credit notes before and after the payment.
+_CREDITED = ("pre_payment_credit_notes_amount", "post_payment_credit_notes_amount")
 
 
 class UnreadableInvoice(ValueError):
@@ -87,9 +89,7 @@ def parse_invoice(body: Body) -> PastInvoice:
         status=_text(body, "status"),
         total_cents=_cents(_whole(body, "total"), currency),
         tax_cents=_cents(_added_tax(body), currency),
-        credit_note_cents=_cents(
-            sum(body.get(f"{when}_payment_credit_notes_amount") or 0 for when in ("pre", "post")), currency
-        ),
+        credit_note_cents=_cents(sum(_whole(body, name) for name in _CREDITED if body.get(name) is not None), currency),
         lines=_lines(body.get("lines"), currency),
         is_ours="fly_billing_invoice" in metadata,
     )
@@ -157,8 +157,8 @@ def _added_tax(body: Body) -> int:
     """Return the tax that is added to the prices, in Stripe's units."""
     for name in ("total_taxes", "total_tax_amounts"):
         if body.get(name) is not None:
-            return sum(tax["amount"] for tax in body[name] if not _is_contained(tax))
-    return body.get("tax") or 0
+            return sum(_whole(tax, "amount") for tax in body[name] if not _is_contained(tax))
+    return _whole(body, "tax") if body.get("tax") is not None else 0
 
 
 def _is_contained(tax: Body) -> bool:
@@ -176,7 +176,7 @@ def _line(line: Body, currency: str) -> PastLine:
     price = line.get("price") or line.get("plan") or {}
     ids = [details.get("product"), details.get("price"), price.get("product"), price.get("id")]
     description = line.get("description") or price.get("nickname") or next(filter(None, ids), None) or line["id"]
-    discounts = sum(discount["amount"] for discount in line.get("discount_amounts") or [])
+    discounts = sum(_whole(discount, "amount") for discount in line.get("discount_amounts") or [])
     return PastLine(
         names=[name for name in (*ids, description) if name],
         name=product_in(description),

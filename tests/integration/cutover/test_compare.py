@@ -6,7 +6,10 @@ Here acme is charged 58.43 (49.10 and 9.33 of VAT; its invoice includes beta), a
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +208,20 @@ def test_the_report_and_the_csv_name_every_source_and_escape_text_of_others(
     ]
     again = CliRunner().invoke(app, ["compare", "2026-09", str(tmp_path / "export.csv"), "--csv", str(table)])
     assert "exists already" in str(again.exception)
+
+
+def test_an_export_may_come_through_a_pipe_and_its_sha_is_that_of_what_was_read(
+    september: Platform, tmp_path: Path
+) -> None:
+    export = (HEADER + ACME + GAMMA).encode()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(export,))
+    writer.start()
+    done = run(pipe, "--customers", tmp_path / "customers.csv", "--json")
+    writer.join()
+    assert done.exit_code == 0, done.output
+    assert data_of(done)["sources"][0] == {"name": "pipe", "sha256": hashlib.sha256(export).hexdigest()}
 
 
 def test_without_a_file_stripe_is_read_with_all_lines(

@@ -85,6 +85,9 @@ def test_amounts_in_shillings_are_read_from_stripes_hundredths() -> None:
         ({"currency": ""}, "currency is ''"),
         ({"created": 10**20}, "created is 1"),
         ({"id": None}, "id is None"),
+        ({"tax": "19.00"}, "tax is '19.00', but a whole number is needed"),
+        ({"total_taxes": [{"amount": 19.5}]}, "amount is 19.5, but a whole number is needed"),
+        ({"post_payment_credit_notes_amount": "5"}, "post_payment_credit_notes_amount is '5'"),
     ],
 )
 def test_an_invoice_with_a_wrong_field_names_it(wrong: dict[str, Any], message: str) -> None:
