@@ -148,12 +148,8 @@ def show_difference(console: Terminal, before: str, after: str, *, as_json: bool
         )
     if changes:
         console.print(table)
-    console.print(f"{counted(len(changes), 'price version')} differ" if len(changes) > 1 else _one_or_none(changes))
+    console.print(f"Different: {counted(len(changes), 'price version')}." if changes else "Both have the same prices.")
     return not changes
-
-
-def _one_or_none(changes: Sequence[PriceChange]) -> str:
-    return "1 price version differs" if changes else "Both have the same prices."
 
 
 def _texts(change: PriceChange) -> list[str]:
@@ -207,7 +203,7 @@ def show_quote(console: Terminal, quote: Quote, *, as_json: bool) -> None:
         return
     table = _table(f"{price.description}: {_charges(price)}", "Step", "Quantity", "Unit amount", "Amount", numbers=3)
     if rated.allowance_used:
-        table.add_row("free allowance", plain(rated.allowance_used), "", plain(rated.allowance_used * 0))
+        table.add_row("free allowance", plain(rated.allowance_used), "", "0")
     for step in rated.steps:
         data = step.as_data()
         table.add_row(data["label"], data["quantity"], data["unit_amount"], data["amount"])

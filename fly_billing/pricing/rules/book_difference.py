@@ -46,6 +46,9 @@ class PriceChange:
         }
 
 
+_TEXTS = frozenset({"product", "description", "unit"})
+
+
 def difference(before: Iterable[Price], after: Iterable[Price]) -> list[PriceChange]:
     """List the price versions that differ, by key and time."""
     old, new = ({(price.key, price.effective_from): price for price in prices} for prices in (before, after))
@@ -69,8 +72,11 @@ def _data(price: Price | None) -> Mapping[str, Any]:
     if price is None:
         return {}
     data = {name: value for name, value in price.to_data().items() if name not in ("key", "effective_from")}
-    # Two spellings of one number are no change: 0.10 and 0.1.
-    return {**data, **{name: _plain(value) for name, value in data.items()}}
+    # Two spellings of one number are no change, 0.10 and 0.1, nor is another order of a dimension's values.
+    data |= {name: _plain(value) for name, value in data.items() if name not in _TEXTS}
+    if price.match:
+        data["match"] = {name: sorted(values) for name, values in sorted(price.match.items())}
+    return data
 
 
 def _plain(value: Any) -> Any:

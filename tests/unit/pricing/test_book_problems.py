@@ -126,6 +126,12 @@ def test_added_removed_and_changed_versions_are_listed_with_their_fields() -> No
     )
 
 
+def test_another_order_of_a_dimensions_values_is_no_difference_and_a_name_like_a_number_is_one() -> None:
+    assert difference([other(match=REGION)], [other(match={"region": ("fra", "ams")})]) == []
+    assert len(difference([other(product="Version 2.10")], [other(product="Version 2.1")])) == 1
+    assert len(difference([other(product="2.10")], [other(product="2.1")])) == 1
+
+
 def test_another_spelling_of_a_number_is_no_difference() -> None:
     spelled = replace(REQUESTS, model=PerUnit(Decimal("0.100")))
     assert difference([REQUESTS], [spelled]) == []
