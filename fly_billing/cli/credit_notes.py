@@ -75,7 +75,7 @@ def credit_invoice(console: Terminal, order: CreditOrder, *, is_dry_run: bool, a
 
 def _amount(typed: str | None, currency: str, asked: AskedAmounts) -> int:
     if typed is None:
-        return everything_paid(currency, asked)
+        return everything_paid(asked)
     try:
         return parse_typed_amount(typed, currency)
     except ValueError as problem:

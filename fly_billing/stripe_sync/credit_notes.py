@@ -326,8 +326,8 @@ def _asked(reader: StripeReader, stripe_invoice_id: str | None) -> AskedAmounts 
     return None if body is None else read_asked_amounts(body)
 
 
-def everything_paid(currency: str, asked: AskedAmounts) -> int:
-    """Return what of an invoice was paid by card and is not credited yet."""
+def everything_paid(asked: AskedAmounts) -> int:
+    """Return the part of an invoice that was paid by card and is not credited yet."""
     return max(0, asked.paid_cents - (asked.out_of_band_cents or 0) - asked.paid_credited_cents)
 
 

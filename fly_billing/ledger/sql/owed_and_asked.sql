@@ -71,7 +71,8 @@ unread as (
     group by i.organization_id, i.currency
 ),
 
-keys as (    select organization_id, currency from ledger
+keys as (
+    select organization_id, currency from ledger
     union
     select organization_id, currency from asked
     union
