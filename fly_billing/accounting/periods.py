@@ -1,4 +1,4 @@
-"""Closes accounting months. What is posted later counts in the first open month; the database refuses anything else.
+"""Closes accounting months. Later postings count in the first open month; the database refuses anything else.
 
 Not here: invoices of a month (`invoicing`), whose usage may still be corrected; the correction counts in an open month.
 """
@@ -77,7 +77,7 @@ def period_of(connection: Connection, month: BillingMonth) -> ClosedPeriod | Non
 
 
 def _refuse_unreadable(database: BillingDatabase) -> None:
-    """Store what is missing before the locks are taken, so that closing takes them for a short time only."""
+    """Store missing deferrals before the locks are taken, so that closing takes them for a short time only."""
     if failed := defer_revenue(database).failed:
         raise PeriodNotClosed(f"the revenue of these invoices can't be read: {'; '.join(map(str, failed))}")
 

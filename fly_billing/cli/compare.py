@@ -26,7 +26,11 @@ MOST_LISTED = 10
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where a comparison goes besides the terminal. `top`: how many organizations the terminal shows."""
+    """The files that a comparison is written to, and its form in the terminal.
+
+    Attributes:
+        top: The number of organizations that the terminal shows.
+    """
 
     page: Path | None = None
     csv: Path | None = None

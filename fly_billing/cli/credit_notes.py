@@ -35,7 +35,7 @@ from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts
 
 @dataclass(frozen=True)
 class CreditOrder:
-    """What the command was asked for. `amount`: as typed; None: everything that was paid by card."""
+    """The credit note that the command was asked for. `amount`: as typed; None: everything that was paid by card."""
 
     organization: str
     month: BillingMonth

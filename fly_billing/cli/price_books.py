@@ -173,7 +173,7 @@ def _used(before: str, changes: Iterable[PriceChange]) -> set[UUID]:
 
 @dataclass(frozen=True)
 class Quote:
-    """What to calculate: a month's quantity under the price `key` of a book, in force at a time.
+    """A question: the cost of a month's quantity under the price `key` of a book, in force at a time.
 
     Attributes:
         share: Multiplies the free allowance.

@@ -182,7 +182,7 @@ def repair(console: Terminal, month: BillingMonth, *, dry_run: bool, yes_to: Col
 def _read_again(
     console: Terminal, platform: _Platform, differences: Sequence[AskedDifference]
 ) -> list[AskedDifference]:
-    """Record what is missing of Stripe, which changes nothing there; return the differences that are left."""
+    """Record missing states of Stripe, which changes nothing there; return the differences that are left."""
     database, reader, now = platform.database, platform.tools.reader(), Clock().now()
     if not any(difference.kind in READ_AGAIN for difference in differences):
         return asked_differences(database)

@@ -44,7 +44,7 @@ class Issued:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a comparison reads besides the database.
+    """The files and days that a comparison reads.
 
     Attributes:
         exports: Exports of Stripe's invoices; none: `stripe` is read.

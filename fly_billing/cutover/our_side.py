@@ -19,7 +19,7 @@ class UnknownOrganizations(ActionableError):
 
 @dataclass(frozen=True)
 class Payers:
-    """Who pays here what a Stripe invoice charges.
+    """The payers here of Stripe's invoices.
 
     Attributes:
         of_organization: The payer of each organization in the month.
@@ -37,7 +37,7 @@ class Payers:
 
 @dataclass(frozen=True)
 class OurSide:
-    """What fly_billing bills in a month, and who pays it."""
+    """A month's invoices here, and their payers."""
 
     invoices: Sequence[OurInvoice]
     failed: Sequence[FailedPayer]

@@ -29,7 +29,7 @@ _MAY_BE_MISSING = frozenset({"next_attempt_at", "stripe_invoice_id"})
 
 @dataclass
 class QueuedWebhooks:
-    """How many messages were queued, and the invoices that can't be read: the others are not held up."""
+    """The number of messages that were queued, and the invoices that can't be read: the others are not held up."""
 
     queued: int = 0
     failed: list[UnreadableRow] = field(default_factory=list)

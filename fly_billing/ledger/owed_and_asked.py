@@ -11,7 +11,7 @@ from fly_billing.postgres.database import BillingDatabase, records
 
 
 def asked_differences(database: BillingDatabase) -> list[AskedDifference]:
-    """Return each difference between what is owed and what Stripe asks for, of all organizations."""
+    """Return each difference between the amounts owed and asked for at Stripe, of all organizations."""
     with database.consistent_read() as connection:
         sums = records(connection, OwedAndAsked, "owed_and_asked")
         invoices = records(connection, InvoiceAtStripe, "invoices_that_differ_at_stripe")

@@ -1,4 +1,4 @@
-"""Reads what is known of the price books that are loaded. Not here: loading, and reading prices for billing."""
+"""Reads the loaded price books, and their use. Not here: loading, and reading prices for billing."""
 
 from __future__ import annotations
 

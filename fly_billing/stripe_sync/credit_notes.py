@@ -1,8 +1,8 @@
 """Makes credit notes at Stripe, exactly once: recorded, approved, journaled, sent, and recorded as Stripe made them.
 
-A request is a row before it is sent, with the split between what is not paid yet and what goes back, so that a resend
-under the same idempotency key has the same parameters. An unknown outcome is settled by that resend while Stripe
-remembers the key, and after that by reading the invoice's credit notes. Not here: what is allowed, and the parameters
+A request is a row before it is sent, with the split between its unpaid part and the part that goes back, so that a
+resend under the same idempotency key has the same parameters. An unknown outcome is settled by that resend while Stripe
+remembers the key, and after that by reading the invoice's credit notes. Not here: the limits, and the parameters
 (`stripe_sync.rules.credit_requests`); credit notes of corrections (`corrections.credit_notes`).
 """
 
@@ -53,7 +53,7 @@ class CreditRefused(ActionableError):
 
 @dataclass(frozen=True)
 class CreditPlan:
-    """What a credit note would do.
+    """The effect that a credit note would have.
 
     Attributes:
         credit: As it would be recorded.

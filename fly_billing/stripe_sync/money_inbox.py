@@ -32,7 +32,7 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class FoundMoney:
-    """What was read at Stripe because of an event.
+    """The objects that were read at Stripe because of an event.
 
     Attributes:
         money: Credit notes, refunds, disputes and balance changes; those of a balance in Stripe's order.

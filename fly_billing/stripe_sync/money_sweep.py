@@ -2,7 +2,7 @@
 
 Events get lost: an endpoint was deleted, nothing ran for a month, Stripe dropped a delivery. So a nightly sweep lists
 invoices, credit notes, refunds, disputes and customers' balances, a hundred per read, and records each state that is
-not recorded yet. Only what is new costs further reads: the invoice that a refund or dispute belongs to, and the changes
+not recorded yet. Only new states cost further reads: the invoice that a refund or dispute belongs to, and the changes
 of a balance that differs. Not here: the objects (`stripe_sync.rules`), and how each is recorded (`money_inbox`).
 """
 
@@ -133,7 +133,7 @@ def read_balances(database: BillingDatabase, reader: StripeReader, organizations
 
 
 class _Sweep:
-    """One sweep. Each kind is read page by page; what is new is recorded, one object per transaction."""
+    """One sweep. Each kind is read page by page; new states are recorded, one object per transaction."""
 
     def __init__(self, database: BillingDatabase, reader: StripeReader, now: datetime) -> None:
         self.result = MoneySweep()

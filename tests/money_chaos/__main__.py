@@ -26,7 +26,7 @@ def main(
     kills: Annotated[int, typer.Option(help="Number of kills of a polling process")] = MoneyPlan.kills,
     most_minutes: Annotated[float, typer.Option(help="Minutes after which the actions end, on a slow machine")] = inf,
 ) -> None:
-    """Click thousands of times in the dashboard under faults and kills, and compare what is owed with what is asked."""
+    """Click thousands of times in the dashboard under faults and kills, and compare the amounts owed and asked."""
     plan = MoneyPlan(
         actions=actions, organizations=organizations, seed=seed, kills=kills, most_seconds=most_minutes * 60
     )

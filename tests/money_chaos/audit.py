@@ -1,4 +1,4 @@
-"""Compares both sides after a campaign: what is owed here with what Stripe asks for, and the cash of both.
+"""Compares both sides after a campaign: the amounts owed here and asked for at Stripe, and the cash of both.
 
 Reads the sandbox's store and the billing database, and trusts neither the checks nor the statement of the project: it
 compares these too. Keeps out: the words (report.py).
@@ -40,7 +40,7 @@ group by i.organization_id
 
 @dataclass(frozen=True)
 class MoneySide:
-    """What remains of invoices, the balance for the next one, and the cash of an organization, in cents."""
+    """The rest of unpaid invoices, the balance for the next one, and the cash of an organization, in cents."""
 
     remaining: int
     balance: int

@@ -6,7 +6,7 @@ The rules:
   - The one rounding rule: at the end of each month, the amount recognized so far is rounded, halves away from zero. A
     month has the difference to the month before. So the months add up to the amount, to the cent, and a void invoice
     cancels the original in every month.
-  - Nothing is recognized before the accounting month of its invoice. What was supplied earlier, such as a correction of
+  - Nothing is recognized before the accounting month of its invoice. Anything supplied earlier, such as a correction of
     a closed month, is recognized in that month.
   - Discounts, maximums and promotions belong to the items that they reduce, in proportion.
   - Taxes, and credit that is the customer's own money, are no revenue. A tax contained in prices reduces every service

@@ -1,4 +1,4 @@
-"""What was billed and what of it is recognized, as sums that must tie, and the differences between them. Pure."""
+"""Sums of billed and recognized revenue, which must tie, and the differences between them. Pure."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ order by d.organization_id, d.invoice_change_id, d.month;
 
 -- name: recognized_revenue
 -- One row per organization and currency that was billed revenue up to the end of :month, with its sums until then. billed:
--- what the ledger has as revenue and breakage. deferred: what is recognized in later months.
+-- what the ledger has as revenue and breakage. deferred: recognized in later months.
 with journal as (
     select
         j.organization_id, j.currency,

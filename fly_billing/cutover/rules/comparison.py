@@ -73,7 +73,7 @@ class ComparedOrganization:
     """A payer's month on both sides, in one currency.
 
     Attributes:
-        stripe_cents, our_cents: What each side charges; None: it has no invoice.
+        stripe_cents, our_cents: The charges of each side; None: it has no invoice.
         stripe_invoices: The numbers of its invoices in Stripe.
         causes: Largest first. Empty if every product and the tax agree.
         notes: Facts that explain no difference, but matter for the sign-off.
@@ -100,7 +100,7 @@ class ComparedOrganization:
 
 @dataclass(frozen=True)
 class SumOfCurrency:
-    """What both sides charge in a currency, and how many organizations agree."""
+    """The charges of both sides in a currency, and the number of organizations that agree."""
 
     currency: str
     organizations: int

@@ -47,10 +47,10 @@ class LatePayment:
 
 @dataclass(frozen=True)
 class PaymentState:
-    """How far the payment of an invoice is.
+    """The state of an invoice's payment.
 
     Attributes:
-        amount_cents: What is asked for.
+        amount_cents: The amount asked for.
         days_past_due: Full days since the due date; 0 until it is over.
         next_attempt_at: When Stripe tries to collect it again.
         paid_on: The day of the payment.
@@ -101,7 +101,7 @@ def payment_state(
     Args:
         status: As in the table invoices.
         currency: ISO 4217.
-        amount_cents: What is asked for: now, or of a paid invoice then.
+        amount_cents: The amount asked for: now, or of a paid invoice then.
         due_on: The day by which it must be paid.
         now: The time.
         next_attempt_at: When Stripe tries again after the last payment failed; None if it does not.

@@ -114,7 +114,7 @@ EVENTS = {
             _debit("cash", "overpaid"), _credit("stripe_balance", "overpaid"),
         )),
         # unpaid: it lowers what an open invoice asks for. repaid: refunds pay it back, each an event of its own.
-        # outside: it was paid back outside Stripe. What is credited to the balance is the event after these.
+        # outside: it was paid back outside Stripe. A credit to the balance is the event after these.
         LedgerEvent("stripe_credit_note_issued", "someone issued a credit note in Stripe's dashboard", _NOTE),
         LedgerEvent("stripe_credit_note_voided", "someone voided a credit note in Stripe's dashboard",
                     _reversed(_NOTE)),

@@ -1,7 +1,7 @@
 """Compares what organizations owe by the ledger with what Stripe asks for, and names each difference's cause. Pure.
 
-What is owed is what remains of our invoices in Stripe, what is final and not sent yet, and the customer balance there.
-Not here: reading both sides (`ledger.owed_and_asked`), and what is wrong inside of an invoice, which
+The amount owed is the rest of our invoices in Stripe, final invoices not sent yet, and the customer balance there.
+Not here: reading both sides (`ledger.owed_and_asked`), and faults inside of an invoice, which
 `stripe_sync.rules.reconciliation` compares.
 """
 
@@ -18,7 +18,7 @@ from fly_billing.periods import BillingMonth
 STATUS, AMOUNT, FOREIGN, BALANCE, ELSEWHERE, UNEXPLAINED, TRIAL = KINDS = (
     "status", "amount", "foreign", "balance", "used_elsewhere", "unexplained", "trial_balance",
 )  # fmt: skip
-# What a command can fix by reading the objects at Stripe again.
+# The kinds that a command can fix by reading the objects at Stripe again.
 READ_AGAIN = frozenset({STATUS, AMOUNT, BALANCE})
 
 
@@ -54,7 +54,7 @@ class InvoiceAtStripe:
 
 @dataclass(frozen=True)
 class AskedDifference:
-    """A difference between what is owed and what Stripe asks for. `kind` is one of KINDS; amounts are in cents."""
+    """A difference between the amounts owed and asked for at Stripe. `kind` is one of KINDS; amounts are in cents."""
 
     kind: str
     organization_id: str

@@ -96,7 +96,7 @@ order by k.organization_id, k.currency;
 
 -- name: invoices_that_differ_at_stripe
 -- One row per invoice whose status or remaining amount differs between Stripe, as last read, and here; and per open
--- invoice in Stripe that is not ours (month and status are null). here, there: what is asked for.
+-- invoice in Stripe that is not ours (month and status are null). here, there: the amounts asked for.
 with newest as (
     select distinct on (stripe_invoice_id)
         stripe_invoice_id, organization_id, currency, status, remaining_cents, invoice_id

@@ -1,4 +1,4 @@
-"""Finds what is wrong with the prices of a book together: each is right alone, but usage could not be billed.
+"""Finds prices of a book that do not fit together: each is right alone, but usage could not be billed.
 
 Every function returns its problems as sentences that name the prices. Not here: the fields of one price
 (`pricing.rules.prices`).

@@ -240,7 +240,7 @@ class _Pages(FPDF):
         return height
 
     def _keep(self, height: float) -> None:
-        """Begin a new page if this height does not fit on the current one; what is higher than a page is split."""
+        """Begin a new page if this height does not fit on the current one; anything higher than a page is split."""
         if self.get_y() + height > self.page_break_trigger and self.page_no() and height < self.eph - 20:
             self.add_page()
 

@@ -108,7 +108,7 @@ class Balance:
 
     @property
     def total(self) -> int:
-        """The sum in the ledger: what is owed, with the balance for the next invoice."""
+        """The sum in the ledger: the amount owed, with the balance for the next invoice."""
         return self.owed - self.credit + self.carried_over
 
     def calculation(self) -> list[tuple[str, int]]:

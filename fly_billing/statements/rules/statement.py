@@ -336,7 +336,7 @@ class Statement:
         return balances((invoice for invoice in self.invoices if invoice.payer is None), self.ledger)
 
     def calculation(self) -> list[tuple[str, str]]:
-        """Return what is owed as a sum: text and amount of each line. Empty if there is nothing to add up."""
+        """Return the amount owed as a sum: text and amount of each line. Empty if there is nothing to add up."""
         return [
             (text, format_cents(cents, currency))
             for currency, balance in self.balances().items()

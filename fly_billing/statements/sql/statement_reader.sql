@@ -91,7 +91,7 @@ group by name
 order by name;
 
 -- name: ledger_of_statement
--- One row per currency of the organization: what it owes by the ledger, paid, was paid back, and what is disputed.
+-- One row per currency of the organization: the amounts that it owes by the ledger, paid, got back and disputes.
 select
     e.currency,
     cast(coalesce(sum(e.amount_cents) filter (where e.account in ('receivable', 'stripe_balance')), 0) as bigint)

@@ -1,6 +1,6 @@
 """Credit notes that someone asks Stripe to make: which are allowed, and the request of each. Pure.
 
-Stripe first lowers what an open invoice asks for. What was paid already goes back to the card, to the customer's
+Stripe first lowers what an open invoice asks for. The paid part goes back to the card, to the customer's
 balance, or outside Stripe, as requested. Source: docs.stripe.com/api/credit_notes. Not here: sending
 (`stripe_sync.credit_notes`), and credit notes of corrections, which the next invoice uses (`corrections.credit_notes`).
 """
@@ -17,7 +17,7 @@ from fly_billing.money import format_cents
 from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts
 from fly_billing.stripe_sync.rules.requests import StripeRequest
 
-# Where money that was paid goes, and Stripe's parameter for it.
+# The places that paid money goes back to, and Stripe's parameter for it.
 TO_CARD, TO_BALANCE, OUTSIDE = "refund", "balance", "out_of_band"
 PARAMETERS = {TO_CARD: "refund_amount", TO_BALANCE: "credit_amount", OUTSIDE: "out_of_band_amount"}
 # In the metadata of Stripe's credit note: our id.

@@ -1,4 +1,4 @@
-"""What an invoice says about its customer and how it is paid, as Stripe's customer and invoice take it.
+"""An invoice's customer, and its way of payment, as Stripe's customer and invoice take it.
 
 Fields that nobody gave us are left alone at Stripe: someone may keep them there. Not here: sending
 (`stripe_sync.customers`), and the details of each organization (the table billing_details).

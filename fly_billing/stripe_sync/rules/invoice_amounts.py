@@ -25,7 +25,7 @@ class AskedAmounts:
         total_cents: What was billed.
         starting_balance_cents, ending_balance_cents: The customer's balance before and after the invoice; below zero is
             credit.
-        due_cents: What is asked for, paid or not, after credit notes of unpaid amounts.
+        due_cents: The amount asked for, paid or not, after credit notes of unpaid amounts.
         paid_cents, remaining_cents: The parts of `due_cents` that are paid and not paid.
         out_of_band_cents: The part of `paid_cents` that was paid outside Stripe; None if Stripe does not say.
         overpaid_cents: What was paid beyond `due_cents`.

@@ -53,7 +53,7 @@ update credit_requests set state = 'pending', approved_by = :by, approved_at = :
 where id = :id and state = 'waiting';
 
 -- name: move_credit_request
--- No rows. Records how far a request came. What Stripe has stays.
+-- No rows. Records how far a request came. Issued ones stay.
 update credit_requests set
     state = :state, generation = :generation, unpaid_cents = :unpaid_cents, failure = :failure, updated_at = :now
 where id = :id and state <> 'issued';

@@ -1,4 +1,4 @@
-"""Closed accounting months never change: what is posted later counts in the first open month."""
+"""Closed accounting months never change: later postings count in the first open month."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and banks do at Stripe is posted to the ledger, and what is owed equals what Stripe asks for.
+"""Actions of people and banks at Stripe are posted to the ledger, and the amount owed is the one Stripe asks for.
 
 Worked by hand against the sandbox, in cents. A debit is positive.
 """

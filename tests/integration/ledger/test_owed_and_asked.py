@@ -1,4 +1,4 @@
-"""Each kind of difference between what is owed and what Stripe asks for is named with its amounts, and repaired."""
+"""Each kind of difference between the amounts owed and asked for at Stripe is named with its amounts, and repaired."""
 
 from __future__ import annotations
 

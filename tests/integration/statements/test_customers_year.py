@@ -1,4 +1,4 @@
-"""A customer's year: an annual reservation that is cancelled. Its items' times, its taxes, and what is left as credit.
+"""A customer's year: an annual reservation that is cancelled. Its items' times, its taxes, and the credit that is left.
 
 Worked by hand. Acme GmbH pays 19 % VAT on top and is sent its invoices, due after 30 days.
 

@@ -1,4 +1,4 @@
-"""What Stripe asks for with each invoice is recorded once per state, from the sync's answers and from events."""
+"""The amounts of each invoice at Stripe are recorded once per state, from the sync's answers and from events."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_an_event_before_our_sync_ended_is_recorded_again_with_our_invoice(
 
 
 def test_an_overpaid_invoice_says_by_how_much(tools: SyncTools, sandbox: SandboxServer) -> None:
-    """Stripe credits what is beyond the amount due to the customer's balance."""
+    """Stripe credits an overpayment to the customer's balance."""
     database = tools.journal.database
     sent = invoice_in_stripe(sandbox, "acme")
     body = invoice(

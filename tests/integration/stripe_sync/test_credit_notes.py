@@ -58,7 +58,7 @@ def poll(tools: SyncTools) -> None:
 
 
 def recorded(database: BillingDatabase) -> list[tuple[Any, ...]]:
-    """List what is recorded of credit notes: (status, amount, unpaid, refunded, credited, outside, source)."""
+    """List the recorded credit notes: (status, amount, unpaid, refunded, credited, outside, source)."""
     found = query(
         database,
         "select status, amount_cents, unpaid_cents, refunded_cents, credited_cents, out_of_band_cents, source"

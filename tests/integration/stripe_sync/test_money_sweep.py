@@ -119,7 +119,7 @@ def test_what_events_brought_already_is_not_recorded_again(tools: SyncTools, san
 def test_a_sweep_that_stripe_stops_answering_is_completed_by_the_next_one(
     tools: SyncTools, sandbox: SandboxServer, endpoint: str, kind: str
 ) -> None:
-    """What was read before is recorded, the rest with the next sweep, and nothing twice."""
+    """Objects that were read before are recorded, the rest with the next sweep, and nothing twice."""
     busy_day(sandbox)
     fault = sandbox.control.add_fault("drop_before_apply", endpoint)
     stopped = sweep(tools)

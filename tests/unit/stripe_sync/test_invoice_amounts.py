@@ -1,4 +1,4 @@
-"""What Stripe asks for with an invoice is read to the cent, in each currency's unit."""
+"""The amounts of an invoice at Stripe are read to the cent, in each currency's unit."""
 
 from __future__ import annotations
 
