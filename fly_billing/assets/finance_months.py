@@ -51,7 +51,7 @@ CHECKS = {
     RECOGNIZED: "For each organization and currency, recognized revenue, deferred revenue and breakage add up to what"
     " was billed up to the month's end, and each of its invoices is spread over the months that supply its items, to"
     " the cent.",
-    OWED: "What every organization owes for invoices equals what Stripe asks for and what is final but not sent yet."
+    OWED: "Every organization owes for invoices the amount that Stripe asks for, plus final invoices not sent yet."
     " Lists each difference with its cause, amounts and fix. Of all months, shown in the newest month of the run.",
     STRIPE_BALANCES: "The ledger's Stripe customer balance of every organization equals the one in Stripe. Lists each"
     " difference. Of all months, shown in the newest month of the run.",

@@ -26,9 +26,8 @@ def poll_stripe_events(
 ) -> SkipReason:
     """Record the invoices that were paid, failed, voided or written off in Stripe since the last poll.
 
-    Also records credit notes, refunds, disputes and changes of customers' balances.
-    Also applies events that waited for our own sync, and sends credit notes that Stripe did not accept for lack of an
-    answer. Stripe keeps events for 30 days.
+    Also records credit notes, refunds, disputes and changes of customers' balances, applies events that waited for our
+    own sync, and continues with credit notes that Stripe has not answered. Stripe keeps events for 30 days.
     """
     database = billing_postgres.database()
     try:
