@@ -2561,6 +2561,41 @@ COMMENT ON COLUMN public.credit_requests.stripe_credit_note_id IS 'Stripe''s cre
 
 COMMENT ON COLUMN public.credit_requests.failure IS 'Why it is not at Stripe.';
 
+CREATE TABLE public.customer_changes (
+    id bigint NOT NULL,
+    organization_id text,
+    on_table text NOT NULL,
+    action text NOT NULL,
+    what text NOT NULL,
+    first_month date NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    why text,
+    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT customer_changes_action_check CHECK ((action = ANY (ARRAY['added'::text, 'changed'::text, 'withdrawn'::text]))),
+    CONSTRAINT customer_changes_changed_by_check CHECK ((changed_by <> ''::text)),
+    CONSTRAINT customer_changes_first_month_check CHECK (((EXTRACT(day FROM first_month) = (1)::numeric) AND (first_month >= '1970-01-01'::date) AND (first_month < '2200-01-01'::date))),
+    CONSTRAINT customer_changes_on_table_check CHECK ((on_table <> ''::text)),
+    CONSTRAINT customer_changes_what_check CHECK (((what ~ '\S'::text) AND (length(what) <= 10000)))
+);
+
+COMMENT ON TABLE public.customer_changes IS 'Every change of organizations and terms by commands and workspaces. term_changes has those that affect final invoices.';
+
+COMMENT ON COLUMN public.customer_changes.organization_id IS 'Null: a coupon, which is nobody''s.';
+
+COMMENT ON COLUMN public.customer_changes.what IS 'The record, and the fields that changed with their values before and after.';
+
+COMMENT ON COLUMN public.customer_changes.first_month IS 'The first month that the record is about.';
+
+ALTER TABLE public.customer_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.customer_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.discounts (
     id uuid NOT NULL,
     organization_id text NOT NULL,
@@ -2760,7 +2795,7 @@ COMMENT ON COLUMN public.finance_history.happened_at IS 'When.';
 
 COMMENT ON COLUMN public.finance_history.person IS 'The person or program that did it, as recorded.';
 
-COMMENT ON COLUMN public.finance_history.action IS 'finalized, paid, voided, wrote off, removed, rebilled, credited, refunded, disputed, adjusted, approved, held, released, booked, changed, kept or waived.';
+COMMENT ON COLUMN public.finance_history.action IS 'finalized, paid, voided, wrote off, removed, rebilled, credited, refunded, disputed, adjusted, approved, held, released, booked, added, changed, withdrawn, kept or waived.';
 
 COMMENT ON COLUMN public.finance_history.organization_id IS 'The organization that pays the invoice, or whose term or usage it is; null: a whole month or price book.';
 
@@ -3915,7 +3950,10 @@ CREATE TABLE public.organizations (
     stripe_customer_id text,
     billing_group text NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
     CONSTRAINT billing_group_is_a_key CHECK ((billing_group ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$'::text)),
+    CONSTRAINT closed_at_is_a_time CHECK (((closed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (closed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT closes_after_its_creation CHECK ((closed_at >= created_at)),
     CONSTRAINT created_at_is_a_time CHECK (((created_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (created_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT name_says_something CHECK (((name ~ '\S'::text) AND (length(name) <= 5000))),
     CONSTRAINT organizations_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
@@ -3940,6 +3978,8 @@ COMMENT ON COLUMN public.organizations.stripe_customer_id IS 'Its customer in St
 COMMENT ON COLUMN public.organizations.billing_group IS 'The key of the org partition; never changes by itself.';
 
 COMMENT ON COLUMN public.organizations.created_at IS 'When it became a customer. It is billed from that month on.';
+
+COMMENT ON COLUMN public.organizations.closed_at IS 'When it closed its account: no new term begins from then on. Usage that still arrives is billed. Null: it is a customer.';
 
 CREATE TABLE public.stripe_events (
     id text NOT NULL,
@@ -4789,6 +4829,9 @@ ALTER TABLE ONLY public.credit_requests
 ALTER TABLE ONLY public.credit_requests
     ADD CONSTRAINT credit_requests_stripe_credit_note_id_key UNIQUE (stripe_credit_note_id);
 
+ALTER TABLE ONLY public.customer_changes
+    ADD CONSTRAINT customer_changes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.discounts
     ADD CONSTRAINT discounts_organization_id_coupon_code_first_month_key UNIQUE (organization_id, coupon_code, first_month);
 
@@ -5012,6 +5055,8 @@ CREATE UNIQUE INDEX credit_notes_are_posted_once ON public.ledger_transactions U
 CREATE INDEX credit_requests_state_idx ON public.credit_requests USING btree (state) WHERE (state = ANY (ARRAY['waiting'::text, 'pending'::text, 'unknown'::text]));
 
 CREATE UNIQUE INDEX credits_are_posted_once ON public.ledger_transactions USING btree (credit_grant_id) WHERE (credit_grant_id IS NOT NULL);
+
+CREATE INDEX customer_changes_of_organization ON public.customer_changes USING btree (organization_id, first_month);
 
 CREATE UNIQUE INDEX expiries_are_posted_once ON public.ledger_transactions USING btree (credit_expiry_id) WHERE (credit_expiry_id IS NOT NULL);
 
@@ -5350,6 +5395,20 @@ CREATE OR REPLACE VIEW public.finance_history AS
            FROM (public.credit_requests r
              JOIN public.invoices i ON ((i.id = r.invoice_id)))
           WHERE (r.approved_at IS NOT NULL)
+        ), changed_customers AS (
+         SELECT c.changed_at,
+            c.changed_by,
+            c.action,
+            c.organization_id,
+            c.first_month,
+            c.first_month,
+            NULL::uuid AS uuid,
+            NULL::text AS text,
+            NULL::bigint AS int8,
+            NULL::numeric AS "numeric",
+            c.what,
+            c.why
+           FROM public.customer_changes c
         ), waived_rows AS (
          SELECT w.waived_at,
             w.waived_by,
@@ -5504,6 +5563,20 @@ UNION ALL
     approved_credits."?column?_1" AS subject,
     approved_credits.why AS reason
    FROM approved_credits approved_credits(approved_at, approved_by, "?column?", organization_id, month, month_1, id, currency, amount_cents, "numeric", "?column?_1", why)
+UNION ALL
+ SELECT changed_customers.changed_at AS happened_at,
+    changed_customers.changed_by AS person,
+    changed_customers.action,
+    changed_customers.organization_id,
+    changed_customers.first_month,
+    changed_customers.first_month_1 AS last_month,
+    changed_customers.uuid AS invoice_id,
+    changed_customers.text AS currency,
+    changed_customers.int8 AS amount_cents,
+    changed_customers."numeric" AS amount,
+    changed_customers.what AS subject,
+    changed_customers.why AS reason
+   FROM changed_customers changed_customers(changed_at, changed_by, action, organization_id, first_month, first_month_1, uuid, text, int8, "numeric", what, why)
 UNION ALL
  SELECT waived_rows.waived_at AS happened_at,
     waived_rows.waived_by AS person,
@@ -5791,6 +5864,10 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.credit_not
 
 ALTER TABLE public.credit_notes ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.customer_changes FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.customer_changes ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.invoice_changes FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.invoice_changes ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -5930,6 +6007,10 @@ ALTER TABLE public.credit_notes ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.credit_requests FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.customer_changes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.customer_changes ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.discounts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -6332,6 +6413,9 @@ ALTER TABLE ONLY public.credit_notes
 ALTER TABLE ONLY public.credit_requests
     ADD CONSTRAINT credit_requests_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
+ALTER TABLE ONLY public.customer_changes
+    ADD CONSTRAINT customer_changes_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.discounts
     ADD CONSTRAINT discounts_coupon_code_fkey FOREIGN KEY (coupon_code) REFERENCES public.coupons(code);
 
@@ -6607,6 +6691,9 @@ GRANT SELECT ON TABLE public.credit_entries TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.credit_requests TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.credit_requests TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.customer_changes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.customer_changes TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.discounts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.discounts TO fly_billing_reader;

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -207,10 +207,8 @@ def load_agreements(
         ValueError: Has a line for each mistake: an unknown organization, a key that the book does not have, a price
             that does not fit the list price, or two prices of an organization of which neither takes precedence.
     """
-    by_key: dict[str, list[Price]] = defaultdict(list)
-    for price in listed:
-        by_key[price.key].append(price)
     organizations = set(list_organization_ids(connection))
+    by_key = _by_key(listed)
     problems = [problem for price in prices for problem in _misfits(price, by_key)]
     problems += [
         f"{price.place}{price.name}: there is no organization {price.organization_id!r}"
@@ -230,9 +228,29 @@ def load_agreements(
         ((member.group, member.organization_id, member.start, member.end) for member in memberships),
     )  # fmt: skip
     rows(connection, "add_loaded_members")
-    for name, holdings in read_agreements(connection).holdings().items():
-        problems += _conflicts(name, [holding for holding in holdings if holding.price.book == book])
-    _refuse(sorted(set(problems)))
+    _refuse(conflicts_of(connection, [book]))
+
+
+def misfits_of(price: NegotiatedPrice, listed: Iterable[Price]) -> list[str]:
+    """Return a line if the book has no such key, or if the price does not fit a list price that it replaces."""
+    return list(_misfits(price, _by_key(listed)))
+
+
+def conflicts_of(connection: Connection, books: Collection[str]) -> list[str]:
+    """Return a line for each two prices of an organization in one of these books of which neither takes precedence."""
+    return sorted({
+        problem
+        for name, holdings in read_agreements(connection).holdings().items()
+        for book in books
+        for problem in _conflicts(name, [holding for holding in holdings if holding.price.book == book])
+    })  # fmt: skip
+
+
+def _by_key(listed: Iterable[Price]) -> dict[str, list[Price]]:
+    by_key: dict[str, list[Price]] = defaultdict(list)
+    for price in listed:
+        by_key[price.key].append(price)
+    return by_key
 
 
 def _refuse(problems: Sequence[str]) -> None:

@@ -60,7 +60,9 @@ UNSTABLE = re.compile(
 
 # Each table is in the diagram of one subject.
 SUBJECTS: dict[str, tuple[str, ...]] = {
-    "Organizations": ("organizations", "organization_links", "organization_history", "billing_details"),
+    "Organizations": (
+        "organizations", "organization_links", "organization_history", "billing_details", "customer_changes",
+    ),
     "Usage": (
         "meters", "landing_days", "landed_months", "usage_files", "rejected_usage", "rejected_usage_waivers",
         "usage_tables", "usage_snapshots", "usage_rollups", "carried_months", "carried_levels", "rollup_failures",

@@ -24,7 +24,7 @@ LAYERS = (
     {"worklist"},
     {"invoicing"},
     {"corrections", "ledger", "stripe_sync"},
-    {"accounting", "dunning", "focus"},
+    {"accounting", "customers", "dunning", "focus"},
     {"statements"},
     {"finance"},
     {"cutover"},

@@ -28,6 +28,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "credit_expiries": set(),
     "credit_notes": set(),
     "credit_requests": set(),
+    "customer_changes": set(),
     "invoice_changes": set(),
     "invoice_details": set(),
     "landed_months": set(),
@@ -162,6 +163,8 @@ JOURNALS = """
     values ('acme', '2026-11-01', 'USD', 'old');
     insert into term_changes (on_table, organization_id, first_month, what, changed_by)
     values ('subscriptions', 'acme', '2026-09-01', 'subscription support was added', 'ann');
+    insert into customer_changes (organization_id, on_table, action, what, first_month, changed_by, why)
+    values ('acme', 'subscriptions', 'added', 'subscription of acme to support', '2026-09-01', 'ann', 'asked for it');
     insert into term_decisions (invoice_id, up_to_change, decided_by, why, decided_at)
     select id, 1, 'ann', 'right', now() from invoices limit 1;
     insert into carried_months (month, lake_version) values ('2026-10-01', 1);

@@ -39,7 +39,7 @@ OCTOBER = BillingMonth(2026, 10)
 # Postgres resolves the names in these only when they run. The first three make temporary tables that others read.
 RUN = (
     "make_computed", "make_loaded_prices", "create_rolled_up_tables", "clear_computed", "drop_parts_of_computed",
-    "remove_time_limit"
+    "remove_time_limit", "check_deferred_constraints"
 )  # fmt: skip
 RUN_FIRST = "begin_consistent_read"
 CHECKED_WHEN_PREPARED = {"select", "insert", "update", "delete", "with", "values", "merge"}
