@@ -6629,7 +6629,7 @@ GRANT SELECT ON TABLE public.adjustments TO fly_billing_reader;
 GRANT SELECT,INSERT ON TABLE public.credit_expiries TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.credit_expiries TO fly_billing_reader;
 
-GRANT SELECT,INSERT ON TABLE public.credit_grants TO fly_billing_pipeline;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.credit_grants TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.credit_grants TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.credit_notes TO fly_billing_pipeline;
@@ -6656,7 +6656,7 @@ GRANT SELECT ON TABLE public.alembic_version TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.alerts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alerts TO fly_billing_reader;
 
-GRANT SELECT ON TABLE public.billing_details TO fly_billing_pipeline;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_details TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.billing_details TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.billing_failures TO fly_billing_pipeline;
@@ -6671,7 +6671,7 @@ GRANT SELECT ON TABLE public.carried_levels TO fly_billing_reader;
 GRANT SELECT,INSERT,DELETE ON TABLE public.carried_months TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.carried_months TO fly_billing_reader;
 
-GRANT SELECT,INSERT ON TABLE public.commitments TO fly_billing_pipeline;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.commitments TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.commitments TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.corrected_snapshots TO fly_billing_pipeline;
@@ -6692,10 +6692,10 @@ GRANT SELECT ON TABLE public.credit_entries TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.credit_requests TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.credit_requests TO fly_billing_reader;
 
-GRANT SELECT ON TABLE public.customer_changes TO fly_billing_pipeline;
+GRANT SELECT,INSERT ON TABLE public.customer_changes TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.customer_changes TO fly_billing_reader;
 
-GRANT SELECT,INSERT ON TABLE public.discounts TO fly_billing_pipeline;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.discounts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.discounts TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.failed_checks TO fly_billing_pipeline;
@@ -6782,13 +6782,13 @@ GRANT SELECT ON TABLE public.meters TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.negotiated_prices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.negotiated_prices TO fly_billing_reader;
 
-GRANT SELECT,INSERT ON TABLE public.one_off_items TO fly_billing_pipeline;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.one_off_items TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.one_off_items TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.organization_history TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.organization_history TO fly_billing_reader;
 
-GRANT SELECT,INSERT ON TABLE public.organization_links TO fly_billing_pipeline;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.organization_links TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.organization_links TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.organizations TO fly_billing_pipeline;
@@ -6844,7 +6844,7 @@ GRANT SELECT ON TABLE public.subscriptions TO fly_billing_reader;
 GRANT SELECT,INSERT ON TABLE public.sync_approvals TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.sync_approvals TO fly_billing_reader;
 
-GRANT SELECT ON TABLE public.tax_customers TO fly_billing_pipeline;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.tax_customers TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.tax_customers TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.tax_rates TO fly_billing_pipeline;
