@@ -21,13 +21,16 @@ from fly_billing.customers.writing import (
     known_rows,
     problems_of,
     refuse,
+    withdraw_rows,
     write_rows,
 )
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth, moment_text
 from fly_billing.postgres.database import values
 
-CHARGES = TermTable("one_off_items", ("id",), "one_off_items_of", "add_charge", "change_one_off_item")
+CHARGES = TermTable(
+    "one_off_items", ("id",), "one_off_items_of", "add_charge", "change_one_off_item", "withdraw_charge"
+)
 NOT_STORED = frozenset({"reference", "recorded_as", "place"})
 
 
@@ -89,6 +92,12 @@ def _row(one: OneOffCharge, organizations: Organizations) -> TableRow:
     columns["currency"] = one.currency or organizations.currency(one.organization_id, month)
     columns["amount"] = one.total
     return TableRow({"id": one.id, **columns}, one.organization_id, one.title, month, one.place)
+
+
+def withdraw_charges(connection: Connection, actor: Actor, some: Sequence[OneOffCharge]) -> list[Written]:
+    """Delete charges that are on no invoice yet, not even an open one. Raises CustomerRefused."""
+    organizations = Organizations(connection, (one.organization_id for one in some))
+    return withdraw_rows(connection, actor, CHARGES, [_row(one, organizations) for one in some])
 
 
 def final_invoice_notices(connection: Connection, some: Sequence[OneOffCharge]) -> list[str]:

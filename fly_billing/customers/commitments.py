@@ -68,7 +68,6 @@ def end_commitments(connection: Connection, actor: Actor, organization_id: str, 
     """
     month = BillingMonth.containing(at)
     terms = [_terms(row) for row in known_rows(connection, COMMITMENTS, [organization_id]).values()]
-    organizations = Organizations(connection, [organization_id])
     ahead = [one for one in terms if one.first_month > month]
     running = [one for one in terms if one.first_month <= month]
     ended = [
@@ -76,8 +75,14 @@ def end_commitments(connection: Connection, actor: Actor, organization_id: str, 
         for one in running
         if (last := _end_of_period(one, month)) and (one.last_month is None or one.last_month > last)
     ]
-    withdrawn = withdraw_rows(connection, actor, COMMITMENTS, [_row(one, organizations) for one in ahead])
+    withdrawn = withdraw_commitments(connection, actor, ahead)
     return [*write_commitments(connection, actor, ended), *withdrawn]
+
+
+def withdraw_commitments(connection: Connection, actor: Actor, some: Sequence[CommitmentTerms]) -> list[Written]:
+    """Delete commitments that no invoice counted, not even an open one. Raises CustomerRefused."""
+    organizations = Organizations(connection, (one.organization_id for one in some))
+    return withdraw_rows(connection, actor, COMMITMENTS, [_row(one, organizations) for one in some])
 
 
 def _end_of_period(one: CommitmentTerms, month: BillingMonth) -> BillingMonth:

@@ -19,6 +19,7 @@ from fly_billing.customers.writing import (
     known_rows,
     problems_of,
     refuse,
+    withdraw_rows,
     write_rows,
 )
 from fly_billing.periods import LAST_MONTH, BillingMonth
@@ -27,7 +28,12 @@ from fly_billing.pricing.rules.fields import did_you_mean
 
 COUPONS = TermTable("coupons", ("code",), "coupons_with", "add_coupons", "change_coupon")
 DISCOUNTS = TermTable(
-    "discounts", ("organization_id", "coupon_code", "first_month"), "discounts_of", "add_discounts", "change_discount"
+    "discounts",
+    ("organization_id", "coupon_code", "first_month"),
+    "discounts_of",
+    "add_discounts",
+    "change_discount",
+    "withdraw_discount",
 )
 
 
@@ -111,3 +117,11 @@ def _row(one: DiscountTerms, actor: Actor, coupons: Known, known: Known) -> Tabl
         "redeemed_at": existing["redeemed_at"] if existing else one.redeemed_at or actor.at,
     }  # fmt: skip
     return TableRow(columns, one.organization_id, one.title, one.first_month, one.place)
+
+
+def withdraw_discounts(connection: Connection, actor: Actor, some: Sequence[DiscountTerms]) -> list[Written]:
+    """Take coupons back that reduced no invoice yet, not even an open one. Raises CustomerRefused."""
+    known = known_rows(connection, DISCOUNTS, (one.organization_id for one in some))
+    coupons = known_rows(connection, COUPONS, (one.coupon_code for one in some))
+    found = [_row(one, actor, coupons, known) for one in some if _key(one) in known]
+    return withdraw_rows(connection, actor, DISCOUNTS, found)

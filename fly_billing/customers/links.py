@@ -10,10 +10,12 @@ from sqlalchemy import Connection
 from fly_billing.corrections.correction import Actor
 from fly_billing.customers.known import Organizations
 from fly_billing.customers.rules.organizations import PayerLink
-from fly_billing.customers.writing import TableRow, TermTable, Written, known_rows, refuse, write_rows
+from fly_billing.customers.writing import TableRow, TermTable, Written, known_rows, refuse, withdraw_rows, write_rows
 from fly_billing.periods import moment_text
 
-LINKS = TermTable("organization_links", ("organization_id", "first_month"), "links_of", "add_links", "change_link")
+LINKS = TermTable(
+    "organization_links", ("organization_id", "first_month"), "links_of", "add_links", "change_link", "withdraw_link"
+)
 
 
 def write_links(connection: Connection, actor: Actor, some: Sequence[PayerLink]) -> list[Written]:
@@ -57,3 +59,8 @@ def _row(one: PayerLink) -> TableRow:
     }  # fmt: skip
     what = f"link of {one.organization_id} to {one.payer_id} from {one.first_month}"
     return TableRow(columns, one.organization_id, what, one.first_month, one.place)
+
+
+def withdraw_links(connection: Connection, actor: Actor, some: Sequence[PayerLink]) -> list[Written]:
+    """Delete links of which no month is final. Raises CustomerRefused."""
+    return withdraw_rows(connection, actor, LINKS, [_row(one) for one in some])

@@ -22,12 +22,13 @@ from fly_billing.customers.writing import (
     known_rows,
     problems_of,
     refuse,
+    withdraw_rows,
     write_rows,
 )
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import Row
 
-TAXES = TermTable("tax_rates", ("id",), "tax_rates_of", "add_tax_rates", "change_tax_rate")
+TAXES = TermTable("tax_rates", ("id",), "tax_rates_of", "add_tax_rates", "change_tax_rate", "withdraw_tax_rate")
 TAX_STATUSES = TermTable(
     "tax_customers", ("organization_id", "first_month"), "tax_customers_of", "add_tax_customers", "change_tax_customer"
 )
@@ -110,6 +111,11 @@ def _columns(one: TaxTerms) -> dict[str, object]:
 
 def _row(one: TaxTerms) -> TableRow:
     return TableRow(_columns(one), one.organization_id, one.title, one.first_month, one.place)
+
+
+def withdraw_taxes(connection: Connection, actor: Actor, some: Sequence[TaxTerms]) -> list[Written]:
+    """Delete rates that no invoice was made with, not even an open one. Raises CustomerRefused."""
+    return withdraw_rows(connection, actor, TAXES, [_row(one) for one in some])
 
 
 def write_tax_statuses(connection: Connection, actor: Actor, some: Sequence[TaxStatus]) -> list[Written]:

@@ -6695,7 +6695,7 @@ GRANT SELECT ON TABLE public.credit_requests TO fly_billing_reader;
 GRANT SELECT,INSERT ON TABLE public.customer_changes TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.customer_changes TO fly_billing_reader;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.discounts TO fly_billing_pipeline;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.discounts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.discounts TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.failed_checks TO fly_billing_pipeline;
@@ -6782,13 +6782,13 @@ GRANT SELECT ON TABLE public.meters TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.negotiated_prices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.negotiated_prices TO fly_billing_reader;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.one_off_items TO fly_billing_pipeline;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.one_off_items TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.one_off_items TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.organization_history TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.organization_history TO fly_billing_reader;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.organization_links TO fly_billing_pipeline;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.organization_links TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.organization_links TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.organizations TO fly_billing_pipeline;
@@ -6847,7 +6847,7 @@ GRANT SELECT ON TABLE public.sync_approvals TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.tax_customers TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.tax_customers TO fly_billing_reader;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.tax_rates TO fly_billing_pipeline;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tax_rates TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.tax_rates TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.term_changes TO fly_billing_pipeline;

@@ -35,3 +35,7 @@ select
     period_start, period_end
 from one_off_items
 where organization_id = any (:keys);
+
+-- name: withdraw_charge
+-- No rows. The database refuses it if an invoice has the item.
+delete from one_off_items where id = :id;

@@ -41,3 +41,7 @@ where code = any (:keys);
 select id, organization_id, coupon_code, first_month, last_month, redeemed_at
 from discounts
 where organization_id = any (:keys);
+
+-- name: withdraw_discount
+-- No rows. The database refuses it if an invoice used it.
+delete from discounts where id = :id;

@@ -13,3 +13,7 @@ where organization_id = :organization_id and first_month = :first_month;
 select organization_id, payer_id, first_month, last_month
 from organization_links
 where organization_id = any (:keys);
+
+-- name: withdraw_link
+-- No rows. The database refuses it if a month of it is billed.
+delete from organization_links where organization_id = :organization_id and first_month = :first_month;

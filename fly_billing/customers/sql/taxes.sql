@@ -37,3 +37,7 @@ where organization_id = any (:keys);
 select id, organization_id, name, percent, is_inclusive, first_month, last_month, tax, category, legal_text, scope
 from tax_rates
 where organization_id = any (:keys);
+
+-- name: withdraw_tax_rate
+-- No rows. The database refuses it if an invoice was made with it.
+delete from tax_rates where id = :id;

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Connection
 
 from fly_billing.customers.billing_details import change_billing_details, write_billing_details
-from fly_billing.customers.charges import final_invoice_notices, write_charges
-from fly_billing.customers.commitments import write_commitments
-from fly_billing.customers.coupons import give_coupons, write_coupons
+from fly_billing.customers.charges import final_invoice_notices, withdraw_charges, write_charges
+from fly_billing.customers.commitments import withdraw_commitments, write_commitments
+from fly_billing.customers.coupons import give_coupons, withdraw_discounts, write_coupons
 from fly_billing.customers.credits import write_credits
-from fly_billing.customers.links import write_links
+from fly_billing.customers.links import withdraw_links, write_links
 from fly_billing.customers.price_overrides import write_memberships, write_price_overrides
 from fly_billing.customers.rules.organizations import CustomerDetails, PayerLink, TaxStatus
 from fly_billing.customers.rules.terms import (
@@ -25,7 +25,7 @@ from fly_billing.customers.rules.terms import (
     OneOffCharge,
     TaxTerms,
 )
-from fly_billing.customers.taxes import set_tax, write_tax_statuses, write_taxes
+from fly_billing.customers.taxes import set_tax, withdraw_taxes, write_tax_statuses, write_taxes
 from fly_billing.customers.writing import CustomerRefused, Effect
 from fly_billing.pricing.rules.negotiated_prices import Membership, NegotiatedPrice
 from tests.integration.customers.conftest import ANN, dollars
@@ -168,6 +168,31 @@ def test_a_coupon_that_reduced_a_final_invoice_keeps_its_percentage(customers: P
         effects(change, write_coupons, twenty)
 
 
+@pytest.mark.parametrize(
+    ("write", "withdraw", "record", "table"),
+    [
+        (write_charges, withdraw_charges, OneOffCharge("acme", "Setup", at("2026-09-10"), dollars("5")),
+         "one_off_items"),
+        (give_coupons, withdraw_discounts, DiscountTerms("acme", "ten", SEPTEMBER), "discounts"),
+        (write_commitments, withdraw_commitments, CommitmentTerms("acme", "least", dollars("5"), SEPTEMBER),
+         "commitments"),
+        (write_taxes, withdraw_taxes, TaxTerms("acme", "VAT", Decimal(19), SEPTEMBER), "tax_rates"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_withdrawn_until_an_invoice_has_it(
+    customers: Platform, change: Change, write: Writer, withdraw: Writer, record: Any, table: str
+) -> None:
+    effects(change, write_coupons, TEN)
+    effects(change, write, record)
+    assert effects(change, withdraw, record) == [Effect.WITHDRAWN]
+    assert customers.query(f"select from {table}") == []
+    effects(change, write, record)
+    customers.use(event("e1", "1"))
+    customers.compute()
+    with pytest.raises(CustomerRefused, match="an open invoice has it already: end it instead"):
+        effects(change, withdraw, record)
+
+
 # --- Taxes, payers and prices -----------------------------------------------------------------------------------------
 
 
@@ -189,6 +214,8 @@ def test_a_link_needs_one_currency_and_ends_with_a_month(customers: Platform, ch
     customers.add_organization("euro", currency="EUR")
     assert effects(change, write_links, PayerLink("labs", "acme", SEPTEMBER)) == [Effect.NEW]
     assert effects(change, write_links, PayerLink("labs", "acme", SEPTEMBER, OCTOBER)) == [Effect.CHANGED]
+    assert effects(change, withdraw_links, PayerLink("labs", "acme", SEPTEMBER, OCTOBER)) == [Effect.WITHDRAWN]
+    assert effects(change, write_links, PayerLink("labs", "acme", SEPTEMBER, OCTOBER)) == [Effect.NEW]
     with pytest.raises(CustomerRefused, match="euro is billed in EUR, and acme in USD"):
         effects(change, write_links, PayerLink("euro", "acme", SEPTEMBER))
     with pytest.raises(CustomerRefused, match="can only be ended: set its last_month, and add another link"):
