@@ -7,6 +7,7 @@ from dagster import AssetsDefinition, AssetSpec, Definitions, definitions
 
 from fly_billing.assets.catalog import catalogued
 from fly_billing.assets.external import organizations, price_books, usage_sources
+from fly_billing.assets.finance_journals import finance_journals
 from fly_billing.assets.finance_months import finance_months
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
@@ -42,6 +43,7 @@ ASSETS: list[AssetsDefinition | AssetSpec] = [
     stripe_reconciliation,
     stripe_money,
     finance_months,
+    finance_journals,
 ]
 
 

@@ -15,6 +15,7 @@ from dagster import (
     define_asset_job,
 )
 
+from fly_billing.assets.finance_journals import finance_journals
 from fly_billing.assets.finance_months import finance_months
 from fly_billing.assets.invoices import invoices
 from fly_billing.assets.stripe_invoices import stripe_invoices
@@ -77,8 +78,8 @@ sweep_stripe = define_asset_job(
 )
 report_month = define_asset_job(
     "report_month",
-    AssetSelection.assets(finance_months),
-    description="Write a month's report for finance, and check that its sums tie.",
+    AssetSelection.assets(finance_months, finance_journals),
+    description="Write a month's report for finance and, if its books agree, its journal.",
 )
 
 

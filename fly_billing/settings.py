@@ -73,6 +73,23 @@ def _days_list(value: Any) -> Any:
     return tuple(sorted({int(day) for day in days}))
 
 
+def _limits(value: Any) -> Any:
+    """Read `100`, or `USD=100, JPY=15000, EUR=90`, as limits by currency. One without a currency has the key ``""``."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, Decimal] = {}
+    for part in value.split(","):
+        code, equals, amount = (text.strip() for text in part.rpartition("="))
+        named = code.isascii() and code.isalpha() and code.isupper() and len(code) == 3
+        if not (amount.isascii() and amount.isdecimal()) or (equals and not named) or code in found:
+            raise ValueError(
+                "must be whole units of each invoice's currency, such as 100, or one limit for each currency:"
+                " USD=100, JPY=15000, EUR=90"
+            )
+        found[code] = Decimal(amount)
+    return found
+
+
 def _page(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -151,7 +168,8 @@ class Settings(_FromEnvironment):
     Attributes:
         unresolved_rejections: `wait`: a month does not close while it has unresolved rejected usage.
         correction_guard_floor: An amount in the currency's major unit.
-        credit_approval_above: The largest credit note without an approval, in the currency's major unit.
+        credit_approvals_above: The largest credit note without an approval, by currency, in its major unit. The key
+            ``""`` is for all other currencies; without it, they always need an approval.
         stripe_requests_per_endpoint: Requests per second, as in `stripe_requests_per_second`.
     """
 
@@ -188,7 +206,9 @@ class Settings(_FromEnvironment):
     correction_guard_percent: Whole = Field(5, alias="FLY_BILLING_CORRECTION_GUARD_PERCENT")
     correction_guard_organization_percent: Whole = Field(50, alias="FLY_BILLING_CORRECTION_GUARD_ORGANIZATION_PERCENT")
     correction_guard_floor: Units = Field(Decimal(1), alias="FLY_BILLING_CORRECTION_GUARD_FLOOR")
-    credit_approval_above: Units = Field(Decimal(100), alias="FLY_BILLING_CREDIT_APPROVAL_ABOVE")
+    credit_approvals_above: Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_limits)] = Field(
+        {"": Decimal(100)}, alias="FLY_BILLING_CREDIT_APPROVAL_ABOVE"
+    )
     rollup_engine: Annotated[Engines, BeforeValidator(_one_of(Engines))] = Field(
         "duckdb", alias="FLY_BILLING_ROLLUP_ENGINE"
     )
@@ -222,6 +242,11 @@ class Settings(_FromEnvironment):
         return any(
             field.alias == variable and name in self.model_fields_set for name, field in type(self).model_fields.items()
         )
+
+    def credit_approval_above(self, currency: str) -> Decimal:
+        """Return the largest credit note in a currency that needs no approval, in its major unit."""
+        limits = self.credit_approvals_above
+        return limits.get(currency, limits.get("", Decimal(0)))
 
     @property
     def production(self) -> bool:

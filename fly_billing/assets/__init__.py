@@ -1,4 +1,4 @@
-"""The seven assets, in order, from `usage_events` over `invoices` and `stripe_reconciliation` to `finance_months`.
+"""The eight assets, in order, from `usage_events` over `invoices` and `finance_months` to `finance_journals`.
 
 One module per asset, with the declarations of its checks. An asset reads, calls the use case of its subject
 (`usage.landing_run`, `usage.rollups`, `corrections.month_run`, `stripe_sync.month_sync`, `stripe_sync.reconciliation`,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from dagster import MetadataValue
 
 from fly_billing.corrections.month_totals import InvoiceTotals
+from fly_billing.finance.journal_files import JournalFile
 from fly_billing.finance.month_report import FinanceReport
 from fly_billing.money import counted, exact_sum, format_cents, from_cents, plain
 from fly_billing.stripe_sync.money_sweep import KINDS_OF_SWEEP, MoneySweep
@@ -98,6 +99,21 @@ def of_money_sweep(sweep: MoneySweep) -> dict[str, Any]:
     names = {kind: kind.replace("_", " ") for kind in KINDS_OF_SWEEP}
     compared = {f"{name} compared": sweep.read[kind] for kind, name in names.items()}
     return {**compared, **{f"{name} missed": sweep.missed[kind] for kind, name in names.items()}}
+
+
+def of_journal(written: JournalFile, link: str | None) -> dict[str, Any]:
+    """Return the metadata of a partition of `finance_journals`.
+
+    Args:
+        written: The journal's file.
+        link: The address that serves the file; None: there is none.
+    """
+    return {
+        "lines": written.lines,
+        **money("debits", written.debits, []),
+        "state": written.state,
+        "journal": MetadataValue.url(link) if link else MetadataValue.path(written.path),
+    }
 
 
 def of_finance_month(report: FinanceReport, path: Path, link: str | None) -> dict[str, Any]:

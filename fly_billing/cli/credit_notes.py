@@ -1,13 +1,12 @@
-"""Credits an invoice at Stripe: `fly-billing credit-note`, `refund` and `approve-credit`."""
+"""Credits an invoice at Stripe: `fly-billing credit-note`, `refund`, and `approve-`, `send-` and `withdraw-credit`."""
 
 from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.cli.local_platform import local_platform
@@ -27,9 +26,17 @@ from fly_billing.stripe_sync.credit_notes import (
     request_credit,
     send_credit,
     waiting_credits,
+    withdraw_credit,
 )
 from fly_billing.stripe_sync.invoice_sync import SyncTools
-from fly_billing.stripe_sync.rules.credit_requests import FAILED, ISSUED, UNKNOWN, WAITING, CreditRequest
+from fly_billing.stripe_sync.rules.credit_requests import (
+    FAILED,
+    ISSUED,
+    UNKNOWN,
+    WAITING,
+    WITHDRAWN,
+    CreditRequest,
+)
 from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts
 
 
@@ -45,10 +52,11 @@ class CreditOrder:
 
 
 @contextmanager
-def _tools(name: str) -> Iterator[tuple[SyncTools, Decimal]]:
+def credit_tools(name: str) -> Iterator[tuple[SyncTools, Callable[[str], int]]]:
+    """Yield access to Stripe, and the largest amount in cents of a currency that needs no approval."""
     with local_platform(stripe=True) as settings:
         tools = StripeAccount().sync_tools(BillingDatabase(settings.database_url), Clock(), f"fly-billing {name}")
-        yield tools, settings.credit_approval_above
+        yield tools, lambda currency: to_cents(settings.credit_approval_above(currency), currency)
 
 
 def credit_invoice(console: Terminal, order: CreditOrder, *, is_dry_run: bool, as_json: bool) -> bool:
@@ -57,11 +65,11 @@ def credit_invoice(console: Terminal, order: CreditOrder, *, is_dry_run: bool, a
     Raises:
         ActionableError: The amount can't be credited, or Stripe does not answer.
     """
-    with _tools("credit-note") as (tools, limit):
+    with credit_tools("credit-note") as (tools, limit_cents):
         plan = plan_credit(
             tools, order.organization, order.month,
             lambda currency, asked: _amount(order.amount, currency, asked), order.pays_back,
-            why=order.why, made_by=getpass.getuser(), limit_cents=lambda currency: to_cents(limit, currency),
+            why=order.why, made_by=getpass.getuser(), limit_cents=limit_cents,
         )  # fmt: skip
         credit = plan.credit
         if not is_dry_run:
@@ -95,16 +103,22 @@ def _print(console: Terminal, order: CreditOrder, credit: CreditRequest, plan: C
         approval = " It needs an approval." if plan.needs_approval else ""
         console.print(f"Nothing was written or sent (--dry-run).{approval}")
     else:
-        console.print(_outcome(credit), soft_wrap=True)
+        console.print(credit_outcome(credit), soft_wrap=True)
 
 
-def _outcome(credit: CreditRequest) -> str:
+def credit_outcome(credit: CreditRequest) -> str:
+    """Say what became of a credit note, and what to do next."""
     if credit.state == ISSUED:
         return f"Stripe has the credit note {credit.stripe_credit_note_id}."
     if credit.state == WAITING:
         return f"It waits. Someone else approves it: `fly-billing approve-credit {credit.id} --by NAME`"
+    if credit.state == WITHDRAWN:
+        return "It is withdrawn. Nothing was credited at Stripe."
     if credit.state == FAILED:
-        return f"Nothing was credited: {credit.failure}. Once that is fixed, give the same command again."
+        return (
+            f"Nothing was credited: {credit.failure}. Once that is fixed: `fly-billing send-credit {credit.id}`; or"
+            f" withdraw it: `fly-billing withdraw-credit {credit.id}`"
+        )
     why = f" ({credit.failure})" if credit.failure else ""
     sent = "perhaps sent" if credit.state == UNKNOWN else "not sent"
     return f"It was {sent}{why}. `poll_stripe_events` or the same command continues; nothing is credited twice."
@@ -133,15 +147,35 @@ def approve(console: Terminal, id: str | None, by: str) -> bool:
 
     Raises ActionableError if no such credit note waits, or the same person asked for it.
     """
-    with _tools("approve-credit") as (tools, _):
+    with credit_tools("approve-credit") as (tools, _):
         database = tools.journal.database
         if id is None:
             _list(console, waiting_credits(database))
             return True
         credit = send_credit(tools, approve_credit(database, _id(id), by, tools.clock()).id)
     console.print(f"{credit.organization_id}: {credit.amount} because of: {credit.why}", soft_wrap=True)
-    console.print(_outcome(credit), soft_wrap=True)
+    console.print(credit_outcome(credit), soft_wrap=True)
     return credit.state == ISSUED
+
+
+def send_again(console: Terminal, id: str) -> bool:
+    """Send a credit note that was refused, or that did not reach Stripe. Returns False if Stripe does not have it.
+
+    Raises ActionableError if there is no such credit note.
+    """
+    with credit_tools("send-credit") as (tools, _):
+        credit = send_credit(tools, _id(id))
+    console.print(f"{credit.organization_id}: {credit.amount} because of: {credit.why}", soft_wrap=True)
+    console.print(credit_outcome(credit), soft_wrap=True)
+    return credit.state == ISSUED
+
+
+def withdraw(console: Terminal, id: str, by: str, why: str) -> None:
+    """Withdraw a credit note that waits or was refused. Raises ActionableError if it may be at Stripe."""
+    with credit_tools("withdraw-credit") as (tools, _):
+        credit = withdraw_credit(tools, _id(id), by, why)
+    console.print(f"{credit.organization_id}: {credit.amount} because of: {credit.why}", soft_wrap=True)
+    console.print(credit_outcome(credit), soft_wrap=True)
 
 
 def _list(console: Terminal, waiting: list[CreditRequest]) -> None:

@@ -37,6 +37,10 @@ class Output:
     overwrite: bool = False
     as_json: bool = False
 
+    @property
+    def is_export(self) -> bool:
+        return bool(self.csv or self.parquet or self.as_json)
+
 
 def show_months(console: Terminal, first: BillingMonth | None, last: BillingMonth | None, output: Output) -> None:
     """Show the totals of each month."""
@@ -80,7 +84,7 @@ def show_table(console: Terminal, read: Read, output: Output, month: BillingMont
             console.print(f"{counted(len(table.rows), 'row')} written to {path}", soft_wrap=True)
     if output.as_json:
         print(json.dumps(table.as_data()))
-    elif not (output.csv or output.parquet):
+    elif not output.is_export:
         _print(console, table)
         if still_open:
             console.print(f"Not in this table: {counted(still_open, 'open invoice')} of {month}.")

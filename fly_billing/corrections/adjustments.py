@@ -19,21 +19,26 @@ from fly_billing.postgres.database import copy_rows, rows
 
 ADJUSTMENT_COLUMNS = (
     "id", "organization_id", "month", "invoice_id", "item_key", "product", "description", "amount", "currency",
-    "causes", "detail", "credit_note_id", "credit_grant_id", "made_at", "made_by", "why",
+    "causes", "detail", "credit_note_id", "credit_request_id", "credit_grant_id", "made_at", "made_by", "why",
 )  # fmt: skip
 
 
 def book_adjustments(
-    connection: Connection, corrections: Iterable[Correction], actor: Actor, credit_note: UUID | None = None
+    connection: Connection,
+    corrections: Iterable[Correction],
+    actor: Actor,
+    credit_note: UUID | None = None,
+    credit_request: UUID | None = None,
 ) -> None:
     """Book the differences for the next open invoice, and record the usage that the invoices bill and count now.
 
     Args:
         credit_note: Returns the differences instead of the next invoice.
+        credit_request: The credit note at Stripe that does so.
     """
     booked = list(corrections)
     copy_rows(connection, "adjustments", ADJUSTMENT_COLUMNS, (
-        _adjustment(correction, difference, actor, credit_note)
+        _adjustment(correction, difference, actor, credit_note, credit_request)
         for correction in booked for difference in correction.differences
     ))  # fmt: skip
     rows(
@@ -55,14 +60,18 @@ def book_adjustments(
 
 
 def _adjustment(
-    correction: Correction, difference: Difference, actor: Actor, credit_note: UUID | None
+    correction: Correction,
+    difference: Difference,
+    actor: Actor,
+    credit_note: UUID | None,
+    credit_request: UUID | None,
 ) -> tuple[object, ...]:
     charge = difference.charge
     return (
         uuid4(), charge.organization_id, correction.month.first_day, correction.invoice_id, charge.key, charge.product,
         adjustment_text(difference, correction.month), difference.amount, correction.payer.currency,
-        list(difference.causes), json.dumps(_detail(correction, difference)), credit_note, charge.credit_grant_id,
-        actor.at, actor.name, actor.why,
+        list(difference.causes), json.dumps(_detail(correction, difference)), credit_note, credit_request,
+        charge.credit_grant_id, actor.at, actor.name, actor.why,
     )  # fmt: skip
 
 

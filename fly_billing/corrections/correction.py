@@ -13,12 +13,14 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.corrections.rules.differences import EARLIER_MONTH, Difference
+from fly_billing.corrections.rules.gross_amounts import gross_cents
 from fly_billing.corrections.rules.guard import Hold, Proposal
 from fly_billing.corrections.rules.taxes import Split
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.inputs_reader import Payer
 from fly_billing.money import exact_sum
 from fly_billing.periods import BillingMonth
+from fly_billing.pricing.rules.tax_rates import Rates
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Correction:
         differences: Exact differences that may be booked; empty if the invoice is right.
         counted: By commitment, the amount that counts towards it after the correction.
         taxed: By the charge's key, how much of its difference is taxed at which rates; empty if all rates are the same.
+        rates: The rates of every difference; empty if they differ by item, or there are none.
         undecided: Differences from changed terms of the month, which wait until someone decides.
         is_usage_undecided: Differences from changed usage wait too, because they can't be separated from those of
             changed terms: a price changed inside a period that the usage was aggregated over, credits paid the invoice,
@@ -43,6 +46,12 @@ class Correction:
     taxed: Mapping[str, Split] = field(default_factory=dict)
     undecided: Sequence[Difference] = ()
     is_usage_undecided: bool = False
+    rates: Rates = ()
+
+    @property
+    def gross_cents(self) -> int:
+        """What it gives back with its taxes, in cents; below zero: it charges."""
+        return gross_cents(self.differences, self.rates, self.taxed, self.payer.currency)
 
     @property
     def amount(self) -> Decimal:

@@ -6,10 +6,11 @@ voided and issued again (`reissue`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -38,12 +39,15 @@ from fly_billing.postgres.organizations import organization_name
 from fly_billing.usage.rollups import roll_up
 from fly_billing.usage.usage_table import UsageTable
 
+AskStripe = Callable[[Connection, Correction], UUID]
+
 
 class Booking(Enum):
     """How the difference is booked."""
 
     NEXT_INVOICE = "next_invoice"
     CREDIT_NOTE = "credit_note"
+    AT_STRIPE = "at_stripe"
     REISSUE = "reissue"
     KEEP = "keep"
 
@@ -106,8 +110,12 @@ class _Payer:
     groups: list[str]
 
 
-def rebill(rebilling: Rebilling, request: Rebill, actor: Actor) -> RebillReport:
+def rebill(rebilling: Rebilling, request: Rebill, actor: Actor, ask_stripe: AskStripe | None = None) -> RebillReport:
     """Roll up the month's usage again, recalculate the payer's final invoice, and book the difference.
+
+    Args:
+        ask_stripe: For Booking.AT_STRIPE: records the request for a credit note at Stripe, in the transaction that
+            books the difference, and returns its id.
 
     Raises:
         NoSuchOrganization: No organization has this id.
@@ -125,7 +133,7 @@ def rebill(rebilling: Rebilling, request: Rebill, actor: Actor) -> RebillReport:
         guarded = check_manual_correction(connection, correction, rebilling.guard)
         if request.is_dry_run:
             return RebillReport(payer.payer_id, correction, guarded.holds)
-        _book(connection, request, correction, guarded, actor)
+        _book(connection, request, correction, guarded, actor, ask_stripe)
         later = _correct_later_months(connection, rebilling, request, payer, actor)
     return RebillReport(payer.payer_id, correction, guarded.holds, later)
 
@@ -158,7 +166,12 @@ def _find_corrections(connection: Connection, rebilling: Rebilling, request: Reb
 
 
 def _book(
-    connection: Connection, request: Rebill, correction: Correction, guarded: GuardedCorrections, actor: Actor
+    connection: Connection,
+    request: Rebill,
+    correction: Correction,
+    guarded: GuardedCorrections,
+    actor: Actor,
+    ask_stripe: AskStripe | None,
 ) -> None:
     if request.booking == Booking.KEEP:
         keep_as_billed(connection, correction, actor)
@@ -166,6 +179,9 @@ def _book(
         approve_manual_correction(connection, correction, guarded, actor, _approved(request, correction))
         if request.booking == Booking.CREDIT_NOTE:
             book_credit_note(connection, correction, actor)
+        elif request.booking == Booking.AT_STRIPE:
+            assert ask_stripe is not None, "Booking.AT_STRIPE needs it"
+            book_adjustments(connection, [correction], actor, credit_request=ask_stripe(connection, correction))
         else:
             book_adjustments(connection, [correction], actor)
 

@@ -38,6 +38,7 @@ from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.isolation import VALUE_ERRORS, unreadable
+from fly_billing.pricing.rules.tax_rates import rates_of_anything
 from fly_billing.usage.usage_table import UsageTable
 
 
@@ -121,7 +122,12 @@ def _correct_all(
     if found and (invoice.is_paid_by_credit or any(item.kind == "credit" for item in recalculated.items)):
         found += find_returned_credits(connection, invoice.invoice_id, recalculated, invoice.month)
     taxed = invoice.taxes.taxed(invoice.invoice_id, recalculated.inputs, found, invoice.items, recalculated.items)
-    return Correction(invoice.payer, invoice.invoice_id, invoice.month, found, recalculated.counted, taxed)
+    inputs = recalculated.inputs
+    whose = f"{inputs.organization_id} in {invoice.month}"
+    rates = () if inputs.is_taxed_by_item else rates_of_anything(inputs.taxes, whose)
+    return Correction(
+        invoice.payer, invoice.invoice_id, invoice.month, found, recalculated.counted, taxed, rates=rates
+    )  # fmt: skip
 
 
 def _correct_usage(

@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from fly_billing.accounting.journal import read_journal
-from fly_billing.accounting.periods import period_of
+from fly_billing.accounting.periods import ClosedPeriod, period_of
 from fly_billing.accounting.rules.journal import OWN_ACCOUNTS, GeneralAccount, JournalLine, journal_lines
 from fly_billing.finance.rules.tables import Column, FinanceTable
 from fly_billing.finance.tables_reader import CURRENCY, Read
@@ -51,12 +51,18 @@ def journal(month: BillingMonth, accounts: Mapping[str, GeneralAccount] | None =
     """
 
     def read(connection: Connection) -> FinanceTable:
-        period = period_of(connection, month)
-        state = f"closed by {period.closed_by}" if period else "not closed, so it can still change"
         lines = journal_lines(read_journal(connection, month), OWN_ACCOUNTS if accounts is None else accounts)
+        state = journal_state(period_of(connection, month))
         return FinanceTable(f"Journal of {month} ({state})", JOURNAL, [_row(month, line) for line in lines])
 
     return read
+
+
+def journal_state(period: ClosedPeriod | None) -> str:
+    """Return in words whether the journal of an accounting month can still change."""
+    if period is None:
+        return "not closed, so it can still change"
+    return f"closed by {period.closed_by}{', who accepted differences' if period.accepted_differences else ''}"
 
 
 def recognized_revenue(first: BillingMonth, last: BillingMonth) -> Read:

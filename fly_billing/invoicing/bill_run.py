@@ -79,11 +79,13 @@ class Terms:
         grace: The time between the end of a month and its closing.
         due_days: The days between finalizing an invoice and its due date.
         waits_for_rejected_usage: A month does not close while it has rejected usage that is neither fixed nor waived.
+        seller: The lines about the seller, which a final invoice keeps.
     """
 
     grace: timedelta
     due_days: int
     waits_for_rejected_usage: bool = False
+    seller: tuple[str, ...] = ()
 
 
 class MonthNotClosed(ActionableError):
@@ -217,6 +219,7 @@ def bill(
         if closing:
             _refuse_unlanded_days(connection, month, terms, unlanded_days)
         rows(connection, "set_audit_context", who=run_id, why=f"{month} is closed" if closing else "")
+        rows(connection, "set_seller", seller="\n".join(terms.seller))
         rows(connection, "drop_open_of_linked", month=month.first_day)
         payers = read_payers(connection, month, groups)
         final = [payer.organization_id for payer in payers if payer.is_final]

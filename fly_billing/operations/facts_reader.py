@@ -27,6 +27,7 @@ from fly_billing.operations.rules.attention import (
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
 from fly_billing.stripe_sync.approvals import guard_results
+from fly_billing.stripe_sync.open_credits import list_open_credits
 from fly_billing.stripe_sync.rules.spending_guard import GuardResult
 from fly_billing.usage.landing_folder import LandingError, find_landing_problems
 from fly_billing.usage.rejections import list_unresolved
@@ -114,6 +115,7 @@ def read_facts(
         guarded=_guarded(database, guard_percent),
         discrepancies=_discrepancies(database),
         refused_alerts=database.records(RefusedAlerts, "refused_alerts"),
+        open_credits=list_open_credits(database, now),
         failed_checks=[
             failure
             for failure in list_failures(database)

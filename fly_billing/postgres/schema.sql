@@ -268,12 +268,12 @@ begin
     end if;
     insert into invoice_details (
         invoice_id, name, legal_name, email, line1, line2, postal_code, city, state, country, tax_ids, collection,
-        net_days, purchase_order, memo, footer
+        net_days, purchase_order, memo, footer, seller
     )
     select
         n.id, coalesce(d.legal_name, g.name), d.legal_name, d.email, d.line1, d.line2, d.postal_code, d.city, d.state,
         d.country, coalesce(d.tax_ids, '{}'), coalesce(d.collection, 'charge_automatically'), d.net_days,
-        d.purchase_order, d.memo, d.footer
+        d.purchase_order, d.memo, d.footer, current_setting('fly_billing.seller', true)
     from new_invoices as n
     join old_invoices as o on o.id = n.id and o.status = 'open'
     join organizations as g on g.id = n.organization_id
@@ -305,7 +305,7 @@ begin
     end if;
     if new.currency <> old.currency and exists (
         select from adjustments as a
-        where a.payer_id = old.id and a.credit_note_id is null
+        where a.payer_id = old.id and a.credit_note_id is null and a.credit_request_id is null
             and not exists (
                 select from invoice_items as t join invoices as i on i.id = t.invoice_id
                 where t.adjustment_id = a.id and i.status <> 'open'
@@ -975,11 +975,13 @@ CREATE TABLE public.adjustments (
     why text,
     credit_grant_id uuid,
     payer_id text NOT NULL,
+    credit_request_id uuid,
     CONSTRAINT adjustments_amount_check CHECK ((amount <> (0)::numeric)),
     CONSTRAINT adjustments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT adjustments_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
     CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
     CONSTRAINT detail_is_an_object CHECK ((jsonb_typeof(detail) = 'object'::text)),
+    CONSTRAINT is_returned_in_one_way CHECK ((num_nonnulls(credit_note_id, credit_request_id) < 2)),
     CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
 );
@@ -988,11 +990,13 @@ COMMENT ON TABLE public.adjustments IS 'Differences found in a month whose invoi
 
 COMMENT ON COLUMN public.adjustments.item_key IS 'The item of the invoice that it corrects. All adjustments of a key add up to the difference.';
 
-COMMENT ON COLUMN public.adjustments.credit_note_id IS 'The credit note that returns it; null: it is on the next open invoice.';
+COMMENT ON COLUMN public.adjustments.credit_note_id IS 'The credit note that returns it. Null, as credit_request_id: it is on the next open invoice.';
 
 COMMENT ON COLUMN public.adjustments.credit_grant_id IS 'The credit that gets this amount back because it paid it; negative: the credit pays this item instead of another.';
 
 COMMENT ON COLUMN public.adjustments.payer_id IS 'The payer of the corrected invoice and of the next one; organization_id is the organization that used it.';
+
+COMMENT ON COLUMN public.adjustments.credit_request_id IS 'The credit note at Stripe that returns it, taxes included. If that is withdrawn, a credit note here returns it.';
 
 CREATE TABLE public.credit_expiries (
     id bigint NOT NULL,
@@ -2134,9 +2138,14 @@ CREATE TABLE public.accounting_periods (
     last_transaction_id bigint NOT NULL,
     closed_at timestamp with time zone NOT NULL,
     closed_by text NOT NULL,
+    accepted_differences text,
+    why text,
+    CONSTRAINT accepted_differences_have_a_reason CHECK (((accepted_differences IS NULL) = (why IS NULL))),
+    CONSTRAINT accounting_periods_accepted_differences_check CHECK ((accepted_differences <> ''::text)),
     CONSTRAINT accounting_periods_closed_by_check CHECK ((closed_by <> ''::text)),
     CONSTRAINT accounting_periods_last_transaction_id_check CHECK ((last_transaction_id >= 0)),
     CONSTRAINT accounting_periods_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT accounting_periods_why_check CHECK ((btrim(why) <> ''::text)),
     CONSTRAINT closed_at_is_a_time CHECK (((closed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (closed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
 );
@@ -2150,6 +2159,10 @@ COMMENT ON COLUMN public.accounting_periods.last_transaction_id IS 'The last led
 COMMENT ON COLUMN public.accounting_periods.closed_at IS 'When it was closed.';
 
 COMMENT ON COLUMN public.accounting_periods.closed_by IS 'Who closed it.';
+
+COMMENT ON COLUMN public.accounting_periods.accepted_differences IS 'The differences with Stripe that it was closed with, a line each. Null: the books agreed, or it was closed before 0058.';
+
+COMMENT ON COLUMN public.accounting_periods.why IS 'Why they were accepted.';
 
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
@@ -2521,6 +2534,9 @@ CREATE TABLE public.credit_requests (
     stripe_credit_note_id text,
     failure text,
     updated_at timestamp with time zone NOT NULL,
+    withdrawn_by text,
+    withdrawn_because text,
+    withdrawn_at timestamp with time zone,
     CONSTRAINT approval_has_a_name CHECK (((approved_by IS NULL) = (approved_at IS NULL))),
     CONSTRAINT approved_at_is_a_time CHECK (((approved_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (approved_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT approved_by_somebody_else CHECK ((approved_by <> made_by)),
@@ -2528,13 +2544,17 @@ CREATE TABLE public.credit_requests (
     CONSTRAINT credit_requests_generation_check CHECK ((generation >= 0)),
     CONSTRAINT credit_requests_made_by_check CHECK ((btrim(made_by) <> ''::text)),
     CONSTRAINT credit_requests_pays_back_check CHECK ((pays_back = ANY (ARRAY['refund'::text, 'balance'::text, 'out_of_band'::text]))),
-    CONSTRAINT credit_requests_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'pending'::text, 'unknown'::text, 'failed'::text, 'issued'::text]))),
+    CONSTRAINT credit_requests_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'pending'::text, 'unknown'::text, 'failed'::text, 'issued'::text, 'withdrawn'::text]))),
     CONSTRAINT credit_requests_unpaid_cents_check CHECK (((unpaid_cents >= 0) AND (unpaid_cents < '1000000000000000'::bigint))),
     CONSTRAINT credit_requests_why_check CHECK ((btrim(why) <> ''::text)),
+    CONSTRAINT credit_requests_withdrawn_because_check CHECK ((btrim(withdrawn_because) <> ''::text)),
+    CONSTRAINT credit_requests_withdrawn_by_check CHECK ((btrim(withdrawn_by) <> ''::text)),
     CONSTRAINT issued_is_at_stripe CHECK (((state = 'issued'::text) = (stripe_credit_note_id IS NOT NULL))),
     CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT unpaid_is_a_part_of_the_amount CHECK ((unpaid_cents <= amount_cents)),
-    CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+    CONSTRAINT updated_at_is_a_time CHECK (((updated_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (updated_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT withdrawn_at_is_a_time CHECK (((withdrawn_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (withdrawn_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT withdrawn_has_a_name_and_a_reason CHECK ((((state = 'withdrawn'::text) = (withdrawn_at IS NOT NULL)) AND (num_nonnulls(withdrawn_by, withdrawn_because, withdrawn_at) = ANY (ARRAY[0, 3]))))
 );
 
 COMMENT ON TABLE public.credit_requests IS 'One row per credit note that someone asked Stripe to make for an invoice. What Stripe made of it is in stripe_money.';
@@ -2551,7 +2571,7 @@ COMMENT ON COLUMN public.credit_requests.made_by IS 'Who asked for it.';
 
 COMMENT ON COLUMN public.credit_requests.approved_by IS 'Who approved it, above the limit. Never who asked for it.';
 
-COMMENT ON COLUMN public.credit_requests.state IS 'waiting for an approval, pending (to be sent), unknown (perhaps sent), failed (Stripe or a rule refused it), or issued.';
+COMMENT ON COLUMN public.credit_requests.state IS 'waiting for an approval, pending (to be sent), unknown (perhaps sent), failed (refused), issued, or withdrawn (never sent).';
 
 COMMENT ON COLUMN public.credit_requests.generation IS 'The generation of its idempotency keys.';
 
@@ -2560,6 +2580,10 @@ COMMENT ON COLUMN public.credit_requests.unpaid_cents IS 'The part that lowers w
 COMMENT ON COLUMN public.credit_requests.stripe_credit_note_id IS 'Stripe''s credit note.';
 
 COMMENT ON COLUMN public.credit_requests.failure IS 'Why it is not at Stripe.';
+
+COMMENT ON COLUMN public.credit_requests.withdrawn_by IS 'Who decided that it is not to be made.';
+
+COMMENT ON COLUMN public.credit_requests.withdrawn_because IS 'Why it is not to be made.';
 
 CREATE TABLE public.customer_changes (
     id bigint NOT NULL,
@@ -3563,6 +3587,7 @@ CREATE TABLE public.invoice_details (
     purchase_order text,
     memo text,
     footer text,
+    seller text,
     CONSTRAINT invoice_details_collection_check CHECK ((collection = ANY (ARRAY['charge_automatically'::text, 'send_invoice'::text]))),
     CONSTRAINT invoice_details_name_check CHECK ((name <> ''::text)),
     CONSTRAINT invoice_details_net_days_check CHECK (((net_days >= 0) AND (net_days <= 365)))
@@ -3599,6 +3624,8 @@ COMMENT ON COLUMN public.invoice_details.purchase_order IS 'As in billing_detail
 COMMENT ON COLUMN public.invoice_details.memo IS 'As in billing_details.';
 
 COMMENT ON COLUMN public.invoice_details.footer IS 'As in billing_details.';
+
+COMMENT ON COLUMN public.invoice_details.seller IS 'The lines about the seller at that time, as FLY_BILLING_SELLER had them; empty: none. Null: not recorded.';
 
 CREATE VIEW public.invoice_life AS
  SELECT i.id AS invoice_id,
@@ -5026,6 +5053,8 @@ ALTER TABLE ONLY public.usage_tables
 
 CREATE UNIQUE INDEX adjustments_are_billed_once ON public.invoice_items USING btree (adjustment_id) WHERE ((adjustment_id IS NOT NULL) AND (NOT is_void));
 
+CREATE INDEX adjustments_credit_request_id_idx ON public.adjustments USING btree (credit_request_id) WHERE (credit_request_id IS NOT NULL);
+
 CREATE INDEX adjustments_invoice_id_idx ON public.adjustments USING btree (invoice_id);
 
 CREATE INDEX adjustments_organization_id_month_idx ON public.adjustments USING btree (organization_id, month);
@@ -5241,13 +5270,14 @@ CREATE OR REPLACE VIEW public.finance_history AS
                     ELSE ' adjustments'::text
                 END) ||
                 CASE
-                    WHEN (a.credit_note_id IS NULL) THEN ' on the next invoice'::text
-                    ELSE ' as a credit note'::text
+                    WHEN (a.credit_note_id IS NOT NULL) THEN ' as a credit note'::text
+                    WHEN (a.credit_request_id IS NOT NULL) THEN ' as a credit note at Stripe'::text
+                    ELSE ' on the next invoice'::text
                 END) AS "?column?",
             a.why
            FROM (public.adjustments a
              JOIN public.invoices i ON ((i.id = a.invoice_id)))
-          GROUP BY a.made_at, a.made_by, a.payer_id, i.id, a.credit_note_id, a.why
+          GROUP BY a.made_at, a.made_by, a.payer_id, i.id, a.credit_note_id, a.credit_request_id, a.why
         ), booked_credit_notes AS (
          SELECT n.made_at,
             n.made_by,
@@ -5409,6 +5439,22 @@ CREATE OR REPLACE VIEW public.finance_history AS
             c.what,
             c.why
            FROM public.customer_changes c
+        ), withdrawn_credits AS (
+         SELECT r.withdrawn_at,
+            r.withdrawn_by,
+            'withdrawn'::text AS "?column?",
+            i.organization_id,
+            i.month,
+            i.month,
+            i.id,
+            i.currency,
+            r.amount_cents,
+            NULL::numeric AS "numeric",
+            ('credit note at Stripe of invoice '::text || i.number) AS "?column?",
+            r.withdrawn_because
+           FROM (public.credit_requests r
+             JOIN public.invoices i ON ((i.id = r.invoice_id)))
+          WHERE (r.withdrawn_at IS NOT NULL)
         ), waived_rows AS (
          SELECT w.waived_at,
             w.waived_by,
@@ -5564,6 +5610,20 @@ UNION ALL
     approved_credits.why AS reason
    FROM approved_credits approved_credits(approved_at, approved_by, "?column?", organization_id, month, month_1, id, currency, amount_cents, "numeric", "?column?_1", why)
 UNION ALL
+ SELECT withdrawn_credits.withdrawn_at AS happened_at,
+    withdrawn_credits.withdrawn_by AS person,
+    withdrawn_credits."?column?" AS action,
+    withdrawn_credits.organization_id,
+    withdrawn_credits.month AS first_month,
+    withdrawn_credits.month_1 AS last_month,
+    withdrawn_credits.id AS invoice_id,
+    withdrawn_credits.currency,
+    withdrawn_credits.amount_cents,
+    withdrawn_credits."numeric" AS amount,
+    withdrawn_credits."?column?_1" AS subject,
+    withdrawn_credits.withdrawn_because AS reason
+   FROM withdrawn_credits withdrawn_credits(withdrawn_at, withdrawn_by, "?column?", organization_id, month, month_1, id, currency, amount_cents, "numeric", "?column?_1", withdrawn_because)
+UNION ALL
  SELECT changed_customers.changed_at AS happened_at,
     changed_customers.changed_by AS person,
     changed_customers.action,
@@ -5648,9 +5708,9 @@ CREATE TRIGGER refuse_change_of_finalized BEFORE UPDATE ON public.stripe_invoice
 
 ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_change_of_finalized;
 
-CREATE TRIGGER refuse_change_of_issued BEFORE UPDATE ON public.credit_requests FOR EACH ROW WHEN ((old.state = 'issued'::text)) EXECUTE FUNCTION public.refuse_record_change();
+CREATE TRIGGER refuse_change_of_settled BEFORE UPDATE ON public.credit_requests FOR EACH ROW WHEN ((old.state = ANY (ARRAY['issued'::text, 'withdrawn'::text]))) EXECUTE FUNCTION public.refuse_record_change();
 
-ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_change_of_issued;
+ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_change_of_settled;
 
 CREATE TRIGGER refuse_change_of_settled BEFORE UPDATE ON public.stripe_events FOR EACH ROW WHEN ((old.outcome <> 'waiting'::text)) EXECUTE FUNCTION public.refuse_other_change('{alerted_at,recovery_told_at}');
 
@@ -5784,7 +5844,7 @@ CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR 
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_other_change;
 
-CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.credit_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{approved_by,approved_at,state,generation,unpaid_cents,stripe_credit_note_id,failure,updated_at}');
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.credit_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{approved_by,approved_at,state,generation,unpaid_cents,stripe_credit_note_id,failure,updated_at,withdrawn_by,withdrawn_because,withdrawn_at}');
 
 ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_other_change;
 
@@ -6349,6 +6409,9 @@ ALTER TABLE ONLY public.adjustments
 
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_credit_note_id_fkey FOREIGN KEY (credit_note_id) REFERENCES public.credit_notes(id);
+
+ALTER TABLE ONLY public.adjustments
+    ADD CONSTRAINT adjustments_credit_request_id_fkey FOREIGN KEY (credit_request_id) REFERENCES public.credit_requests(id);
 
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);

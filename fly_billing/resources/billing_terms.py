@@ -34,7 +34,7 @@ class BillingTerms(ConfigurableResource[Any]):
     def terms(self) -> Terms:
         settings = self._settings()
         waits = settings.unresolved_rejections == "wait"
-        return Terms(settings.grace, settings.due_days, waits_for_rejected_usage=waits)
+        return Terms(settings.grace, settings.due_days, waits_for_rejected_usage=waits, seller=settings.seller)
 
     def spending_guard_percent(self) -> int:
         return self._settings().guard_percent

@@ -21,6 +21,9 @@ from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
 
+# Dagster's error of a step whose blocking check failed. It has no public name.
+BLOCKED_BY_CHECK = "DagsterAssetCheckFailedError"
+
 
 @described_sensor(60)
 def alert_on_failed_run(
@@ -53,8 +56,15 @@ def _what_ran(run: DagsterRun) -> str:
 
 
 def is_reported_by_sensor(failures: list[DagsterEvent]) -> bool:
-    data = [event.step_failure_data.user_failure_data for event in failures]
-    return bool(data) and all(each is not None and REPORTED_BY_SENSOR in each.metadata for each in data)
+    return bool(failures) and all(_is_reported(event) for event in failures)
+
+
+def _is_reported(failure: DagsterEvent) -> bool:
+    """Return True if the step's Failure says so, or a blocking check stopped it: `alert_on_failed_check` reports it."""
+    data = failure.step_failure_data
+    if data.user_failure_data is not None:
+        return REPORTED_BY_SENSOR in data.user_failure_data.metadata
+    return data.error is not None and data.error.cls_name == BLOCKED_BY_CHECK
 
 
 def run_alert(run: DagsterRun, causes: Sequence[FailureCause], dagster_url: str | None = None) -> Alert:

@@ -96,6 +96,7 @@ class _InvoiceRow:
     invoice_pdf_url: str | None
     stripe_number: str | None
     customer: Mapping[str, Any] | None
+    seller: str | None
     trouble: str | None
 
     @property
@@ -405,6 +406,7 @@ def _invoice(row: _InvoiceRow, detail: _Detail) -> StatementInvoice:
         number=row.stripe_number or (invoice_number(row.holder_id, row.number) if row.number else None),
         pdf_url=row.invoice_pdf_url,
         customer=reading.attempt(f"the customer of {row}", lambda: _customer(row), row.id),
+        seller=None if row.seller is None else tuple(row.seller.splitlines()),
         payer=PayingOrganization(row.holder_id, row.holder_name) if row.is_linked else None,
         taxes=tuple(tax for tax in taxes if tax),
         spend=spend,

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
-from fly_billing.money import counted, format_cents
+from fly_billing.money import counted, format_cents, from_cents
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, rows
+from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS, reason_of
 from fly_billing.stripe_sync.client import APPLIED
 from fly_billing.stripe_sync.client import UNKNOWN as UNKNOWN_OUTCOME
@@ -31,6 +33,7 @@ from fly_billing.stripe_sync.rules.credit_requests import (
     PENDING,
     UNKNOWN,
     WAITING,
+    WITHDRAWN,
     CreditRequest,
     credit_note_request,
     credit_request_id,
@@ -82,6 +85,14 @@ class _Billed:
     requested_cents: int
 
 
+@dataclass(frozen=True)
+class _Returned:
+    """What a correction gives back, before tax, and the month that it corrects."""
+
+    month: date
+    amount_cents: int
+
+
 def plan_credit(
     tools: SyncTools,
     organization_id: str,
@@ -115,6 +126,8 @@ def plan_credit(
     amount = amount_cents(billed.currency, asked) if asked else 0
     id = credit_request_id(billed.invoice_id, amount, pays_back, why)
     known = _find(tools.journal.database, id)
+    if known and known.state == WITHDRAWN:
+        raise CreditRefused(f"the same credit note was withdrawn ({known.id}): give another reason to ask for it again")
     if known is None:
         at_stripe = (asked.unpaid_credited_cents + asked.paid_credited_cents) if asked else 0
         credited = at_stripe + billed.noted_cents + billed.requested_cents
@@ -131,13 +144,29 @@ def plan_credit(
 
 def request_credit(database: BillingDatabase, plan: CreditPlan, now: datetime) -> CreditRequest:
     """Record the request, once: the same credit for the same reason is the request that was recorded before."""
-    credit = plan.credit
-    if credit.state in (WAITING, PENDING):
-        database.rows(
-            "add_credit_request", id=credit.id, invoice_id=credit.invoice_id, amount_cents=credit.amount_cents,
-            pays_back=credit.pays_back, why=credit.why, made_by=credit.made_by, now=now, state=credit.state,
-        )  # fmt: skip
-    return known_credit(database, credit.id)
+    if plan.credit.state in (WAITING, PENDING):
+        with database.transaction() as connection:
+            _record(connection, plan.credit, now)
+    return known_credit(database, plan.credit.id)
+
+
+def request_correction(connection: Connection, plan: CreditPlan, now: datetime) -> UUID:
+    """Record the request that gives a correction back, in the transaction that books the correction.
+
+    Raises CreditRefused if the same credit was asked for before, for another correction or as goodwill.
+    """
+    if plan.credit.state not in (WAITING, PENDING) or not _record(connection, plan.credit, now):
+        raise CreditRefused("the same amount was credited for the same reason before: give another one (--why REASON)")
+    return plan.credit.id
+
+
+def _record(connection: Connection, credit: CreditRequest, now: datetime) -> bool:
+    """Record the request. Returns False if the same one is recorded."""
+    added = rows(
+        connection, "add_credit_request", id=credit.id, invoice_id=credit.invoice_id, amount_cents=credit.amount_cents,
+        pays_back=credit.pays_back, why=credit.why, made_by=credit.made_by, now=now, state=credit.state,
+    )  # fmt: skip
+    return bool(added)
 
 
 def approve_credit(database: BillingDatabase, id: UUID, by: str, now: datetime) -> CreditRequest:
@@ -154,6 +183,49 @@ def approve_credit(database: BillingDatabase, id: UUID, by: str, now: datetime) 
         raise CreditRefused(f"{by.strip()} asked for this credit note: someone else must approve it")
     database.rows("approve_credit_request", id=id, by=by.strip(), now=now)
     return known_credit(database, id)
+
+
+def withdraw_credit(tools: SyncTools, id: UUID, by: str, why: str) -> CreditRequest:
+    """Withdraw a request that waits for an approval, or that Stripe refused. A correction becomes credit here instead.
+
+    Raises:
+        CreditRefused: It may be at Stripe, there is no such request, or a name or a reason is missing.
+        ReadingFailed: Stripe does not answer whether it has the credit note.
+    """
+    database, credit = tools.journal.database, known_credit(tools.journal.database, id)
+    if not (by.strip() and why.strip()):
+        raise CreditRefused("withdrawing needs a name and a reason: --by NAME --why REASON")
+    with database.session_lock(f"sync {credit.invoice_id}") as is_ours:
+        credit = known_credit(database, id)
+        if not is_ours or credit.state not in (WAITING, FAILED, WITHDRAWN):
+            raise CreditRefused(
+                f"it is {credit.state} and may be at Stripe: only one that waits or failed is withdrawn"
+            )
+        if credit.state == FAILED:
+            _refuse_one_at_stripe(tools.reader(), credit)
+        _withdraw(database, credit, by.strip(), why.strip(), tools.clock())
+    return known_credit(database, id)
+
+
+def _refuse_one_at_stripe(reader: StripeReader, credit: CreditRequest) -> None:
+    for body in reader.credit_notes_of(credit.stripe_invoice_id):
+        if is_of(credit, body) and body.get("status") != "void":
+            raise CreditRefused(f"Stripe has its credit note {body['id']}: void it there first")
+
+
+def _withdraw(database: BillingDatabase, credit: CreditRequest, by: str, why: str, now: datetime) -> None:
+    """Record it, and give the credit of a correction here, in one transaction."""
+    with database.transaction() as connection:
+        if not rows(connection, "withdraw_credit_request", id=credit.id, by=by, why=why, now=now):
+            return
+        for returned in records(connection, _Returned, "correction_of_credit_request", id=credit.id):
+            rows(
+                connection, "add_credit_note",
+                id=uuid4(), grant_id=uuid4(), invoice_id=credit.invoice_id, organization_id=credit.organization_id,
+                amount=from_cents(returned.amount_cents, credit.currency), amount_cents=returned.amount_cents,
+                currency=credit.currency, made_at=now, made_by=by, why=why,
+                description=f"Credit note for {returned.month:%Y-%m}",
+            )  # fmt: skip
 
 
 def known_credit(database: BillingDatabase, id: UUID) -> CreditRequest:
@@ -182,6 +254,12 @@ def send_unfinished(tools: SyncTools) -> list[CreditRequest]:
     return [send_credit(tools, credit.id) for credit in unfinished]
 
 
+def send_unfinished_of(tools: SyncTools, invoice_id: UUID) -> list[CreditRequest]:
+    """Do as `send_unfinished` for one invoice: a command that was killed continues when it is given again."""
+    unfinished = tools.journal.database.records(CreditRequest, "unfinished_credit_requests", states=[PENDING, UNKNOWN])
+    return [send_credit(tools, credit.id) for credit in unfinished if credit.invoice_id == invoice_id]
+
+
 def send_credit(tools: SyncTools, id: UUID) -> CreditRequest:
     """Bring a credit note to Stripe as far as possible; return it as it is then.
 
@@ -204,7 +282,7 @@ class _CreditSync:
         self._credit = credit
 
     def run(self) -> None:
-        if self._credit.state in (WAITING, ISSUED):
+        if self._credit.state in (WAITING, ISSUED, WITHDRAWN):
             return
         try:
             for _ in range(NEW_STARTS):

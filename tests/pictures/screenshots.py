@@ -44,7 +44,7 @@ def take_screenshots(folder: Path) -> None:
     month = BillingMonth.containing(datetime.now(UTC)).plus(-1)
     with local_platform(stripe=True, owns_sandbox=True, migrates=True) as settings, _chromium() as browser:
         # The demo materializes all assets but these.
-        for asset in ("stripe_reconciliation", "finance_months"):
+        for asset in ("stripe_reconciliation", "finance_months", "finance_journals"):
             _run("dagster", "asset", "materialize", "-m", "fly_billing.definitions", "--select", asset,
                  "--partition", month.first_day.isoformat())  # fmt: skip
         with webserver() as url:

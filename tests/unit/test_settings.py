@@ -282,6 +282,27 @@ def test_a_missing_database_url_names_the_fix_and_a_given_one_hides_its_password
 def test_the_limit_of_credit_notes_without_an_approval_can_be_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then every credit note needs one. Unless it is set, those above 100 do."""
     monkeypatch.delenv("FLY_BILLING_CREDIT_APPROVAL_ABOVE", raising=False)
-    assert Settings.from_environment().credit_approval_above == Decimal(100)
+    assert Settings.from_environment().credit_approval_above("USD") == Decimal(100)
     monkeypatch.setenv("FLY_BILLING_CREDIT_APPROVAL_ABOVE", "0")
-    assert Settings.from_environment().credit_approval_above == Decimal(0)
+    assert Settings.from_environment().credit_approval_above("USD") == Decimal(0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "limits"),
+    [
+        ("100", {"USD": 100, "JPY": 100}),
+        ("USD=100, JPY=15000", {"USD": 100, "JPY": 15000, "EUR": 0}),  # in any other currency, each needs an approval
+        ("90,JPY=15000", {"USD": 90, "JPY": 15000}),
+    ],
+)
+def test_the_limit_of_credit_notes_can_be_given_by_currency(setting: str, limits: dict[str, int]) -> None:
+    settings = Settings.from_environment({"FLY_BILLING_CREDIT_APPROVAL_ABOVE": setting})
+    assert {currency: settings.credit_approval_above(currency) for currency in limits} == limits
+
+
+@pytest.mark.parametrize(
+    "setting", ["USD=", "usd=5", "=5", "US=5", "USD=5.00", "USD=-5", "USD=5, USD=6", "5, 6", "USD=٥"]
+)
+def test_a_limit_of_credit_notes_that_can_not_be_read_is_refused(setting: str) -> None:
+    with pytest.raises(SettingsError, match=r"one limit for each currency: USD=100, JPY=15000, EUR=90"):
+        Settings.from_environment({"FLY_BILLING_CREDIT_APPROVAL_ABOVE": setting})

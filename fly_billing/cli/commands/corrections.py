@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fly_billing.cli.commands.stripe import CREDIT_TO
 from fly_billing.cli.parameters import (
     BegunMonth,
     Currency,
@@ -19,6 +20,10 @@ from fly_billing.cli.parameters import (
     exit_with,
     wide_console,
 )
+from fly_billing.foreign_text import visible
+
+if TYPE_CHECKING:
+    from fly_billing.corrections.rebill import Booking
 
 PANEL = "Corrections"
 
@@ -31,6 +36,10 @@ def rebill(
     month: BegunMonth,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference and write nothing")] = False,
     credit_note: Annotated[bool, typer.Option("--credit-note", help="Issue the difference as a credit note")] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(help="With --credit-note: at Stripe, the paid part to balance, refund (to the card), out-of-band"),
+    ] = None,
     reissue: Annotated[
         bool,
         typer.Option(
@@ -49,16 +58,31 @@ def rebill(
     as_json: ExactJson = False,
 ) -> None:
     """Recalculate a final invoice and book the difference, once, on the next open invoice."""
+    from fly_billing.cli.rebill import RebillOrder
     from fly_billing.cli.rebill import rebill as run_rebill
-    from fly_billing.corrections.rebill import Booking
 
     if credit_note + reissue + keep > 1:
         raise typer.BadParameter("--credit-note, --reissue and --keep exclude each other: choose one")
     if keep and not (why and why.strip()):
         raise typer.BadParameter("--keep needs a reason: --why REASON")
-    chosen = ((credit_note, Booking.CREDIT_NOTE), (reissue, Booking.REISSUE), (keep, Booking.KEEP))
-    booking = next((booking for is_chosen, booking in chosen if is_chosen), Booking.NEXT_INVOICE)
-    run_rebill(console, organization, month, booking, why=why, approved=approve, is_dry_run=dry_run, as_json=as_json)
+    booking = _booking(to, credit_note=credit_note, reissue=reissue, keep=keep)
+    order = RebillOrder(organization, month, booking, CREDIT_TO[to] if to else None, why, approve, dry_run)
+    exit_with(run_rebill(console, order, as_json=as_json))
+
+
+def _booking(to: str | None, *, credit_note: bool, reissue: bool, keep: bool) -> Booking:
+    from fly_billing.corrections.rebill import Booking
+
+    if to is not None and to not in CREDIT_TO:
+        raise typer.BadParameter(visible(f"--to {to}: choose from {', '.join(CREDIT_TO)}"))
+    if to is not None and not credit_note:
+        raise typer.BadParameter("--to is where a credit note at Stripe pays back: add --credit-note")
+    at_stripe = credit_note and to is not None
+    chosen = (
+        (at_stripe, Booking.AT_STRIPE), (credit_note, Booking.CREDIT_NOTE), (reissue, Booking.REISSUE),
+        (keep, Booking.KEEP),
+    )  # fmt: skip
+    return next((booking for is_chosen, booking in chosen if is_chosen), Booking.NEXT_INVOICE)
 
 
 @app.command(rich_help_panel=PANEL)

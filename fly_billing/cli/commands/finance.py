@@ -24,6 +24,7 @@ from fly_billing.cli.parameters import (
     wide_console,
 )
 from fly_billing.finance.rules.tables import RevenueBy
+from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
 
 PANEL = "Finance"
@@ -165,11 +166,24 @@ def close_period(
     leave_open: Annotated[
         bool, typer.Option("--leave-open", help="Although invoices are open: they count in a later month")
     ] = False,
+    accept: Annotated[
+        str | None,
+        typer.Option("--accept", metavar="AMOUNTS", help="The sum of differences with Stripe: USD=9.00, JPY=500"),
+    ] = None,
+    why: Annotated[str | None, typer.Option("--why", help="Why they are accepted, recorded with the month")] = None,
 ) -> None:
-    """Close an accounting month: its journal never changes again, and later postings count in the next month."""
-    from fly_billing.cli.journal import close_accounting_period
+    """Close an accounting month: its journal never changes again, and later postings count in the next month.
 
-    close_accounting_period(console, month, leave_open=leave_open)
+    Refuses while the ledger differs from its sources or from what Stripe asks for, and lists each difference.
+    """
+    from fly_billing.cli.journal import close_accounting_period
+    from fly_billing.stripe_sync.rules.spending_guard import read_approved_total
+
+    try:
+        accepted = read_approved_total(accept) if accept is not None else {}
+    except ValueError as problem:
+        raise typer.BadParameter(visible(f"--accept: {problem}")) from problem
+    close_accounting_period(console, month, accepted, why=why, leave_open=leave_open)
 
 
 @app.command(rich_help_panel=PANEL)

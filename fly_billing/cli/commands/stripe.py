@@ -205,6 +205,29 @@ def approve_credit(
     exit_with(run_approve(console, id, by))
 
 
+CreditId = Annotated[str, typer.Argument(metavar="ID", help="The credit note, as `fly-billing status` names it")]
+
+
+@app.command("send-credit", rich_help_panel=PANEL)
+def send_credit(id: CreditId) -> None:
+    """Send a credit note again that was refused or did not reach Stripe. Nothing is credited twice."""
+    from fly_billing.cli.credit_notes import send_again
+
+    exit_with(send_again(console, id))
+
+
+@app.command("withdraw-credit", rich_help_panel=PANEL)
+def withdraw_credit(
+    id: CreditId,
+    by: Annotated[str, typer.Option(help="Your name, recorded with it")],
+    why: Annotated[str, typer.Option("--why", help="Why it is not to be made")],
+) -> None:
+    """Withdraw a credit note that waits for an approval or was refused. A correction's becomes credit here."""
+    from fly_billing.cli.credit_notes import withdraw
+
+    withdraw(console, id, by, why)
+
+
 @app.command(rich_help_panel=PANEL)
 def webhooks(
     port: Annotated[int, typer.Option(min=1, max=LARGEST_PORT, help="Port to listen on")] = 8421,

@@ -21,7 +21,8 @@ select
         select from adjustments as a
         left join invoice_items as t on t.adjustment_id = a.id
         left join invoices as holder on holder.id = t.invoice_id
-        where a.invoice_id = i.id and (a.credit_note_id is not null or holder.status not in ('open', 'void'))
+        where a.invoice_id = i.id
+            and (num_nonnulls(a.credit_note_id, a.credit_request_id) > 0 or holder.status not in ('open', 'void'))
     ) as is_corrected
 from latest as i
 join organizations as o on o.id = i.organization_id

@@ -8,7 +8,8 @@ select
     a.causes, coalesce(g.pays = 'gross', false) as is_after_tax
 from adjustments as a
 left join credit_grants as g on g.id = a.credit_grant_id
-where a.payer_id = any (:organizations) and a.month < :month and a.credit_note_id is null
+where a.payer_id = any (:organizations) and a.month < :month
+    and num_nonnulls(a.credit_note_id, a.credit_request_id) = 0
     and not exists (select from invoices as i where i.id = a.invoice_id and i.status = 'void')
     and not exists (
         select from invoice_items as t

@@ -15,6 +15,7 @@ from fly_billing.checks.rules.failures import FailedCheck, checked_again_by, nam
 from fly_billing.corrections.rules.guard import HeldTotal
 from fly_billing.money import counted, format_cents, to_cents
 from fly_billing.periods import stretches
+from fly_billing.stripe_sync.rules.open_credits import OpenCredit
 from fly_billing.stripe_sync.rules.spending_guard import GuardResult, approve_command
 from fly_billing.usage.rules.source_cadence import SilentSource
 
@@ -94,6 +95,7 @@ class Facts:
         changed_terms: Month -> final invoices whose terms changed and on which nobody decided.
         failed_syncs: Invoices whose sync failed or ended without an answer.
         guarded: By month, the totals that the spending guard blocks.
+        open_credits: Credit notes that wait for an approval, were refused, or don't reach Stripe.
         failed_checks: Asset checks that fail now and that nothing else here shows.
         late_payments: For each invoice that is past due, the organization, and since when; the longest first.
         daemon_problem: Why Dagster's daemon does no work now (`daemon_silence`), or why that can't be told.
@@ -112,6 +114,7 @@ class Facts:
     guarded: Mapping[str, Sequence[GuardResult]] | None = None
     discrepancies: Sequence[Discrepancies] = ()
     refused_alerts: Sequence[RefusedAlerts] = ()
+    open_credits: Sequence[OpenCredit] = ()
     failed_checks: Sequence[FailedCheck] = ()
     late_payments: Sequence[Problem] = ()
     daemon_problem: str | None = None
@@ -178,6 +181,7 @@ def attention_rows(facts: Facts) -> list[AttentionRow]:
             )
             for found in facts.discrepancies
         ),
+        *(AttentionRow("credit note", credit.name, credit.problem, credit.fix) for credit in facts.open_credits),
         *_late_payments(facts.late_payments),
         *_failed_checks(facts.failed_checks),
         *(

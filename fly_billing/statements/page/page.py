@@ -26,7 +26,7 @@ def statement_page(statement: Statement, seller: Sequence[str] = ()) -> str:
 
     Args:
         statement: The statement.
-        seller: The lines about the seller: name, address, tax ids.
+        seller: The lines about the seller, for an invoice that is not final: name, address, tax ids.
     """
     shown = statement.shown()
     return _TEMPLATES.get_template("statement.html.jinja").render(
@@ -34,7 +34,7 @@ def statement_page(statement: Statement, seller: Sequence[str] = ()) -> str:
         invoice=shown,
         plot=daily_plot(shown.spend.by_day, shown.currency, _until(shown)) if shown and shown.spend else None,
         whole_invoice=WHOLE_INVOICE,
-        seller=seller,
+        seller=shown.seller_or(seller) if shown else seller,
     )
 
 

@@ -30,7 +30,7 @@ def invoice_pdf(invoice: StatementInvoice, seller: Sequence[str] = (), fonts: Se
 
     Args:
         invoice: With its items.
-        seller: The lines about the seller: name, address, tax ids.
+        seller: The lines about the seller, for an invoice that is not final: name, address, tax ids.
         fonts: Fonts for characters that Noto Sans lacks.
 
     Raises:
@@ -40,7 +40,7 @@ def invoice_pdf(invoice: StatementInvoice, seller: Sequence[str] = (), fonts: Se
         raise PdfNotPossible(f"{invoice.payer.name} pays this month: its invoice is a PDF of {invoice.payer.id}")
     if invoice.total_cents is None or invoice.as_of is None:
         raise PdfNotPossible(f"{invoice.month} is not calculated yet, so it has no invoice")
-    page = _Pages(invoice, [visible(text) for text in seller])
+    page = _Pages(invoice, [visible(text) for text in invoice.seller_or(seller)])
     page.set_creation_date(invoice.as_of)
     with open_fonts(page, fonts, page.texts()):
         page.draw()

@@ -6,7 +6,7 @@ Stripe is never asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
@@ -131,6 +131,7 @@ class StatementInvoice:
         is_waiting: It is final and will be sent to Stripe.
         pdf_url: Stripe's PDF.
         customer: The name, address and tax ids on the invoice; those of its finalization, if it is final.
+        seller: The lines about the seller when it became final; None: it is open, or they were not recorded.
     """
 
     month: str
@@ -152,6 +153,11 @@ class StatementInvoice:
     is_waiting: bool = False
     pdf_url: str | None = None
     customer: InvoiceDetails | None = None
+    seller: tuple[str, ...] | None = None
+
+    def seller_or(self, current: Sequence[str]) -> Sequence[str]:
+        """Return the lines about the seller: those of a final invoice never change, others are the current ones."""
+        return current if self.seller is None else self.seller
 
     def sums(self) -> list[tuple[str, int]]:
         """Return the invoice's sum, row by row: subtotal, added taxes, credit that pays after tax, total, paid and due.

@@ -41,9 +41,10 @@ select
     case when not h.is_linked then s.stripe_number end as stripe_number,
     case
         when h.is_linked then null
-        when kept.invoice_id is not null then to_jsonb(kept)
+        when kept.invoice_id is not null then to_jsonb(kept) - 'seller'
         when i.status = 'open' then to_jsonb(own_details)
     end as customer,
+    kept.seller,
     coalesce(
         f.customer_text,
         case

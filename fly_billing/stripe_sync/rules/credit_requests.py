@@ -22,8 +22,10 @@ TO_CARD, TO_BALANCE, OUTSIDE = "refund", "balance", "out_of_band"
 PARAMETERS = {TO_CARD: "refund_amount", TO_BALANCE: "credit_amount", OUTSIDE: "out_of_band_amount"}
 # In the metadata of Stripe's credit note: our id.
 MARK = "fly_billing_credit"
-# The states of a credit request: it waits for an approval, is to be sent, may have been sent, failed, or is at Stripe.
+# The states of a credit request: it waits for an approval, is to be sent, may have been sent, failed, is at Stripe, or
+# is not to be made any more.
 WAITING, PENDING, UNKNOWN, FAILED, ISSUED = "waiting", "pending", "unknown", "failed", "issued"
+WITHDRAWN = "withdrawn"
 # The statuses of a Stripe invoice that Stripe accepts credit notes for.
 CREDITABLE = ("open", "paid")
 

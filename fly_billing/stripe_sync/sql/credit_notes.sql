@@ -21,10 +21,11 @@ order by i.revision desc
 limit 1;
 
 -- name: add_credit_request
--- No rows. Records a request, unless the same one is recorded.
+-- One row: the request, recorded. No row if the same one is recorded already.
 insert into credit_requests (id, invoice_id, amount_cents, pays_back, why, made_by, made_at, state, updated_at)
 values (:id, :invoice_id, :amount_cents, :pays_back, :why, :made_by, :now, :state, :now)
-on conflict do nothing;
+on conflict do nothing
+returning id;
 
 -- name: credit_requests_of
 -- One row per request of this list.
@@ -63,3 +64,29 @@ where id = :id and state <> 'issued';
 update credit_requests set
     state = 'issued', stripe_credit_note_id = :stripe_credit_note_id, failure = null, updated_at = :now
 where id = :id and state <> 'issued';
+
+-- name: withdraw_credit_request
+-- One row, or none: the request, which waited for an approval or was refused, and is withdrawn now.
+update credit_requests set
+    state = 'withdrawn', withdrawn_by = :by, withdrawn_because = :why, withdrawn_at = :now, updated_at = :now
+where id = :id and state in ('waiting', 'failed')
+returning id;
+
+-- name: correction_of_credit_request
+-- One row, or none: the month whose correction the request returns, and its amount before tax.
+select month, -to_minor_unit(sum(amount), currency) as amount_cents
+from adjustments
+where credit_request_id = :id
+group by month, currency;
+
+-- name: open_credit_requests
+-- One row per request that needs a person: it waits for an approval, was refused, or did not reach Stripe since
+-- :stuck_before. since: when it was asked for, or approved.
+select
+    r.id, i.organization_id, i.month, i.currency, r.amount_cents, r.why, r.made_by, r.state, r.failure,
+    greatest(r.made_at, r.approved_at) as since
+from credit_requests as r
+join invoices as i on i.id = r.invoice_id
+where r.state in ('waiting', 'failed')
+    or (r.state in ('pending', 'unknown') and greatest(r.made_at, r.approved_at) < :stuck_before)
+order by since, r.id;

@@ -38,7 +38,7 @@ where invoice_id = :invoice_id;
 select
     invoices.id, invoices.organization_id, organizations.name as organization_name, invoices.month, invoices.revision,
     invoices.currency, invoices.total_cents, invoices.number, invoices.due_on,
-    cast(invoices.finalized_at at time zone 'UTC' as date) as finalized_on, to_jsonb(d) as customer
+    cast(invoices.finalized_at at time zone 'UTC' as date) as finalized_on, to_jsonb(d) - 'seller' as customer
 from invoices
 join organizations on organizations.id = invoices.organization_id
 left join invoice_details as d on d.invoice_id = invoices.id

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from fly_billing.accounting.periods import PeriodNotClosed, close_period
+from fly_billing.accounting.books import BooksDiffer
+from fly_billing.accounting.closing import Closing, PeriodNotClosed, close_period
 from fly_billing.accounting.recognition import defer_revenue, recognition_problems
 from fly_billing.ledger.checks import ledger_differences
 from fly_billing.periods import BillingMonth
@@ -23,7 +24,7 @@ LATE = datetime(2027, 3, 5, 8, tzinfo=UTC)
 
 
 def close(platform: Platform, month: BillingMonth, *, leave_open: bool = False) -> None:
-    _, is_new = close_period(platform.database, month, "ann", LATE, leave_open=leave_open)
+    _, is_new = close_period(platform.database, month, Closing("ann", leave_open), LATE)
     assert is_new
 
 
@@ -87,7 +88,7 @@ def test_closing_stores_what_is_deferred(platform: Platform) -> None:
 def test_closing_again_changes_nothing_and_says_who_closed_it(platform: Platform) -> None:
     close(platform, SEPTEMBER)
     for month in (SEPTEMBER, AUGUST):  # August was closed with it
-        period, is_new = close_period(platform.database, month, "bob", LATE)
+        period, is_new = close_period(platform.database, month, Closing("bob"), LATE)
         assert (period.closed_by, period.month, is_new) == ("ann", SEPTEMBER.first_day, False)
 
 
@@ -163,3 +164,68 @@ def wait_until_it_waits(platform: Platform) -> None:
     waiting = "select count(*) as n from pg_locks where locktype = 'advisory' and not granted"
     while platform.query(waiting) == [{"n": 0}]:
         threading.Event().wait(0.02)
+
+
+def ask_in_stripe(platform: Platform, cents: int) -> None:
+    """Somebody makes an invoice by hand for acme in Stripe's dashboard."""
+    platform.insert(
+        "stripe_invoice_amounts", stripe_invoice_id="in_by_hand", number=1, organization_id="acme", status="open",
+        currency="USD", total_cents=cents, starting_balance_cents=0, due_cents=cents, paid_cents=0,
+        remaining_cents=cents, overpaid_cents=0, unpaid_credited_cents=0, paid_credited_cents=0, read_at=LATE,
+        source="sweep",
+    )  # fmt: skip
+
+
+def test_a_month_is_not_closed_while_stripe_asks_for_something_else(platform: Platform) -> None:
+    """acme owes 10.00, which is not sent yet. Stripe asks for 9.00 with an invoice that is not ours."""
+    bill_one_off(platform)
+    ask_in_stripe(platform, 900)
+    with pytest.raises(BooksDiffer) as refused:
+        close(platform, SEPTEMBER)
+    assert str(refused.value).splitlines() == [
+        "2026-09 can't be closed while the books differ (1 difference):",
+        "- acme: in_by_hand asks for money in Stripe and is not ours: $0.00 here, $9.00 in Stripe"
+        " (find out who made it; void it in Stripe, or collect it there)",
+        "Fix them first. Then check them again: `fly-billing finance report 2026-09`. To close the month with them:"
+        ' `fly-billing finance close-period 2026-09 --accept "USD=9.00" --why REASON`',
+    ]
+    assert platform.query("select * from accounting_periods") == []
+
+
+def test_differences_are_accepted_by_their_amounts_and_kept_with_the_month(platform: Platform) -> None:
+    """9.00 are accepted. 8.00 are not what differs, and no reason is no decision."""
+    bill_one_off(platform)
+    ask_in_stripe(platform, 900)
+
+    def accept(cents: int, why: str | None) -> None:
+        close_period(platform.database, SEPTEMBER, Closing("ann", accepted={"USD": cents}, why=why), LATE)
+
+    with pytest.raises(BooksDiffer, match=r"with Stripe are USD=9\.00: only exactly these can be accepted"):
+        accept(800, "a setup fee")
+    with pytest.raises(BooksDiffer, match="needs a reason: --why REASON"):
+        accept(900, " ")
+    accept(900, "a setup fee, collected in the dashboard")
+    (closed,) = platform.query("select closed_by, why, accepted_differences from accounting_periods")
+    assert (closed["closed_by"], closed["why"]) == ("ann", "a setup fee, collected in the dashboard")
+    assert "$9.00 in Stripe" in closed["accepted_differences"]
+    with pytest.raises(BooksDiffer, match="2026-10 can't be closed while the books differ"):
+        close(platform, OCTOBER)
+
+
+def test_a_ledger_that_is_wrong_in_itself_closes_no_month_whatever_is_accepted(platform: Platform) -> None:
+    """Someone changed the revenue of 10.00 to 10.01, in August's books: September's closing would close August, too."""
+    platform.add_one_off("acme", "Setup", "10", at("2026-08-03"))
+    assert platform.close(AUGUST).failures == []
+    damage(platform.database, "update ledger_entries set amount_cents = amount_cents - 1 where account = 'revenue'")
+    with pytest.raises(BooksDiffer, match=r"acme 2026-08: Revenue: .*: -\$10\.01, should be -\$10\.00"):
+        close(platform, SEPTEMBER)
+    with pytest.raises(BooksDiffer, match="differs from its own sources, which can't be accepted"):
+        close_period(platform.database, SEPTEMBER, Closing("ann", accepted={"USD": 1}, why="tiny"), LATE)
+    damage(platform.database, "update ledger_entries set amount_cents = amount_cents + 1 where account = 'revenue'")
+    close(platform, SEPTEMBER)
+
+
+def test_a_difference_of_nothing_is_nothing_to_accept(platform: Platform) -> None:
+    bill_one_off(platform)
+    with pytest.raises(BooksDiffer, match="with Stripe are none: only exactly these"):
+        close_period(platform.database, SEPTEMBER, Closing("ann", accepted={"USD": 900}, why="as always"), LATE)

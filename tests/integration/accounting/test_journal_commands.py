@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from fly_billing.accounting.books import BooksDiffer
 from fly_billing.accounting.rules.journal import AccountsNotMapped
 from fly_billing.cli.main import app
 from fly_billing.periods import BillingMonth
@@ -101,6 +102,32 @@ def test_a_month_is_closed_by_a_command_and_says_so(sold: Platform) -> None:
     assert said.startswith("2026-08 is closed. What is posted from now on counts in 2026-09 or later")
     assert "2026-08 was closed on" in run("finance", "close-period", "2026-08")
     assert "(closed by" in run("finance", "journal", "2026-08")
+
+
+def test_a_journal_is_shown_but_not_exported_while_the_books_differ(sold: Platform, tmp_path: Path) -> None:
+    """acme owes 438.00, which is not sent yet; Stripe asks for 9.00 with an invoice that is not ours."""
+    sold.execute(
+        "insert into stripe_invoice_amounts (stripe_invoice_id, number, organization_id, status, currency, total_cents,"
+        " starting_balance_cents, due_cents, paid_cents, remaining_cents, overpaid_cents, unpaid_credited_cents,"
+        " paid_credited_cents, read_at, source)"
+        " values ('in_by_hand', 1, 'acme', 'open', 'USD', 900, 0, 900, 0, 900, 0, 0, 0, now(), 'sweep')"
+    )
+    shown = run("finance", "journal", "2026-08")
+    assert "this journal is not exported, and 2026-08 not closed, while the books differ (1 difference):" in shown
+    assert "$0.00 here, $9.00 in Stripe" in shown
+    exports = (("--csv", str(tmp_path / "j.csv")), ("--parquet", str(tmp_path / "j.parquet")), ("--json",))
+    for export in exports:
+        with pytest.raises(BooksDiffer, match="the journal of 2026-08 is not exported while the books differ"):
+            run("finance", "journal", "2026-08", *export)
+    assert list(tmp_path.glob("j.*")) == []
+    with pytest.raises(BooksDiffer, match="2026-08 can't be closed"):
+        run("finance", "close-period", "2026-08", "--leave-open")
+    closed = run("finance", "close-period", "2026-08", "--leave-open", "--accept", "USD=9.00", "--why", "a setup fee")
+    assert "Accepted differences with Stripe:" in closed
+    assert "who accepted differences" in run("finance", "journal", "2026-08")
+    run("finance", "journal", "2026-08", "--csv", str(tmp_path / "j.csv"))
+    wrong = CliRunner().invoke(app, ["finance", "close-period", "2026-09", "--accept", "9"])
+    assert (wrong.exit_code, "9 has no cents" in wrong.output) == (2, True)
 
 
 def test_recognized_and_deferred_revenue_are_shown_by_month(sold: Platform) -> None:

@@ -28,7 +28,13 @@ EVIL = (
 
 # The arguments that each command is tried with; none changes the platform. `{page}` and `{csv}` are files to write.
 TRIED = {
-    "statement": (["acme"], ["acme", "2026-09"], ["acme", "--json"], ["acme", "2026-09", "--html", "{page}"]),
+    "statement": (
+        ["acme"],
+        ["acme", "2026-09"],
+        ["acme", "--json"],
+        ["acme", "2026-09", "--html", "{page}"],
+        ["acme", "2026-09", "--pdf", "{pdf}"],
+    ),
     "totals": ([], ["acme"], ["--json"]),
     "explain": (["acme", "2026-09"], ["acme", "2026-09", "1", "--events", "--all"], ["acme", "2026-09", "1", "--json"]),
     "prices negotiated": ([], ["acme"], ["acme", "--json"], [EVIL]),
@@ -79,7 +85,8 @@ NOT_TRIED = {
     "import-focus": "test_focus_import", "bill": "prints what failed: test_failure_causes", "backfill": "as bill",
     "sync": "prints what failed, as bill", "approve": "names a month and a total", "reconcile": "test_reconciling",
     "repair": "test_repairing", "webhooks": "a server", "credit-note": "test_credit_note_commands",
-    "refund": "as credit-note", "approve-credit": "as credit-note", "alert-test": "a fixed text",
+    "refund": "as credit-note", "approve-credit": "as credit-note", "send-credit": "as credit-note",
+    "withdraw-credit": "as credit-note", "alert-test": "a fixed text",
     "stripe-sandbox fault": "breaks a server",
     "stripe-sandbox do": "changes a server", "stripe-sandbox actions": "names actions",
     "stripe-sandbox faults": "names effects", "stripe-sandbox clear": "a fixed text",
@@ -167,6 +174,7 @@ def output_of(arguments: list[str]) -> str:
 
 def test_no_command_prints_or_writes_control_characters_or_active_content(hostile: Platform, tmp_path: Path) -> None:
     files = {"{page}": tmp_path / "page.html", "{csv}": tmp_path / "focus.csv", "{book}": tmp_path / "book"}
+    files["{pdf}"] = tmp_path / "invoice.pdf"
     files |= {f"{{{name}}}": tmp_path / f"{name}.csv" for name in ("rows", "owed", "credits", "compared")}
     files |= {"{signed}": tmp_path / "signed.html", "{past}": tmp_path / f"past{BACKWARDS}[red]acme[_].json"}
     files["{book}"].mkdir()
@@ -208,6 +216,9 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
         assert tags.handlers == []
         assert not {"img", "script"} & set(tags.found)
         assert "{{ 7*7 }}" in html
+    pdf = files["{pdf}"].read_bytes()
+    assert pdf.startswith(b"%PDF-")
+    assert [active for active in (b"/JavaScript", b"/JS", b"/URI", b"/Launch") if active in pdf] == []
     for name in ("{csv}", "{rows}", "{owed}", "{credits}", "{compared}"):
         with files[name].open(encoding="utf-8", newline="") as exported:
             cells = [cell for row in csv.reader(exported) for cell in row]

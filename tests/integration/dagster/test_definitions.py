@@ -56,6 +56,7 @@ def test_assets_are_chained_from_the_usage_sources_to_the_reconciliation_with_st
         "stripe_reconciliation": ["stripe_account", "stripe_invoices"],
         "stripe_money": ["stripe_account"],
         "finance_months": ["invoices", "stripe_reconciliation"],
+        "finance_journals": ["finance_months"],
     }
 
 
@@ -109,6 +110,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "alert_on_failed_run",
         "alert_on_failed_sync",
         "alert_on_held_corrections",
+        "alert_on_open_credits",
         "alert_on_rejected_usage",
         "alert_on_silent_source",
         "alert_on_spend",

@@ -10,19 +10,25 @@ import pytest
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
+    DagsterEventType,
     DagsterInstance,
     ExecuteInProcessResult,
     MetadataValue,
     build_schedule_context,
 )
 
+from fly_billing.assets.failure_causes import failure_causes
 from fly_billing.jobs import report_months_nightly
 from fly_billing.partitions import RANGE_END, RANGE_START
 from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.sensors.alert_on_failed_run import is_reported_by_sensor
+from fly_billing.sensors.finished_runs import events_of
 from tests.support.deployment import Deployment, machine_seconds
 from tests.support.unguarded import damage
 
+KEY = "2026-10-01"
+STEP_FAILURE = DagsterEventType.STEP_FAILURE
 SEPTEMBER, OCTOBER = BillingMonth(2026, 9), BillingMonth(2026, 10)
 
 
@@ -49,9 +55,15 @@ def october(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def metadata_by_month(instance: DagsterInstance, result: ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+def metadata_by_month(
+    instance: DagsterInstance, result: ExecuteInProcessResult, asset: str = "finance_months"
+) -> dict[str, dict[str, Any]]:
     found = [event.step_materialization_data.materialization for event in result.get_asset_materialization_events()]
-    return {str(event.partition): {name: value.value for name, value in event.metadata.items()} for event in found}
+    return {
+        str(event.partition): {name: value.value for name, value in event.metadata.items()}
+        for event in found
+        if event.asset_key.path[-1] == asset
+    }
 
 
 def evaluation(result: ExecuteInProcessResult, name: str) -> AssetCheckEvaluation:
@@ -79,14 +91,17 @@ def test_each_month_has_its_numbers_and_a_report(october: Deployment) -> None:
 def test_a_report_is_linked_where_it_is_published(october: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLY_BILLING_REPORTS_URL", "https://reports.example.com/billing/")
     result = october.run("report_month", {}, partition="2026-10-01")
-    (event,) = result.get_asset_materialization_events()
+    event, journal = result.get_asset_materialization_events()
+    assert journal.step_materialization_data.materialization.metadata["journal"] == MetadataValue.url(
+        "https://reports.example.com/billing/journal-2026-10.csv"
+    )
     report = event.step_materialization_data.materialization.metadata["report"]
     assert report == MetadataValue.url("https://reports.example.com/billing/finance-2026-10.html")
 
 
 def test_a_tax_that_differs_from_the_invoice_fails_the_check(october: Deployment) -> None:
     damage(october.database, "update invoice_taxes set tax_cents = tax_cents + 1")
-    result = october.run("report_month", {}, partition="2026-10-01")
+    result = october.run("report_month", {}, partition="2026-10-01", fails=True)
     check = evaluation(result, "revenue_and_tax_add_up_to_the_invoices")
     assert not check.passed
     text = str(check.metadata["first_of_them"].value)
@@ -97,7 +112,7 @@ def test_a_tax_that_differs_from_the_invoice_fails_the_check(october: Deployment
 def test_a_ledger_that_differs_from_an_invoice_fails_the_check_with_the_amounts(october: Deployment) -> None:
     """2.28 = 1.52 of revenue + 0.76 of VAT; someone changed the revenue to 1.53, so the entries sum to -0.01."""
     damage(october.database, "update ledger_entries set amount_cents = amount_cents - 1 where account = 'revenue'")
-    result = october.run("report_month", {}, partition="2026-10-01")
+    result = october.run("report_month", {}, partition="2026-10-01", fails=True)
     check = evaluation(result, "ledger_balances")
     assert not check.passed
     assert check.severity == AssetCheckSeverity.ERROR
@@ -119,7 +134,7 @@ def test_revenue_that_is_recognized_in_no_month_fails_the_check(october: Deploym
         " where c.to_status = 'finalized' and i.month = '2026-10-01'"
     )
     damage(october.database, "delete from revenue_deferrals where month = '2026-11-01'")
-    result = october.run("report_month", {}, partition="2026-10-01")
+    result = october.run("report_month", {}, partition="2026-10-01", fails=True)
     check = evaluation(result, "recognized_deferred_and_breakage_are_what_was_billed")
     assert not check.passed
     text = str(check.metadata["first_of_them"].value).replace("\\", "")
@@ -142,7 +157,7 @@ def test_what_stripe_asks_for_and_nobody_owes_fails_its_check_with_the_cause(oct
         " 'adjustment', 'acme', 'USD', -4000, -4000, now(), now(), 'sweep')",
         "update ledger_entries set amount_cents = amount_cents + 5 where account = 'revenue'",
     )
-    result = october.run("report_month", {RANGE_START: "2026-09-01", RANGE_END: "2026-10-01"})
+    result = october.run("report_month", {RANGE_START: "2026-09-01", RANGE_END: "2026-10-01"}, fails=True)
     texts = {
         name: str(evaluation(result, name).metadata["first_of_them"].value).replace("\\", "")
         for name in ("owed_equals_what_stripe_asks_for", "stripe_balances_match", "trial_balance_is_zero")
@@ -155,6 +170,36 @@ def test_what_stripe_asks_for_and_nobody_owes_fails_its_check_with_the_cause(oct
         assert not evaluation(result, name).passed
         for text in expected:
             assert text in texts[name]
+
+
+def test_books_that_differ_block_the_journal_of_their_run_and_of_any_other(october: Deployment) -> None:
+    """2.28 = 1.52 of revenue + 0.76 of VAT: October's journal, until someone changes the revenue to 1.53."""
+    written = metadata_by_month(october.instance, october.run("report_month", {}, partition=KEY), "finance_journals")
+    assert (written[KEY]["debits (exact)"], written[KEY]["lines"]) == ("$2.28", 3)
+    assert written[KEY]["state"] == "not closed, so it can still change"
+    journal = october.reports_dir / "journal-2026-10.csv"
+    before = journal.read_bytes()
+    damage(october.database, "update ledger_entries set amount_cents = amount_cents - 1 where account = 'revenue'")
+    blocked = october.run("report_month", {}, partition=KEY, fails=True)
+    assert not evaluation(blocked, "ledger_balances").passed
+    assert [event.step_key for event in blocked.get_asset_materialization_events()] == ["finance_months"]
+    refused = october.run("report_month", {}, partition=KEY, fails=True, only="finance_journals")
+    (failure,) = events_of(october.instance, refused.dagster_run, STEP_FAILURE)
+    text = failure_causes([failure])[0].text
+    assert "acme 2026-10: Revenue: an invoice became final: -$1.53, should be -$1.52" in text
+    assert journal.read_bytes() == before
+    damage(october.database, "update ledger_entries set amount_cents = amount_cents + 1 where account = 'revenue'")
+    october.run("report_month", {}, partition=KEY)
+    assert journal.read_bytes() == before
+
+
+def test_a_run_that_a_blocking_check_stops_is_not_alerted_a_second_time(october: Deployment) -> None:
+    """The check sends the alert. A journal that is refused in a run of its own has no check, so the run sends it."""
+    damage(october.database, "update ledger_entries set amount_cents = amount_cents - 1 where account = 'revenue'")
+    blocked = october.run("report_month", {}, partition=KEY, fails=True)
+    refused = october.run("report_month", {}, partition=KEY, fails=True, only="finance_journals")
+    failures = [events_of(october.instance, each.dagster_run, STEP_FAILURE) for each in (blocked, refused)]
+    assert [is_reported_by_sensor(events) for events in failures] == [True, False]
 
 
 def test_a_month_is_reported_every_night_while_it_is_unpaid_or_changed_recently(october: Deployment) -> None:

@@ -35,7 +35,7 @@ from tests.support.deployment import Deployment, machine_seconds
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dagster.*")
 MARCH, JUNE, AUGUST, SEPTEMBER, NOVEMBER = (BillingMonth(2026, number) for number in (3, 6, 8, 9, 11))
-OF_MONTHS = ("stripe_reconciliation", "finance_months")
+OF_MONTHS = ("stripe_reconciliation", "finance_months", "finance_journals")
 OF_GROUPS = ("usage_rollups", "invoices", "stripe_invoices")
 
 

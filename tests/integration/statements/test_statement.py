@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
+from fly_billing.invoicing.bill_run import bill
 from fly_billing.postgres.organizations import NoSuchOrganization
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.statements.page import statement_page
 from fly_billing.statements.rules.spend import SpendShare
 from fly_billing.statements.rules.statement import StatementInvoice, StatementTax
 from fly_billing.statements.statement_reader import read_statement
@@ -22,6 +25,7 @@ from tests.support.builders import (
     NOW,
     OCTOBER,
     SEPTEMBER,
+    TERMS,
     Platform,
     at,
     event,
@@ -515,3 +519,26 @@ def test_a_page_that_can_not_be_written_is_reported_in_one_line(platform: Platfo
     result = statement_command(platform, tmp_path, "acme", "--html", str(tmp_path / "missing" / "acme.html"))
     assert result.returncode == 2
     assert "can't be written: No such file or directory: create the folder" in " ".join(result.stderr.split())
+
+
+def test_a_final_invoice_keeps_the_seller_of_its_time(platform: Platform) -> None:
+    """The company moves to Berlin after September is final. October is open, so it names the new address."""
+    before, after = ("Fly.io, Inc.", "Chicago"), ("Fly.io GmbH", "Berlin")
+    platform.add_one_off("acme", "Setup", "10", at("2026-09-03"))
+    platform.land(*LANDING_DAYS, now=CLOSED)
+    platform.roll_up(SEPTEMBER, CLOSED)
+    bill(platform.database, SEPTEMBER, platform.organizations(), replace(TERMS, seller=before), CLOSED, "run")
+    bill(platform.database, OCTOBER, platform.organizations(), replace(TERMS, seller=after), CLOSED, "run")
+    pages = {
+        month: statement_page(read_statement(platform.database, "acme", CLOSED, month), after)
+        for month in (SEPTEMBER, OCTOBER)
+    }
+    assert [("Chicago" in page, "Berlin" in page) for page in pages.values()] == [(True, False), (False, True)]
+    (kept,) = platform.query("select seller from invoice_details")
+    assert kept["seller"] == "Fly.io, Inc.\nChicago"
+
+
+def test_an_invoice_that_became_final_without_a_seller_names_none_later(platform: Platform) -> None:
+    platform.add_one_off("acme", "Setup", "10", at("2026-09-03"))
+    platform.close()
+    assert "Berlin" not in statement_page(read_statement(platform.database, "acme", CLOSED, SEPTEMBER), ("Berlin",))

@@ -10,15 +10,25 @@ import pytest
 from dagster import DagsterInstance, build_sensor_context
 
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.stripe_account import StripeAccount
+from fly_billing.sensors.alert_on_open_credits import alert_on_open_credits
 from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.stripe_sandbox import SandboxServer
-from fly_billing.stripe_sync.credit_notes import CreditRefused, approve_credit, send_credit, send_unfinished
+from fly_billing.stripe_sync.credit_notes import (
+    CreditRefused,
+    approve_credit,
+    send_credit,
+    send_unfinished,
+    withdraw_credit,
+)
 from fly_billing.stripe_sync.event_inbox import poll_events
 from fly_billing.stripe_sync.invoice_sync import SyncTools
+from fly_billing.stripe_sync.open_credits import list_open_credits
 from fly_billing.stripe_sync.rules.credit_requests import OUTSIDE, TO_BALANCE, TO_CARD
+from tests.support.alert_servers import Webhook
 from tests.support.credit_builders import ask_for_credit, credit, notes, requests
 from tests.support.stripe_builders import (
     API_KEY,
@@ -283,6 +293,92 @@ def test_one_credit_note_that_fails_stops_no_other(
     sandbox.control.act("void", invoice_in_stripe(sandbox, "acme")["id"])
     assert [each.state for each in send_unfinished(tools)] == ["failed", "issued"]
     assert notes(sandbox) == [(100, 100, 0, 0, 0)]
+
+
+def problems(tools: SyncTools, *, hours: int = 0) -> list[tuple[str, str]]:
+    """List what `fly-billing status` shows of credit notes: (problem, fix), without ids."""
+    found = list_open_credits(tools.journal.database, tools.clock() + timedelta(hours=hours))
+    return [(each.problem.replace(str(each.id), "ID"), each.fix.replace(str(each.id), "ID")) for each in found]
+
+
+WITHDRAW = "withdraw it: `fly-billing withdraw-credit ID --by NAME --why REASON`"
+
+
+def test_a_credit_note_that_waits_or_was_refused_or_is_stuck_is_listed_with_the_command_that_goes_on(
+    paid: SyncTools, sandbox: SandboxServer
+) -> None:
+    """$6.00 wait for an approval, $2.00 were refused because of a dispute, and $1.00 got no answer for an hour."""
+    ask_for_credit(paid, "acme", "6.00", limit=500)
+    sandbox.control.act("dispute", invoice_in_stripe(sandbox, "acme")["id"])
+    refused = credit(paid, "acme", "2.00", TO_CARD)
+    sandbox.control.add_fault("drop_before_apply", "credit_notes.create")
+    assert credit(paid, "acme", "1.00").state == "unknown"
+    waiting = f"a credit note of $6.00 (an outage) waits for an approval by somebody else than ann. Or {WITHDRAW}"
+    failed = f"a credit note of $2.00 (an outage) was refused: {refused.failure}. Fix the cause and send it again,"
+    failed += f" or {WITHDRAW}"
+    assert problems(paid) == [
+        (waiting, "fly-billing approve-credit ID --by NAME"),
+        (failed, "fly-billing send-credit ID"),
+    ]
+    stuck, fix = problems(paid, hours=2)[-1]
+    assert stuck.startswith("a credit note of $1.00 (an outage) has not reached Stripe since 20")
+    assert fix == "fly-billing send-credit ID"
+
+
+def test_each_of_them_is_alerted_once(paid: SyncTools, webhook: Webhook) -> None:
+    database = paid.journal.database
+    asked = ask_for_credit(paid, "acme", "6.00", limit=500)
+    resources = {
+        "alerts": Alerts(alert_webhook_url=webhook.url),
+        "billing_postgres": BillingPostgres(url=database.engine.url.render_as_string(hide_password=False)),
+        "clock": Clock(),
+    }
+
+    def tick(cursor: str | None) -> tuple[str | None, str | None]:
+        with build_sensor_context(DagsterInstance.ephemeral(), cursor=cursor, resources=resources) as context:
+            result = alert_on_open_credits.evaluate_tick(context)
+        return result.cursor, result.skip_message
+
+    cursor, said = tick(None)
+    assert (cursor, said) == (f'["credit request {asked.id} waiting"]', "1 alert queued")
+    assert tick(cursor) == (cursor, "nothing new")
+    tick(None)  # the cursor is lost
+    (row,) = query(database, "select subject, body from alerts")
+    assert row["subject"] == "Credit note waits for an approval: acme 2023-06, $6.00"
+    assert f"What to do: fly-billing approve-credit {asked.id} --by NAME" in row["body"]
+    approve_credit(database, asked.id, "bo", paid.clock())
+    assert tick(cursor) == ("[]", "nothing new")
+
+
+def test_a_withdrawn_credit_note_is_never_made_and_frees_its_amount(paid: SyncTools, sandbox: SandboxServer) -> None:
+    """$6.00 of $12.00 wait. Withdrawn, they can be credited again, but not by the same request."""
+    waiting = ask_for_credit(paid, "acme", "6.00", limit=500)
+    with pytest.raises(CreditRefused, match="withdrawing needs a name and a reason"):
+        withdraw_credit(paid, waiting.id, "bo", " ")
+    assert withdraw_credit(paid, waiting.id, "bo", "a mistake").state == "withdrawn"
+    assert withdraw_credit(paid, waiting.id, "bo", "a mistake").state == "withdrawn"
+    assert (send_credit(paid, waiting.id).state, send_unfinished(paid), problems(paid)) == ("withdrawn", [], [])
+    approve_credit(paid.journal.database, waiting.id, "cy", paid.clock())
+    with pytest.raises(CreditRefused, match="the same credit note was withdrawn"):
+        credit(paid, "acme", "6.00")
+    assert credit(paid, "acme", "12.00", why="goodwill", limit=2_000).state == "issued"
+    assert notes(sandbox) == [(1200, 0, 0, 1200, 0)]
+    (row,) = query(
+        paid.journal.database, "select person, reason, amount_cents from finance_history where action = 'withdrawn'"
+    )
+    assert tuple(row.values()) == ("bo", "a mistake", 600)
+
+
+def test_a_credit_note_that_may_be_at_stripe_is_not_withdrawn(paid: SyncTools, sandbox: SandboxServer) -> None:
+    """The request of $2.00 was applied and its answer lost. Later, someone believes that it failed."""
+    sandbox.control.add_fault("apply_then_drop", "credit_notes.create")
+    unknown = credit(paid, "acme", "2.00", TO_CARD)
+    with pytest.raises(CreditRefused, match="it is unknown and may be at Stripe"):
+        withdraw_credit(paid, unknown.id, "bo", "no answer")
+    sandbox.control.clear_faults()
+    execute(paid.journal.database, "update credit_requests set state = 'failed'")
+    with pytest.raises(CreditRefused, match=r"Stripe has its credit note cn_\w+: void it there first"):
+        withdraw_credit(paid, unknown.id, "bo", "no answer")
 
 
 def test_the_poll_of_events_sends_a_credit_note_that_stripe_did_not_answer(

@@ -50,7 +50,7 @@ def add_taxes(invoice: InvoiceInProgress) -> None:
         return
     parts = invoice.taxed = taxed_parts(invoice)
     bases = _bases(invoice, parts)
-    added = _added(bases, inputs.currency)
+    added = added_taxes(bases, inputs.currency)
     for tax in added:
         invoice.charge(_item(invoice, tax, parts if _is_by_item(invoice) else {}))
     taxes = [*added, *_contained(bases, inputs.currency)]
@@ -148,7 +148,7 @@ def _cents_of(amounts: Sequence[Decimal], currency: str) -> list[int]:
     return share_out_cents(amounts, currency)
 
 
-def _added(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+def added_taxes(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
     amounts: dict[TaxRate, list[Decimal]] = defaultdict(list)
     for rates, amount in bases.items():
         for rate in rates:
