@@ -329,9 +329,9 @@ def _without_times(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rollup(*, dimensions: str, **fields: Any) -> UsageRollup:
-    missing = [name for name, value in (("dimensions", dimensions), *fields.items()) if value is None]
-    if missing:
-        raise ValueError(f"{missing[0]} is missing")
+    if dimensions is None or None in fields.values():  # asked of every rollup, so the name is only found if needed
+        missing = next(name for name, value in {"dimensions": dimensions, **fields}.items() if value is None)
+        raise ValueError(f"{missing} is missing")
     return UsageRollup(**fields, dimensions=_dimensions(dimensions))
 
 

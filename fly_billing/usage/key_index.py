@@ -276,6 +276,19 @@ def make_entries(hashes: Words, days: NDArray[Any]) -> Words:
     return entries[is_first]
 
 
+def find_repeated(hashes: Words) -> Words:
+    """Return the first 48 bits of the hashes that occur more than once, each once, sorted.
+
+    Two keys may share these bits, so the caller compares the keys themselves.
+    """
+    prefixes = np.sort(avoid_zero(hashes) >> DAY_BITS)
+    repeated = prefixes[1:][prefixes[1:] == prefixes[:-1]]
+    is_first = np.ones(len(repeated), bool)
+    is_first[1:] = repeated[1:] != repeated[:-1]
+    distinct: Words = repeated[is_first]
+    return distinct
+
+
 def avoid_zero(hashes: Words) -> Words:
     """Set one of the first 48 bits if none is set, so that no entry looks like a free slot."""
     return np.maximum(hashes, np.uint64(1) << DAY_BITS)

@@ -26,7 +26,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, records, rows
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.checks import LandingCounts
-from fly_billing.usage.key_index import KeyIndex, make_entries
+from fly_billing.usage.key_index import KeyIndex, Words, find_repeated, make_entries
 from fly_billing.usage.landing_folder import (
     LandingError,
     LandingFile,
@@ -280,6 +280,7 @@ def land_batch(
 
 def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartitionKey, tuple[int, int]]:
     """Count the rows to write, by landing day and usage month: (accepted, accepted and duplicate)."""
+    duck.execute(sql("counted"))
     found = duck.execute(sql("count_landed_months")).fetchall()
     return {(day, month): (accepted, number) for day, month, accepted, number in found}
 
@@ -385,14 +386,21 @@ def _settle(
 def _search(duck: duckdb.DuckDBPyConnection, index: KeyIndex) -> list[date]:
     """Return the other landing days that may already contain the candidates' keys, and index the candidates.
 
-    Registers `hit_prefixes`: the first 48 bits of those keys' hashes.
+    Registers `hit_prefixes`: the first 48 bits of those keys' hashes, and `repeated_prefixes`: those of keys that may
+    occur more than once among the candidates. Grouping the candidates by their keys would take three times as long.
     """
     found = duck.execute(sql("landing_keys")).to_arrow_table()
-    hits = index.find_and_add(make_entries(found["hash"].to_numpy(), found["day"].to_numpy()))
+    hashes = found["hash"].to_numpy()
+    _register_prefixes(duck, "repeated_prefixes", find_repeated(hashes))
+    hits = index.find_and_add(make_entries(hashes, found["day"].to_numpy()))
     replaced = {day for (day,) in duck.execute("select landing_day from replaced").fetchall()}
     left = hits.without(replaced)
-    duck.register("hit_prefixes", pa.table({"prefix": pa.array(np.unique(left.prefixes), pa.uint64())}))
+    _register_prefixes(duck, "hit_prefixes", np.unique(left.prefixes))
     return left.distinct_days()
+
+
+def _register_prefixes(duck: duckdb.DuckDBPyConnection, name: str, prefixes: Words) -> None:
+    duck.register(name, pa.table({"prefix": pa.array(prefixes, pa.uint64())}))
 
 
 def _mark_resolved_conflicts(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:

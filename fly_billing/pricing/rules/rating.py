@@ -97,9 +97,8 @@ def rate_month(
         ValueError: Names the problem.
     """
     prices = [_read_price(price) for price, _ in parts]
-    currencies = sorted({price.currency for price in prices})
-    if len(currencies) > 1:
-        raise ValueError(f"the versions of a price are in {' and '.join(currencies)}: they can't share a month")
+    if len(prices) > 1:
+        _refuse_several_currencies(prices)
     quantities_used = [exact_number("quantity", quantity) for _, quantity in parts]
     quantities = _transformed(prices, quantities_used)
     shares = [share] * len(parts) if isinstance(share, Fraction | int | str | float) else list(share)
@@ -115,6 +114,12 @@ def rate_month(
         rated.append(Rated(quantity, free, amount, price.currency, tuple(steps), before))
         used, charged = EXACT.add(used, units), EXACT.add(charged, amount)
     return rated
+
+
+def _refuse_several_currencies(prices: Sequence[Price]) -> None:
+    currencies = sorted({price.currency for price in prices})
+    if len(currencies) > 1:
+        raise ValueError(f"the versions of a price are in {' and '.join(currencies)}: they can't share a month")
 
 
 def _read_price(price: Price | Mapping[str, Any]) -> Price:

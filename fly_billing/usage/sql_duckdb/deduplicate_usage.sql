@@ -7,7 +7,11 @@
 -- nobody is billed for the wrong one unnoticed.
 create or replace temp table shared_keys as
 with shared as (
-    select source, id from candidates group by source, id having count(*) > 1
+    select source, id
+    from candidates
+    where greatest(hash(source, id) >> 16, 1) in (select prefix from repeated_prefixes)
+    group by source, id
+    having count(*) > 1
     union
     select source, id from accepted_elsewhere
 ),
