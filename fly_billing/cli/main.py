@@ -26,6 +26,7 @@ from fly_billing.cli.commands import (
     pricing,
     stripe,
     usage,
+    workspace,
 )
 from fly_billing.cli.file_errors import describe_file_error
 from fly_billing.cli.parameters import console
@@ -41,7 +42,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for subject in (local, usage, pricing, billing, invoices, finance, corrections, stripe, operations, alerts):
+for subject in (local, workspace, usage, pricing, billing, invoices, finance, corrections, stripe, operations, alerts):
     app.add_typer(subject.app)
 
 

@@ -17,8 +17,9 @@ from fly_billing.pricing.negotiated_prices import conflicts_of, misfits_of
 from fly_billing.pricing.rules.negotiated_prices import Membership, NegotiatedPrice
 
 OVERRIDES = TermTable(
-    "negotiated_prices", ("id",), "negotiated_prices_of", "add_negotiated_prices", "change_negotiated_price"
-)
+    "negotiated_prices", ("id",), "negotiated_prices_of", "add_negotiated_prices", "change_negotiated_price",
+    "withdraw_negotiated_price",
+)  # fmt: skip
 MEMBERSHIPS = TermTable(
     "price_group_members", ("price_group", "organization_id", "effective_from"), "memberships_of", "add_memberships",
     "change_membership",

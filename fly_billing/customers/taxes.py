@@ -30,8 +30,9 @@ from fly_billing.postgres.database import Row
 
 TAXES = TermTable("tax_rates", ("id",), "tax_rates_of", "add_tax_rates", "change_tax_rate", "withdraw_tax_rate")
 TAX_STATUSES = TermTable(
-    "tax_customers", ("organization_id", "first_month"), "tax_customers_of", "add_tax_customers", "change_tax_customer"
-)
+    "tax_customers", ("organization_id", "first_month"), "tax_customers_of", "add_tax_customers", "change_tax_customer",
+    "withdraw_tax_customer",
+)  # fmt: skip
 NOT_STORED = frozenset({"recorded_as", "place"})
 
 

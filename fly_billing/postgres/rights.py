@@ -59,13 +59,13 @@ WRITES: dict[str, frozenset[str]] = {
         "ledger_entries": (INSERT,),
         "ledger_transactions": (INSERT,),
         "meters": (INSERT, UPDATE),
-        "negotiated_prices": (INSERT, UPDATE),
+        "negotiated_prices": (INSERT, UPDATE, DELETE),
         "one_off_items": (INSERT, UPDATE, DELETE),
         "organization_links": (INSERT, UPDATE, DELETE),
         "organization_history": (INSERT,),
         "organizations": (INSERT, UPDATE),
         "price_group_members": (INSERT, UPDATE),
-        "prices": (INSERT, UPDATE),
+        "prices": (INSERT, UPDATE, DELETE),
         "rejected_usage": (INSERT, UPDATE),
         "rejected_usage_waivers": (INSERT,),
         "revenue_deferrals": (INSERT,),
@@ -84,7 +84,7 @@ WRITES: dict[str, frozenset[str]] = {
         "stripe_repairs": (INSERT, UPDATE),
         "subscriptions": (INSERT, UPDATE),
         "sync_approvals": (INSERT,),
-        "tax_customers": (INSERT, UPDATE),
+        "tax_customers": (INSERT, UPDATE, DELETE),
         "tax_rates": (INSERT, UPDATE, DELETE),
         "term_changes": (INSERT,),
         "term_decisions": (INSERT,),
@@ -92,6 +92,7 @@ WRITES: dict[str, frozenset[str]] = {
         "usage_rollups": (INSERT, UPDATE),
         "usage_snapshots": (INSERT, UPDATE, DELETE),
         "usage_tables": (INSERT, UPDATE),
+        "workspace_records": (INSERT, DELETE),
     }.items()
 }
 

@@ -4790,6 +4790,27 @@ COMMENT ON COLUMN public.usage_tables.acknowledged IS 'The last lake_version tha
 
 COMMENT ON COLUMN public.usage_tables.lost_after IS 'A repair found that versions after this one are gone from this generation.';
 
+CREATE TABLE public.workspace_records (
+    kind text NOT NULL,
+    record_id text NOT NULL,
+    workspace text NOT NULL,
+    record_key text NOT NULL,
+    CONSTRAINT workspace_records_kind_check CHECK ((kind <> ''::text)),
+    CONSTRAINT workspace_records_record_id_check CHECK ((record_id <> ''::text)),
+    CONSTRAINT workspace_records_record_key_check CHECK ((record_key <> ''::text)),
+    CONSTRAINT workspace_records_workspace_check CHECK (((workspace ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$'::text) AND (length(workspace) <= 63)))
+);
+
+COMMENT ON TABLE public.workspace_records IS 'One row per record that a workspace of files owns. When the files do not name it any more, the next apply ends it.';
+
+COMMENT ON COLUMN public.workspace_records.kind IS 'organization, price, subscription and so on: `workspace.rules.records.KINDS`.';
+
+COMMENT ON COLUMN public.workspace_records.record_id IS 'The record''s id; without one, its key in the files.';
+
+COMMENT ON COLUMN public.workspace_records.workspace IS 'The name in fly_billing.yaml.';
+
+COMMENT ON COLUMN public.workspace_records.record_key IS 'Its name in the files among all of its kind: acme/support/2026-01-10.';
+
 ALTER TABLE ONLY public.accounting_periods
     ADD CONSTRAINT accounting_periods_pkey PRIMARY KEY (month);
 
@@ -5050,6 +5071,9 @@ ALTER TABLE ONLY public.usage_tables
 
 ALTER TABLE ONLY public.usage_tables
     ADD CONSTRAINT usage_tables_pkey PRIMARY KEY (generation);
+
+ALTER TABLE ONLY public.workspace_records
+    ADD CONSTRAINT workspace_records_pkey PRIMARY KEY (kind, record_id);
 
 CREATE UNIQUE INDEX adjustments_are_billed_once ON public.invoice_items USING btree (adjustment_id) WHERE ((adjustment_id IS NOT NULL) AND (NOT is_void));
 
@@ -6264,6 +6288,10 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_tables FOR EACH S
 
 ALTER TABLE public.usage_tables ENABLE ALWAYS TRIGGER refuse_truncate;
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.workspace_records FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.workspace_records ENABLE ALWAYS TRIGGER refuse_truncate;
+
 CREATE TRIGGER refuse_unbalanced_deferrals AFTER INSERT ON public.revenue_deferrals REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_unbalanced_deferrals();
 
 ALTER TABLE public.revenue_deferrals ENABLE ALWAYS TRIGGER refuse_unbalanced_deferrals;
@@ -6842,7 +6870,7 @@ GRANT SELECT ON TABLE public.ledger_posted TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.meters TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.meters TO fly_billing_reader;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.negotiated_prices TO fly_billing_pipeline;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.negotiated_prices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.negotiated_prices TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.one_off_items TO fly_billing_pipeline;
@@ -6865,7 +6893,7 @@ GRANT SELECT ON TABLE public.payment_failures TO fly_billing_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.price_group_members TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.price_group_members TO fly_billing_reader;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.prices TO fly_billing_pipeline;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.prices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.prices TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rejected_usage TO fly_billing_pipeline;
@@ -6907,7 +6935,7 @@ GRANT SELECT ON TABLE public.subscriptions TO fly_billing_reader;
 GRANT SELECT,INSERT ON TABLE public.sync_approvals TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.sync_approvals TO fly_billing_reader;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE public.tax_customers TO fly_billing_pipeline;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tax_customers TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.tax_customers TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.tax_rates TO fly_billing_pipeline;
@@ -6930,3 +6958,6 @@ GRANT SELECT ON TABLE public.usage_snapshots TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.usage_tables TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.usage_tables TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.workspace_records TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.workspace_records TO fly_billing_reader;

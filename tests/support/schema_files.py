@@ -62,6 +62,7 @@ UNSTABLE = re.compile(
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "Organizations": (
         "organizations", "organization_links", "organization_history", "billing_details", "customer_changes",
+        "workspace_records",
     ),
     "Usage": (
         "meters", "landing_days", "landed_months", "usage_files", "rejected_usage", "rejected_usage_waivers",

@@ -25,6 +25,7 @@ LAYERS = (
     {"invoicing"},
     {"corrections", "ledger", "stripe_sync"},
     {"accounting", "customers", "dunning", "focus"},
+    {"workspace"},
     {"statements"},
     {"finance"},
     {"cutover"},

@@ -33,3 +33,7 @@ where organization_id = any (:keys);
 select id, book, key, organization_id, price_group, match, charges, effective_from, effective_until
 from negotiated_prices
 where coalesce(organization_id, 'group ' || price_group) = any (:keys);
+
+-- name: withdraw_negotiated_price
+-- No rows. The database refuses it if an invoice used it.
+delete from negotiated_prices where id = :id;

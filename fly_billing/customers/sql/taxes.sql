@@ -38,6 +38,10 @@ select id, organization_id, name, percent, is_inclusive, first_month, last_month
 from tax_rates
 where organization_id = any (:keys);
 
+-- name: withdraw_tax_customer
+-- No rows. Final invoices keep the rates that resulted.
+delete from tax_customers where organization_id = :organization_id and first_month = :first_month;
+
 -- name: withdraw_tax_rate
 -- No rows. The database refuses it if an invoice was made with it.
 delete from tax_rates where id = :id;

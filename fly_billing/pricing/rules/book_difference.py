@@ -55,7 +55,7 @@ def difference(before: Iterable[Price], after: Iterable[Price]) -> list[PriceCha
     found = []
     for key, start in sorted(old.keys() | new.keys()):
         was, becomes = old.get((key, start)), new.get((key, start))
-        fields = _changes(_data(was), _data(becomes))
+        fields = _changes(price_fields(was), price_fields(becomes))
         if fields:
             kind = "added" if was is None else "removed" if becomes is None else "changed"
             found.append(PriceChange(kind, key, start, fields, _id_of(was, becomes)))
@@ -68,22 +68,24 @@ def _id_of(was: Price | None, becomes: Price | None) -> UUID:
     return version.id
 
 
-def _data(price: Price | None) -> Mapping[str, Any]:
+def price_fields(price: Price | None) -> dict[str, Any]:
+    """Return the fields of a version besides its key and start, so that two spellings of one number are equal."""
     if price is None:
         return {}
     data = {name: value for name, value in price.to_data().items() if name not in ("key", "effective_from")}
     # Two spellings of one number are no change, 0.10 and 0.1, nor is another order of a dimension's values.
-    data |= {name: _plain(value) for name, value in data.items() if name not in _TEXTS}
+    data |= {name: plain_numbers(value) for name, value in data.items() if name not in _TEXTS}
     if price.match:
         data["match"] = {name: sorted(values) for name, values in sorted(price.match.items())}
     return data
 
 
-def _plain(value: Any) -> Any:
+def plain_numbers(value: Any) -> Any:
+    """Return JSON-ready data with its numbers in one spelling: `0.10` becomes `0.1`."""
     if isinstance(value, list):
-        return [_plain(part) for part in value]
+        return [plain_numbers(part) for part in value]
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: plain_numbers(part) for name, part in value.items()}
     if isinstance(value, str) and value.replace(".", "", 1).isdecimal() and "." in value:
         return value.rstrip("0").rstrip(".")
     return value

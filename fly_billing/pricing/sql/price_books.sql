@@ -36,7 +36,9 @@ on conflict (book, key, first_month) do update set
 where to_jsonb(tax_rates) <> to_jsonb(excluded);
 
 -- name: make_loaded_prices
--- No rows. Creates the temporary tables into which COPY writes a price book.
+-- No rows. Creates the temporary tables into which COPY writes a price book; those of an earlier one go.
+drop table if exists
+    loaded_meters, loaded_prices, loaded_tax_rates, loaded_negotiated_prices, loaded_members;
 create temp table loaded_meters (like meters) on commit drop;
 create temp table loaded_prices (like prices) on commit drop;
 create temp table loaded_tax_rates (like tax_rates) on commit drop;

@@ -48,6 +48,8 @@ TRIED = {
         ["requests", "5", "--json"],
     ),
     "prices books": ([], ["--json"]),
+    "init": (["{shop}"],),
+    "plan": (["{hostile}"], ["{hostile}", "--json"], [EVIL]),
     "corrections": (["2026-09"], ["2026-09", "--json"]),
     "rebill": (["acme", "2026-09", "--dry-run"], ["acme", "2026-09", "--dry-run", "--json"]),
     "shadow": (["2026-09", "--price-book", "{book}", "--instead-of", "fly"],),
@@ -77,6 +79,7 @@ TRIED = {
     "spend-alert remove": (["acme", "250"],),
     "reserve": (["acme", EVIL, EVIL],),
     "approve-corrections": (["2026-09", "--total", "1.00", "--by", EVIL, "--why", EVIL],),
+    "apply": (["{hostile}", "--yes", "--by", EVIL, "--why", EVIL],),
 }
 # Commands that start servers or Dagster, which have their own tests, or that show no text written by others.
 NOT_TRIED = {
@@ -172,6 +175,15 @@ def output_of(arguments: list[str]) -> str:
     return process.stdout + process.stderr
 
 
+def write_hostile_workspace(folder: Path) -> None:
+    """Write a workspace that names acme otherwise, and charges it for an attack."""
+    folder.mkdir()
+    (folder / "fly_billing.yaml").write_text("{version: 1, name: hostile}", encoding="utf-8")
+    (folder / "organizations.csv").write_text("id,name,currency,price_book\nacme,Acme,USD,fly\n", encoding="utf-8")
+    charge = {"organization": "acme", "description": EVIL, "amount": "5", "occurred_at": "2026-10-01"}
+    (folder / "terms.yaml").write_text(json.dumps({"charges": [charge]}), encoding="utf-8")
+
+
 def test_no_command_prints_or_writes_control_characters_or_active_content(hostile: Platform, tmp_path: Path) -> None:
     files = {"{page}": tmp_path / "page.html", "{csv}": tmp_path / "focus.csv", "{book}": tmp_path / "book"}
     files["{pdf}"] = tmp_path / "invoice.pdf"
@@ -187,6 +199,8 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
     files["{past}"].write_text(json.dumps(past), encoding="utf-8")
     data = json.dumps({"prices": [{**REQUESTS.to_data(), "description": EVIL}]})
     (files["{book}"] / "prices.yaml").write_text(data, encoding="utf-8")
+    files |= {"{shop}": tmp_path / "shop", "{hostile}": tmp_path / "hostile"}
+    write_hostile_workspace(files["{hostile}"])
     seen: dict[str, bool] = {}
     for command, uses in TRIED.items():
         for arguments in uses:

@@ -83,7 +83,7 @@ CURRENT = {
     "billing_details", "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots",
     "failed_checks", "meters",
     "one_off_items", "organizations", "rollup_failures", "spend_thresholds", "stripe_customers",
-    "stripe_events_polled", "tax_customers",
+    "stripe_events_polled", "tax_customers", "workspace_records",
 }  # fmt: skip
 # Times of the next requests to Stripe: unlogged, and empty after a crash.
 EMPTIED = {"stripe_pace"}

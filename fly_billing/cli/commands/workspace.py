@@ -1,0 +1,53 @@
+"""Commands for a workspace: a folder of files, in git, with organizations, prices, terms and usage sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fly_billing.cli.parameters import ExactJson, console, exit_with
+
+PANEL = "Workspace of files"
+
+app = typer.Typer()
+
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the workspace", show_default=False)]
+
+
+@app.command(rich_help_panel=PANEL)
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder")]) -> None:
+    """Write a small workspace with comments, which can be planned and applied as it is."""
+    from fly_billing.cli.workspace import start_workspace
+
+    start_workspace(console, folder)
+
+
+@app.command(rich_help_panel=PANEL)
+def plan(
+    folder: Folder = Path(),
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 if there are changes")] = False,
+    as_json: ExactJson = False,
+) -> None:
+    """Show what applying a workspace would add, change and end, and which final invoices used that. Writes nothing."""
+    from fly_billing.cli.workspace import show_plan
+
+    exit_with(show_plan(console, folder, as_json=as_json) or not check)
+
+
+@app.command("apply", rich_help_panel=PANEL)
+def apply_workspace(
+    folder: Folder = Path(),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who applies it. Default: your user name")] = None,
+    why: Annotated[str | None, typer.Option(metavar="REASON", help="Why, for `fly-billing history`")] = None,
+    close_many: Annotated[
+        bool, typer.Option("--close-many", help="Close more organizations than most_closed_percent allows")
+    ] = False,
+    as_json: ExactJson = False,
+) -> None:
+    """Show the plan, ask, and apply it in one transaction. Applying a workspace twice changes nothing."""
+    from fly_billing.cli.workspace import ApplyOptions, apply_folder
+
+    exit_with(apply_folder(console, folder, ApplyOptions(yes, by, why, close_many, as_json)))

@@ -1,0 +1,227 @@
+"""Reads a workspace's folder. Reports every mistake of all files at once, a line each.
+
+The files: fly_billing.yaml (settings), organizations.csv, terms.yaml, sources.yaml, and a price book in each folder of
+price_book/. Not here: the fields of an entry (`entries`), and the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fly_billing.errors import ActionableError
+from fly_billing.foreign_text import visible
+from fly_billing.periods import BillingMonth
+from fly_billing.pricing.price_books import Meter, PriceBookFiles
+from fly_billing.pricing.rules.book_problems import unknown_meters
+from fly_billing.pricing.rules.fields import did_you_mean, refuse_unknown
+from fly_billing.workspace.books_folder import BOOKS, MEMBERS, NEGOTIATED, only_book, read_books
+from fly_billing.workspace.entries import TERMS, Entry, OrganizationEntry, SourceEntry, WorkspaceSettings
+from fly_billing.workspace.organizations_csv import ORGANIZATIONS, read_organizations, with_price_books
+from fly_billing.workspace.price_records import member_record, meter_record, negotiated_record, records_of_book
+from fly_billing.workspace.reading import WorkspaceReading
+from fly_billing.workspace.rules.mistakes import Books, mistakes_between
+from fly_billing.workspace.rules.records import Record
+
+VERSION = 1
+SETTINGS, TERMS_FILE, SOURCES = "fly_billing.yaml", "terms.yaml", "sources.yaml"
+_NEEDED = (SETTINGS, ORGANIZATIONS, TERMS_FILE)
+# The fields of terms that name an organization.
+_NAMING = ("organization", "payer")
+
+
+class WorkspaceHasMistakes(ActionableError):
+    """The files of a workspace have mistakes. The message has a line for each; nothing was applied.
+
+    Attributes:
+        problems: The lines.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class KnownPrices:
+    """What the database knows of price books, for names that the files do not define themselves.
+
+    Attributes:
+        books: The prices of each loaded book.
+        meters: The keys of all loaded meters.
+    """
+
+    books: Books = field(default_factory=dict)
+    meters: Collection[str] = ()
+
+
+NOTHING_LOADED = KnownPrices()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The contents of a workspace without mistakes.
+
+    Attributes:
+        records: All records, in comparable form.
+        organizations: The entry of each organization, by id.
+        terms: The typed record of each term, negotiated price and member of a group, by kind and key.
+        meters: The meters of all price books.
+        books: The price books, with the negotiated prices of terms.yaml.
+    """
+
+    settings: WorkspaceSettings
+    records: Sequence[Record]
+    organizations: Mapping[str, OrganizationEntry]
+    terms: Mapping[tuple[str, str], Any]
+    meters: Sequence[Meter]
+    books: Sequence[PriceBookFiles]
+    sources: Sequence[SourceEntry] = ()
+
+
+def read_workspace(folder: Path, loaded: KnownPrices = NOTHING_LOADED) -> Workspace:
+    """Read all files of the folder.
+
+    Args:
+        loaded: The prices and meters in the database, which the files may name.
+
+    Raises:
+        WorkspaceHasMistakes: Has a line for each mistake: the file, the line, the entry and the field.
+    """
+    reading = WorkspaceReading(folder)
+    settings = _read_settings(reading)
+    _report_other_files(reading)
+    organizations = read_organizations(reading)
+    terms = reading.document(TERMS_FILE)
+    _read_terms(reading, terms)
+    books = read_books(reading, terms, TERMS_FILE)
+    meters = _meters(reading, books)
+    _report_unknown_meters(reading, books, meters.keys() | set(loaded.meters))
+    sources = _read_sources(reading, meters.keys() | set(loaded.meters))
+    reading.entries = [*with_price_books(reading, organizations, only_book(reading, books)), *reading.entries]
+    if not organizations and reading.problems:  # the file can't be read: naming its organizations is no mistake
+        reading.unread_organizations |= {getattr(entry, name, "") for _, entry in reading.entries for name in _NAMING}
+    records = [*map(meter_record, meters.values()), *_records(reading, books)]
+    known = {**loaded.books, **{book.name: book.prices for book in books}}
+    reading.problems += map(
+        visible, mistakes_between(records, known, reading.unread_organizations, reading.unread_books)
+    )
+    if reading.problems or settings is None:
+        raise WorkspaceHasMistakes(list(dict.fromkeys(reading.problems)))
+    of_id = {entry.id: entry for _, entry in reading.entries if isinstance(entry, OrganizationEntry)}
+    return Workspace(settings, records, of_id, _terms(reading, books), tuple(meters.values()), books, sources)
+
+
+def _read_settings(reading: WorkspaceReading) -> WorkspaceSettings | None:
+    """Read fly_billing.yaml. Raises WorkspaceHasMistakes at once for a folder of another version, or no workspace."""
+    if not (reading.folder / SETTINGS).is_file():
+        folder = visible(str(reading.folder))
+        raise WorkspaceHasMistakes(
+            [f"{folder} is no workspace: it has no {SETTINGS}. `fly-billing init {folder}` writes one"]
+        )
+    document = reading.document(SETTINGS)
+    version = document.get("version")
+    if not reading.problems and version != str(VERSION):
+        given = "has no version" if version is None else f"is of version {version}"
+        raise WorkspaceHasMistakes(
+            [visible(f"{SETTINGS}: this workspace {given}, but this fly-billing reads version {VERSION}")]
+        )
+    entry = reading.entry(WorkspaceSettings, document, f"{SETTINGS}: ") if document else None
+    return entry if isinstance(entry, WorkspaceSettings) else None
+
+
+def _report_other_files(reading: WorkspaceReading) -> None:
+    """Report files that nothing reads: a misspelt one would end everything that it should have named."""
+    known = (*_NEEDED, SOURCES)
+    for name in _NEEDED:
+        if not (reading.folder / name).is_file():
+            reading.report(name, "there is no such file: without it, everything that it named would end")
+    for path in sorted(reading.folder.iterdir()):
+        if path.suffix in (".yaml", ".yml", ".csv") and path.name not in known:
+            reading.report(path.name, f"nothing reads this file{did_you_mean(path.name, known)}")
+
+
+def _read_terms(reading: WorkspaceReading, document: Mapping[str, Any]) -> None:
+    try:
+        refuse_unknown(document, frozenset({*TERMS, NEGOTIATED, MEMBERS}), TERMS_FILE)
+    except ValueError as problem:
+        reading.report(TERMS_FILE, str(problem))
+    for part, model in TERMS.items():
+        for place, data in reading.listed(document, part, TERMS_FILE):
+            if entry := reading.entry(model, data, place):
+                reading.entries.append((place, entry))
+
+
+def _meters(reading: WorkspaceReading, books: Sequence[PriceBookFiles]) -> dict[str, Meter]:
+    """Return the meters of all books by key. Several books may have a meter, if it is the same."""
+    found: dict[str, Meter] = {}
+    for book in books:
+        for meter in book.meters:
+            if found.setdefault(meter.key, meter) != meter:
+                reading.report(f"{BOOKS}/{book.name}", f"meter {meter.key} differs from that of another book")
+    return found
+
+
+def _report_unknown_meters(reading: WorkspaceReading, books: Sequence[PriceBookFiles], meters: Collection[str]) -> None:
+    for book in books:
+        for _, problem in sorted(unknown_meters(book.prices, meters).items()):
+            reading.report(f"{BOOKS}/{book.name}", problem)
+
+
+def _read_sources(reading: WorkspaceReading, meters: Collection[str]) -> list[SourceEntry]:
+    document = reading.document(SOURCES)
+    try:
+        refuse_unknown(document, frozenset({"sources"}), SOURCES)
+    except ValueError as problem:
+        reading.report(SOURCES, str(problem))
+    found: dict[str, SourceEntry] = {}
+    for place, data in reading.listed(document, "sources", SOURCES):
+        entry = reading.entry(SourceEntry, data, place)
+        if not isinstance(entry, SourceEntry):
+            continue
+        if entry.name in found:
+            reading.report(place, f"source {entry.name} is there twice")
+        for meter in entry.meters:
+            if meter not in meters:
+                reading.report(place, f"source {entry.name}: no meter {meter!r}{did_you_mean(meter, meters)}")
+        found[entry.name] = entry
+    return list(found.values())
+
+
+def _records(reading: WorkspaceReading, books: Sequence[PriceBookFiles]) -> list[Record]:
+    """Return the comparable records, with the values that they take over from other records."""
+    named = {(entry.KIND, entry.record_key): entry.values() for _, entry in reading.entries}
+    found = []
+    for place, entry in reading.entries:
+        values = entry.values()
+        if "currency" in values and values["currency"] is None and entry.KIND != "coupon":
+            values["currency"] = named.get(("organization", values["organization"]), {}).get("currency")
+        if entry.KIND == "discount":
+            months = named.get(("coupon", values["coupon"]), {}).get("months")
+            values["last_month"] = _last_month(values["first_month"], values["last_month"], months)
+        found.append(Record(entry.KIND, entry.record_key, values, _id_of(entry), place))
+    return [*found, *(record for book in books for record in records_of_book(book))]
+
+
+def _id_of(entry: Entry) -> str:
+    """Return the id of an entry's new row."""
+    typed = None if isinstance(entry, OrganizationEntry) or entry.MAKES is None else entry.record("")
+    return str(getattr(typed, "id", entry.record_key))
+
+
+def _terms(reading: WorkspaceReading, books: Sequence[PriceBookFiles]) -> dict[tuple[str, str], Any]:
+    found = {(entry.KIND, entry.record_key): entry.record(place) for place, entry in reading.entries if entry.MAKES}
+    for book in books:
+        found |= {("negotiated price", negotiated_record(price).key): price for price in book.negotiated}
+        found |= {("group member", member_record(member).key): member for member in book.members}
+    return found
+
+
+def _last_month(first: str, last: str | None, months: int | None) -> str | None:
+    """Return the last month of a discount. The database ends it after the months of its coupon."""
+    if months is None:
+        return last
+    until = str(BillingMonth.parse(first).plus(months - 1))
+    return until if last is None else min(last, until)

@@ -1,0 +1,232 @@
+"""Compares the records of the files with those of the database: what a plan adds, changes and ends.
+
+The rules:
+  - A workspace ends only records that it owns: that it wrote, or that its files named at an earlier apply.
+  - A record that is not in the files any more ends: at a moment now, a monthly one with the current month. One that has
+    not begun never begins. Nothing that a final invoice used is deleted.
+  - A price version that a later one in the files supersedes ends when that one begins.
+  - A record that a final invoice used can end; its other fields can't change.
+  - An organization without a line closes its account, which ends its subscriptions and commitments. Its other terms
+    stay, as usage that still arrives is billed.
+Not here: reading either side, and writing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from fly_billing.periods import BillingMonth, moment_text
+from fly_billing.pricing.rules.book_difference import FieldChange
+from fly_billing.workspace.rules.records import KINDS, HeldRecord, Kind, Record
+
+ADDED, TAKEN_OVER, CHANGED, ENDED, REMOVED, RELEASED = (
+    "added", "taken over", "changed", "ended", "removed", "released",
+)  # fmt: skip
+ACTIONS = (ADDED, TAKEN_OVER, CHANGED, ENDED, REMOVED, RELEASED)
+# Kinds that stay in the database without a line: usage and final invoices name them, and they charge nothing alone.
+KEPT = ("meter",)
+# Kinds of which an unused record is deleted, because it has no end.
+WITHOUT_END = ("charge", "tax customer")
+# Terms that end when their organization closes its account. The others stay.
+_ENDED_BY_CLOSING = ("subscription", "commitment")
+# Losing up to this number of organizations is never suspicious.
+FEW = 1
+
+
+@dataclass(frozen=True)
+class PlannedChange:
+    """A difference between the files and the database.
+
+    Attributes:
+        action: `added`; `taken over` (the database has it, and from now on it is the workspace's); `changed`; `ended`;
+            `removed` (it had not begun, or no final invoice used it); `released` (it stays, but is not the workspace's
+            any more).
+        id: Of its row; None: it is new.
+        used_by: The latest final invoice that used it, in words.
+        refused: Why it can't be done. None: it can.
+    """
+
+    action: str
+    kind: str
+    key: str
+    organization: str | None
+    fields: Sequence[FieldChange] = ()
+    id: str | None = None
+    place: str = field(default="", compare=False)
+    used_by: str | None = None
+    refused: str | None = None
+
+    def as_data(self) -> dict[str, Any]:
+        """Return JSON-ready data; numbers are exact text."""
+        return {
+            "action": self.action,
+            "kind": self.kind,
+            "key": self.key,
+            "organization": self.organization,
+            "fields": [vars(change) for change in self.fields],
+            "used_by": self.used_by,
+            "refused": self.refused,
+        }
+
+
+@dataclass(frozen=True)
+class WorkspacePlan:
+    """All changes that make the database agree with the files, in the order of the kinds.
+
+    Attributes:
+        unchanged: The number of records that agree already.
+        organizations: The number of organizations that the workspace owns before.
+    """
+
+    changes: Sequence[PlannedChange]
+    unchanged: int
+    organizations: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = Counter(change.action for change in self.changes)
+        return {**{action: found[action] for action in ACTIONS}, "unchanged": self.unchanged}
+
+    @property
+    def refusals(self) -> list[PlannedChange]:
+        return [change for change in self.changes if change.refused]
+
+    def loss(self, most_percent: int) -> str | None:
+        """Say why the plan ends suspiciously many organizations; None if it does not."""
+        lost = sum(change.kind == "organization" and change.action == ENDED for change in self.changes)
+        if lost <= FEW or lost * 100 <= self.organizations * most_percent:
+            return None
+        return f"it closes {lost} of {self.organizations} organizations, more than {most_percent} %"
+
+
+def make_plan(wanted: Sequence[Record], held: Sequence[HeldRecord], now: datetime) -> WorkspacePlan:
+    """Compare both sides. No change knows yet which final invoices used its record: see `judged`."""
+    find = _finder(held)
+    closed = {
+        record.key: record.values["closed_at"]
+        for record in held
+        if record.kind == "organization" and record.values.get("closed_at")
+    }
+    pairs = [(record, find(record)) for record in wanted]
+    named = {(found.kind, found.id) for _, found in pairs if found is not None}
+    changes = [
+        _possible(change, found, closed) for record, found in pairs if (change := _wanted(record, found)) is not None
+    ]
+    versions = _versions(wanted)
+    lost = [record for record in held if record.is_owned and (record.kind, record.id) not in named]
+    closing = {record.key for record in lost if record.kind == "organization"}
+    changes += [_lost(record, versions, closing, now) for record in lost]
+    order = list(KINDS)
+    return WorkspacePlan(
+        sorted(changes, key=lambda change: order.index(change.kind)),
+        len(wanted) - sum(change.action in (ADDED, TAKEN_OVER, CHANGED) for change in changes),
+        sum(record.kind == "organization" and record.is_owned for record in held),
+    )
+
+
+def judged(change: PlannedChange, used_by: str | None) -> PlannedChange:
+    """Return the change with the final invoice that used its record: refused, if it would rewrite the invoice."""
+    if used_by is None:
+        return change
+    kind = KINDS[change.kind]
+    if change.action == REMOVED:
+        return replace(change, action=RELEASED, used_by=used_by)
+    fixed = [each.field for each in change.fields if each.field not in {kind.end, *kind.changing}]
+    if change.action == CHANGED and fixed and kind.successor:
+        return replace(
+            change, used_by=used_by, refused=f"{', '.join(fixed)} can't change, as {used_by} used it: {kind.successor}"
+        )
+    return replace(change, used_by=used_by)
+
+
+def _finder(held: Iterable[HeldRecord]) -> Callable[[Record], HeldRecord | None]:
+    """Return a function that finds the row of a record: by its id, or by its key. The workspace's own come first."""
+    ordered = sorted(held, key=lambda record: (record.is_owned, record.id))
+    of_id = {(record.kind, record.id): record for record in ordered}
+    of_key = {(record.kind, record.key): record for record in ordered}
+    return lambda record: of_id.get((record.kind, record.id)) or of_key.get((record.kind, record.key))
+
+
+def _wanted(record: Record, held: HeldRecord | None) -> PlannedChange | None:
+    if held is None:
+        fields = [FieldChange(name, None, value) for name, value in record.values.items() if value is not None]
+        return PlannedChange(ADDED, record.kind, record.key, record.organization, fields, None, record.place)
+    fields = _differences(KINDS[record.kind], held.values, record.values)
+    if not fields and held.is_owned:
+        return None
+    action = CHANGED if fields else TAKEN_OVER
+    return PlannedChange(action, record.kind, record.key, record.organization, fields, held.id, record.place)
+
+
+def _possible(change: PlannedChange, held: HeldRecord | None, closed: Mapping[str, str]) -> PlannedChange:
+    """Refuse a change of a record of another workspace, and of an organization that closed its account."""
+    if held is not None and held.other_owner:
+        return replace(change, refused=f"it belongs to the workspace {held.other_owner}: name it in one of them")
+    about = change.organization or ""
+    if about in closed and change.action != TAKEN_OVER:
+        return replace(
+            change,
+            refused=f"{about} closed its account on {closed[about]}: remove its lines, or `fly-billing org reopen"
+            f" {about}` first",
+        )
+    return change
+
+
+def _differences(kind: Kind, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:
+    names = after if kind.compares_named_only else dict.fromkeys([*after, *before])
+    pairs = [FieldChange(name, before.get(name), after.get(name)) for name in names]
+    return [pair for pair in pairs if pair.before != pair.after]
+
+
+def _versions(wanted: Iterable[Record]) -> Mapping[tuple[Any, ...], Sequence[str]]:
+    """Return the starts of all versions of each price and each tax of a book."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for record in wanted:
+        if record.kind in ("price", "book tax"):
+            found.setdefault(_stem(record), []).append(str(record.values[KINDS[record.kind].start or ""]))
+    return found
+
+
+def _stem(record: Record | HeldRecord) -> tuple[Any, ...]:
+    return record.kind, record.values.get("book"), record.values.get("key")
+
+
+def _lost(
+    held: HeldRecord, versions: Mapping[tuple[Any, ...], Sequence[str]], closing: Collection[str], now: datetime
+) -> PlannedChange:
+    """Return what becomes of a record without a line. `closing`: the organizations that close their account."""
+    kind = KINDS[held.kind]
+    change = PlannedChange(ENDED, held.kind, held.key, held.organization, (), held.id)
+    if held.kind == "organization":
+        closes = FieldChange("closed_at", None, moment_text(now))
+        return replace(change, action=RELEASED) if held.values.get("closed_at") else replace(change, fields=[closes])
+    if held.kind in KEPT or (held.organization in closing and held.kind not in _ENDED_BY_CLOSING):
+        return replace(change, action=RELEASED)
+    if held.kind in WITHOUT_END:
+        return replace(change, action=REMOVED)
+    assert kind.end is not None
+    start, end = held.values.get(kind.start or ""), held.values.get(kind.end)
+    present = _end(kind, now)
+    if start is not None and (start > present if kind.is_monthly else start >= present):
+        return replace(change, action=REMOVED)
+    later = [version for version in versions.get(_stem(held), ()) if version > str(start)]
+    until = max(present, _before(kind, min(later))) if later else present
+    if end is not None and end <= until:
+        return replace(change, action=RELEASED)
+    ended = replace(change, fields=[FieldChange(kind.end, end, until)])
+    if held.kind == "credit" and held.values.get("pays") == "gross":
+        return replace(ended, refused="what is left of it was paid for and would be lost: give it an expires_at")
+    return ended
+
+
+def _end(kind: Kind, now: datetime) -> str:
+    return str(BillingMonth.containing(now)) if kind.is_monthly else moment_text(now)
+
+
+def _before(kind: Kind, start: str) -> str:
+    """Return the end of a version that another one follows: the moment of its start, or the month before it."""
+    return str(BillingMonth.parse(start).plus(-1)) if kind.is_monthly else start

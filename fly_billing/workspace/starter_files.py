@@ -1,0 +1,37 @@
+"""Writes a new workspace: a small one with comments, which can be planned and applied as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fly_billing.errors import ActionableError
+from fly_billing.foreign_text import visible
+from fly_billing.output_files import make_folder, output_file
+
+STARTER = Path(__file__).resolve().parent / "starter"
+
+
+class FolderNotEmpty(ActionableError):
+    """A new workspace would be mixed with other files."""
+
+
+def write_starter(folder: Path) -> list[str]:
+    """Write the files of a new workspace into the folder, which is made if it is missing.
+
+    Returns:
+        The names of the files, in order.
+
+    Raises:
+        FolderNotEmpty: The folder has files already. A folder that only git knows (`.git`) counts as empty.
+        FolderNotMade, OutputNotWritten: The folder or a file can't be written.
+    """
+    make_folder(folder)
+    if others := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".git")):
+        raise FolderNotEmpty(visible(f"{folder} is not empty, it has {', '.join(others[:5])}: name a new folder"))
+    sources = sorted(path for path in STARTER.rglob("*") if path.is_file())
+    for source in sources:
+        path = folder / source.relative_to(STARTER)
+        make_folder(path.parent)
+        with output_file(path) as file:
+            file.write(source.read_bytes())
+    return [str(source.relative_to(STARTER)) for source in sources]
