@@ -101,19 +101,26 @@ CREATE FUNCTION public.asked_of_invoice(invoice public.invoices, from_status tex
             where c.invoice_id = invoice.id and c.to_status = 'uncollectible' order by c.id desc limit 1
         ) end,
         (
-            select case invoice.status when 'paid' then a.paid_cents else a.remaining_cents end
+            select case invoice.status
+                when 'paid' then greatest(a.paid_cents - part_paid_of_invoice(invoice.id), 0)
+                else a.remaining_cents
+            end
             from stripe_invoices as s
             join stripe_invoice_amounts as a
                 on a.stripe_invoice_id = s.stripe_invoice_id and a.status = invoice.status
             where s.invoice_id = invoice.id
-            order by a.number desc limit 1
+            -- What is paid after an invoice was written off lowers the amount that is written off.
+            order by case invoice.status when 'paid' then -a.number else a.number end limit 1
         ),
-        (select s.stripe_due_cents - noted_of_invoice(invoice.id) from stripe_invoices as s where s.invoice_id = invoice.id),
+        (
+            select greatest(s.stripe_due_cents - noted_of_invoice(invoice.id) - part_paid_of_invoice(invoice.id), 0)
+            from stripe_invoices as s where s.invoice_id = invoice.id
+        ),
         greatest(invoice.total_cents, 0)
     )
 $$;
 
-COMMENT ON FUNCTION public.asked_of_invoice(invoice public.invoices, from_status text) IS 'What Stripe asked for an invoice when its status became the new one, or what we know of it.';
+COMMENT ON FUNCTION public.asked_of_invoice(invoice public.invoices, from_status text) IS 'What Stripe asked for an invoice when its status became the new one, without the parts that were paid before.';
 
 CREATE FUNCTION public.fill_one_off_amount() RETURNS trigger
     LANGUAGE plpgsql
@@ -177,13 +184,17 @@ CREATE FUNCTION public.follow_invoice_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-    insert into invoice_changes (invoice_id, from_status, to_status, changed_by, why, asked_cents, noted_cents)
+    insert into invoice_changes (
+        invoice_id, from_status, to_status, changed_by, why, asked_cents, noted_cents, noted_tax_cents, part_paid_cents
+    )
     values (
         new.id, old.status, new.status,
         coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user),
         nullif(current_setting('fly_billing.why', true), ''),
         case when new.status in ('paid', 'uncollectible', 'void') then asked_of_invoice(new, old.status) end,
-        case when new.status = 'void' then noted_of_invoice(new.id) end
+        case when new.status = 'void' then noted_of_invoice(new.id) end,
+        case when new.status = 'void' then noted_tax_of_invoice(new.id) end,
+        case when new.status = 'paid' then part_paid_of_invoice(new.id) end
     );
     if old.status = 'open' then
         insert into credit_entries (grant_id, kind, amount, invoice_id)
@@ -360,6 +371,7 @@ CREATE TABLE public.stripe_money (
     created_at timestamp with time zone NOT NULL,
     read_at timestamp with time zone NOT NULL,
     source text NOT NULL,
+    tax_cents bigint,
     CONSTRAINT balance_has_its_sum CHECK (((kind = 'customer_balance_transaction'::text) = (balance_cents IS NOT NULL))),
     CONSTRAINT credit_note_has_its_parts CHECK (
 CASE
@@ -367,6 +379,11 @@ CASE
     ELSE (num_nonnulls(unpaid_cents, refunded_cents, credited_cents, out_of_band_cents) = 0)
 END),
     CONSTRAINT only_a_balance_falls CHECK (((amount_cents >= 0) OR (kind = 'customer_balance_transaction'::text))),
+    CONSTRAINT only_a_credit_note_has_tax CHECK ((tax_cents <=
+CASE kind
+    WHEN 'credit_note'::text THEN amount_cents
+    ELSE (0)::bigint
+END)),
     CONSTRAINT stripe_money_amount_cents_check CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
     CONSTRAINT stripe_money_balance_cents_check CHECK ((abs(balance_cents) < '1000000000000000'::bigint)),
     CONSTRAINT stripe_money_created_at_check CHECK (((created_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (created_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
@@ -380,6 +397,7 @@ END),
     CONSTRAINT stripe_money_refunded_cents_check CHECK (((refunded_cents >= 0) AND (refunded_cents < '1000000000000000'::bigint))),
     CONSTRAINT stripe_money_source_check CHECK ((source = ANY (ARRAY['sync'::text, 'webhook'::text, 'polling'::text, 'sweep'::text]))),
     CONSTRAINT stripe_money_status_check CHECK ((status <> ''::text)),
+    CONSTRAINT stripe_money_tax_cents_check CHECK (((tax_cents >= 0) AND (tax_cents < '1000000000000000'::bigint))),
     CONSTRAINT stripe_money_unpaid_cents_check CHECK (((unpaid_cents >= 0) AND (unpaid_cents < '1000000000000000'::bigint)))
 );
 
@@ -425,6 +443,8 @@ COMMENT ON COLUMN public.stripe_money.read_at IS 'When we read it in this state.
 
 COMMENT ON COLUMN public.stripe_money.source IS 'What made us read it: our own request, a webhook, a poll of the events, or the nightly comparison with Stripe.';
 
+COMMENT ON COLUMN public.stripe_money.tax_cents IS 'The tax in a credit note. 0 if its invoice was void before it was read; null if that was read before taxes were.';
+
 CREATE FUNCTION public.ledger_amounts(state public.stripe_money) RETURNS TABLE(event text, amount text, cents bigint)
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -468,6 +488,10 @@ CREATE FUNCTION public.ledger_amounts(state public.stripe_money) RETURNS TABLE(e
                 state.invoice_id is not null
             ),
             (
+                'credit_note', 'stripe_credit_note_issued', 'tax', coalesce(state.tax_cents, 0),
+                state.invoice_id is not null
+            ),
+            (
                 'credit_note', 'stripe_credit_note_voided', 'unpaid', state.unpaid_cents,
                 state.invoice_id is not null and state.status = 'void'
             ),
@@ -477,6 +501,10 @@ CREATE FUNCTION public.ledger_amounts(state public.stripe_money) RETURNS TABLE(e
             ),
             (
                 'credit_note', 'stripe_credit_note_voided', 'outside', state.out_of_band_cents,
+                state.invoice_id is not null and state.status = 'void'
+            ),
+            (
+                'credit_note', 'stripe_credit_note_voided', 'tax', coalesce(state.tax_cents, 0),
                 state.invoice_id is not null and state.status = 'void'
             ),
             (
@@ -515,22 +543,30 @@ CREATE FUNCTION public.ledger_rules() RETURNS TABLE(event text, account text, si
         ('invoice_finalized', 'tax_payable', -1, 'tax'),
         ('invoice_paid', 'cash', 1, 'asked'),
         ('invoice_paid', 'receivable', -1, 'asked'),
+        ('invoice_part_paid', 'cash', 1, 'part'),
+        ('invoice_part_paid', 'receivable', -1, 'part'),
         ('invoice_voided', 'receivable', -1, 'total'),
         ('invoice_voided', 'customer_credit', -1, 'credit'),
         ('invoice_voided', 'revenue', 1, 'revenue'),
         ('invoice_voided', 'tax_payable', 1, 'tax'),
         ('invoice_voided', 'receivable', 1, 'noted'),
         ('invoice_voided', 'revenue', -1, 'noted'),
+        ('invoice_voided', 'revenue', 1, 'noted_tax'),
+        ('invoice_voided', 'tax_payable', -1, 'noted_tax'),
         ('invoice_written_off', 'written_off', 1, 'asked'),
         ('invoice_written_off', 'receivable', -1, 'asked'),
         ('written_off_invoice_paid', 'cash', 1, 'asked'),
         ('written_off_invoice_paid', 'written_off', -1, 'asked'),
+        ('written_off_invoice_part_paid', 'cash', 1, 'part'),
+        ('written_off_invoice_part_paid', 'written_off', -1, 'part'),
         ('written_off_invoice_voided', 'receivable', -1, 'total'),
         ('written_off_invoice_voided', 'customer_credit', -1, 'credit'),
         ('written_off_invoice_voided', 'revenue', 1, 'revenue'),
         ('written_off_invoice_voided', 'tax_payable', 1, 'tax'),
         ('written_off_invoice_voided', 'receivable', 1, 'noted'),
         ('written_off_invoice_voided', 'revenue', -1, 'noted'),
+        ('written_off_invoice_voided', 'revenue', 1, 'noted_tax'),
+        ('written_off_invoice_voided', 'tax_payable', -1, 'noted_tax'),
         ('written_off_invoice_voided', 'written_off', -1, 'asked'),
         ('written_off_invoice_voided', 'receivable', 1, 'asked'),
         ('credit_note_issued', 'revenue', 1, 'note'),
@@ -555,12 +591,16 @@ CREATE FUNCTION public.ledger_rules() RETURNS TABLE(event text, account text, si
         ('stripe_credit_note_issued', 'refunds', -1, 'repaid'),
         ('stripe_credit_note_issued', 'revenue', 1, 'outside'),
         ('stripe_credit_note_issued', 'cash', -1, 'outside'),
+        ('stripe_credit_note_issued', 'tax_payable', 1, 'tax'),
+        ('stripe_credit_note_issued', 'revenue', -1, 'tax'),
         ('stripe_credit_note_voided', 'revenue', -1, 'unpaid'),
         ('stripe_credit_note_voided', 'receivable', 1, 'unpaid'),
         ('stripe_credit_note_voided', 'revenue', -1, 'repaid'),
         ('stripe_credit_note_voided', 'refunds', 1, 'repaid'),
         ('stripe_credit_note_voided', 'revenue', -1, 'outside'),
         ('stripe_credit_note_voided', 'cash', 1, 'outside'),
+        ('stripe_credit_note_voided', 'tax_payable', -1, 'tax'),
+        ('stripe_credit_note_voided', 'revenue', 1, 'tax'),
         ('stripe_credit_note_credited', 'revenue', 1, 'credited'),
         ('stripe_credit_note_credited', 'stripe_balance', -1, 'credited'),
         ('payment_refunded', 'refunds', 1, 'refunded'),
@@ -577,16 +617,16 @@ $$;
 
 COMMENT ON FUNCTION public.ledger_rules() IS 'The entries that each event makes. sign: 1 for a debit, -1 for a credit. A test compares them with ledger.rules.events.';
 
-CREATE FUNCTION public.ledger_source(invoice_change_id bigint, credit_note_id uuid, credit_grant_id uuid, stripe_money_id bigint, credit_expiry_id bigint) RETURNS text
+CREATE FUNCTION public.ledger_source(invoice_change_id bigint, credit_note_id uuid, credit_grant_id uuid, stripe_money_id bigint, credit_expiry_id bigint, stripe_amounts_id bigint) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
     select coalesce(
         'change ' || invoice_change_id, 'note ' || credit_note_id, 'credit ' || credit_grant_id, 'money ' || stripe_money_id,
-        'expiry ' || credit_expiry_id
+        'expiry ' || credit_expiry_id, 'amounts ' || stripe_amounts_id
     )
 $$;
 
-COMMENT ON FUNCTION public.ledger_source(invoice_change_id bigint, credit_note_id uuid, credit_grant_id uuid, stripe_money_id bigint, credit_expiry_id bigint) IS 'Names the source of an entry as one text.';
+COMMENT ON FUNCTION public.ledger_source(invoice_change_id bigint, credit_note_id uuid, credit_grant_id uuid, stripe_money_id bigint, credit_expiry_id bigint, stripe_amounts_id bigint) IS 'Names the source of an entry as one text.';
 
 CREATE UNLOGGED TABLE public.stripe_pace (
     bucket text NOT NULL,
@@ -838,6 +878,17 @@ $$;
 
 COMMENT ON FUNCTION public.noted_of_invoice(invoice uuid) IS 'What credit notes at Stripe took back of an invoice before it was paid.';
 
+CREATE FUNCTION public.noted_tax_of_invoice(invoice uuid) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+    select cast(coalesce(sum(m.tax_cents), 0) as bigint)
+    from stripe_money as m
+    where m.invoice_id = invoice and m.kind = 'credit_note' and m.status = 'issued'
+        and not exists (select from stripe_money as n where n.object_id = m.object_id and n.number > m.number)
+$$;
+
+COMMENT ON FUNCTION public.noted_tax_of_invoice(invoice uuid) IS 'The tax in the credit notes at Stripe of an invoice, as far as they were read.';
+
 CREATE FUNCTION public.number_invoice() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -845,6 +896,24 @@ begin
     select coalesce(max(number), 0) + 1 into new.number from invoices where organization_id = new.organization_id;
     return new;
 end $$;
+
+CREATE FUNCTION public.part_paid_of_invoice(invoice uuid) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(
+        (
+            select a.paid_cents
+            from stripe_invoices as s
+            join stripe_invoice_amounts as a
+                on a.stripe_invoice_id = s.stripe_invoice_id and a.invoice_id = s.invoice_id
+            where s.invoice_id = invoice and a.status in ('open', 'uncollectible')
+            order by a.number desc limit 1
+        ),
+        0
+    )
+$$;
+
+COMMENT ON FUNCTION public.part_paid_of_invoice(invoice uuid) IS 'What was paid of an invoice at Stripe before it was paid in full, as far as it was read.';
 
 CREATE FUNCTION public.post_credit_expiries() RETURNS trigger
     LANGUAGE plpgsql
@@ -910,6 +979,7 @@ begin
                 and not exists (select from ledger_transactions as t where t.credit_note_id = r.credit_note_id)
                 and not exists (select from ledger_transactions as t where t.credit_grant_id = r.credit_grant_id)
                 and not exists (select from ledger_transactions as t where t.credit_expiry_id = r.credit_expiry_id)
+                and not exists (select from ledger_transactions as t where t.stripe_amounts_id = r.stripe_amounts_id)
                 and not exists (
                     select from ledger_transactions as t where t.stripe_money_id = r.stripe_money_id and t.event = r.event
                 )
@@ -928,6 +998,26 @@ declare
 begin
     if prepaid <> '{}' then
         perform post_to_ledger(array(select r from ledger_rebuilt as r where r.credit_grant_id = any (prepaid)));
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.post_stripe_amounts() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    states constant bigint[] := array(
+        select a.id
+        from added as a
+        where a.invoice_id is not null and a.status in ('open', 'uncollectible')
+            and (a.paid_cents > 0 or exists (
+                select from stripe_invoice_amounts as p
+                where p.stripe_invoice_id = a.stripe_invoice_id and p.number < a.number and p.paid_cents > 0
+            ))
+    );
+begin
+    if states <> '{}' then
+        perform post_to_ledger(array(select r from ledger_rebuilt as r where r.stripe_amounts_id = any (states)));
     end if;
     return null;
 end $$;
@@ -1076,9 +1166,13 @@ CREATE TABLE public.invoice_changes (
     removed_total_cents bigint,
     asked_cents bigint,
     noted_cents bigint,
+    noted_tax_cents bigint,
+    part_paid_cents bigint,
     CONSTRAINT asked_cents_is_finite CHECK (((asked_cents >= 0) AND (asked_cents < '1000000000000000'::bigint))),
     CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT noted_cents_is_finite CHECK (((noted_cents >= 0) AND (noted_cents < '1000000000000000'::bigint))),
+    CONSTRAINT noted_tax_cents_is_finite CHECK (((noted_tax_cents >= 0) AND (noted_tax_cents < '1000000000000000'::bigint))),
+    CONSTRAINT part_paid_cents_is_finite CHECK (((part_paid_cents >= 0) AND (part_paid_cents < '1000000000000000'::bigint))),
     CONSTRAINT removed_month_is_a_day CHECK (((removed_month >= '1970-01-01'::date) AND (removed_month < '2200-01-01'::date) AND (EXTRACT(day FROM removed_month) = (1)::numeric))),
     CONSTRAINT removed_total_cents_is_finite CHECK ((abs(removed_total_cents) < '1000000000000000'::bigint))
 );
@@ -1096,6 +1190,10 @@ COMMENT ON COLUMN public.invoice_changes.removed_total_cents IS 'The total of a 
 COMMENT ON COLUMN public.invoice_changes.asked_cents IS 'What was paid, or what could not be collected: the total with the customer''s balance at Stripe, less credit notes there.';
 
 COMMENT ON COLUMN public.invoice_changes.noted_cents IS 'The part of a void invoice that credit notes at Stripe had taken back before.';
+
+COMMENT ON COLUMN public.invoice_changes.noted_tax_cents IS 'The tax that credit notes at Stripe had taken back of a void invoice before. Null: 0.';
+
+COMMENT ON COLUMN public.invoice_changes.part_paid_cents IS 'Of a paid invoice, the parts that were paid before and are not in asked_cents. Null: asked_cents contains them.';
 
 CREATE TABLE public.invoice_items (
     id uuid NOT NULL,
@@ -1194,12 +1292,89 @@ COMMENT ON COLUMN public.invoice_taxes.taxable_cents IS 'The amount that the tax
 
 COMMENT ON COLUMN public.invoice_taxes.shares IS 'The tax by item: [position, taxed cents, tax cents]. Null on invoices that were final before this was recorded.';
 
+CREATE TABLE public.stripe_invoice_amounts (
+    id bigint NOT NULL,
+    stripe_invoice_id text NOT NULL,
+    number integer NOT NULL,
+    invoice_id uuid,
+    organization_id text NOT NULL,
+    status text NOT NULL,
+    currency text NOT NULL,
+    total_cents bigint NOT NULL,
+    starting_balance_cents bigint NOT NULL,
+    ending_balance_cents bigint,
+    due_cents bigint NOT NULL,
+    paid_cents bigint NOT NULL,
+    remaining_cents bigint NOT NULL,
+    out_of_band_cents bigint,
+    overpaid_cents bigint NOT NULL,
+    unpaid_credited_cents bigint NOT NULL,
+    paid_credited_cents bigint NOT NULL,
+    read_at timestamp with time zone NOT NULL,
+    source text NOT NULL,
+    CONSTRAINT stripe_invoice_amounts_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT stripe_invoice_amounts_due_cents_check CHECK (((due_cents >= 0) AND (due_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_ending_balance_cents_check CHECK ((abs(ending_balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_invoice_amounts_number_check CHECK ((number > 0)),
+    CONSTRAINT stripe_invoice_amounts_out_of_band_cents_check CHECK (((out_of_band_cents >= 0) AND (out_of_band_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_overpaid_cents_check CHECK (((overpaid_cents >= 0) AND (overpaid_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_paid_cents_check CHECK (((paid_cents >= 0) AND (paid_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_paid_credited_cents_check CHECK (((paid_credited_cents >= 0) AND (paid_credited_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_read_at_check CHECK (((read_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (read_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT stripe_invoice_amounts_remaining_cents_check CHECK (((remaining_cents >= 0) AND (remaining_cents < '1000000000000000'::bigint))),
+    CONSTRAINT stripe_invoice_amounts_source_check CHECK ((source = ANY (ARRAY['sync'::text, 'webhook'::text, 'polling'::text, 'sweep'::text]))),
+    CONSTRAINT stripe_invoice_amounts_starting_balance_cents_check CHECK ((abs(starting_balance_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_invoice_amounts_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'void'::text, 'uncollectible'::text]))),
+    CONSTRAINT stripe_invoice_amounts_stripe_invoice_id_check CHECK ((stripe_invoice_id <> ''::text)),
+    CONSTRAINT stripe_invoice_amounts_total_cents_check CHECK ((abs(total_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT stripe_invoice_amounts_unpaid_credited_cents_check CHECK (((unpaid_credited_cents >= 0) AND (unpaid_credited_cents < '1000000000000000'::bigint)))
+);
+
+COMMENT ON TABLE public.stripe_invoice_amounts IS 'One row per state of an invoice''s amounts at Stripe, as read. The last number is the newest. Drafts are left out.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.id IS 'Grows with each state that is recorded.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.number IS 'Counts the states of the Stripe invoice from 1.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.invoice_id IS 'Our invoice. Null if the Stripe invoice is not the one we billed: made by hand, a duplicate, or an earlier try.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.organization_id IS 'The organization of the Stripe customer.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.status IS 'Stripe''s status.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.total_cents IS 'What was billed, in the currency''s minor unit.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.starting_balance_cents IS 'The customer balance before the invoice: below zero is credit, above zero was carried over from earlier invoices.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.ending_balance_cents IS 'The customer balance after the invoice.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.due_cents IS 'What Stripe asks for, paid or not: the total with the customer balance, less credit notes of unpaid amounts.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.paid_cents IS 'The part of due_cents that is paid, out of band included.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.remaining_cents IS 'The part of due_cents that is not paid: what Stripe asks for now.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.out_of_band_cents IS 'The part of paid_cents that was paid outside Stripe. Null: Stripe''s API version did not say.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.overpaid_cents IS 'What was paid beyond due_cents.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.unpaid_credited_cents IS 'Credit notes issued before payment: they lowered due_cents.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.paid_credited_cents IS 'Credit notes issued after payment: refunded, credited to the customer balance, or paid back out of band.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.read_at IS 'The time of the state: when we read it, or when Stripe made the event that contained it.';
+
+COMMENT ON COLUMN public.stripe_invoice_amounts.source IS 'What it was read from: our own request, a webhook, a polled event, or the nightly comparison with Stripe.';
+
 CREATE VIEW public.ledger_rebuilt AS
  SELECT c.id AS invoice_change_id,
     NULL::uuid AS credit_note_id,
     NULL::uuid AS credit_grant_id,
     NULL::bigint AS stripe_money_id,
     NULL::bigint AS credit_expiry_id,
+    NULL::bigint AS stripe_amounts_id,
     i.month AS source_month,
     i.organization_id,
     i.currency,
@@ -1253,6 +1428,7 @@ CREATE VIEW public.ledger_rebuilt AS
                     WHEN 'revenue'::text THEN ((((i.total_cents)::numeric + items.credit) - items.added_tax) - taxes.contained_tax)
                     WHEN 'asked'::text THEN (COALESCE(c.asked_cents, (0)::bigint))::numeric
                     WHEN 'noted'::text THEN (COALESCE(c.noted_cents, (0)::bigint))::numeric
+                    WHEN 'noted_tax'::text THEN (COALESCE(c.noted_tax_cents, (0)::bigint))::numeric
                     ELSE NULL::numeric
                 END)))::bigint AS amount_cents
            FROM public.ledger_rules() r(event, account, sign, amount)
@@ -1265,6 +1441,7 @@ UNION ALL
     NULL::uuid AS credit_grant_id,
     NULL::bigint AS stripe_money_id,
     NULL::bigint AS credit_expiry_id,
+    NULL::bigint AS stripe_amounts_id,
     i.month AS source_month,
     i.organization_id,
     i.currency,
@@ -1294,6 +1471,7 @@ UNION ALL
     g.id AS credit_grant_id,
     NULL::bigint AS stripe_money_id,
     NULL::bigint AS credit_expiry_id,
+    NULL::bigint AS stripe_amounts_id,
     public.month_of(g.granted_at) AS source_month,
     g.organization_id,
     g.currency,
@@ -1310,6 +1488,7 @@ UNION ALL
     NULL::uuid AS credit_grant_id,
     m.id AS stripe_money_id,
     NULL::bigint AS credit_expiry_id,
+    NULL::bigint AS stripe_amounts_id,
     public.month_of(m.created_at) AS source_month,
     m.organization_id,
     m.currency,
@@ -1339,6 +1518,7 @@ UNION ALL
     NULL::uuid AS credit_grant_id,
     NULL::bigint AS stripe_money_id,
     x.id AS credit_expiry_id,
+    NULL::bigint AS stripe_amounts_id,
     public.month_of(x.recorded_at) AS source_month,
     g.organization_id,
     g.currency,
@@ -1352,7 +1532,37 @@ UNION ALL
            FROM public.credit_expiries b
           WHERE ((b.credit_grant_id = g.id) AND (b.id <= x.id))) lost)
      JOIN public.ledger_rules() r(event, account, sign, amount) ON ((r.event = 'prepaid_credit_expired'::text)))
-  WHERE (public.to_minor_unit(lost.by_then, (g.currency)::text) <> public.to_minor_unit((lost.by_then - x.amount), (g.currency)::text));
+  WHERE (public.to_minor_unit(lost.by_then, (g.currency)::text) <> public.to_minor_unit((lost.by_then - x.amount), (g.currency)::text))
+UNION ALL
+ SELECT NULL::bigint AS invoice_change_id,
+    NULL::uuid AS credit_note_id,
+    NULL::uuid AS credit_grant_id,
+    NULL::bigint AS stripe_money_id,
+    NULL::bigint AS credit_expiry_id,
+    a.id AS stripe_amounts_id,
+    i.month AS source_month,
+    i.organization_id,
+    i.currency,
+    public.month_of(a.read_at) AS month,
+    r.event,
+    r.account,
+    (r.sign * (a.paid_cents - COALESCE(before.paid_cents, (0)::bigint))) AS amount_cents
+   FROM (((public.stripe_invoice_amounts a
+     JOIN public.invoices i ON ((i.id = a.invoice_id)))
+     LEFT JOIN LATERAL ( SELECT p.paid_cents,
+            p.status
+           FROM public.stripe_invoice_amounts p
+          WHERE ((p.stripe_invoice_id = a.stripe_invoice_id) AND (p.number < a.number) AND (p.invoice_id = a.invoice_id) AND (p.status = ANY (ARRAY['open'::text, 'uncollectible'::text])))
+          ORDER BY p.number DESC
+         LIMIT 1) before ON (true))
+     JOIN public.ledger_rules() r(event, account, sign, amount) ON ((r.event =
+        CASE
+            WHEN ((a.status = 'uncollectible'::text) AND (before.status = 'uncollectible'::text)) THEN 'written_off_invoice_part_paid'::text
+            ELSE 'invoice_part_paid'::text
+        END)))
+  WHERE ((a.status = ANY (ARRAY['open'::text, 'uncollectible'::text])) AND (a.paid_cents <> COALESCE(before.paid_cents, (0)::bigint)) AND (NOT (EXISTS ( SELECT
+           FROM public.invoice_changes c
+          WHERE ((c.invoice_id = a.invoice_id) AND (c.to_status = 'paid'::text) AND (c.part_paid_cents IS NULL))))));
 
 COMMENT ON VIEW public.ledger_rebuilt IS 'The entries that the ledger must have, calculated from their sources. Posting reads them, and a check compares them.';
 
@@ -1365,6 +1575,8 @@ COMMENT ON COLUMN public.ledger_rebuilt.credit_grant_id IS 'The source: prepaid 
 COMMENT ON COLUMN public.ledger_rebuilt.stripe_money_id IS 'The source: a state of an object at Stripe.';
 
 COMMENT ON COLUMN public.ledger_rebuilt.credit_expiry_id IS 'The source: an expiry of prepaid credit.';
+
+COMMENT ON COLUMN public.ledger_rebuilt.stripe_amounts_id IS 'The source: a state of an invoice''s amounts at Stripe.';
 
 COMMENT ON COLUMN public.ledger_rebuilt.source_month IS 'The billed month of the invoice, or the month that grants or ends the credit, or in which the object at Stripe was created.';
 
@@ -1386,7 +1598,8 @@ CREATE FUNCTION public.post_to_ledger(rebuilt public.ledger_rebuilt[]) RETURNS b
     with given as materialized (
         select
             r.*, ledger_source(
-                r.invoice_change_id, r.credit_note_id, r.credit_grant_id, r.stripe_money_id, r.credit_expiry_id
+                r.invoice_change_id, r.credit_note_id, r.credit_grant_id, r.stripe_money_id, r.credit_expiry_id,
+                r.stripe_amounts_id
             ) as source
         from unnest(rebuilt) as r
     ),
@@ -1394,15 +1607,20 @@ CREATE FUNCTION public.post_to_ledger(rebuilt public.ledger_rebuilt[]) RETURNS b
     posted as (
         insert into ledger_transactions (
             organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id,
-            credit_expiry_id
+            credit_expiry_id, stripe_amounts_id
         )
         select distinct
             organization_id, currency, month, event, invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id,
-            credit_expiry_id
+            credit_expiry_id, stripe_amounts_id
         from given
+        order by
+            organization_id, invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id,
+            stripe_amounts_id, event
         returning
             id, event,
-            ledger_source(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) as source
+            ledger_source(
+                invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id, stripe_amounts_id
+            ) as source
     ),
 
     entered as (
@@ -2537,6 +2755,7 @@ CREATE TABLE public.credit_requests (
     withdrawn_by text,
     withdrawn_because text,
     withdrawn_at timestamp with time zone,
+    taxes jsonb,
     CONSTRAINT approval_has_a_name CHECK (((approved_by IS NULL) = (approved_at IS NULL))),
     CONSTRAINT approved_at_is_a_time CHECK (((approved_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (approved_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT approved_by_somebody_else CHECK ((approved_by <> made_by)),
@@ -2584,6 +2803,8 @@ COMMENT ON COLUMN public.credit_requests.failure IS 'Why it is not at Stripe.';
 COMMENT ON COLUMN public.credit_requests.withdrawn_by IS 'Who decided that it is not to be made.';
 
 COMMENT ON COLUMN public.credit_requests.withdrawn_because IS 'Why it is not to be made.';
+
+COMMENT ON COLUMN public.credit_requests.taxes IS 'The tax amounts of the credit note, as in the request to Stripe. Null: not planned yet, or planned before taxes were.';
 
 CREATE TABLE public.customer_changes (
     id bigint NOT NULL,
@@ -2980,11 +3201,12 @@ CREATE TABLE public.ledger_transactions (
     posted_at timestamp with time zone DEFAULT now() NOT NULL,
     stripe_money_id bigint,
     credit_expiry_id bigint,
+    stripe_amounts_id bigint,
     CONSTRAINT ledger_transactions_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT ledger_transactions_event_check CHECK ((event <> ''::text)),
     CONSTRAINT ledger_transactions_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
-    CONSTRAINT one_source CHECK ((num_nonnulls(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) = 1)),
+    CONSTRAINT one_source CHECK ((num_nonnulls(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id, stripe_amounts_id) = 1)),
     CONSTRAINT posted_at_is_a_time CHECK (((posted_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (posted_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
@@ -3011,6 +3233,8 @@ COMMENT ON COLUMN public.ledger_transactions.posted_at IS 'When it was posted.';
 COMMENT ON COLUMN public.ledger_transactions.stripe_money_id IS 'The state of an object at Stripe that caused it.';
 
 COMMENT ON COLUMN public.ledger_transactions.credit_expiry_id IS 'The expiry of prepaid credit that caused it.';
+
+COMMENT ON COLUMN public.ledger_transactions.stripe_amounts_id IS 'The state of an invoice''s amounts at Stripe that caused it.';
 
 CREATE TABLE public.revenue_deferrals (
     month date NOT NULL,
@@ -3193,7 +3417,11 @@ CREATE VIEW public.finance_receivables AS
             i.organization_id,
             i.currency,
             i.status,
-            ((s.stripe_due_cents)::numeric - noted.cents) AS due_cents
+            (((s.stripe_due_cents)::numeric - noted.cents) - (
+                CASE i.status
+                    WHEN 'finalized'::text THEN public.part_paid_of_invoice(i.id)
+                    ELSE (0)::bigint
+                END)::numeric) AS due_cents
            FROM ((public.invoices i
              JOIN public.stripe_invoices s ON ((s.invoice_id = i.id)))
              CROSS JOIN LATERAL ( SELECT COALESCE(sum(m.unpaid_cents), (0)::numeric) AS cents
@@ -3695,6 +3923,7 @@ CREATE VIEW public.ledger_posted AS
             NULL::uuid AS credit_grant_id,
             NULL::bigint AS stripe_money_id,
             NULL::bigint AS credit_expiry_id,
+            NULL::bigint AS stripe_amounts_id,
             i.month AS source_month,
             t.organization_id,
             t.currency,
@@ -3708,6 +3937,7 @@ CREATE VIEW public.ledger_posted AS
          SELECT NULL::bigint,
             n.id,
             NULL::uuid,
+            NULL::bigint,
             NULL::bigint,
             NULL::bigint,
             i.month,
@@ -3725,6 +3955,7 @@ CREATE VIEW public.ledger_posted AS
             g.id,
             NULL::bigint,
             NULL::bigint,
+            NULL::bigint,
             public.month_of(g.granted_at) AS month_of,
             t.organization_id,
             t.currency,
@@ -3738,6 +3969,7 @@ CREATE VIEW public.ledger_posted AS
             NULL::uuid,
             NULL::uuid,
             m.id,
+            NULL::bigint,
             NULL::bigint,
             public.month_of(m.created_at) AS month_of,
             t.organization_id,
@@ -3753,6 +3985,7 @@ CREATE VIEW public.ledger_posted AS
             NULL::uuid,
             NULL::bigint,
             x.id,
+            NULL::bigint,
             public.month_of(x.recorded_at) AS month_of,
             t.organization_id,
             t.currency,
@@ -3761,12 +3994,29 @@ CREATE VIEW public.ledger_posted AS
             t.id
            FROM (public.credit_expiries x
              JOIN public.ledger_transactions t ON ((t.credit_expiry_id = x.id)))
+        UNION ALL
+         SELECT NULL::bigint,
+            NULL::uuid,
+            NULL::uuid,
+            NULL::bigint,
+            NULL::bigint,
+            a.id,
+            i.month,
+            t.organization_id,
+            t.currency,
+            t.month,
+            t.event,
+            t.id
+           FROM ((public.invoices i
+             JOIN public.stripe_invoice_amounts a ON ((a.invoice_id = i.id)))
+             JOIN public.ledger_transactions t ON ((t.stripe_amounts_id = a.id)))
         )
  SELECT s.invoice_change_id,
     s.credit_note_id,
     s.credit_grant_id,
     s.stripe_money_id,
     s.credit_expiry_id,
+    s.stripe_amounts_id,
     s.source_month,
     s.organization_id,
     s.currency,
@@ -3788,6 +4038,8 @@ COMMENT ON COLUMN public.ledger_posted.credit_grant_id IS 'The source: prepaid c
 COMMENT ON COLUMN public.ledger_posted.stripe_money_id IS 'The source: a state of an object at Stripe.';
 
 COMMENT ON COLUMN public.ledger_posted.credit_expiry_id IS 'The source: an expiry of prepaid credit.';
+
+COMMENT ON COLUMN public.ledger_posted.stripe_amounts_id IS 'The source: a state of an invoice''s amounts at Stripe.';
 
 COMMENT ON COLUMN public.ledger_posted.source_month IS 'The billed month of the invoice, or the month that grants or ends the credit, or in which the object at Stripe was created.';
 
@@ -4041,10 +4293,10 @@ CREATE TABLE public.stripe_events (
     CONSTRAINT stripe_events_check4 CHECK (((recovery_told_at IS NULL) OR (alerted_at IS NOT NULL))),
     CONSTRAINT stripe_events_of_invoices_have_one CHECK (((invoice_id IS NOT NULL) OR (outcome = 'ignored'::text) OR (type !~~ 'invoice.%'::text))),
     CONSTRAINT stripe_events_outcome_check CHECK ((outcome = ANY (ARRAY['applied'::text, 'superseded'::text, 'ignored'::text, 'waiting'::text, 'conflict'::text]))),
-    CONSTRAINT stripe_events_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'polling'::text])))
+    CONSTRAINT stripe_events_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'polling'::text, 'sweep'::text])))
 );
 
-COMMENT ON TABLE public.stripe_events IS 'Events of Stripe, received by webhook or by polling. Bodies are not stored, because they contain personal data.';
+COMMENT ON TABLE public.stripe_events IS 'Events of Stripe, by webhook or polling; and statuses that the nightly sweep found, whose events never came (sweep). Bodies are not stored, because they contain personal data.';
 
 COMMENT ON COLUMN public.stripe_events.outcome IS 'waiting: for our own sync, which has not finished the invoice yet; with a code: for a row that must be corrected.';
 
@@ -4313,82 +4565,6 @@ CREATE TABLE public.stripe_events_polled (
 );
 
 COMMENT ON TABLE public.stripe_events_polled IS 'A single row: all of Stripe''s events created before this time were read.';
-
-CREATE TABLE public.stripe_invoice_amounts (
-    id bigint NOT NULL,
-    stripe_invoice_id text NOT NULL,
-    number integer NOT NULL,
-    invoice_id uuid,
-    organization_id text NOT NULL,
-    status text NOT NULL,
-    currency text NOT NULL,
-    total_cents bigint NOT NULL,
-    starting_balance_cents bigint NOT NULL,
-    ending_balance_cents bigint,
-    due_cents bigint NOT NULL,
-    paid_cents bigint NOT NULL,
-    remaining_cents bigint NOT NULL,
-    out_of_band_cents bigint,
-    overpaid_cents bigint NOT NULL,
-    unpaid_credited_cents bigint NOT NULL,
-    paid_credited_cents bigint NOT NULL,
-    read_at timestamp with time zone NOT NULL,
-    source text NOT NULL,
-    CONSTRAINT stripe_invoice_amounts_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT stripe_invoice_amounts_due_cents_check CHECK (((due_cents >= 0) AND (due_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_invoice_amounts_ending_balance_cents_check CHECK ((abs(ending_balance_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_invoice_amounts_number_check CHECK ((number > 0)),
-    CONSTRAINT stripe_invoice_amounts_out_of_band_cents_check CHECK (((out_of_band_cents >= 0) AND (out_of_band_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_invoice_amounts_overpaid_cents_check CHECK (((overpaid_cents >= 0) AND (overpaid_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_invoice_amounts_paid_cents_check CHECK (((paid_cents >= 0) AND (paid_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_invoice_amounts_paid_credited_cents_check CHECK (((paid_credited_cents >= 0) AND (paid_credited_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_invoice_amounts_read_at_check CHECK (((read_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (read_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT stripe_invoice_amounts_remaining_cents_check CHECK (((remaining_cents >= 0) AND (remaining_cents < '1000000000000000'::bigint))),
-    CONSTRAINT stripe_invoice_amounts_source_check CHECK ((source = ANY (ARRAY['sync'::text, 'webhook'::text, 'polling'::text, 'sweep'::text]))),
-    CONSTRAINT stripe_invoice_amounts_starting_balance_cents_check CHECK ((abs(starting_balance_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_invoice_amounts_status_check CHECK ((status = ANY (ARRAY['open'::text, 'paid'::text, 'void'::text, 'uncollectible'::text]))),
-    CONSTRAINT stripe_invoice_amounts_stripe_invoice_id_check CHECK ((stripe_invoice_id <> ''::text)),
-    CONSTRAINT stripe_invoice_amounts_total_cents_check CHECK ((abs(total_cents) < '1000000000000000'::bigint)),
-    CONSTRAINT stripe_invoice_amounts_unpaid_credited_cents_check CHECK (((unpaid_credited_cents >= 0) AND (unpaid_credited_cents < '1000000000000000'::bigint)))
-);
-
-COMMENT ON TABLE public.stripe_invoice_amounts IS 'One row per state of an invoice''s amounts at Stripe, as read. The last number is the newest. Drafts are left out.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.id IS 'Grows with each state that is recorded.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.number IS 'Counts the states of the Stripe invoice from 1.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.invoice_id IS 'Our invoice. Null if the Stripe invoice is not the one we billed: made by hand, a duplicate, or an earlier try.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.organization_id IS 'The organization of the Stripe customer.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.status IS 'Stripe''s status.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.currency IS 'ISO 4217.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.total_cents IS 'What was billed, in the currency''s minor unit.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.starting_balance_cents IS 'The customer balance before the invoice: below zero is credit, above zero was carried over from earlier invoices.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.ending_balance_cents IS 'The customer balance after the invoice.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.due_cents IS 'What Stripe asks for, paid or not: the total with the customer balance, less credit notes of unpaid amounts.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.paid_cents IS 'The part of due_cents that is paid, out of band included.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.remaining_cents IS 'The part of due_cents that is not paid: what Stripe asks for now.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.out_of_band_cents IS 'The part of paid_cents that was paid outside Stripe. Null: Stripe''s API version did not say.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.overpaid_cents IS 'What was paid beyond due_cents.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.unpaid_credited_cents IS 'Credit notes issued before payment: they lowered due_cents.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.paid_credited_cents IS 'Credit notes issued after payment: refunded, credited to the customer balance, or paid back out of band.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.read_at IS 'The time of the state: when we read it, or when Stripe made the event that contained it.';
-
-COMMENT ON COLUMN public.stripe_invoice_amounts.source IS 'What it was read from: our own request, a webhook, a polled event, or the nightly comparison with Stripe.';
 
 ALTER TABLE public.stripe_invoice_amounts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.stripe_invoice_amounts_id_seq
@@ -5173,6 +5349,8 @@ CREATE INDEX rejected_usage_reason_idx ON public.rejected_usage USING btree (rea
 
 CREATE INDEX revenue_deferrals_invoice_change_id_idx ON public.revenue_deferrals USING btree (invoice_change_id);
 
+CREATE UNIQUE INDEX stripe_amounts_are_posted_once ON public.ledger_transactions USING btree (stripe_amounts_id) WHERE (stripe_amounts_id IS NOT NULL);
+
 CREATE INDEX stripe_attempts_idempotency_key_idx ON public.stripe_attempts USING btree (idempotency_key);
 
 CREATE INDEX stripe_attempts_invoice_id_id_idx ON public.stripe_attempts USING btree (invoice_id, id);
@@ -5714,6 +5892,8 @@ CREATE TRIGGER post_invoice_changes AFTER UPDATE ON public.invoices REFERENCING 
 
 CREATE TRIGGER post_prepaid_credits AFTER INSERT ON public.credit_grants REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.post_prepaid_credits();
 
+CREATE TRIGGER post_stripe_amounts AFTER INSERT ON public.stripe_invoice_amounts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.post_stripe_amounts();
+
 CREATE TRIGGER post_stripe_money AFTER INSERT ON public.stripe_money REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.post_stripe_money();
 
 CREATE TRIGGER refuse_amount_change BEFORE UPDATE ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.refuse_amount_change();
@@ -5868,7 +6048,7 @@ CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR 
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_other_change;
 
-CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.credit_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{approved_by,approved_at,state,generation,unpaid_cents,stripe_credit_note_id,failure,updated_at,withdrawn_by,withdrawn_because,withdrawn_at}');
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.credit_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{approved_by,approved_at,state,generation,unpaid_cents,taxes,stripe_credit_note_id,failure,updated_at,withdrawn_by,withdrawn_because,withdrawn_at}');
 
 ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_other_change;
 
@@ -6610,6 +6790,9 @@ ALTER TABLE ONLY public.ledger_transactions
     ADD CONSTRAINT ledger_transactions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
 ALTER TABLE ONLY public.ledger_transactions
+    ADD CONSTRAINT ledger_transactions_stripe_amounts_id_fkey FOREIGN KEY (stripe_amounts_id) REFERENCES public.stripe_invoice_amounts(id);
+
+ALTER TABLE ONLY public.ledger_transactions
     ADD CONSTRAINT ledger_transactions_stripe_money_id_fkey FOREIGN KEY (stripe_money_id) REFERENCES public.stripe_money(id);
 
 ALTER TABLE ONLY public.negotiated_prices
@@ -6734,6 +6917,9 @@ GRANT SELECT ON TABLE public.invoice_items TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.invoice_taxes TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_taxes TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.stripe_invoice_amounts TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.stripe_invoice_amounts TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_reader;
@@ -6919,9 +7105,6 @@ GRANT SELECT ON TABLE public.stripe_customers TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events_polled TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_events_polled TO fly_billing_reader;
-
-GRANT SELECT,INSERT ON TABLE public.stripe_invoice_amounts TO fly_billing_pipeline;
-GRANT SELECT ON TABLE public.stripe_invoice_amounts TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.stripe_reconciliations TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_reconciliations TO fly_billing_reader;

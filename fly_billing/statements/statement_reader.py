@@ -91,6 +91,7 @@ class _InvoiceRow:
     stripe_balance_cents: int | None
     stripe_finalized_at: datetime | None
     stripe_noted_cents: int | None
+    stripe_part_paid_cents: int | None
     is_waiting: bool | None
     hosted_invoice_url: str | None
     invoice_pdf_url: str | None
@@ -108,7 +109,7 @@ class _InvoiceRow:
         due, balance, finalized_at = self.stripe_due_cents, self.stripe_balance_cents, self.stripe_finalized_at
         if due is None or balance is None or finalized_at is None:
             return None
-        return StripeAmounts(due, balance, finalized_at, self.stripe_noted_cents or 0)
+        return StripeAmounts(due, balance, finalized_at, self.stripe_noted_cents or 0, self.stripe_part_paid_cents or 0)
 
     def __str__(self) -> str:
         return f"invoice {self.id or ''} of {self.holder_id} in {self.month}".replace("  ", " ")

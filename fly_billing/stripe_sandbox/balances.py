@@ -27,6 +27,12 @@ def balance_in(customer: Json, currency: str) -> int:
     return int(customer.get(OTHERS, {}).get(currency, 0))
 
 
+def by_currency(customer: Json) -> dict[str, int]:
+    """Return a customer's credit by currency, as `invoice_credit_balance` shows it: above zero is credit."""
+    own = {customer["currency"]: customer["balance"]} if customer["currency"] else {}
+    return {currency: -balance for currency, balance in {**own, **customer.get(OTHERS, {})}.items()}
+
+
 def _with_balance(customer: Json, currency: str, balance: int) -> Json:
     if customer["currency"] in (None, currency):
         return {**customer, "balance": balance, "currency": currency}

@@ -1,12 +1,13 @@
 """The lines of a credit note: parts of the invoice's own lines, or lines of its own.
 
-A line of the invoice can be credited by amount or by quantity, in all at most once. Not here: what a credit note does
-with its total (`credit_notes`).
+A line of the invoice can be credited by amount or by quantity, in all at most once; its taxes are credited in
+proportion, unless the request says them. A line of its own has the taxes that the request says. Not here: what a credit
+note does with its total (`credit_notes`).
 """
 
 from decimal import ROUND_HALF_UP, Decimal
 
-from fly_billing.stripe_sandbox import lines, params
+from fly_billing.stripe_sandbox import lines, params, taxes
 from fly_billing.stripe_sandbox.errors import StripeError, exclusive_params, missing_param, no_such
 from fly_billing.stripe_sandbox.money import written
 from fly_billing.stripe_sandbox.params import merged_metadata, string
@@ -21,7 +22,8 @@ LINE: params.Spec = {
     "type": params.required(params.choice("custom_line_item", "invoice_line_item")),
     "unit_amount": params.integer(),
     "unit_amount_decimal": params.decimal(),
-    **params.unsupported("tax_amounts", "tax_rates"),
+    "tax_amounts": params.array_of(params.hash_of(taxes.OF_NOTE), unsettable=True),
+    **params.unsupported("tax_rates"),
 }
 CREDITED = """
 select coalesce(sum(line.value ->> '$.amount'), 0) as amount
@@ -37,16 +39,26 @@ def made(store: Store, invoice: Json, wanted: Json) -> list[Json]:
     if "lines" not in wanted:
         return [_line({"unit_amount": wanted["amount"]}, wanted["amount"], Decimal(wanted["amount"]), 1)]
     found = [_credited(store, invoice, number, line) for number, line in enumerate(wanted["lines"])]
-    total = sum(line["amount"] for line in found)
+    total = total_of(found)
     if wanted.get("amount", total) != total:
         raise StripeError("The amount of the credit note must equal the sum of its lines.", param="amount")
     return found
 
 
+def total_of(found: list[Json]) -> int:
+    """Return the total of lines: their amounts, and taxes that are added to them."""
+    added = sum(tax["amount"] for line in found for tax in line["taxes"] if tax["tax_behavior"] == "exclusive")
+    return int(sum(line["amount"] for line in found) + added)
+
+
 def _credited(store: Store, invoice: Json, number: int, wanted: Json) -> Json:
     if wanted["type"] == "custom_line_item":
-        return _custom(number, wanted)
-    return _of_invoice(store, invoice, number, wanted)
+        line = _custom(number, wanted)
+    else:
+        line = _of_invoice(store, invoice, number, wanted)
+    if wanted.get("tax_amounts"):
+        line["taxes"] = taxes.credited(invoice, wanted["tax_amounts"], f"lines[{number}][tax_amounts]")
+    return line
 
 
 def _custom(number: int, wanted: Json) -> Json:
@@ -71,7 +83,8 @@ def _of_invoice(store: Store, invoice: Json, number: int, wanted: Json) -> Json:
     _check_left(store, invoice, item, amount, number)
     line = _line(wanted, amount, unit if "quantity" in wanted else Decimal(amount), wanted.get("quantity"))
     described = {"description": wanted.get("description") or item["description"]}
-    return {**line, **described, "invoice_line_item": id}
+    taxed = taxes.share(item.get("tax_amounts") or (), amount, item["amount"]) if item["amount"] else []
+    return {**line, **described, "taxes": taxed, "invoice_line_item": id}
 
 
 def _check_left(store: Store, invoice: Json, item: Json, amount: int, number: int) -> None:

@@ -4,7 +4,7 @@ A credit note first lowers what remains to be paid. What exceeds that was paid a
 customer balance, or settled outside of Stripe, as the request says. Not here: lines (`credit_note_lines`).
 """
 
-from fly_billing.stripe_sandbox import balances, finalizing, lines, paging, params, payments, refunds
+from fly_billing.stripe_sandbox import balances, finalizing, lines, paging, params, payments, refunds, taxes
 from fly_billing.stripe_sandbox import credit_note_lines as noted
 from fly_billing.stripe_sandbox.errors import StripeError, no_such
 from fly_billing.stripe_sandbox.events import emit
@@ -77,7 +77,9 @@ def _made(store: Store, invoice: Json, wanted: Json) -> Json:
     if invoice["status"] not in ("open", "paid"):
         raise StripeError("You can only create a credit note for an invoice that is open or paid.", param="invoice")
     found = noted.made(store, invoice, wanted)
-    total = sum(line["amount"] for line in found)
+    total = noted.total_of(found)
+    taxed = taxes.merged(tax for line in found for tax in line["taxes"])
+    net = total - sum(tax["amount"] for tax in taxed)
     so_far = store.db.execute(SO_FAR, (invoice["id"],)).fetchone()
     _check_total(invoice, total, so_far["amount"])
     before = min(total, invoice["amount_remaining"])
@@ -112,11 +114,11 @@ def _made(store: Store, invoice: Json, wanted: Json) -> Json:
         "refunds": [],
         "shipping_cost": None,
         "status": "issued",
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": sum(line["amount"] for line in found),
+        "subtotal_excluding_tax": net,
         "total": total,
-        "total_excluding_tax": total,
-        "total_taxes": [],
+        "total_excluding_tax": net,
+        "total_taxes": taxed,
         "type": kind,
         "voided_at": None,
     }
@@ -174,9 +176,14 @@ def _pay_back(store: Store, invoice: Json, body: Json, wanted: Json) -> None:
 
 
 def _charge_of(store: Store, invoice: Json) -> Json:
-    for payment in store.bodies(payments.PAID_WITH, (invoice["id"],)):
-        intent = payments.intent_of(store, payment)
-        return store.find("charge", intent["latest_charge"]) or {}
+    paid_with = store.bodies(payments.PAID_WITH, (invoice["id"],))
+    charges = [charge for payment in paid_with if (charge := payments.charge_of(store, payment))]
+    if len(charges) == 1:
+        return charges[0]
+    if charges:  # not documented by Stripe: it names one charge, and `refunds` for any others
+        raise StripeError(
+            "This invoice has several payments: refund them, and link the refunds.", param="refund_amount"
+        )
     raise StripeError("This invoice has no charge that could be refunded.", param="refund_amount")
 
 

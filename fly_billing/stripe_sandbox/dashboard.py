@@ -8,9 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fly_billing.stripe_sandbox import balances, cards, credit_notes, customers, disputes, finalizing, lines, refunds
+from fly_billing.stripe_sandbox import (
+    balances,
+    cards,
+    credit_notes,
+    customers,
+    disputes,
+    finalizing,
+    lines,
+    refunds,
+    taxes,
+)
 from fly_billing.stripe_sandbox.errors import StripeError
-from fly_billing.stripe_sandbox.payments import PAID_WITH, intent_of
+from fly_billing.stripe_sandbox.payments import PAID_WITH, charge_of
 from fly_billing.stripe_sandbox.pipeline import Pipeline
 from fly_billing.stripe_sandbox.store import Json, Store
 
@@ -74,14 +84,35 @@ def _overpay(store: Store, invoice: Json, given: Json) -> Json:
     return finalizing.overpay(store, invoice, given["amount"])
 
 
+def _pay_part(store: Store, invoice: Json, given: Json) -> Json:
+    return finalizing.pay_part(store, invoice, given["amount"], outside=bool(given.get("outside")))
+
+
 def _credit_note(store: Store, invoice: Json, given: Json) -> Json:
-    """Credit an amount; what was paid already goes where `to` says: refund, credit or out_of_band."""
+    """Credit an amount; what was paid already goes where `to` says: refund, credit or out_of_band.
+
+    It takes back its part of the taxes, unless the person leaves them out (`without_tax`).
+    """
     to = given.get("to", "credit")
     if to not in PAYS_WITH:
         raise ValueError(f"to is one of {', '.join(PAYS_WITH)}")
     paid = given["amount"] - min(given["amount"], invoice["amount_remaining"])
     split = {f"{to}_amount": paid} if paid else {}
-    return credit_notes.create(store, {}, {"invoice": invoice["id"], "amount": given["amount"], **split})
+    what = {"amount": given["amount"]} if given.get("without_tax") else _taxed(invoice, given["amount"])
+    return credit_notes.create(store, {}, {"invoice": invoice["id"], **what, **split})
+
+
+def _taxed(invoice: Json, amount: int) -> Json:
+    """Return a line with its part of the invoice's taxes, as the dashboard calculates it."""
+    if not invoice["total_taxes"]:
+        return {"amount": amount}
+    found = taxes.share(invoice["total_taxes"], amount, invoice["total"])
+    added = sum(tax["amount"] for tax in found if tax["tax_behavior"] == "exclusive")
+    given = [
+        {name: tax[name] for name in ("amount", "taxable_amount")} | {"tax_rate": tax["tax_rate_details"]["tax_rate"]}
+        for tax in found
+    ]
+    return {"lines": [{"type": "custom_line_item", "unit_amount": amount - added, "tax_amounts": given}]}
 
 
 def _refund(store: Store, charge: Json, given: Json) -> Json:
@@ -116,6 +147,12 @@ ACTIONS = {
     "pay": DashboardAction("invoice", "charge the customer's card", _invoice(finalizing.pay)),
     "mark-paid": DashboardAction(
         "invoice", "record a payment outside of Stripe", _invoice(finalizing.pay, paid_out_of_band=True)
+    ),
+    "pay-part": DashboardAction(
+        "invoice",
+        "charge the customer's card with a part of the invoice, or record it outside of Stripe",
+        _pay_part,
+        "required",
     ),
     "overpay": DashboardAction(
         "invoice", "record a payment outside of Stripe that is this much too large", _overpay, "required"
@@ -196,8 +233,8 @@ def _of_invoice(store: Store, invoice: Json, kind: str) -> Json | None:
         return customers.living(store, invoice["customer"])
     if kind == "credit_note":
         return next(iter(store.bodies(NOTE, (invoice["id"],))), None)
-    payment = next(iter(store.bodies(PAID_WITH, (invoice["id"],))), None)
-    charge = store.find("charge", intent_of(store, payment)["latest_charge"]) if payment else None
+    charges = (charge_of(store, payment) for payment in store.bodies(PAID_WITH, (invoice["id"],)))
+    charge = next(filter(None, charges), None)
     if charge is None or kind == "charge":
         return charge
     return next(iter(store.bodies(LATEST, (kind, charge["id"]))), None)

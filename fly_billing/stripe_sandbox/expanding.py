@@ -17,6 +17,8 @@ EXPANDABLE = frozenset(
 )
 # A charge has the id of its payment method, which Stripe does not expand.
 NEVER = {("charge", "payment_method")}
+# Properties that a response only has if they are expanded -> the object that has them.
+_ONLY_EXPANDED = {"payments": "invoice", "invoice_credit_balance": "customer"}
 DEEPEST = 4
 OF_INVOICE = "select body from objects where invoice = ? and +object = 'invoice_payment' order by seq desc"
 
@@ -37,6 +39,8 @@ def _expand(store: Store, node: Any, steps: list[str], path: str) -> None:
             _expand(store, each, steps, path)
         return
     name, rest = steps[0], steps[1:]
+    if isinstance(node, dict) and "object" not in node and name not in node and name in EXPANDABLE:
+        return  # a part without it, such as the payment of an invoice outside of Stripe, which has no PaymentIntent
     if not isinstance(node, dict) or not _has(node, name) or (not rest and not _is_expandable(node, name)):
         raise StripeError(f"This property cannot be expanded ({path}).")
     if _is_expandable(node, name):
@@ -50,8 +54,8 @@ def _has(node: Json, name: str) -> bool:
 
 
 def _is_expandable(node: Json, name: str) -> bool:
-    if name == "payments":
-        return node.get("object") == "invoice"
+    if name in _ONLY_EXPANDED:
+        return node.get("object") == _ONLY_EXPANDED[name]
     return name in node and name in EXPANDABLE and (node.get("object"), name) not in NEVER
 
 
@@ -59,6 +63,8 @@ def _object(store: Store, node: Json, name: str) -> Any:
     if name == "payments":
         found = store.bodies(OF_INVOICE, (node["id"],))
         return paging.listing("/v1/invoice_payments", found, has_more=False)
+    if name == "invoice_credit_balance":
+        return balances.by_currency(store.find("customer", node["id"]) or node)
     value = node[name]
     return shown(store, value) if isinstance(value, str) else value
 

@@ -7,6 +7,7 @@ an hour after their creation. Not here: totals (`totals`), and edits to drafts.
 from fly_billing.stripe_sandbox import balances, customers, invoices, lines, params, payments, tax_id_values
 from fly_billing.stripe_sandbox.errors import StripeError
 from fly_billing.stripe_sandbox.events import emit
+from fly_billing.stripe_sandbox.money import written
 from fly_billing.stripe_sandbox.store import Json, Store
 from fly_billing.stripe_sandbox.totals import settled, update_totals
 
@@ -149,9 +150,31 @@ def overpay(store: Store, invoice: Json, excess: int) -> Json:
     return _save_with_event(store, "invoice.overpaid", invoice)
 
 
+def pay_part(store: Store, invoice: Json, amount: int, *, outside: bool = False) -> Json:
+    """Charge the customer's card with a part of an invoice, or record that it was paid outside of Stripe."""
+    if invoice["status"] not in ("open", "uncollectible"):
+        raise StripeError(f"You can't pay a part of an invoice that is {invoice['status']}.")
+    if amount > invoice["amount_remaining"]:
+        remaining = written(invoice["amount_remaining"], invoice["currency"])
+        raise StripeError(f"The payment can't exceed the amount remaining ({remaining}).", param="amount")
+    if outside:
+        payments.take_part_outside(store, invoice, amount)
+        invoice["amount_paid_off_stripe"] += amount
+    else:
+        payments.charge_part(store, invoice, amount, payments.card_for(store, invoice, None))
+    invoice["amount_paid"] += amount
+    invoice["amount_remaining"] -= amount
+    if not invoice["amount_remaining"]:
+        payments.cancel(store, invoice, None)
+        mark_paid(store, invoice)
+        return lines.shown(store, invoice)
+    payments.resize(store, invoice)
+    return _save_with_event(store, "invoice.updated", invoice)
+
+
 def _collect(store: Store, invoice: Json, wanted: Json) -> None:
     if wanted.get("paid_out_of_band"):
-        invoice["amount_paid_off_stripe"] = invoice["amount_remaining"]
+        invoice["amount_paid_off_stripe"] += invoice["amount_remaining"]
         payments.cancel(store, invoice, None)
         return
     card = payments.card_for(store, invoice, wanted.get("payment_method"))
@@ -179,7 +202,7 @@ def send(store: Store, ids: Json, wanted: Json) -> Json:
 def void(store: Store, ids: Json, wanted: Json) -> Json:
     """Void an open or uncollectible invoice and return the balance that it used."""
     invoice = lines.known(store, ids["invoice"], param="id")
-    if invoice["status"] == "paid":
+    if invoice["status"] == "paid" or store.bodies(payments.PAID_WITH, (invoice["id"],)):
         raise StripeError("Invoices with `paid` payments cannot be voided.")
     if invoice["status"] != "uncollectible":
         _require_open(invoice)

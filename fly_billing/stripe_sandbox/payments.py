@@ -1,7 +1,8 @@
 """The payment of an invoice: its PaymentIntent, charges of the customer's card, and the invoice payment between them.
 
-Stripe makes the PaymentIntent when it finalizes an invoice with an amount due, and retries that one. Not here: the
-invoice's own fields (`finalizing`), refunds (`refunds`), reading payments (`charges`).
+Stripe makes the default payment when it finalizes an invoice with an amount due, and retries that one; it asks for all
+that remains. A part of an invoice is a payment of its own. Not here: the invoice's own fields (`finalizing`), refunds
+(`refunds`), reading payments (`charges`).
 """
 
 from fly_billing.stripe_sandbox import balance_transactions, cards, lines
@@ -10,9 +11,13 @@ from fly_billing.stripe_sandbox.events import emit
 from fly_billing.stripe_sandbox.store import Json, Store, new_id
 
 OF_INVOICE = """
-select body from objects where invoice = ? and +object = 'invoice_payment' order by seq desc limit 1
+select body from objects
+where invoice = ? and +object = 'invoice_payment' and body ->> '$.is_default'
+order by seq desc limit 1
 """
-PAID_WITH = "select body from objects where invoice = ? and +object = 'invoice_payment' and status = 'paid'"
+PAID_WITH = """
+select body from objects where invoice = ? and +object = 'invoice_payment' and status = 'paid' order by seq desc
+"""
 NO_CARD = (
     "This customer has no attached payment source or default payment method. Please consider adding a default payment "
     "method. For more information, visit "
@@ -25,31 +30,40 @@ def expect(store: Store, invoice: Json) -> Json:
     found = store.bodies(OF_INVOICE, (invoice["id"],))
     if found:
         return found[0]
-    intent = _intent(store, invoice)
+    return _by_intent(store, invoice, invoice["amount_remaining"], is_default=True)
+
+
+def _by_intent(store: Store, invoice: Json, amount: int, *, is_default: bool) -> Json:
+    """Make a payment with its PaymentIntent."""
+    intent = _intent(store, invoice, amount)
+    store.insert(intent)
+    return _payment(store, invoice, amount, {"type": "payment_intent", "payment_intent": intent["id"]}, is_default)
+
+
+def _payment(store: Store, invoice: Json, amount: int, made_by: Json, is_default: bool) -> Json:
     payment = {
         "id": new_id("inpay"),
         "object": "invoice_payment",
         "amount_paid": None,
-        "amount_requested": invoice["amount_remaining"],
+        "amount_requested": amount,
         "created": store.now(),
         "currency": invoice["currency"],
         "invoice": invoice["id"],
-        "is_default": True,
+        "is_default": is_default,
         "livemode": False,
-        "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
+        "payment": made_by,
         "status": "open",
         "status_transitions": {"canceled_at": None, "paid_at": None},
     }
-    store.insert(intent)
     store.insert(payment)
     return payment
 
 
-def _intent(store: Store, invoice: Json) -> Json:
+def _intent(store: Store, invoice: Json, amount: int) -> Json:
     return {
         "id": new_id("pi"),
         "object": "payment_intent",
-        "amount": invoice["amount_remaining"],
+        "amount": amount,
         "amount_capturable": 0,
         "amount_received": 0,
         "canceled_at": None,
@@ -77,8 +91,14 @@ def _intent(store: Store, invoice: Json) -> Json:
 
 
 def intent_of(store: Store, payment: Json) -> Json:
-    """Return the PaymentIntent of an invoice's payment."""
-    return store.find("payment_intent", payment["payment"]["payment_intent"]) or {}
+    """Return the PaymentIntent of an invoice's payment; empty for one outside of Stripe."""
+    return store.find("payment_intent", payment["payment"].get("payment_intent", "")) or {}
+
+
+def charge_of(store: Store, payment: Json) -> Json | None:
+    """Return the charge of a payment that was made; None if it was made outside of Stripe."""
+    id = intent_of(store, payment).get("latest_charge")
+    return store.find("charge", id) if id else None
 
 
 def resize(store: Store, invoice: Json) -> None:
@@ -107,19 +127,40 @@ def charge(store: Store, invoice: Json, card: Json) -> None:
     if error:
         fail(store, invoice, error, invoice["next_payment_attempt"], card)
         raise cards.DeclinedChargeError({**error, "charge": intent_of(store, expect(store, invoice))["latest_charge"]})
-    payment = expect(store, invoice)
+    _charge_payment(store, expect(store, invoice), invoice["amount_remaining"], card)
+
+
+def charge_part(store: Store, invoice: Json, amount: int, card: Json) -> None:
+    """Charge the card with a part of an invoice. Raises DeclinedChargeError, and records nothing of that."""
+    error = cards.refusal(card)
+    if error:
+        raise cards.DeclinedChargeError(error)
+    _charge_payment(store, _by_intent(store, invoice, amount, is_default=False), amount, card)
+
+
+def take_part_outside(store: Store, invoice: Json, amount: int) -> None:
+    """Record that a part of an invoice was paid outside of Stripe."""
+    made_by = {"type": "payment_record", "payment_record": new_id("pr")}
+    _mark_paid(store, _payment(store, invoice, amount, made_by, is_default=False), amount)
+
+
+def _charge_payment(store: Store, payment: Json, amount: int, card: Json) -> None:
     intent = intent_of(store, payment)
-    made = _charge(store, intent, invoice["amount_remaining"], card)
+    made = _charge(store, intent, amount, card)
     made["balance_transaction"] = balance_transactions.record(store, "charge", made, made["amount"])["id"]
     store.insert(made)
     received = {"amount": made["amount"], "amount_received": made["amount"], "latest_charge": made["id"]}
     ended = {"status": "succeeded", "last_payment_error": None, "payment_method": card["id"]}
     store.save({**intent, **received, **ended})
-    payment.update(status="paid", amount_paid=made["amount"])
-    payment["status_transitions"]["paid_at"] = store.now()
-    store.save(payment)
     emit(store, "charge.succeeded", made)
     emit(store, "payment_intent.succeeded", intent_of(store, payment))
+    _mark_paid(store, payment, amount)
+
+
+def _mark_paid(store: Store, payment: Json, amount: int) -> None:
+    payment.update(status="paid", amount_paid=amount)
+    payment["status_transitions"]["paid_at"] = store.now()
+    store.save(payment)
     emit(store, "invoice_payment.paid", payment)
 
 

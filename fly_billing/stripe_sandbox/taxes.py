@@ -5,15 +5,16 @@ Source: docs.stripe.com/billing/taxes/manual-tax-amounts. Not here: tax rates as
 
 import hashlib
 import json
-from decimal import Decimal
+from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from fly_billing.stripe_sandbox import params
-from fly_billing.stripe_sandbox.errors import InvalidParamsError, StripeError
+from fly_billing.stripe_sandbox.errors import InvalidParamsError, StripeError, no_such
 from fly_billing.stripe_sandbox.params import array_of, boolean, choice, hash_of, integer, required, string
 from fly_billing.stripe_sandbox.store import Json, Store
 
-MOST_TAXES = 20
+MOST_TAXES, MOST_TAXES_OF_A_NOTE = 20, 10
 RATE: params.Spec = {
     "country": string(unsettable=False),
     "description": string(),
@@ -37,6 +38,11 @@ AMOUNT: params.Spec = {
     "amount": required(integer()),
     "tax_rate_data": required(hash_of(RATE)),
     "taxability_reason": REASONS,
+    "taxable_amount": required(integer()),
+}
+OF_NOTE: params.Spec = {
+    "amount": required(integer()),
+    "tax_rate": required(string(unsettable=False)),
     "taxable_amount": required(integer()),
 }
 PARAM = {"tax_amounts": array_of(hash_of(AMOUNT), unsettable=True)}
@@ -87,14 +93,40 @@ def _rate_id(data: Json) -> str:
 
 def of_lines(store: Store, invoice: str) -> list[Json]:
     """Return the taxes of an invoice's lines, by rate and reason."""
+    return merged(tax for row in store.db.execute(OF_INVOICE, (invoice,)) for tax in json.loads(row[0]))
+
+
+def merged(taxes: Iterable[Json]) -> list[Json]:
+    """Add up taxes by rate and reason."""
     by_rate: dict[tuple[str, str], Json] = {}
-    for row in store.db.execute(OF_INVOICE, (invoice,)):
-        for tax in json.loads(row[0]):
-            key = (tax["tax_rate_details"]["tax_rate"], tax["taxability_reason"])
-            before: Any = by_rate.get(key)
-            if before:
-                sums = {name: before[name] + tax[name] for name in ("amount", "taxable_amount")}
-                by_rate[key] = {**tax, **sums}
-            else:
-                by_rate[key] = tax
+    for tax in taxes:
+        key = (tax["tax_rate_details"]["tax_rate"], tax["taxability_reason"])
+        before: Any = by_rate.get(key)
+        if before:
+            sums = {name: before[name] + tax[name] for name in ("amount", "taxable_amount")}
+            by_rate[key] = {**tax, **sums}
+        else:
+            by_rate[key] = tax
     return list(by_rate.values())
+
+
+def credited(invoice: Json, given: list[Json], param: str) -> list[Json]:
+    """Return the tax amounts of a credit note's line, in rates that the invoice has. Raises StripeError."""
+    if len(given) > MOST_TAXES_OF_A_NOTE:
+        raise InvalidParamsError(f"Array above max size of {MOST_TAXES_OF_A_NOTE}", param=param)
+    rates = {tax["tax_rate_details"]["tax_rate"]: tax for tax in invoice["total_taxes"]}
+    for number, tax in enumerate(given):
+        if tax["tax_rate"] not in rates:
+            raise no_such("tax rate", tax["tax_rate"], param=f"{param}[{number}][tax_rate]")
+    return [
+        {**rates[tax["tax_rate"]], "amount": tax["amount"], "taxable_amount": tax["taxable_amount"]} for tax in given
+    ]
+
+
+def share(taxes: Iterable[Json], part: int, whole: int) -> list[Json]:
+    """Return the part of these taxes that belongs to a part of their amount, each rounded half-up."""
+    parts = {name: Decimal(part) / Decimal(whole) for name in ("amount", "taxable_amount")}
+    return [
+        {**tax, **{name: int((tax[name] * each).quantize(Decimal(1), ROUND_HALF_UP)) for name, each in parts.items()}}
+        for tax in taxes
+    ]

@@ -8,6 +8,7 @@ remembers the key, and after that by reading the invoice's credit notes. Not her
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -46,6 +47,7 @@ from fly_billing.stripe_sync.rules.credit_requests import (
 from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key, is_safe_to_send
 from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts, read_asked_amounts
 from fly_billing.stripe_sync.rules.money_objects import CREDIT_NOTE, read_money_object
+from fly_billing.stripe_sync.rules.note_taxes import taxes_of_note
 
 Body = Mapping[str, Any]
 
@@ -324,14 +326,17 @@ class _CreditSync:
 
     def _plan(self) -> bool:
         """Record how the amount splits before it is sent. Returns False if the invoice can't be credited any more."""
-        asked = _asked(self._reader, self._credit.stripe_invoice_id)
-        credited = (asked.unpaid_credited_cents + asked.paid_credited_cents) if asked else 0
         credit = self._credit
+        invoice = self._reader.invoice(credit.stripe_invoice_id)
+        asked = read_asked_amounts(invoice) if invoice else None
+        credited = (asked.unpaid_credited_cents + asked.paid_credited_cents) if asked else 0
         problem = why_not_creditable(asked, credit.amount_cents, credit.pays_back, credited)
-        if asked is None or problem:
+        if invoice is None or asked is None or problem:
             self._fail(problem or "")
             return False
-        self._move(PENDING, unpaid_cents=unpaid_part(asked, credit.amount_cents))
+        notes = self._reader.credit_notes_of(credit.stripe_invoice_id) if credited else []
+        taxes = [tax.as_data() for tax in taxes_of_note(invoice, notes, credit.amount_cents)]
+        self._move(PENDING, unpaid_cents=unpaid_part(asked, credit.amount_cents), taxes=taxes)
         return True
 
     def _settle_by_reading(self) -> bool:
@@ -358,13 +363,13 @@ class _CreditSync:
         return True
 
     def _start_over(self) -> None:
-        self._credit = replace(self._credit, unpaid_cents=None)
+        self._credit = replace(self._credit, unpaid_cents=None, taxes=None)
         self._move(PENDING, generation=self._credit.generation + 1)
 
     def _finish(self, body: Body) -> bool:
         """Record the credit note and what it did to the invoice, in one transaction."""
         if not is_as_requested(self._credit, body):
-            self._fail(f"Stripe's credit note {body['id']} has another invoice, amount or currency: void it there")
+            self._fail(f"Stripe's credit note {body['id']} has another invoice, amount, currency or tax: void it there")
             return True
         asked = self._asked_now()
         money = read_money_object(body)
@@ -391,11 +396,12 @@ class _CreditSync:
     def _fail(self, why: str) -> None:
         self._move(FAILED, failure=why)
 
-    def _move(self, state: str, *, failure: str | None = None, **planned: int) -> None:
-        self._credit = replace(self._credit, state=state, failure=failure, **planned)  # type: ignore[arg-type]
+    def _move(self, state: str, *, failure: str | None = None, **planned: Any) -> None:
+        self._credit = replace(self._credit, state=state, failure=failure, **planned)
         self._database.rows(
             "move_credit_request", id=self._credit.id, state=state, generation=self._credit.generation,
             unpaid_cents=self._credit.unpaid_cents, failure=failure, now=self._tools.clock(),
+            taxes=None if self._credit.taxes is None else json.dumps(self._credit.taxes),
         )  # fmt: skip
 
 

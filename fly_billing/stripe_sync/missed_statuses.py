@@ -31,7 +31,7 @@ def apply_missed_statuses(database: BillingDatabase, now: datetime) -> int:
     """
     types = {status: event for event, status in STATUSES.items()}
     outcomes = [
-        record_event(database, _event(missed, types[missed.status]), "polling", now)
+        record_event(database, _event(missed, types[missed.status]), "sweep", now)
         for missed in database.records(_MissedStatus, "missed_statuses")
     ]
     return outcomes.count(APPLIED)

@@ -21,9 +21,12 @@ from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts, read_ask
 from fly_billing.stripe_sync.rules.money_objects import (
     BALANCE,
     CREDIT_NOTE,
+    PAYMENT,
     MoneyObject,
     changes_balance,
+    id_of,
     kind_of_event,
+    pays_a_part,
     read_money_object,
 )
 
@@ -55,8 +58,16 @@ def money_of_event(reader: StripeReader, body: Body) -> FoundMoney:
         return FoundMoney()
     if kind == BALANCE:
         return FoundMoney(balance_changes(reader, thing["id"]))
+    if kind == PAYMENT:
+        return FoundMoney(asked=_asked_for(reader, id_of(thing["invoice"]))) if pays_a_part(thing) else FoundMoney()
     found = reader.money_object(kind, thing["id"])
     return FoundMoney() if found is None else with_its_invoice(reader, read_money_object(found))
+
+
+def _asked_for(reader: StripeReader, stripe_invoice_id: str | None) -> list[AskedAmounts]:
+    invoice = reader.invoice(stripe_invoice_id) if stripe_invoice_id else None
+    asked = read_asked_amounts(invoice) if invoice else None
+    return [asked] if asked else []
 
 
 def balance_changes(reader: StripeReader, customer: str) -> list[MoneyObject]:

@@ -8,7 +8,7 @@ of a balance that differs. Not here: the objects (`stripe_sync.rules`), and how 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ from fly_billing.stripe_sync.rules.money_objects import (
     DISPUTE,
     REFUND,
     MoneyObject,
-    cents_of,
+    balances_of,
     id_of,
     place_of,
     read_money_object,
@@ -193,12 +193,13 @@ class _Sweep:
 
     def _balances(self) -> None:
         """Read the changes of each customer's balance that is not the one after the last recorded change."""
-        found = self._database.records(_Balance, "known_balances")
-        known = {(each.organization_id, each.currency): each.balance_cents for each in found}
+        known: dict[str, dict[str, int]] = defaultdict(dict)
+        for each in self._database.records(_Balance, "known_balances"):
+            if each.balance_cents:
+                known[each.organization_id][each.currency] = each.balance_cents
         for body in self._ours(BALANCES, self._reader.customers()):
-            balance, customer = self._try(BALANCES, body, _balance_of), body["id"]
-            key = (self._customers.organization(customer) or "", balance.currency if balance else "")
-            if balance and balance.balance_cents != known.get(key, 0):
+            now, customer = self._try(BALANCES, body, balances_of), body["id"]
+            if now is not None and now != known[self._customers.organization(customer) or ""]:
                 self._record(BALANCES, customer, customer, partial(self._changes, customer))
 
     def _changes(self, customer: str) -> FoundMoney:
@@ -251,12 +252,6 @@ def _customer_of(kind: str, body: Body) -> str | None:
     return id_of(body.get("customer"))
 
 
-def _balance_of(body: Body) -> _Balance:
-    """Return a customer's balance, which is in the customer's own currency; 0 if it never had one."""
-    currency = str(body.get("currency") or "usd").upper()
-    return _Balance("", currency, cents_of(body.get("balance") or 0, currency))
-
-
 def _blocks(bodies: Iterable[Body]) -> Iterator[list[Body]]:
     block: list[Body] = []
     for body in bodies:
@@ -290,7 +285,7 @@ def _state(money: MoneyObject) -> _State:
 
 @dataclass(frozen=True)
 class _Balance:
-    """A customer's balance in one currency: now, or after the last recorded change."""
+    """A customer's balance in one currency after the last recorded change."""
 
     organization_id: str
     currency: str

@@ -112,8 +112,9 @@ class StripeReader:
         return list(self._pages("list_credit_note", lambda after: notes.list({"invoice": stripe_id, **after})))
 
     def customers(self) -> Iterator[Body]:
-        """Yield all customers with their balances, newest first: one read per 100."""
-        return self._pages("list_customers", lambda after: self._client.v1.customers.list(after))  # type: ignore[arg-type]
+        """Yield all customers with their balances in each currency, newest first: one read per 100."""
+        wanted: dict[str, Any] = {"expand": ["data.invoice_credit_balance"]}
+        return self._pages("list_customers", lambda after: self._client.v1.customers.list({**wanted, **after}))  # type: ignore[arg-type]
 
     def event_pages(self, created: Mapping[str, int], types: Sequence[str]) -> Iterator[Body]:
         """Yield pages of at most 100 events of these types made in that time, newest first; `has_more` is Stripe's."""

@@ -48,9 +48,9 @@ def _print(outcome: MoneyOutcome) -> None:
     console.print(f"  {outcome.struck}")
     console.print(f"{outcome.events} events, {outcome.states} states recorded, {found.postings} events posted")
     console.print(f"{found.organizations} organizations; differences: {found.wrong or 'none'}")
-    for differences in (found.owed, found.cash, found.statements, found.ledger, found.unbalanced):
+    for kind, differences in found.differences.items():
         for difference in differences[:10]:
-            console.print(f"  {difference}")
+            console.print(f"  {kind}: {difference}")
 
 
 def _try_broken() -> bool:

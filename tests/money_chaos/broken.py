@@ -23,6 +23,14 @@ BROKEN: Mapping[str, Sequence[str]] = {
         referencing new table as added for each statement execute function post_stripe_money()
         """,
     ),
+    "parts of payments are not posted": ("alter table stripe_invoice_amounts disable trigger post_stripe_amounts",),
+    "credit notes lose their tax": (
+        """
+        create function no_tax() returns trigger language plpgsql as $$
+        begin new.tax_cents := null; return new; end $$
+        """,
+        "create trigger a_no_tax before insert on stripe_money for each row execute function no_tax()",
+    ),
     "a payment is posted with the total": (
         """
         create or replace function asked_of_invoice(invoice invoices, from_status text) returns bigint

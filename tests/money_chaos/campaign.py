@@ -44,6 +44,12 @@ REQUESTS_PER_SECOND = 1000
 SHARE_OF_DELIVERIES = 0.05
 # Passes of the sync over a month, and of the last poll, before the campaign itself is at fault.
 MOST_PASSES = 40
+# Every second organization pays 20 % VAT.
+TAXED = """
+insert into tax_rates (id, organization_id, name, percent, first_month)
+select gen_random_uuid(), id, 'VAT', 20, '2023-06-01'
+from organizations where cast(right(id, 3) as integer) % 2 = 1
+"""
 UNSENT = """
 select count(*) as n
 from invoices as i left join stripe_invoices as s on s.invoice_id = i.id
@@ -129,6 +135,7 @@ class _Campaign:
             execute(self._database, statement.replace(":", r"\:"))
         for name in self._plan.names:
             add_organization(self._database, name)
+        execute(self._database, TAXED)
         self._switch_on()
         with self._polled():
             for number, month in enumerate(self._plan.billing_months):

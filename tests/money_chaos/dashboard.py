@@ -18,15 +18,16 @@ from fly_billing.stripe_sandbox import SandboxError, SandboxServer
 ACTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
     "credit": (3, ()),
     "debit": (2, ()),
-    "pay": (22, ("open", "uncollectible")),
+    "pay": (18, ("open", "uncollectible")),
+    "pay-part": (14, ("open", "uncollectible")),
     "mark-paid": (5, ("open",)),
     "void": (2, ("open", "uncollectible")),
     "write-off": (2, ("open",)),
     "credit-note": (20, ("open", "paid")),
     "void-credit-note": (8, ("open",)),
-    "refund": (14, ("paid",)),
+    "refund": (14, ("paid", "open")),
     "fail-refund": (6, ("paid",)),
-    "dispute": (8, ("paid",)),
+    "dispute": (8, ("paid", "open")),
     "win-dispute": (5, ("paid",)),
     "lose-dispute": (4, ("paid",)),
 }
@@ -72,10 +73,16 @@ class Dashboard:
     def _given(self, action: str, total: int) -> dict[str, Any]:
         small = self._rng.randint(1, max(1, abs(total)))
         if action in ("credit", "debit"):
-            return {"amount": self._rng.choice([self._rng.randint(1, 60), self._rng.randint(1, 6000)])}
+            currency = {"currency": "eur"} if self._rng.random() < 0.2 else {}
+            return {"amount": self._rng.choice([self._rng.randint(1, 60), self._rng.randint(1, 6000)]), **currency}
+        if action == "pay-part":
+            return {"amount": small, "outside": self._rng.random() < 0.3}
         if action == "credit-note":
             whole = self._rng.random() < 0.2 and total > 0
-            return {"amount": total if whole else small, "to": self._rng.choice(PAID_TO)}
+            without_tax = self._rng.random() < 0.2
+            return {
+                "amount": total if whole else small, "to": self._rng.choice(PAID_TO), "without_tax": without_tax,
+            }  # fmt: skip
         if action in ("refund", "dispute") and self._rng.random() < 0.7:
             return {"amount": small}
         return {}

@@ -1,4 +1,4 @@
-"""Runs syncs in processes that SIGKILL ends at a moment that the test chooses; a script, not a test.
+"""Runs syncs and webhooks in processes that SIGKILL ends at a moment that the test chooses; a script, not a test.
 
 Reads orders from stdin, one JSON object a line, and forks a process for each; so the imports are paid for once. Writes
 `started <pid>` and, when that process is gone, `ended <exit code>` (-9: killed).
@@ -11,12 +11,19 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection
+
+from fly_billing.alerting.outbox import post_waiting
+from fly_billing.alerting.rules.alerts import Alert
+from fly_billing.dunning.past_due import queue_past_due_webhooks
+from fly_billing.dunning.webhook import SignedWebhook
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.credit_notes import send_unfinished
@@ -66,8 +73,51 @@ class DyingJournal(StripeJournal):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+# The moments of a webhook to the platform. In IN_FLIGHT, the test kills once the receiver has the message.
+WEBHOOK_MOMENTS = ("queued and not committed", "queued and not sent", IN_FLIGHT, "answered and not recorded")
+
+
+class DyingDatabase(BillingDatabase):
+    """The database of a process that dies at the end of its first transaction, before the commit."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with super().transaction() as connection:
+            yield connection
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class DyingWebhook(SignedWebhook):
+    """The webhook of a process that dies before or after it sends its first message."""
+
+    moment: str = ""
+
+    def post(self, alert: Alert) -> None:
+        if self.moment == "queued and not sent":
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().post(alert)
+        if self.moment == "answered and not recorded":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tell_the_platform(order: Mapping[str, Any]) -> None:
+    """Queue the webhooks about late payments that are due on a day, and send them."""
+    moment = order["moment"]
+    database = (DyingDatabase if moment == "queued and not committed" else BillingDatabase)(order["database"])
+    channel = DyingWebhook(order["webhook"], order["secret"], moment=moment)
+    queue_past_due_webhooks(database, [channel], [7], datetime.fromisoformat(order["now"]))
+    post_waiting(database, [channel])
+
+
 def run(order: Mapping[str, Any]) -> None:
-    """Sync June 2023 of a database to a sandbox, by default with one worker; or send its credit notes (`credits`)."""
+    """Sync June 2023 of a database to a sandbox, by default with one worker; or send its credit notes (`credits`).
+
+    With `webhook`, tell the platform about late payments instead.
+    """
+    if "webhook" in order:
+        tell_the_platform(order)
+        return
     database = BillingDatabase(order["database"])
     journal = DyingJournal(database, "child", order.get("moment", ""), order.get("n", 0))
     tools = sync_tools(database, order["stripe"], journal=journal, workers=order.get("workers", 1))

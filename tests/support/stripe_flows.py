@@ -212,7 +212,11 @@ def go_through_customer_balances(recorded: RecordedSandbox) -> None:
     page = customers.balance_transactions.list(customer, {"limit": 1})
     rest = customers.balance_transactions.list(customer, {"starting_after": page.data[0].id, "created": {"gte": 1}})
     assert [page.data[0].type, *(each.type for each in rest.data)] == ["applied_to_invoice", "adjustment", "adjustment"]
-    assert customers.retrieve(customer).balance == -50
+    euros: Any = {"amount": -4000, "currency": "eur"}
+    customers.balance_transactions.create(customer, euros)
+    seen = customers.retrieve(customer, {"expand": ["invoice_credit_balance"]})
+    customers.list({"limit": 1, "expand": ["data.invoice_credit_balance"]})
+    assert (seen.balance, seen.to_dict()["invoice_credit_balance"]) == (-50, {"usd": 50, "eur": 4000})
 
 
 def go_through_invoices(recorded: RecordedSandbox) -> None:
@@ -405,6 +409,34 @@ def go_through_credit_notes(recorded: RecordedSandbox) -> None:
     v1.customers.balance_transactions.list(customer, {"expand": ["data.credit_note", "data.invoice"]})
     seen = v1.invoices.retrieve(unpaid)
     assert (seen.pre_payment_credit_notes_amount, seen.post_payment_credit_notes_amount) == (100, 160)
+    _credit_taxed_lines(recorded, customer)
+
+
+def _credit_taxed_lines(recorded: RecordedSandbox, customer: str) -> None:
+    """Of 12.00 with 2.40 of VAT, credit 3.60 with the tax that we say, and 2.40 with the tax that Stripe calculates.
+
+    Two parts of the invoice are paid before, one of them outside of Stripe.
+    """
+    v1 = recorded.client.v1
+    rate = {"display_name": "VAT", "percentage": 20, "inclusive": False}
+    vat: Any = {"amount": 240, "taxable_amount": 1200, "tax_rate_data": rate}
+    made = v1.invoices.create({"customer": customer, "currency": "usd"})
+    v1.invoices.add_lines(made.id, {"lines": [{"amount": 1200, "tax_amounts": [vat]}]})
+    finalized: Any = v1.invoices.finalize_invoice(made.id)
+    recorded.sandbox.control.act("pay-part", made.id, amount=100)
+    recorded.sandbox.control.act("pay-part", made.id, amount=100, outside=True)
+    v1.invoice_payments.list({"invoice": made.id, "expand": ["data.payment.payment_intent"]})
+    rate_id = finalized.total_taxes[0].tax_rate_details.tax_rate
+    ours: Any = {"amount": 60, "taxable_amount": 300, "tax_rate": rate_id}
+    own: Any = {
+        "type": "custom_line_item", "description": "Outage", "quantity": 1, "unit_amount": 300, "tax_amounts": [ours],
+    }  # fmt: skip
+    noted = v1.credit_notes.create({"invoice": made.id, "lines": [own]})
+    line: Any = {"type": "invoice_line_item", "invoice_line_item": finalized.lines.data[0].id, "amount": 200}
+    calculated = v1.credit_notes.create({"invoice": made.id, "lines": [line]})
+    assert [(note.amount, note.subtotal, note.total_excluding_tax) for note in (noted, calculated)] == [
+        (360, 300, 300), (240, 200, 200),
+    ]  # fmt: skip
 
 
 def go_through_disputes(recorded: RecordedSandbox) -> None:

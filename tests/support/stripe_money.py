@@ -10,9 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from fly_billing.ledger.checks import ledger_differences
+from fly_billing.ledger.owed_and_asked import asked_differences
 from fly_billing.ledger.rules.accounts import OWED
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.rules.balance import Balance
 from fly_billing.statements.rules.statement import Statement
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sandbox import SandboxServer
@@ -23,6 +26,7 @@ from tests.support.stripe_builders import (
     add_organization,
     charge,
     close_month,
+    execute,
     query,
     sync,
     sync_tools,
@@ -53,6 +57,15 @@ class StripePlatform:
         close_month(self.database, self.folder, month)
         if is_sent:
             sync(self.tools, month)
+
+    def tax(self, percent: str, name: str = "VAT", *, is_inclusive: bool = False) -> None:
+        """Charge acme this tax from June 2023 on."""
+        execute(
+            self.database,
+            "insert into tax_rates (id, organization_id, name, percent, is_inclusive, first_month)"
+            " values (gen_random_uuid(), :id, :name, cast(:percent as numeric), :is_inclusive, '2023-06-01')",
+            id=ACME, name=name, percent=percent, is_inclusive=is_inclusive,
+        )  # fmt: skip
 
     def act(self, action: str, month: BillingMonth = JUNE, **given: Any) -> Json:
         """Do an action of the dashboard to the month's invoice, or to the customer."""
@@ -103,6 +116,19 @@ class StripePlatform:
             " group by t.id, t.event order by t.id",
         )
         return [(row["event"], row["entries"]) for row in found]
+
+
+def agree(acme: StripePlatform, cents: int) -> None:
+    """Check that acme owes this amount and Stripe asks for it, and that the ledger equals its sources."""
+    acme.poll()
+    assert (acme.owed(), acme.asked()) == (cents, cents)
+    assert asked_differences(acme.database) == []
+    statement = acme.statement().balances().get("USD", Balance())
+    assert (statement.owed, statement.carried_over - statement.credit) == acme.asked_parts()
+    assert sum(acme.balances().values()) == 0
+    months = query(acme.database, "select distinct source_month as month from ledger_rebuilt")
+    for row in months:
+        assert ledger_differences(acme.database, BillingMonth(row["month"].year, row["month"].month)) == []
 
 
 def asked_in_stripe(sandbox: SandboxServer, database: BillingDatabase, organization: str = ACME) -> tuple[int, int]:

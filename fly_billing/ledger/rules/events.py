@@ -62,12 +62,17 @@ _CHARGE = (
     _credit("revenue", "revenue"),
     _credit("tax_payable", "tax"),
 )
-# noted: what credit notes at Stripe had taken back of a void invoice before.
-_VOID = (*_reversed(_CHARGE), _debit("receivable", "noted"), _credit("revenue", "noted"))
+# noted: what credit notes at Stripe had taken back of a void invoice before; noted_tax: the tax in it.
+_VOID = (
+    *_reversed(_CHARGE),
+    _debit("receivable", "noted"), _credit("revenue", "noted"),
+    _debit("revenue", "noted_tax"), _credit("tax_payable", "noted_tax"),
+)  # fmt: skip
 _NOTE = (
     _debit("revenue", "unpaid"), _credit("receivable", "unpaid"),
     _debit("revenue", "repaid"), _credit("refunds", "repaid"),
     _debit("revenue", "outside"), _credit("cash", "outside"),
+    _debit("tax_payable", "tax"), _credit("revenue", "tax"),
 )  # fmt: skip
 # asked: what Stripe asks for: the total, less credit and credit notes there, plus what was carried over.
 _WRITE_OFF = (_debit("written_off", "asked"), _credit("receivable", "asked"))
@@ -79,10 +84,17 @@ EVENTS = {
         LedgerEvent("invoice_paid", "the customer paid an invoice", (
             _debit("cash", "asked"), _credit("receivable", "asked"),
         )),
+        # part: what Stripe says is paid, less the parts before.
+        LedgerEvent("invoice_part_paid", "the customer paid a part of an invoice", (
+            _debit("cash", "part"), _credit("receivable", "part"),
+        )),
         LedgerEvent("invoice_voided", "an invoice became void", _VOID),
         LedgerEvent("invoice_written_off", "an invoice can't be collected", _WRITE_OFF),
         LedgerEvent("written_off_invoice_paid", "an invoice was paid after it was written off", (
             _debit("cash", "asked"), _credit("written_off", "asked"),
+        )),
+        LedgerEvent("written_off_invoice_part_paid", "a part of an invoice was paid after it was written off", (
+            _debit("cash", "part"), _credit("written_off", "part"),
         )),
         LedgerEvent("written_off_invoice_voided", "an invoice became void after it was written off", (
             *_VOID, *_reversed(_WRITE_OFF),
@@ -114,7 +126,7 @@ EVENTS = {
             _debit("cash", "overpaid"), _credit("stripe_balance", "overpaid"),
         )),
         # unpaid: it lowers what an open invoice asks for. repaid: refunds pay it back, each an event of its own.
-        # outside: it was paid back outside Stripe. A credit to the balance is the event after these.
+        # outside: it was paid back outside Stripe. A credit to the balance is the event after these. tax: of all of it.
         LedgerEvent("stripe_credit_note_issued", "someone issued a credit note in Stripe's dashboard", _NOTE),
         LedgerEvent("stripe_credit_note_voided", "someone voided a credit note in Stripe's dashboard",
                     _reversed(_NOTE)),

@@ -15,8 +15,8 @@ from datetime import date
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 
-STATUS, AMOUNT, FOREIGN, BALANCE, ELSEWHERE, UNEXPLAINED, TRIAL = KINDS = (
-    "status", "amount", "foreign", "balance", "used_elsewhere", "unexplained", "trial_balance",
+STATUS, AMOUNT, FOREIGN, BALANCE, ELSEWHERE, CURRENCY, UNEXPLAINED, TRIAL = KINDS = (
+    "status", "amount", "foreign", "balance", "used_elsewhere", "other_currency", "unexplained", "trial_balance",
 )  # fmt: skip
 # The kinds that a command can fix by reading the objects at Stripe again.
 READ_AGAIN = frozenset({STATUS, AMOUNT, BALANCE})
@@ -34,6 +34,7 @@ class OwedAndAsked:
     waiting: int
     asked: int
     balance_there: int | None
+    billed_in: str
     used_elsewhere: int
     unread: int = 0
 
@@ -137,6 +138,12 @@ def _of_sums(both: OwedAndAsked, named: int) -> Iterator[AskedDifference]:
         yield _sum(
             both, UNEXPLAINED, owed, both.asked, "no invoice, credit note or balance explains it",
             "compare `fly-billing ledger` with the customer's page in Stripe's dashboard",
+        )  # fmt: skip
+    if balance_there and both.currency != both.billed_in and not both.waiting:
+        yield _sum(
+            both, CURRENCY, both.balance, balance_there,
+            f"the customer balance is in {both.currency}, and the invoices are in {both.billed_in}: none can use it",
+            f"agree with the customer on the amount in {both.billed_in}, and move it there in Stripe",
         )  # fmt: skip
     if both.trial:
         yield _sum(

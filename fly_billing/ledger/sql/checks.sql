@@ -4,7 +4,9 @@
 -- nothing is posted; should_be: null if nothing should be; entries: how many are posted.
 with posted as (
     select
-        ledger_source(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) as source,
+        ledger_source(
+            invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id, stripe_amounts_id
+        ) as source,
         organization_id, currency, month, event, account, sum(amount_cents) as amount_cents, count(*) as entries
     from ledger_posted
     where source_month = :month
@@ -13,7 +15,9 @@ with posted as (
 
 rebuilt as (
     select
-        ledger_source(invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id) as source,
+        ledger_source(
+            invoice_change_id, credit_note_id, credit_grant_id, stripe_money_id, credit_expiry_id, stripe_amounts_id
+        ) as source,
         organization_id, currency, month, event, account, amount_cents
     from ledger_rebuilt
     where source_month = :month

@@ -1,7 +1,8 @@
 -- name: owed_and_asked
 -- One row per organization and currency with entries in the ledger or amounts at Stripe. receivable, balance: in the
 -- ledger. waiting: of final invoices that are not in Stripe yet. asked: what remains of our open invoices in Stripe.
--- balance_there: the customer balance in Stripe; null if no change of it was ever read. used_elsewhere: the part of the
+-- balance_there: the customer balance in Stripe; null if no change of it was ever read. billed_in: the currency of the
+-- organization's next invoices, which can't use a balance in another one. used_elsewhere: the part of the
 -- balance that invoices used which are not ours. unread: what our invoices changed the balance by, without the changes
 -- that were read.
 with ledger as (
@@ -83,7 +84,9 @@ select
     k.organization_id, k.currency, cast(coalesce(l.receivable, 0) as bigint) as receivable,
     cast(coalesce(l.balance, 0) as bigint) as balance, cast(coalesce(l.trial, 0) as bigint) as trial,
     cast(coalesce(w.cents, 0) as bigint) as waiting, cast(coalesce(a.cents, 0) as bigint) as asked,
-    b.balance_cents as balance_there, cast(coalesce(u.cents, 0) as bigint) as used_elsewhere,
+    b.balance_cents as balance_there,
+    (select o.currency from organizations as o where o.id = k.organization_id) as billed_in,
+    cast(coalesce(u.cents, 0) as bigint) as used_elsewhere,
     cast(coalesce(n.cents, 0) as bigint) as unread
 from keys as k
 left join ledger as l using (organization_id, currency)
@@ -108,7 +111,8 @@ both_sides as (
     select
         n.organization_id, n.currency, n.stripe_invoice_id, i.month, i.status, n.status as status_there,
         case when n.status = 'open' then n.remaining_cents else 0 end as there,
-        case when i.status = 'finalized' then s.stripe_due_cents - noted.cents else 0 end as here
+        case when i.status = 'finalized' then s.stripe_due_cents - noted.cents - part_paid_of_invoice(i.id) else 0 end
+            as here
     from newest as n
     join stripe_invoices as s on s.stripe_invoice_id = n.stripe_invoice_id
     join invoices as i on i.id = s.invoice_id

@@ -5,7 +5,7 @@ Stripe charges is carried over, and people credit amounts in the dashboard. The 
 for its total with this balance, so the amounts due are what the customer pays. Credit notes lower them.
 
 The ledger has the sum, whatever Stripe does with it. The journal of the sync has the part that unpaid invoices ask for;
-the rest is the balance for the next invoice.
+the rest is the balance for the next invoice. Balances in different currencies are never added up.
 
 Not here: reading the sums (`statements.statement_reader`), and the ledger itself (`ledger`).
 """
@@ -27,12 +27,19 @@ class StripeAmounts:
         due_cents: What it asked for: the total with the customer's balance.
         balance_cents: The balance after that: negative for credit, positive for an amount that is carried over.
         noted_cents: The part of `due_cents` that credit notes at Stripe have taken back since.
+        part_paid_cents: The part of `due_cents` that was paid while the invoice was open.
     """
 
     due_cents: int
     balance_cents: int
     finalized_at: datetime
     noted_cents: int = 0
+    part_paid_cents: int = 0
+
+    @property
+    def remaining_cents(self) -> int:
+        """What it asks for now, if it is unpaid."""
+        return self.due_cents - self.noted_cents - self.part_paid_cents
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class Balance:
         unpaid: The number of these invoices.
         billed: Their totals.
         noted: The part of these that credit notes at Stripe took back.
+        part_paid: The part of these that was paid so far.
         earlier: The part of `owed` that is not in their totals: negative if credit was deducted, positive if earlier
             invoices were too small to charge.
         credit: The amount by which the next invoice is reduced.
@@ -101,6 +109,7 @@ class Balance:
     carried_over: int = 0
     billed: int = 0
     noted: int = 0
+    part_paid: int = 0
     waiting: int = 0
     disputed: int = 0
     refunded: int = 0
@@ -129,6 +138,8 @@ class Balance:
             yield "Carried over, because it was below the minimum charge", self.earlier
         if self.earlier < 0:
             yield "Credit", self.earlier
+        if self.part_paid:
+            yield "Paid so far", -self.part_paid
 
     def _for_the_next_invoice(self) -> Iterator[tuple[str, int]]:
         if self.credit:
@@ -168,14 +179,16 @@ def _balance(invoices: Sequence[InvoiceAmounts], ledger: LedgerSums | None) -> B
     owed = sum(due for due, _ in asked)
     billed = sum(_total(invoice) for _, invoice in asked)
     noted = sum(invoice.in_stripe.noted_cents for _, invoice in asked if invoice.in_stripe)
+    part_paid = sum(invoice.in_stripe.part_paid_cents for _, invoice in asked if invoice.in_stripe)
     return Balance(
         owed,
         len(asked),
-        owed - billed + noted,
+        owed - billed + noted + part_paid,
         credit=max(0, -balance),
         carried_over=max(0, balance),
         billed=billed,
         noted=noted,
+        part_paid=part_paid,
         waiting=sum(_total(invoice) for _, invoice in asked if invoice.is_waiting),
         disputed=ledger.disputed_cents if ledger else 0,
         refunded=ledger.refunded_cents if ledger else 0,
@@ -191,7 +204,7 @@ def _at_stripe(invoices: Sequence[InvoiceAmounts]) -> int:
 def _asked(invoice: InvoiceAmounts) -> int:
     """Return what Stripe asks for an unpaid invoice, or its total if Stripe does not have it."""
     at_stripe = invoice.in_stripe
-    return at_stripe.due_cents - at_stripe.noted_cents if at_stripe else _total(invoice)
+    return at_stripe.remaining_cents if at_stripe else _total(invoice)
 
 
 def _total(invoice: InvoiceAmounts) -> int:

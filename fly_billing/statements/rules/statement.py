@@ -180,14 +180,15 @@ class StatementInvoice:
         earlier = asked - self.total_cents if self.in_stripe else 0
         noted = self.in_stripe.noted_cents if self.in_stripe else 0
         is_paid = self.status == "paid"
+        paid = asked - noted if is_paid else self.in_stripe.part_paid_cents if self.in_stripe else 0
         carried_over = asked == 0 and self.in_stripe is not None and self.in_stripe.balance_cents > 0
         text = "Carried over to the next invoice" if carried_over else "Balance of earlier invoices"
         rows = [
             ("Kept as credit" if self.total_cents < 0 else text, earlier),
             ("Credit notes", -noted),
-            ("Paid", -(asked - noted) if is_paid else 0),
+            ("Paid" if is_paid else "Paid so far", -paid),
         ]
-        return [*((text, cents) for text, cents in rows if cents), ("Amount due", 0 if is_paid else asked - noted)]
+        return [*((text, cents) for text, cents in rows if cents), ("Amount due", asked - noted - paid)]
 
     def items_by_product(self) -> dict[str, list[StatementItem]]:
         """Group the items by product, in the invoice's order."""
@@ -208,11 +209,13 @@ class StatementInvoice:
         if self.in_stripe and not self.in_stripe.due_cents and self.in_stripe.balance_cents > 0:
             return "carried over"
         asked = self.in_stripe.due_cents if self.in_stripe else self.total_cents
+        if self.status == "finalized" and self.in_stripe and self.in_stripe.part_paid_cents:
+            return "paid in part"
         return "nothing to pay" if self.status == "finalized" and not asked else STATUS[self.status]
 
     def reminder(self, now: datetime) -> str:
         """Return a kind sentence if the invoice is past due or given up; empty otherwise, and if another one pays."""
-        asked = self.in_stripe.due_cents if self.in_stripe else self.total_cents
+        asked = self.in_stripe.remaining_cents if self.in_stripe else self.total_cents
         state = payment_state(self.status, self.currency, asked or 0, None if self.payer else self.due_on, now)
         return state.in_words() if state and state.name in ("past due", "given up") else ""
 
@@ -342,11 +345,15 @@ class Statement:
         return balances((invoice for invoice in self.invoices if invoice.payer is None), self.ledger)
 
     def calculation(self) -> list[tuple[str, str]]:
-        """Return the amount owed as a sum: text and amount of each line. Empty if there is nothing to add up."""
+        """Return the amount owed as a sum: text and amount of each line. Empty if there is nothing to add up.
+
+        Each currency has lines of its own, since nothing is added up across currencies.
+        """
+        found = self.balances()
         return [
             (text, format_cents(cents, currency))
-            for currency, balance in self.balances().items()
-            for text, cents in balance.calculation()
+            for currency, balance in found.items()
+            for text, cents in balance.calculation() or _owed_alone(balance, is_one_of_several=len(found) > 1)
         ]
 
     def caveats(self) -> list[str]:
@@ -397,19 +404,24 @@ class Statement:
         carried = {currency: cents for currency, cents in earlier.items() if cents > 0}
         deducted = {currency: -cents for currency, cents in earlier.items() if cents < 0}
         noted = {currency: balance.noted for currency, balance in found.items() if balance.noted}
+        part_paid = {currency: balance.part_paid for currency, balance in found.items() if balance.part_paid}
         return (
             f"{_money(owed)} on {unpaid} unpaid invoice{'s' if unpaid != 1 else ''}"
             + (f", including {_money(carried)} carried over from earlier invoices" if carried else "")
             + (f", after {_money(deducted)} of credit" if deducted else "")
             + (f", after {_money(noted)} of credit notes" if noted else "")
+            + (f", after {_money(part_paid)} paid so far" if part_paid else "")
         )
 
     def _balances_in_words(self) -> Iterator[str]:
-        found = self.balances().items()
-        if credit := {currency: balance.credit for currency, balance in found if balance.credit}:
-            yield f"A credit of {_money(credit)} reduces the next invoice."
-        if carried := {currency: balance.carried_over for currency, balance in found if balance.carried_over}:
-            yield f"{_money(carried)} is too small to charge and is added to the next invoice."
+        found = self.balances()
+        for currency, balance in found.items():  # a balance is only ever used by invoices in its own currency
+            of_it = f" in {currency}" if len(found) > 1 else ""
+            if balance.credit:
+                yield f"A credit of {format_cents(balance.credit, currency)} reduces the next invoice{of_it}."
+            if balance.carried_over:
+                amount = format_cents(balance.carried_over, currency)
+                yield f"{amount} is too small to charge and is added to the next invoice{of_it}."
 
     def as_data(self) -> dict[str, Any]:
         """Return JSON-ready data; exact amounts are text."""
@@ -426,6 +438,10 @@ class Statement:
             "caveats": self.caveats(),
         }
         return head | amounts | parts
+
+
+def _owed_alone(balance: Balance, *, is_one_of_several: bool) -> list[tuple[str, int]]:
+    return [("Owed", balance.owed)] if is_one_of_several and balance.owed else []
 
 
 def day_text(day: date) -> str:

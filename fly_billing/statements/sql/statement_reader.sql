@@ -101,7 +101,8 @@ select
         'payment_refunded', 'refund_failed', 'stripe_credit_note_issued', 'stripe_credit_note_voided'
     )), 0) as bigint) as refunded_cents,
     cast(coalesce(sum(e.amount_cents) filter (where e.account = 'cash' and t.event in (
-        'invoice_paid', 'written_off_invoice_paid', 'stripe_overpayment'
+        'invoice_paid', 'invoice_part_paid', 'written_off_invoice_paid', 'written_off_invoice_part_paid',
+        'stripe_overpayment'
     )), 0) as bigint) as paid_cents
 from ledger_entries as e
 join ledger_transactions as t

@@ -7,7 +7,7 @@ balance, or outside Stripe, as requested. Source: docs.stripe.com/api/credit_not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from fly_billing.invoicing.rules.chargeable_amounts import to_stripe
 from fly_billing.money import format_cents
 from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts
+from fly_billing.stripe_sync.rules.note_taxes import NoteTax, note_lines
 from fly_billing.stripe_sync.rules.requests import StripeRequest
 
 # The places that paid money goes back to, and Stripe's parameter for it.
@@ -39,6 +40,7 @@ class CreditRequest:
         pays_back: Where the part goes that was paid: `refund`, `balance` or `out_of_band`.
         state, generation: As in the sync of an invoice.
         unpaid_cents: The part that lowers what the invoice asks for, as it is sent; None: not planned yet.
+        taxes: The taxes in it, as they are sent (`NoteTax.as_data`); None: not planned yet, or by an earlier version.
     """
 
     id: UUID
@@ -53,8 +55,13 @@ class CreditRequest:
     state: str
     generation: int = 0
     unpaid_cents: int | None = None
+    taxes: Sequence[Mapping[str, Any]] | None = None
     stripe_credit_note_id: str | None = None
     failure: str | None = None
+
+    @property
+    def note_taxes(self) -> list[NoteTax]:
+        return [NoteTax(**tax) for tax in self.taxes or ()]
 
     @property
     def amount(self) -> str:
@@ -112,11 +119,14 @@ def credit_note_request(credit: CreditRequest) -> StripeRequest:
     assert credit.unpaid_cents is not None, "the split is recorded before it is sent"
     paid = credit.amount_cents - credit.unpaid_cents
     back = {PARAMETERS[credit.pays_back]: to_stripe(paid, credit.currency)} if paid else {}
+    what: dict[str, Any] = {"amount": to_stripe(credit.amount_cents, credit.currency)}
+    if credit.note_taxes:
+        what = {"lines": note_lines(credit.note_taxes, credit.amount_cents, credit.currency, credit.why)}
     return StripeRequest(
         "credit_note",
         {
             "invoice": credit.stripe_invoice_id,
-            "amount": to_stripe(credit.amount_cents, credit.currency),
+            **what,
             **back,
             "memo": credit.why,
             "metadata": {MARK: str(credit.id), "organization": credit.organization_id},
@@ -130,9 +140,11 @@ def is_of(credit: CreditRequest, body: Mapping[str, Any]) -> bool:
 
 
 def is_as_requested(credit: CreditRequest, body: Mapping[str, Any]) -> bool:
-    """Return True if Stripe's credit note has the invoice, the amount and the currency of the request."""
+    """Return True if Stripe's credit note has the invoice, the amount, the currency and the tax of the request."""
+    taxes = sum(tax["amount"] for tax in body.get("total_taxes") or ())
     return bool(
         body["invoice"] == credit.stripe_invoice_id
         and body["amount"] == to_stripe(credit.amount_cents, credit.currency)
         and body["currency"] == credit.currency.lower()
+        and (not credit.taxes or taxes == to_stripe(sum(tax.tax_cents for tax in credit.note_taxes), credit.currency))
     )

@@ -16,6 +16,8 @@ from fly_billing.invoicing.rules.chargeable_amounts import from_stripe
 
 CREDIT_NOTE, REFUND, DISPUTE, BALANCE = "credit_note", "refund", "dispute", "customer_balance_transaction"
 KINDS = (CREDIT_NOTE, REFUND, DISPUTE, BALANCE)
+# A payment of an invoice. It is no state of its own here: the amounts of its invoice say what is paid.
+PAYMENT = "invoice_payment"
 
 # The events after which an object of each kind must be read again. An event is only a hint: events arrive late, twice
 # and out of order, and the object has the truth.
@@ -30,6 +32,7 @@ EVENTS_OF = {
         "charge.dispute.funds_reinstated",
     ),
     BALANCE: ("customer.updated",),
+    PAYMENT: ("invoice_payment.paid",),
 }
 MONEY_EVENTS = tuple(event for events in EVENTS_OF.values() for event in events)
 
@@ -55,6 +58,7 @@ class MoneyObject:
         refunded_cents: The part of a credit note that refunds pay back.
         credited_cents: The part of a credit note that is credited to the customer balance.
         out_of_band_cents: The part of a credit note that is paid back outside Stripe.
+        tax_cents: The tax in a credit note, added or contained.
         balance_cents: The customer balance after a balance transaction.
         reason: Stripe's reason, or the description of a balance transaction.
     """
@@ -72,6 +76,7 @@ class MoneyObject:
     refunded_cents: int | None = None
     credited_cents: int | None = None
     out_of_band_cents: int | None = None
+    tax_cents: int | None = None
     balance_cents: int | None = None
     reason: str | None = None
 
@@ -82,9 +87,25 @@ def kind_of_event(event: str) -> str | None:
 
 
 def changes_balance(body: Mapping[str, Any]) -> bool:
-    """Return False if a `customer.updated` event names what changed, and the balance is not part of it."""
+    """Return False if a `customer.updated` event names what changed, and no balance in any currency is part of it."""
     before = body["data"].get("previous_attributes")
-    return not before or "balance" in before
+    return not before or "balance" in before or "invoice_credit_balance" in before
+
+
+def balances_of(body: Mapping[str, Any]) -> dict[str, int]:
+    """Return a customer's balances by currency, without those that are 0. Below zero is credit, as in `balance`.
+
+    Stripe's `invoice_credit_balance` has all currencies, with the opposite sign. Raises TypeError or ValueError.
+    """
+    own = {str(body.get("currency") or "usd"): body.get("balance") or 0}
+    others = {name: -credit for name, credit in (body.get("invoice_credit_balance") or {}).items()}
+    found = {name.upper(): cents_of(balance, name.upper()) for name, balance in {**others, **own}.items()}
+    return {currency: cents for currency, cents in found.items() if cents}
+
+
+def pays_a_part(payment: Mapping[str, Any]) -> bool:
+    """Return False if a payment is the one that pays all that remains: then an event says that the invoice is paid."""
+    return not payment.get("is_default") or (payment.get("amount_paid") or 0) < payment["amount_requested"]
 
 
 def read_money_object(body: Mapping[str, Any]) -> MoneyObject:
@@ -117,6 +138,7 @@ def _credit_note_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]
         "refunded_cents": refunded,
         "out_of_band_cents": outside,
         "credited_cents": body["post_payment_amount"] - refunded - outside,
+        "tax_cents": sum(tax["amount"] for tax in body.get("total_taxes") or ()),
     }
     return {name: cents_of(amount, currency) for name, amount in parts.items()}
 

@@ -31,7 +31,7 @@ returning id;
 -- One row per request of this list.
 select
     r.id, r.invoice_id, i.organization_id, s.stripe_invoice_id, i.currency, r.amount_cents, r.pays_back, r.why,
-    r.made_by, r.state, r.generation, r.unpaid_cents, r.stripe_credit_note_id, r.failure
+    r.made_by, r.state, r.generation, r.unpaid_cents, r.taxes, r.stripe_credit_note_id, r.failure
 from credit_requests as r
 join invoices as i on i.id = r.invoice_id
 join stripe_invoices as s on s.invoice_id = r.invoice_id
@@ -41,7 +41,7 @@ where r.id = any (:ids);
 -- One row per request in one of these states, oldest first.
 select
     r.id, r.invoice_id, i.organization_id, s.stripe_invoice_id, i.currency, r.amount_cents, r.pays_back, r.why,
-    r.made_by, r.state, r.generation, r.unpaid_cents, r.stripe_credit_note_id, r.failure
+    r.made_by, r.state, r.generation, r.unpaid_cents, r.taxes, r.stripe_credit_note_id, r.failure
 from credit_requests as r
 join invoices as i on i.id = r.invoice_id
 join stripe_invoices as s on s.invoice_id = r.invoice_id
@@ -56,7 +56,8 @@ where id = :id and state = 'waiting';
 -- name: move_credit_request
 -- No rows. Records how far a request came. Issued ones stay.
 update credit_requests set
-    state = :state, generation = :generation, unpaid_cents = :unpaid_cents, failure = :failure, updated_at = :now
+    state = :state, generation = :generation, unpaid_cents = :unpaid_cents, taxes = cast(:taxes as jsonb),
+    failure = :failure, updated_at = :now
 where id = :id and state <> 'issued';
 
 -- name: issue_credit_request

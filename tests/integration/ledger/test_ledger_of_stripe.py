@@ -14,17 +14,15 @@ import pytest
 
 from fly_billing.ledger.checks import ledger_differences
 from fly_billing.ledger.expired_credits import record_expired_credits
-from fly_billing.ledger.owed_and_asked import asked_differences
 from fly_billing.periods import BillingMonth, moment_text
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.statements.rules.balance import Balance
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.event_inbox import settle_waiting_events
 from fly_billing.stripe_sync.money_inbox import FoundMoney, record_money
 from fly_billing.stripe_sync.rules.money_objects import MoneyObject, read_money_object
 from tests.support.builders import CLOSED, SEPTEMBER, Platform, at, event
 from tests.support.stripe_builders import JULY, JUNE, execute, query
-from tests.support.stripe_money import StripePlatform, account_balances
+from tests.support.stripe_money import StripePlatform, account_balances, agree
 from tests.support.unguarded import damage
 from tests.unit.stripe_sync.test_money_objects import balance_change, credit_note, refund
 
@@ -32,19 +30,6 @@ from tests.unit.stripe_sync.test_money_objects import balance_change, credit_not
 @pytest.fixture
 def acme(billing_database: BillingDatabase, sandbox: SandboxServer, tmp_path: Path) -> StripePlatform:
     return StripePlatform(billing_database, sandbox, tmp_path)
-
-
-def agree(acme: StripePlatform, cents: int) -> None:
-    """Check that acme owes this amount and Stripe asks for it, and that the ledger equals its sources."""
-    acme.poll()
-    assert (acme.owed(), acme.asked()) == (cents, cents)
-    assert asked_differences(acme.database) == []
-    statement = acme.statement().balances().get("USD", Balance())
-    assert (statement.owed, statement.carried_over - statement.credit) == acme.asked_parts()
-    assert sum(acme.balances().values()) == 0
-    months = query(acme.database, "select distinct source_month as month from ledger_rebuilt")
-    for row in months:
-        assert ledger_differences(acme.database, BillingMonth(row["month"].year, row["month"].month)) == []
 
 
 # Owed = asked --------------------------------------------------------------------------------------------------------

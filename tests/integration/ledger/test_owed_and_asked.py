@@ -132,6 +132,41 @@ def test_a_balance_that_an_invoice_used_that_is_not_ours_is_named(acme: StripePl
     assert found(acme) == [("used_elsewhere", -900, 0)]
 
 
+def test_a_balance_in_another_currency_than_the_invoices_is_named_and_added_to_nothing(acme: StripePlatform) -> None:
+    """40.00 EUR of credit beside invoices in USD: Stripe never uses it, so someone must decide."""
+    acme.act("credit", amount=4000, currency="eur")
+    acme.poll()
+    (difference,) = asked_differences(acme.database)
+    assert (difference.kind, difference.currency, difference.here, difference.there) == (
+        "other_currency", "EUR", -4000, -4000,
+    )  # fmt: skip
+    assert difference.cause == "the customer balance is in EUR, and the invoices are in USD: none can use it"
+    statement = acme.statement()
+    assert statement.calculation() == [
+        ("Credit for the next invoice", "-EUR 40.00"), ("Owed", "$12.00"),
+    ]  # fmt: skip
+    assert statement.headline() == (
+        "Acme owes $12.00 on 1 unpaid invoice. A credit of EUR 40.00 reduces the next invoice in EUR."
+    )
+    assert statement.owed() == {"USD": 1200}
+
+
+def test_a_customer_that_changed_its_currency_keeps_the_old_balance_until_someone_moves_it(
+    acme: StripePlatform,
+) -> None:
+    """2.00 USD of credit; from now on acme is billed in EUR. Debited in USD and credited in EUR, nothing is left."""
+    acme.act("credit", amount=200)
+    acme.poll()
+    assert found(acme) == []
+    execute(acme.database, "update organizations set currency = 'EUR'")
+    assert found(acme) == [("other_currency", -200, -200)]
+    acme.act("debit", amount=200)
+    acme.act("credit", amount=180, currency="eur")
+    acme.poll()
+    assert found(acme) == []
+    assert acme.statement().balances()["EUR"].credit == 180
+
+
 def test_a_changed_ledger_is_named_by_its_trial_balance(acme: StripePlatform) -> None:
     damage(acme.database, "update ledger_entries set amount_cents = amount_cents + 5 where account = 'receivable'")
     assert found(acme) == [("trial_balance", 5, 0), ("unexplained", 1205, 1200)]

@@ -126,3 +126,52 @@ def test_what_is_paid_beyond_an_invoice_becomes_credit_for_the_next_one(
     invoice = done["object"]
     assert (invoice["status"], invoice["amount_paid"], invoice["amount_overpaid"]) == ("paid", 900, 300)
     assert opened(client, draft, 500).amount_due == 200
+
+
+def test_parts_of_an_invoice_are_payments_of_their_own_and_the_last_one_pays_it(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    """12.00: 5.00 by card, 3.00 outside of Stripe, and the other 4.00 by card. Only the last makes it paid."""
+    invoice = opened(client, draft)
+    part = control.acted("pay-part", invoice.id, amount=500)
+    assert part["events"] == [
+        "charge.succeeded", "payment_intent.succeeded", "invoice_payment.paid", "invoice.updated",
+    ]  # fmt: skip
+    assert (part["object"]["status"], part["object"]["amount_paid"], part["object"]["amount_remaining"]) == (
+        "open", 500, 700,
+    )  # fmt: skip
+    default = client.v1.invoice_payments.list({"invoice": invoice.id, "status": "open"}).data
+    assert [(payment.is_default, payment.amount_requested) for payment in default] == [(True, 700)]
+    with pytest.raises(SandboxError, match=r"can't exceed the amount remaining \(\$7.00\)"):
+        control.act("pay-part", invoice.id, amount=701)
+    with pytest.raises(SandboxError, match="cannot be voided"):
+        control.act("void", invoice.id)
+    assert control.acted("pay-part", invoice.id, amount=300, outside=True)["events"] == [
+        "invoice_payment.paid", "invoice.updated",
+    ]  # fmt: skip
+    paid = control.acted("pay-part", invoice.id, amount=400)
+    assert paid["events"][-3:] == ["invoice_payment.paid", "payment_intent.canceled", "invoice.paid"]
+    assert (paid["object"]["amount_paid"], paid["object"]["amount_paid_off_stripe"]) == (1200, 300)
+
+
+def test_the_refund_of_a_credit_note_needs_one_payment(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    """Two payments by card: a credit note can't choose, so the refunds are made first and linked."""
+    invoice = opened(client, draft)
+    control.act("pay-part", invoice.id, amount=500)
+    control.act("pay", invoice.id)
+    with pytest.raises(SandboxError, match="several payments"):
+        control.act("credit-note", invoice.id, amount=900, to="refund")
+    assert control.act("refund", invoice.id, amount=100)["amount"] == 100  # of the newest one
+
+
+def test_a_credit_in_a_second_currency_is_a_balance_of_its_own(
+    client: stripe.StripeClient, control: SandboxControl, draft: Draft
+) -> None:
+    """2.00 USD and 40.00 EUR of credit: an invoice in USD uses only the first. Stripe writes credit above zero."""
+    control.act("credit", "cus_1234", amount=200)
+    control.act("credit", "cus_1234", amount=4000, currency="eur")
+    assert opened(client, draft, 1200).amount_due == 1000
+    (seen,) = client.v1.customers.list({"expand": ["data.invoice_credit_balance"]}).data
+    assert (seen.balance, seen.to_dict()["invoice_credit_balance"]) == (0, {"usd": 0, "eur": 4000})

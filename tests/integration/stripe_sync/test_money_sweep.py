@@ -168,6 +168,26 @@ def test_a_sweep_of_a_quiet_night_costs_one_read_per_hundred_objects(tools: Sync
     }  # fmt: skip
 
 
+def test_a_balance_in_a_second_currency_is_found_by_the_sweep_and_read_once(
+    tools: SyncTools, sandbox: SandboxServer
+) -> None:
+    """Acme is billed in USD; 40.00 EUR are given to it, and half of them taken back. No event brings it."""
+    customer = invoice_in_stripe(sandbox, "acme")["customer"]
+    sandbox.control.act("credit", customer, amount=4000, currency="eur")
+    assert sweep(tools).missed["balances"] == 1
+    sandbox.control.act("debit", customer, amount=2000, currency="eur")
+    assert sweep(tools).missed["balances"] == 1
+    sandbox.control.clear_calls()
+    assert not sum(sweep(tools).missed.values())
+    assert "customer_balance.list" not in reads(sandbox)
+    found = query(
+        tools.journal.database,
+        "select currency, cast(sum(amount_cents) as bigint) as cents from ledger_entries"
+        " where account = 'stripe_balance' group by currency order by currency",
+    )
+    assert [tuple(row.values()) for row in found] == [("EUR", -2000)]
+
+
 def test_an_object_that_cannot_be_read_is_named_and_stops_nobody_else(
     tools: SyncTools, sandbox: SandboxServer, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def invoice(total: int, revenue: int = 0, tax: int = 0, credit: int = 0) -> dict
         "credit": credit,
         "asked": total,
         "noted": 0,
+        "noted_tax": 0,
     }
 
 

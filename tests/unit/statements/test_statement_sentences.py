@@ -73,7 +73,7 @@ def statement(*invoices: StatementInvoice) -> Statement:
         ),
         (
             [invoice("finalized", -500, currency="EUR"), invoice("finalized", 100)],
-            "Acme owes $1.00 on 1 unpaid invoice. A credit of EUR 5.00 reduces the next invoice.",
+            "Acme owes $1.00 on 1 unpaid invoice. A credit of EUR 5.00 reduces the next invoice in EUR.",
         ),
     ],
 )

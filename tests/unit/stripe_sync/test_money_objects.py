@@ -10,9 +10,12 @@ import pytest
 from fly_billing.stripe_sync.rules.money_objects import (
     EVENTS_OF,
     KINDS,
+    PAYMENT,
     UnreadableMoney,
+    balances_of,
     changes_balance,
     kind_of_event,
+    pays_a_part,
     read_money_object,
 )
 
@@ -88,11 +91,38 @@ def test_anything_else_is_refused_by_name(wrong: dict[str, Any]) -> None:
 
 
 def test_each_kind_has_the_events_after_which_it_is_read_again() -> None:
-    assert {kind_of_event(event) for events in EVENTS_OF.values() for event in events} == set(KINDS)
+    assert {kind_of_event(event) for events in EVENTS_OF.values() for event in events} == {*KINDS, PAYMENT}
     assert kind_of_event("invoice.paid") is None
+
+
+def test_a_customers_balances_are_in_each_currency_and_below_zero_for_credit() -> None:
+    """12.00 USD are carried over, and 40.00 EUR are credit: Stripe writes credit above zero where it has currencies."""
+    customer = {"currency": "usd", "balance": 1200, "invoice_credit_balance": {"usd": -1200, "eur": 4000, "jpy": 0}}
+    assert balances_of(customer) == {"USD": 1200, "EUR": -4000}
+    assert balances_of({"currency": None, "balance": 0}) == {}
+
+
+@pytest.mark.parametrize(
+    ("payment", "is_part"),
+    [
+        ({"is_default": True, "amount_requested": 1200, "amount_paid": 1200}, False),  # invoice.paid says it
+        ({"is_default": True, "amount_requested": 1200, "amount_paid": 700}, True),  # a transfer that was too small
+        ({"is_default": False, "amount_requested": 700, "amount_paid": 700}, True),
+    ],
+)
+def test_only_a_payment_of_a_part_is_read_again(payment: dict[str, Any], is_part: bool) -> None:
+    assert pays_a_part(payment) is is_part
+
+
+def test_the_tax_of_a_credit_note_is_what_stripe_says() -> None:
+    """19.00 and 0.70 of 137.70, one added and one contained; a note without taxes has none."""
+    taxes = [{"amount": 1900, "tax_behavior": "exclusive"}, {"amount": 70, "tax_behavior": "inclusive"}]
+    assert read_money_object(credit_note(total_taxes=taxes)).tax_cents == 1970
+    assert read_money_object(credit_note()).tax_cents == 0
 
 
 def test_only_a_changed_balance_of_a_customer_matters() -> None:
     assert changes_balance({"data": {"previous_attributes": {"balance": 0}}})
+    assert changes_balance({"data": {"previous_attributes": {"invoice_credit_balance": {}}}})  # in a second currency
     assert not changes_balance({"data": {"previous_attributes": {"email": None}}})
     assert changes_balance({"data": {}})  # it does not say what changed
