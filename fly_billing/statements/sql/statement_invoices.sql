@@ -34,7 +34,8 @@ select
     case when not h.is_linked then s.stripe_balance_cents end as stripe_balance_cents,
     case when not h.is_linked then s.finalized_at end as stripe_finalized_at,
     case when not h.is_linked then noted.noted_cents end as stripe_noted_cents,
-    case when not h.is_linked and i.status in ('finalized', 'uncollectible') then part_paid_of_invoice(i.id) end as stripe_part_paid_cents,
+    case when not h.is_linked and i.status in ('finalized', 'uncollectible') then part_paid_of_invoice(i.id) end
+        as stripe_part_paid_cents,
     not h.is_linked and i.origin = 'billed' and i.status = 'finalized' and i.total_cents <> 0
         and coalesce(s.state, 'pending') not in ('finalized', 'skipped_zero') as is_waiting,
     case when not h.is_linked then s.hosted_invoice_url end as hosted_invoice_url,
