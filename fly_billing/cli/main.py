@@ -19,6 +19,7 @@ from fly_billing.cli.commands import (
     alerts,
     billing,
     corrections,
+    customers,
     finance,
     invoices,
     local,
@@ -42,7 +43,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for subject in (local, workspace, usage, pricing, billing, invoices, finance, corrections, stripe, operations, alerts):
+SUBJECTS = (
+    local, workspace, customers, usage, pricing, billing, invoices, finance, corrections, stripe, operations, alerts,
+)  # fmt: skip
+for subject in SUBJECTS:
     app.add_typer(subject.app)
 
 

@@ -16,6 +16,7 @@ from fly_billing.corrections.correction import Actor
 from fly_billing.customers.commitments import end_commitments
 from fly_billing.customers.known import Organizations
 from fly_billing.customers.organizations import change_row
+from fly_billing.customers.rules.checks import check_moment
 from fly_billing.customers.subscriptions import end_subscription, subscriptions_after
 from fly_billing.customers.writing import CustomerRefused, Effect, Written
 from fly_billing.periods import BillingMonth, moment_text
@@ -28,7 +29,9 @@ def close_organization(connection: Connection, actor: Actor, organization_id: st
     Raises:
         CustomerRefused: There is no such organization, it closed at another time or pays for others, or the database
             refuses an end.
+        ValueError: The database can't hold the time.
     """
+    check_moment("the closing", at)
     organizations = Organizations(connection, [organization_id])
     if problem := organizations.unknown(organization_id):
         raise CustomerRefused([problem])

@@ -11,7 +11,7 @@ from fly_billing.corrections.correction import Actor
 from fly_billing.customers.known import Organizations
 from fly_billing.customers.rules.organizations import PayerLink
 from fly_billing.customers.writing import TableRow, TermTable, Written, known_rows, refuse, withdraw_rows, write_rows
-from fly_billing.periods import moment_text
+from fly_billing.periods import BillingMonth, moment_text
 
 LINKS = TermTable(
     "organization_links", ("organization_id", "first_month"), "links_of", "add_links", "change_link", "withdraw_link"
@@ -64,3 +64,29 @@ def _row(one: PayerLink) -> TableRow:
 def withdraw_links(connection: Connection, actor: Actor, some: Sequence[PayerLink]) -> list[Written]:
     """Delete links of which no month is final. Raises CustomerRefused."""
     return withdraw_rows(connection, actor, LINKS, [_row(one) for one in some])
+
+
+def link_organization(
+    connection: Connection, actor: Actor, organization_id: str, payer_id: str, first: BillingMonth | None,
+    last: BillingMonth | None,
+) -> list[Written]:  # fmt: skip
+    """Link an organization to a payer, or end the link that it has.
+
+    Args:
+        first: Its first month. None: that of the link that it has to this payer, or the current month.
+        last: Its last month; None: no end.
+
+    Raises:
+        CustomerRefused: Has a line for each problem.
+        ValueError: The last month is before the first.
+    """
+    if first is None:
+        first = max(
+            (
+                BillingMonth(row["first_month"].year, row["first_month"].month)
+                for row in known_rows(connection, LINKS, [organization_id]).values()
+                if row["payer_id"] == payer_id and row["last_month"] is None
+            ),
+            default=BillingMonth.containing(actor.at),
+        )
+    return write_links(connection, actor, [PayerLink(organization_id, payer_id, first, last)])

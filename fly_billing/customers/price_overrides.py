@@ -6,11 +6,13 @@ The files of a price book are loaded by `pricing.negotiated_prices`. A price is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from fly_billing.corrections.correction import Actor
 from fly_billing.customers.known import Organizations, PriceKeys
+from fly_billing.customers.rules.checks import check_moment
 from fly_billing.customers.writing import TableRow, TermTable, Written, known_rows, refuse, write_rows
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.negotiated_prices import conflicts_of, misfits_of
@@ -52,7 +54,17 @@ def write_price_overrides(connection: Connection, actor: Actor, some: Sequence[N
 def _problem(one: NegotiatedPrice, organizations: Organizations, prices: PriceKeys) -> str | None:
     if one.organization_id and (problem := organizations.unknown(one.organization_id)):
         return problem
-    return prices.unknown_key(one.book, one.key)
+    return prices.unknown_key(one.book, one.key) or _wrong_time(one.effective_from, one.effective_until)
+
+
+def _wrong_time(*moments: datetime | None) -> str | None:
+    """Return the problem of a time that the database can't hold."""
+    try:
+        for moment in moments:
+            check_moment("effective_from or effective_until", moment)
+    except ValueError as problem:
+        return str(problem)
+    return None
 
 
 def _row(one: NegotiatedPrice) -> TableRow:
@@ -72,7 +84,7 @@ def write_memberships(connection: Connection, actor: Actor, some: Sequence[Membe
     """
     organizations = Organizations(connection, (one.organization_id for one in some))
     known = known_rows(connection, MEMBERSHIPS, (one.organization_id for one in some))
-    unknown = ((one, organizations.unknown(one.organization_id)) for one in some)
+    unknown = ((one, organizations.unknown(one.organization_id) or _wrong_time(one.start, one.end)) for one in some)
     refuse([f"{one.place}member of group {one.group}: {problem}" for one, problem in unknown if problem])
     found = [
         TableRow(

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.correction import Actor
 from fly_billing.customers.known import Organizations, PriceKeys
+from fly_billing.customers.rules.checks import check_moment
 from fly_billing.customers.rules.terms import SubscriptionTerms
 from fly_billing.customers.writing import (
     CustomerRefused,
@@ -110,7 +111,9 @@ def find_subscription(
 
     Raises:
         CustomerRefused: There is none, or more than one.
+        ValueError: The database can't hold the time.
     """
+    check_moment("the time", at)
     if problem := Organizations(connection, [organization_id]).unknown(organization_id):
         raise CustomerRefused([problem])
     known = known_rows(connection, SUBSCRIPTIONS, [organization_id]).values()

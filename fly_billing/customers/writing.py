@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fly_billing.corrections.correction import Actor
 from fly_billing.errors import ActionableError
+from fly_billing.foreign_text import visible
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth, moment_text
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, records, rows
@@ -39,8 +40,8 @@ class CustomerRefused(ActionableError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(map(visible, problems))  # a line break in a name begins no line
+        super().__init__("\n".join(self.problems))
 
 
 class Effect(StrEnum):
@@ -189,14 +190,15 @@ def _compare(table: TermTable, row: TableRow, existing: Row | None) -> Written:
     if existing is None:
         return Written(Effect.NEW, table.name, row.organization_id, row.what)
     changes = tuple(
-        f"{name}: {_shown(existing[name])} -> {_shown(value)}"
+        f"{name}: {shown(existing[name])} -> {shown(value)}"
         for name, value in row.values.items()
         if existing[name] != value
     )
     return Written(Effect.CHANGED if changes else Effect.UNCHANGED, table.name, row.organization_id, row.what, changes)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Write a column's value for people."""
     if isinstance(value, datetime):
         return moment_text(value.astimezone(UTC))
     if isinstance(value, Decimal) and value.is_finite():

@@ -78,6 +78,19 @@ TRIED = {
     "spend-alert list": ([], ["acme"]),
     "spend-alert remove": (["acme", "250"],),
     "reserve": (["acme", EVIL, EVIL],),
+    "org add": (["labs", EVIL, "--dry-run"],),
+    "org list": ([], ["--closed", "--json"]),
+    "org show": (["acme"], ["acme", "--json"], [EVIL]),
+    "org rename": (["acme", EVIL, "--dry-run"],),
+    "org close": (["acme", "--at", "2027-01-01", "--dry-run"],),
+    "org reopen": (["acme", "--dry-run"],),
+    "org details": (["acme", "--memo", EVIL, "--dry-run"],),
+    "charge": (["acme", "5.00", EVIL, "--dry-run"],),
+    "credit grant": (["acme", "5.00", EVIL, "--dry-run", "--why", EVIL],),
+    "coupon give": (["acme", EVIL],),
+    "commit": (["acme", "5.00", "--description", EVIL, "--dry-run"],),
+    "tax add": (["acme", EVIL, "19", "--dry-run", "--json"],),
+    "tax status": (["acme", "--kind", "business", "--dry-run"],),
     "approve-corrections": (["2026-09", "--total", "1.00", "--by", EVIL, "--why", EVIL],),
     "apply": (["{hostile}", "--yes", "--by", EVIL, "--why", EVIL],),
 }
@@ -93,6 +106,8 @@ NOT_TRIED = {
     "stripe-sandbox fault": "breaks a server",
     "stripe-sandbox do": "changes a server", "stripe-sandbox actions": "names actions",
     "stripe-sandbox faults": "names effects", "stripe-sandbox clear": "a fixed text",
+    "subscribe": "refused as coupon give", "change-plan": "as subscribe", "cancel": "as subscribe",
+    "coupon add": "as coupon give", "link": "as coupon give", "price override": "as coupon give",
     "finance report": "names a file", "prices schema": "a fixed text", "clean": "names folders",
 }  # fmt: skip
 

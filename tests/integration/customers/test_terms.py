@@ -40,7 +40,7 @@ def effects(change: Change, writer: Writer, *some: Any) -> list[Effect]:
     return [one.effect for one in change(lambda connection: writer(connection, ANN, some))]
 
 
-EACH = [
+EACH: list[tuple[Writer, Any]] = [
     (write_charges, OneOffCharge("acme", "Migration", at("2026-09-10"), dollars("150.00"))),
     (write_charges, OneOffCharge("acme", "Hours", at("2026-09-10"), quantity=Decimal("2.5"), unit="hour",
                                  unit_amount=dollars("80.00"))),
@@ -57,25 +57,20 @@ EACH = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("writer", "record"), EACH)
-def test_a_record_is_written_once_and_then_unchanged(
-    customers: Platform, change: Change, writer: Writer, record: Any
-) -> None:
-    assert effects(change, writer, record) == [Effect.NEW]
-    assert effects(change, writer, record) == [Effect.UNCHANGED]
-    assert len(customers.query("select from customer_changes")) == 1
+def test_a_record_is_written_once_and_then_unchanged(customers: Platform, change: Change) -> None:
+    for writer, record in EACH:
+        assert effects(change, writer, record) == [Effect.NEW]
+        assert effects(change, writer, record) == [Effect.UNCHANGED]
+    assert len(customers.query("select from customer_changes")) == len(EACH)
 
 
-@pytest.mark.parametrize(
-    ("writer", "record"), [one for one in EACH if one[0] not in (write_coupons,)],
-)  # fmt: skip
-def test_a_record_of_an_unknown_organization_is_refused_with_the_one_that_was_meant(
-    customers: Platform, change: Change, writer: Writer, record: Any
-) -> None:
-    data = {name: value for name, value in vars(record).items() if name in type(record).__dataclass_fields__}
-    wrong = type(record)(**{**data, "organization_id": "acne"})
-    with pytest.raises(CustomerRefused, match=r"no organization 'acne' \(did you mean acme\?\)"):
-        effects(change, writer, wrong)
+def test_a_record_of_an_unknown_organization_is_refused_with_the_one_that_was_meant(change: Change) -> None:
+    for writer, record in EACH:
+        data = {name: value for name, value in vars(record).items() if name in type(record).__dataclass_fields__}
+        if "organization_id" in data:
+            wrong = type(record)(**{**data, "organization_id": "acne"})
+            with pytest.raises(CustomerRefused, match=r"no organization 'acne' \(did you mean acme\?\)"):
+                effects(change, writer, wrong)
 
 
 # --- One-off items ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,18 @@ from typer.testing import CliRunner
 from fly_billing.cli.main import app
 
 # Typer's own names of kinds of values, how a month is written, and lists of words to choose from.
-KINDS = {"<bool>", "<int>", "<int range>", "<str>", "<path>", "<dir>", "<list[Path]>", "<YYYY-MM>"}
+KINDS = {
+    "<bool>",
+    "<int>",
+    "<int range>",
+    "<str>",
+    "<path>",
+    "<dir>",
+    "<list[Path]>",
+    "<YYYY-MM>",
+    "<TIME>",
+    "<NUMBER>",
+}
 KINDS |= {"<product|region|organization>"}
 
 
