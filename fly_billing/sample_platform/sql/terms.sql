@@ -1,3 +1,15 @@
+-- name: add_sample_details
+-- No rows. Details that someone changed stay.
+insert into billing_details (
+    organization_id, legal_name, email, line1, line2, postal_code, city, state, country, tax_ids, collection, net_days,
+    purchase_order, memo
+)
+values (
+    :organization_id, :legal_name, :email, :line1, :line2, :postal_code, :city, :state, :country, :tax_ids, :collection,
+    :net_days, :purchase_order, :memo
+)
+on conflict do nothing;
+
 -- name: add_commitment
 -- No rows.
 insert into commitments (id, organization_id, kind, description, amount, currency, first_month)

@@ -143,6 +143,14 @@ def test_every_organization_of_the_sample_can_be_billed_for_every_month(
     shared = "select count(distinct organization_id) from invoice_items group by invoice_id order by 1 desc limit 1"
     assert query(billing_database, shared) == [(2,)]
     assert query(billing_database, "select count(*) > 0 from one_off_items where amount < 0") == [(True,)]
+    # Three have details for their invoices: one with a VAT id, one that is mailed, two with an order number.
+    details = "select country, tax_ids <> '{}', collection, net_days, purchase_order from billing_details order by 1, 5"
+    assert query(billing_database, details) == [
+        ("DE", True, "charge_automatically", None, None),
+        ("US", False, "send_invoice", 30, "4500017733"),
+        ("US", False, "charge_automatically", None, "PO-2041"),
+    ]
+    assert query(billing_database, "select count(*) from invoice_details where purchase_order = 'PO-2041'") == [(1,)]
 
 
 def test_no_source_of_a_small_sample_counts_as_silent(billing_database: BillingDatabase, landing_dir: Path) -> None:
