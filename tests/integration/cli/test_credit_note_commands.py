@@ -105,6 +105,24 @@ def test_stripe_that_does_not_answer_is_told_as_such_and_exits_1(paid: BillingDa
     assert "Nothing was credited: authentication: No" in result.output
 
 
+def test_a_refused_credit_note_is_in_status_until_it_is_sent_again(
+    paid: BillingDatabase, sandbox: SandboxServer
+) -> None:
+    fault = sandbox.control.add_fault(
+        "error", "credit_notes.create", status=400, type="invalid_request_error", message="Not now"
+    )
+    assert run("credit-note", "acme", "2023-06", "20.00", "--why", "an outage").exit_code == 1
+    (asked,) = query(paid, "select id from credit_requests")
+    (row,) = [row for row in json.loads(run("status", "--json").output) if row["kind"] == "credit note"]
+    assert (row["about"], row["fix"]) == ("acme 2023-06", f"fly-billing send-credit {asked['id']}")
+    assert "was refused: invalid_request: Not now" in row["problem"]
+    assert run("send-credit", str(asked["id"])).exit_code == 1
+    sandbox.control.clear_faults(fault["id"])
+    assert "Stripe has the credit note cn_" in printed("send-credit", str(asked["id"]))
+    assert notes(sandbox) == [(2000, 0, 0, 2000, 0)]
+    assert "credit note" not in run("status").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

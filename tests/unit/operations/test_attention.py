@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from uuid import UUID
 
 from fly_billing.alerting.rules.alerts import FailedInvoice
 from fly_billing.checks.rules.failures import FailedCheck
@@ -16,6 +18,7 @@ from fly_billing.operations.rules.attention import (
     RefusedAlerts,
     attention_rows,
 )
+from fly_billing.stripe_sync.rules.open_credits import OpenCredit
 from fly_billing.stripe_sync.rules.spending_guard import GuardResult
 from tests.support.builders import at, days_of
 
@@ -113,6 +116,27 @@ def test_a_held_correction_shows_its_amount_and_the_command_that_approves_exactl
         (
             "changed terms", "2026-08", "terms of 1 final invoice changed, and nobody decided if that is charged",
             "fly-billing corrections 2026-08",
+        ),
+    ]  # fmt: skip
+
+
+def test_a_credit_note_that_stripe_does_not_have_shows_the_command_that_goes_on_with_it() -> None:
+    asked = OpenCredit(
+        UUID(int=7), "acme", date(2026, 9, 1), "JPY", 15_000, "an outage", "ann", "waiting", None, at("2026-11-05")
+    )
+    stuck = replace(asked, state="unknown", failure="no_answer: late")
+    id = "00000000-0000-0000-0000-000000000007"
+    assert rows_of(Facts(open_credits=[asked, stuck])) == [
+        (
+            "credit note", "acme 2026-09",
+            "a credit note of JPY 15,000 (an outage) waits for an approval by somebody else than ann. Or withdraw it:"
+            f" `fly-billing withdraw-credit {id} --by NAME --why REASON`",
+            f"fly-billing approve-credit {id} --by NAME",
+        ),
+        (
+            "credit note", "acme 2026-09",
+            "a credit note of JPY 15,000 (an outage) has not reached Stripe since 2026-11-05 00:00Z: no_answer: late",
+            f"fly-billing send-credit {id}",
         ),
     ]  # fmt: skip
 
