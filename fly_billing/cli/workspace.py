@@ -93,7 +93,7 @@ def apply_folder(console: Terminal, folder: Path, options: ApplyOptions) -> bool
             console.print("Nothing was applied. `fly-billing apply --yes` applies it without asking.")
             return False
         applied = apply_workspace(
-            database, folder.resolve(), actor, Groups(settings.max_org_partitions, settings.shared_groups),
+            database, planned.workspace, actor, Groups(settings.max_org_partitions, settings.shared_groups),
             approved=None if options.yes else planned.plan, may_close_many=options.close_many,
         )  # fmt: skip
     _print_json(options, applied.plan, planned.workspace.settings.name)

@@ -153,7 +153,8 @@ def write_rows(
     """
     begin_changes(connection, actor)
     keys = [tuple(row.values[name] for name in table.key) for row in some]
-    refuse([f"{row.place}{row.what} is given twice" for row, key in zip(some, keys, strict=True) if key in twice(keys)])
+    repeated = twice(keys)
+    refuse([f"{row.place}{row.what} is given twice" for row, key in zip(some, keys, strict=True) if key in repeated])
     written = [_compare(table, row, known.get(key)) for row, key in zip(some, keys, strict=True)]
     paired = list(zip(some, written, strict=True))
     problems = _execute(connection, table.add, [row for row, done in paired if done.effect == Effect.NEW])

@@ -84,27 +84,27 @@ class AppliedWorkspace:
 
 
 def plan_workspace(database: BillingDatabase, folder: Path, actor: Actor) -> PlannedWorkspace:
-    """Compare the folder with the database. Writes nothing. Raises WorkspaceHasMistakes."""
+    """Read the folder and compare it with the database. Writes nothing. Raises WorkspaceHasMistakes."""
     with database.consistent_read() as connection:
-        return _plan(connection, folder, actor)
+        workspace = read_workspace(folder, known_prices(connection))
+        return PlannedWorkspace(workspace, _plan(connection, workspace, actor))
 
 
-def _plan(connection: Connection, folder: Path, actor: Actor) -> PlannedWorkspace:
-    workspace = read_workspace(folder, known_prices(connection))
+def _plan(connection: Connection, workspace: Workspace, actor: Actor) -> WorkspacePlan:
     plan = make_plan(workspace.records, held_records(connection, workspace), actor.at)
-    return PlannedWorkspace(workspace, replace(plan, changes=with_uses(connection, plan.changes)))
+    return replace(plan, changes=with_uses(connection, plan.changes))
 
 
 def apply_workspace(
     database: BillingDatabase,
-    folder: Path,
+    workspace: Workspace,
     actor: Actor,
     groups: Groups,
     *,
     approved: WorkspacePlan | None = None,
     may_close_many: bool = False,
 ) -> AppliedWorkspace:
-    """Make the database agree with the folder: all of it, or nothing. Doing it again changes nothing.
+    """Make the database agree with the files as they were read: all of it, or nothing. Again, it changes nothing.
 
     Args:
         groups: How new organizations get their billing group.
@@ -112,14 +112,13 @@ def apply_workspace(
         may_close_many: Close more organizations than `most_closed_percent` allows.
 
     Raises:
-        WorkspaceHasMistakes: The files have mistakes.
         WorkspaceNotApplied: The plan is not the approved one any more, a change is refused, or it closes too many
             organizations.
         CustomerRefused: The database or a rule of terms refuses a record.
     """
     with database.transaction() as connection:
         lock_until_commit(connection, "workspace")
-        planned = _plan(connection, folder, actor)
+        planned = PlannedWorkspace(workspace, _plan(connection, workspace, actor))
         _refuse(planned, approved, may_close_many=may_close_many)
         begin_changes(connection, actor)
         _load_books(connection, actor, planned)
@@ -134,7 +133,7 @@ def apply_workspace(
 def _refuse(planned: PlannedWorkspace, approved: WorkspacePlan | None, *, may_close_many: bool) -> None:
     plan = planned.plan
     if approved is not None and approved.changes != plan.changes:
-        raise WorkspaceNotApplied("the files or the database changed after the plan was shown: plan again")
+        raise WorkspaceNotApplied("the database changed after the plan was shown: plan again")
     if refusals := plan.refusals:
         lines = [f"{change.place}{change.kind} {change.key}: {change.refused}" for change in refusals]
         raise WorkspaceNotApplied("\n".join(lines))

@@ -63,8 +63,9 @@ class Shop:
         return plan_workspace(self.database, self.folder, Actor("ann", now))
 
     def apply(self, now: datetime = NOW, *, who: str = "ann", may_close_many: bool = False) -> AppliedWorkspace:
+        workspace = self.plan(now).workspace
         actor = Actor(who, now, "the new contract")
-        return apply_workspace(self.database, self.folder, actor, GROUPS, may_close_many=may_close_many)
+        return apply_workspace(self.database, workspace, actor, GROUPS, may_close_many=may_close_many)
 
     def changes(self, now: datetime = NOW) -> list[tuple[str, str, str]]:
         """Return action, kind and key of each change of the plan."""

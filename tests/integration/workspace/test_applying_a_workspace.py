@@ -340,13 +340,15 @@ def test_two_applies_at_once_write_everything_once(shop: Shop, platform: Platfor
 
 
 def test_a_plan_that_somebody_agreed_to_is_applied_only_as_it_was_shown(shop: Shop, platform: Platform) -> None:
-    approved = shop.plan().plan
-    shop.edit("terms.yaml", "quantity: 2}", "quantity: 200}")
+    """Somebody adds labs meanwhile: the plan would change it instead of adding it."""
+    shown = shop.plan()
+    platform.add_organization("labs")
     actor = Actor("ann", at("2026-09-20T12:00:00"))
     with pytest.raises(WorkspaceNotApplied, match="changed after the plan was shown: plan again"):
-        apply_workspace(shop.database, shop.folder, actor, GROUPS, approved=approved)
+        apply_workspace(shop.database, shown.workspace, actor, GROUPS, approved=shown.plan)
     assert platform.query("select 1 from subscriptions") == []
-    apply_workspace(shop.database, shop.folder, actor, GROUPS, approved=shop.plan().plan)
+    shown = shop.plan()
+    assert apply_workspace(shop.database, shown.workspace, actor, GROUPS, approved=shown.plan).plan == shown.plan
 
 
 def test_a_cancelled_subscription_comes_back_unless_the_file_says_so_and_the_plan_shows_it(
