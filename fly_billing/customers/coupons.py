@@ -16,6 +16,7 @@ from fly_billing.customers.writing import (
     TableRow,
     TermTable,
     Written,
+    by_organization,
     known_rows,
     problems_of,
     refuse,
@@ -52,8 +53,13 @@ def write_coupons(connection: Connection, actor: Actor, some: Sequence[CouponTer
     return write_rows(connection, actor, COUPONS, found, known)
 
 
-def give_coupons(connection: Connection, actor: Actor, some: Sequence[DiscountTerms]) -> list[Written]:
+def give_coupons(
+    connection: Connection, actor: Actor, some: Sequence[DiscountTerms], *, keeps_end: bool = True
+) -> list[Written]:
     """Give coupons to organizations, or change the months for which they have them.
+
+    Args:
+        keeps_end: An existing discount keeps its last month if the record has none. False: it has no end then.
 
     Raises:
         CustomerRefused: Has a line for each problem: an unknown organization or coupon, a coupon in another currency,
@@ -65,8 +71,11 @@ def give_coupons(connection: Connection, actor: Actor, some: Sequence[DiscountTe
     problems = problems_of(some, lambda one: organizations.unknown(one.organization_id))
     problems += problems_of(some, lambda one: _unknown_coupon(connection, one.coupon_code, coupons))
     refuse(problems)
-    refuse(problems_of(some, lambda one: _problem(one, organizations, coupons, known)))
-    return write_rows(connection, actor, DISCOUNTS, [_row(one, actor, coupons, known) for one in some], known)
+    of_organization = by_organization(known.values())
+    refuse(problems_of(some, lambda one: _problem(one, organizations, coupons, of_organization[one.organization_id])))
+    return write_rows(
+        connection, actor, DISCOUNTS, [_row(one, actor, coupons, known, keeps_end=keeps_end) for one in some], known
+    )
 
 
 def _unknown_coupon(connection: Connection, code: str, coupons: Known) -> str | None:
@@ -80,8 +89,8 @@ def _key(one: DiscountTerms) -> tuple[Any, ...]:
     return one.organization_id, one.coupon_code, one.first_month.first_day
 
 
-def _problem(one: DiscountTerms, organizations: Organizations, coupons: Known, known: Known) -> str | None:
-    if _key(one) in known:
+def _problem(one: DiscountTerms, organizations: Organizations, coupons: Known, existing: Sequence[Row]) -> str | None:
+    if _key(one)[1:] in {(row["coupon_code"], row["first_month"]) for row in existing}:
         return None
     if problem := organizations.problem(one.organization_id, one.first_month.start):
         return problem
@@ -89,7 +98,7 @@ def _problem(one: DiscountTerms, organizations: Organizations, coupons: Known, k
     if problem := organizations.wrong_currency(one.organization_id, coupon["currency"], one.first_month):
         return problem
     first, last = one.first_month.first_day, _last_month(one, coupon, None)
-    for row in known.values():
+    for row in existing:
         is_same = (row["organization_id"], row["coupon_code"]) == (one.organization_id, one.coupon_code)
         ends_before = row["last_month"] is not None and row["last_month"] < first
         if is_same and not ends_before and (last is None or row["first_month"] <= last):
@@ -97,9 +106,9 @@ def _problem(one: DiscountTerms, organizations: Organizations, coupons: Known, k
     return None
 
 
-def _last_month(one: DiscountTerms, coupon: Row, existing: Row | None) -> Any:
+def _last_month(one: DiscountTerms, coupon: Row, existing: Row | None, *, keeps_end: bool = True) -> Any:
     """Return the last month that the discount has in the database: at most as many months as the coupon."""
-    if existing is not None and one.last_month is None:
+    if existing is not None and one.last_month is None and keeps_end:
         return existing["last_month"]
     given = one.last_month
     if existing is None and coupon["months"] is not None:
@@ -108,12 +117,12 @@ def _last_month(one: DiscountTerms, coupon: Row, existing: Row | None) -> Any:
     return given.first_day if given else None
 
 
-def _row(one: DiscountTerms, actor: Actor, coupons: Known, known: Known) -> TableRow:
+def _row(one: DiscountTerms, actor: Actor, coupons: Known, known: Known, *, keeps_end: bool = True) -> TableRow:
     existing = known.get(_key(one))
     columns = {
         "id": existing["id"] if existing else one.id, "organization_id": one.organization_id,
         "coupon_code": one.coupon_code, "first_month": one.first_month.first_day,
-        "last_month": _last_month(one, coupons[(one.coupon_code,)], existing),
+        "last_month": _last_month(one, coupons[(one.coupon_code,)], existing, keeps_end=keeps_end),
         "redeemed_at": existing["redeemed_at"] if existing else one.redeemed_at or actor.at,
     }  # fmt: skip
     return TableRow(columns, one.organization_id, one.title, one.first_month, one.place)

@@ -19,6 +19,7 @@ from fly_billing.customers.writing import (
     TableRow,
     TermTable,
     Written,
+    by_organization,
     known_rows,
     problems_of,
     refuse,
@@ -51,7 +52,8 @@ def write_taxes(connection: Connection, actor: Actor, some: Sequence[TaxTerms]) 
     refuse(problems)
     given = {(one.id,) for one in some}
     others = [row for key, row in known.items() if key not in given] + [_columns(one) for one in some]
-    refuse(problems_of(new, lambda one: _second_rate(one, others)))
+    of_organization = by_organization(others)
+    refuse(problems_of(new, lambda one: _second_rate(one, of_organization[one.organization_id])))
     return write_rows(connection, actor, TAXES, [_row(one) for one in some], known)
 
 

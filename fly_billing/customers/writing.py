@@ -6,7 +6,7 @@ The modules of subjects turn their records into `TableRow`s. Not here: what a re
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,6 +135,14 @@ def known_rows(connection: Connection, table: TermTable, keys: Iterable[str]) ->
     """Read the rows of these organizations (of coupons: with these codes) by key."""
     found = rows(connection, table.known, keys=sorted(set(keys)))
     return {tuple(row[name] for name in table.key): row for row in found}
+
+
+def by_organization(some: Iterable[Row]) -> Mapping[str, Sequence[Row]]:
+    """Group rows by their organization. One without rows has an empty list."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in some:
+        found[row["organization_id"]].append(row)
+    return found
 
 
 def write_rows(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -189,7 +190,7 @@ _WRITERS: Mapping[str, Callable[[Connection, Actor, Sequence[Any]], Any]] = {
     "commitment": write_commitments,
     "credit": write_credits,
     "coupon": write_coupons,
-    "discount": give_coupons,
+    "discount": partial(give_coupons, keeps_end=False),
     "negotiated price": write_price_overrides,
     "group member": write_memberships,
 }

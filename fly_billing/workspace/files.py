@@ -7,7 +7,7 @@ price_book/. Not here: the fields of an entry (`entries`), and the database.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def read_workspace(folder: Path, loaded: KnownPrices = NOTHING_LOADED) -> Worksp
     if reading.problems or settings is None:
         raise WorkspaceHasMistakes(list(dict.fromkeys(reading.problems)))
     of_id = {entry.id: entry for _, entry in reading.entries if isinstance(entry, OrganizationEntry)}
-    return Workspace(settings, records, of_id, _terms(reading, books), tuple(meters.values()), books, sources)
+    return Workspace(settings, records, of_id, _terms(reading, books, records), tuple(meters.values()), books, sources)
 
 
 def _read_settings(reading: WorkspaceReading) -> WorkspaceSettings | None:
@@ -211,8 +211,15 @@ def _id_of(entry: Entry) -> str:
     return str(getattr(typed, "id", entry.record_key))
 
 
-def _terms(reading: WorkspaceReading, books: Sequence[PriceBookFiles]) -> dict[tuple[str, str], Any]:
+def _terms(
+    reading: WorkspaceReading, books: Sequence[PriceBookFiles], records: Sequence[Record]
+) -> dict[tuple[str, str], Any]:
+    """Return the typed record of each term. A discount ends with its coupon."""
     found = {(entry.KIND, entry.record_key): entry.record(place) for place, entry in reading.entries if entry.MAKES}
+    for record in records:
+        if record.kind == "discount" and (last := record.values["last_month"]):
+            discount = found[record.kind, record.key]
+            found[record.kind, record.key] = replace(discount, last_month=BillingMonth.parse(last))
     for book in books:
         found |= {("negotiated price", negotiated_record(price).key): price for price in book.negotiated}
         found |= {("group member", member_record(member).key): member for member in book.members}

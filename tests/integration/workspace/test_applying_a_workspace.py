@@ -372,3 +372,19 @@ def test_a_line_that_comes_back_continues_its_record(shop: Shop, platform: Platf
     assert shop.changes() == [("changed", "subscription", "acme/support/2026-01-10")]
     shop.apply()
     assert platform.query("select ended_at from subscriptions where organization_id = 'acme'") == [{"ended_at": None}]
+
+
+@pytest.mark.parametrize(("months", "end"), [(", months: 3", "2026-11"), ("", None)])
+def test_a_discount_that_comes_back_lasts_as_long_as_its_coupon_again(
+    shop: Shop, platform: Platform, months: str, end: str | None
+) -> None:
+    line = "  - {organization: labs, coupon: TEN, first_month: 2026-09}\n"
+    shop.edit("terms.yaml", ", months: 3", months)
+    shop.apply()
+    shop.edit("terms.yaml", f"discounts:\n{line}", "discounts: []\n")
+    shop.apply()
+    assert platform.query("select to_char(last_month, 'YYYY-MM') as until from discounts") == [{"until": "2026-09"}]
+    shop.edit("terms.yaml", "discounts: []\n", f"discounts:\n{line}")
+    shop.apply()
+    assert platform.query("select to_char(last_month, 'YYYY-MM') as until from discounts") == [{"until": end}]
+    assert shop.changes() == []
