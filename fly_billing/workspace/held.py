@@ -30,7 +30,7 @@ from fly_billing.pricing.price_books import METER_COLUMNS, read_price_books
 from fly_billing.workspace.entries import NAMES, TERMS, OrganizationEntry
 from fly_billing.workspace.files import KnownPrices, Workspace
 from fly_billing.workspace.price_records import book_tax_record, member_record, negotiated_record, price_record
-from fly_billing.workspace.rules.planning import PlannedChange, judged
+from fly_billing.workspace.rules.planning import CHANGED, ENDED, REMOVED, PlannedChange, judged
 from fly_billing.workspace.rules.records import HeldRecord, Record, comparable, key_of
 
 # The table of each kind of terms.
@@ -155,7 +155,7 @@ def with_uses(connection: Connection, changes: Sequence[PlannedChange]) -> list[
     """Return the changes with the final invoices that used their records, which can refuse a change."""
     of_kind: dict[str, list[PlannedChange]] = defaultdict(list)
     for change in changes:
-        if change.id is not None:
+        if change.id is not None and change.action in (CHANGED, ENDED, REMOVED):
             of_kind[change.kind].append(change)
     used = {
         (kind, name): text for kind, some in of_kind.items() for name, text in _uses(connection, kind, some).items()

@@ -119,7 +119,8 @@ def make_plan(wanted: Sequence[Record], held: Sequence[HeldRecord], now: datetim
     versions = _versions(wanted)
     lost = [record for record in held if record.is_owned and (record.kind, record.id) not in named]
     closing = {record.key for record in lost if record.kind == "organization"}
-    changes += [_lost(record, versions, closing, now) for record in lost]
+    needed = _books_without_files(wanted)
+    changes += [_needed(_lost(record, versions, closing, now), record, needed) for record in lost]
     order = list(KINDS)
     return WorkspacePlan(
         sorted(changes, key=lambda change: order.index(change.kind)),
@@ -193,6 +194,21 @@ def _versions(wanted: Iterable[Record]) -> Mapping[tuple[Any, ...], Sequence[str
 
 def _stem(record: Record | HeldRecord) -> tuple[Any, ...]:
     return record.kind, record.values.get("book"), record.values.get("key")
+
+
+def _books_without_files(wanted: Sequence[Record]) -> Mapping[str, str]:
+    """Return an organization of each price book that the files do not have."""
+    books = {record.values["book"] for record in wanted if record.kind == "price"}
+    named = {record.values.get("price_book"): record.key for record in wanted if record.kind == "organization"}
+    return {book: organization for book, organization in named.items() if book is not None and book not in books}
+
+
+def _needed(change: PlannedChange, held: HeldRecord, books: Mapping[str, str]) -> PlannedChange:
+    """Refuse to end the prices of a book that is gone although an organization is billed by it."""
+    if held.kind not in ("price", "book tax") or held.values["book"] not in books:
+        return change
+    book = held.values["book"]
+    return replace(change, refused=f"{books[book]} is billed by price book {book}, which is gone from price_book/")
 
 
 def _lost(

@@ -388,3 +388,63 @@ def test_a_discount_that_comes_back_lasts_as_long_as_its_coupon_again(
     shop.apply()
     assert platform.query("select to_char(last_month, 'YYYY-MM') as until from discounts") == [{"until": end}]
     assert shop.changes() == []
+
+
+ALL_KINDS = """
+subscriptions: [{organization: acme, price: support, started_at: 2026-01-10, quantity: 2}]
+coupons: [{code: TEN, description: 10 % off, percent: 10}]
+discounts: [{organization: acme, coupon: TEN, first_month: 2026-09}]
+taxes: [{organization: acme, name: VAT, percent: 19, first_month: 2026-01}]
+commitments: [{organization: acme, description: At least 500, amount: 500, first_month: 2026-09}]
+credits: [{organization: acme, description: Gift, amount: 5, granted_at: 2026-09-01}]
+charges: [{organization: acme, description: Setup, amount: 7, occurred_at: 2026-09-10}]
+links: [{organization: labs, payer: acme, first_month: 2026-09}]
+negotiated: [{key: support, group: early, percent_off: 20, effective_from: 2026-09-01}]
+members: [{group: early, organization: acme, effective_from: 2026-09-01}]
+"""
+INVOICE = "final invoice number 1 of acme for 2026-09"
+# An edit of each kind, the field that can't change, and the end of the record if its line is gone in October.
+USED = {
+    "subscription": ("quantity: 2", "quantity: 3", "quantity", "2026-10-16 12:00:00"),
+    "coupon": ("percent: 10}", "percent: 20}", "percent", "2026-10-16 12:00:00"),
+    "tax": ("percent: 19", "percent: 20", "percent", "2026-10"),
+    "commitment": ("amount: 500", "amount: 600", "amount", "2026-10"),
+    "credit": ("amount: 5,", "amount: 6,", "amount", "2026-10-16 12:00:00"),
+    "charge": ("amount: 7", "amount: 8", "amount", None),
+    "link": ("payer: acme", "payer: finch", "payer", "2026-10"),
+    "negotiated price": ("percent_off: 20", "percent_off: 30", "charges", "2026-10-16 12:00:00"),
+    "discount": (None, None, None, "2026-10"),
+    "group member": (None, None, None, "2026-10-16 12:00:00"),
+}
+
+
+def test_what_a_final_invoice_used_of_every_kind_can_end_and_not_change(shop: Shop, platform: Platform) -> None:
+    """acme's invoice has labs' items as well: the plan names it, nothing is changed, and the invoice stays."""
+    shop.write("organizations.csv", "id,name,currency,created_at\n" + "".join(
+        f"{name},{name},USD,2026-01-10\n" for name in ("acme", "labs", "finch")
+    ))  # fmt: skip
+    shop.write("terms.yaml", ALL_KINDS)
+    shop.apply()
+    assert shop.changes() == []
+    assert platform.close().failures == []
+    september = platform.items(SEPTEMBER)
+    for kind, (old, new, field, _) in USED.items():
+        if old and new:
+            shop.edit("terms.yaml", old, new)
+            (change,) = shop.plan(HALFWAY).plan.changes
+            assert (change.kind, change.used_by) == (kind, INVOICE)
+            assert str(change.refused).startswith(f"{field} can't change, as {INVOICE} used it: "), kind
+            with pytest.raises(WorkspaceNotApplied, match=f"{field} can't change"):
+                shop.apply(HALFWAY)
+            shop.edit("terms.yaml", new, old)
+    shop.write("terms.yaml", "# nothing\n")
+    found = {change.kind: change for change in shop.plan(HALFWAY).plan.changes}
+    assert {kind: change.fields[0].after if change.fields else None for kind, change in found.items()} == {
+        kind: end for kind, (_, _, _, end) in USED.items()
+    }
+    assert found.pop("charge").action == "released"
+    assert {change.action for change in found.values()} == {"ended"}
+    shop.apply(HALFWAY)
+    assert shop.changes(HALFWAY) == []
+    assert platform.items(SEPTEMBER) == september
+    assert platform.close(OCTOBER).failures == []

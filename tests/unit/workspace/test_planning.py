@@ -104,6 +104,15 @@ def test_a_tax_of_a_book_ends_in_the_month_before_the_next_version() -> None:
     assert ending(old, files=[later]) == ("ended", [FieldChange("last_month", None, "2027-01")])
 
 
+def test_a_price_book_is_not_ended_while_an_organization_is_billed_by_it() -> None:
+    price = held("price", "main/p/1", book="main", key="p", effective_from="2026-01-01", effective_until=None)
+    acme = wanted("organization", "acme", name="Acme", price_book="main")
+    changes = {change.key: change.refused for change in plan_of([acme], [price])}
+    assert changes["main/p/1"] == "acme is billed by price book main, which is gone from price_book/"
+    other = wanted("organization", "acme", name="Acme", price_book="other")
+    assert {change.key: change.refused for change in plan_of([other], [price])}["main/p/1"] is None
+
+
 def test_meters_stay_and_charges_without_a_line_are_removed() -> None:
     assert ending(held("meter", "requests")) == ("released", [])
     assert ending(held("charge", "c", organization="acme")) == ("removed", [])
