@@ -49,8 +49,13 @@ def book_differences(database: BillingDatabase, month: BillingMonth) -> BookDiff
 
 def refuse_different_books(database: BillingDatabase, month: BillingMonth) -> None:
     """Raise BooksDiffer if the journal of an open month can't be exported because the books differ."""
-    if differences := book_differences(database, month):
-        raise BooksDiffer(differences.refusal(f"the journal of {month} is not exported"), differences.lines)
+    refuse_export(book_differences(database, month))
+
+
+def refuse_export(differences: BookDifferences) -> None:
+    """Raise BooksDiffer, which names them, if there are differences."""
+    if differences:
+        raise BooksDiffer(differences.refusal(f"the journal of {differences.month} is not exported"), differences.lines)
 
 
 def _month(first: date) -> BillingMonth:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fly_billing.accounting.books import book_differences, refuse_different_books
+from fly_billing.accounting.books import book_differences, refuse_export
 from fly_billing.accounting.closing import Closing, close_period
 from fly_billing.accounting.recognition import defer_revenue
 from fly_billing.accounting.rules.journal import AccountsNotMapped, read_accounts
@@ -33,9 +33,9 @@ def show_journal(console: Terminal, month: BillingMonth, accounts: Path | None, 
         database = BillingDatabase(settings.database_url)
         if failed := defer_revenue(database).failed:
             raise ActionableError(f"the revenue of these invoices can't be read: {'; '.join(map(str, failed))}")
-        if output.is_export:
-            refuse_different_books(database, month)
         differences = book_differences(database, month)
+    if output.is_export:
+        refuse_export(differences)
     show_table(console, journal(month, mapping), output)
     if differences:
         said = differences.refusal(f"this journal is not exported, and {month} not closed,")

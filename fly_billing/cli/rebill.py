@@ -195,7 +195,7 @@ def _show_correction(console: Terminal, correction: Correction, request: Rebill,
         change = [f"{before} -> {now} {difference.charge.unit}"] if before != now else []
         table.add_row(lines(difference.charge.description, *change), *texts, ", ".join(difference.causes))
     console.print(table)
-    console.print(_outcome(correction, request, total))
+    console.print(_outcome(correction, request, total), soft_wrap=True)
     if holds and request.is_dry_run:
         amount = f"{total_to_approve([hold.proposal.gives_back for hold in holds], currency):f}"
         console.print(f"Booking it needs --approve {amount}: {holds[0].reason}.", soft_wrap=True)
