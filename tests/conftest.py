@@ -20,6 +20,7 @@ from fly_billing.embedded_postgres.roles import PIPELINE
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from fly_billing.stripe_sandbox import SandboxServer, spawn
+from tests.support import prepared
 from tests.support.builders import Platform
 from tests.support.deployment import Deployment, dagster_instance
 
@@ -83,7 +84,9 @@ def postgres() -> Iterator[PostgresServer]:
         template = BillingDatabase(server.url("billing_template"))
         migrate(template)
         template.engine.dispose()
+        prepared.register(server)
         yield server
+        prepared.forget(server)
 
 
 @pytest.fixture

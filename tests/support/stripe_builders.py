@@ -26,6 +26,7 @@ from fly_billing.stripe_sync.reconciliation import Reconciliation, reconcile_mon
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
 from fly_billing.usage.usage_table import UsageTable
+from tests.support.prepared import prepare
 
 JUNE, JULY = BillingMonth(2023, 6), BillingMonth(2023, 7)
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)
@@ -111,11 +112,15 @@ def close_month(
 
 def bill_june(database: BillingDatabase, folder: Path, /, **charges: Sequence[str]) -> None:
     """Finalize June 2023 for organizations of these names, with one item per amount, in US dollars."""
-    for name, amounts in charges.items():
-        add_organization(database, name)
-        if amounts:
-            charge(database, name, *amounts)
-    close_month(database, folder)
+
+    def make() -> None:
+        for name, amounts in charges.items():
+            add_organization(database, name)
+            if amounts:
+                charge(database, name, *amounts)
+        close_month(database, folder)
+
+    prepare(f"June 2023: {charges}", database, folder, ("usage_table", "no_usage"), make)
 
 
 def groups_of(database: BillingDatabase) -> list[str]:
