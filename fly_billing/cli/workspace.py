@@ -6,8 +6,7 @@ import getpass
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.pricing.rules.book_difference import FieldChange
 from fly_billing.settings import Settings
 from fly_billing.workspace.applying import (
-    AppliedWorkspace,
     PlannedWorkspace,
+    WorkspaceNotApplied,
     apply_workspace,
     plan_workspace,
 )
-from fly_billing.workspace.rules.planning import ACTIONS, ADDED, TAKEN_OVER, PlannedChange, WorkspacePlan
+from fly_billing.workspace.rules.planning import ACTIONS, ADDED, TAKEN_OVER, PlannedChange
 from fly_billing.workspace.starter_files import write_starter
 
 # The sign and the style of each action. What is taken over is counted only.
@@ -63,15 +62,23 @@ def start_workspace(console: Terminal, folder: Path) -> None:
     console.print(f"Edit these files, then: fly-billing plan {folder}; fly-billing apply {folder}", soft_wrap=True)
 
 
-def show_plan(console: Terminal, folder: Path, *, as_json: bool) -> bool:
-    """Print what an apply would change. Returns True if it would change nothing. Raises WorkspaceHasMistakes."""
+def show_plan(console: Terminal, folder: Path, *, as_json: bool, is_check: bool) -> bool:
+    """Print what an apply would change.
+
+    Returns:
+        True if it can be applied and, for a check, changes nothing.
+
+    Raises:
+        WorkspaceHasMistakes: The files have mistakes.
+    """
     with local_platform(migrates=True) as settings:
-        planned = plan_workspace(_database(settings), folder.resolve(), Actor(getpass.getuser(), datetime.now(UTC)))
+        actor = Actor(getpass.getuser(), datetime.now(UTC))
+        planned = plan_workspace(_database(settings), folder.resolve(), actor, _groups(settings))
     if as_json:
-        print(json.dumps(_data(planned.plan, planned.workspace.settings.name), indent=2))
+        print(json.dumps(_data(planned), indent=2))
     else:
         _print_plan(console, planned)
-    return not planned.plan.changes
+    return not planned.refusals and not (is_check and planned.plan.changes)
 
 
 def apply_folder(console: Terminal, folder: Path, options: ApplyOptions) -> bool:
@@ -82,24 +89,32 @@ def apply_folder(console: Terminal, folder: Path, options: ApplyOptions) -> bool
     """
     actor = Actor(options.by or getpass.getuser(), datetime.now(UTC), options.why or "applied from workspace files")
     with local_platform(migrates=True) as settings:
-        database = _database(settings)
-        planned = plan_workspace(database, folder.resolve(), actor)
+        database, groups = _database(settings), _groups(settings)
+        planned = plan_workspace(database, folder.resolve(), actor, groups, is_tried=not options.yes)
         if not options.as_json:
             _print_plan(console, planned)
-        if not planned.plan.changes:
-            _print_json(options, planned.plan, planned.workspace.settings.name)
-            return True
-        if not options.yes and not (sys.stdin.isatty() and confirm(console, "Apply this plan?")):
-            console.print("Nothing was applied. `fly-billing apply --yes` applies it without asking.")
-            return False
-        applied = apply_workspace(
-            database, planned.workspace, actor, Groups(settings.max_org_partitions, settings.shared_groups),
-            approved=None if options.yes else planned.plan, may_close_many=options.close_many,
-        )  # fmt: skip
-    _print_json(options, applied.plan, planned.workspace.settings.name)
-    if not options.as_json:
-        _print_applied(console, applied)
+        if planned.refusals:
+            raise WorkspaceNotApplied("\n".join(planned.refusals))
+        if planned.plan.changes:
+            if not options.yes and not (sys.stdin.isatty() and confirm(console, "Apply this plan?")):
+                console.print("Nothing was applied. `fly-billing apply --yes` applies it without asking.")
+                return False
+            applied = apply_workspace(
+                database, planned.workspace, actor, groups,
+                approved=None if options.yes else planned.plan, may_close_many=options.close_many,
+            )  # fmt: skip
+            planned = replace(planned, plan=applied.plan, closed_months=applied.closed_months)
+    if options.as_json:
+        print(json.dumps(_data(planned), indent=2))
+    elif planned.plan.changes:
+        console.print("Applied.")
+        if options.yes:
+            _print_closed_months(console, planned)
     return True
+
+
+def _groups(settings: Settings) -> Groups:
+    return Groups(settings.max_org_partitions, settings.shared_groups)
 
 
 def _database(settings: Settings) -> BillingDatabase:
@@ -107,13 +122,18 @@ def _database(settings: Settings) -> BillingDatabase:
     return BillingDatabase(settings.database_url)
 
 
-def _print_json(options: ApplyOptions, plan: WorkspacePlan, name: str) -> None:
-    if options.as_json:
-        print(json.dumps(_data(plan, name), indent=2))
+def _data(planned: PlannedWorkspace) -> dict[str, Any]:
+    return {
+        "workspace": planned.workspace.settings.name,
+        "counts": planned.plan.counts,
+        "changes": [change.as_data() for change in planned.plan.changes],
+        "refused": planned.refusals,
+        "notices": _notices(planned),
+    }
 
 
-def _data(plan: WorkspacePlan, name: str) -> dict[str, Any]:
-    return {"workspace": name, "counts": plan.counts, "changes": [change.as_data() for change in plan.changes]}
+def _notices(planned: PlannedWorkspace) -> list[str]:
+    return list(dict.fromkeys(change.notice for change in planned.closed_months))
 
 
 def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
@@ -130,8 +150,11 @@ def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
     console.print(f"{planned.workspace.settings.name}: {done or 'no changes'}; {counts['unchanged']} unchanged.")
     if loss := plan.loss(planned.workspace.settings.most_closed_percent):
         console.print(styled("refused", "red"), f"{loss}: `apply` needs --close-many", soft_wrap=True)
-    if refused := plan.refusals:
-        console.print(styled("refused", "red"), f"{counted(len(refused), 'change')}: nothing can be applied")
+    for problem in planned.problems:
+        console.print(styled("refused", "red"), problem, soft_wrap=True)
+    if refused := planned.refusals:
+        console.print(f"{counted(len(refused), 'change')} refused: nothing can be applied.")
+    _print_closed_months(console, planned)
 
 
 def _print_change(console: Terminal, change: PlannedChange) -> None:
@@ -165,8 +188,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _print_applied(console: Terminal, applied: AppliedWorkspace) -> None:
-    console.print("Applied.")
-    notices: Sequence[str] = list(dict.fromkeys(change.notice for change in applied.closed_months))
-    for notice in notices:
+def _print_closed_months(console: Terminal, planned: PlannedWorkspace) -> None:
+    for notice in _notices(planned):
         console.print(styled("note", "yellow"), notice, soft_wrap=True)

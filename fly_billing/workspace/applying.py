@@ -31,9 +31,11 @@ from fly_billing.customers.subscriptions import write_subscriptions
 from fly_billing.customers.taxes import write_tax_statuses, write_taxes
 from fly_billing.customers.writing import (
     ClosedMonthsChanged,
+    CustomerRefused,
     Effect,
     Written,
     begin_changes,
+    changing,
     closed_months_changed,
     keep_changes,
     known_rows,
@@ -66,10 +68,23 @@ class WorkspaceNotApplied(ActionableError):
 
 @dataclass(frozen=True)
 class PlannedWorkspace:
-    """A workspace and its plan."""
+    """A workspace and its plan.
+
+    Attributes:
+        problems: Why the rules of terms or the database would refuse the plan, a line each.
+        closed_months: Changes that final invoices would wait for a decision on.
+    """
 
     workspace: Workspace
     plan: WorkspacePlan
+    problems: Sequence[str] = ()
+    closed_months: Sequence[ClosedMonthsChanged] = ()
+
+    @property
+    def refusals(self) -> list[str]:
+        """Every reason for which nothing of the plan can be applied."""
+        lines = [f"{change.place}{change.kind} {change.key}: {change.refused}" for change in self.plan.refusals]
+        return [*lines, *self.problems]
 
 
 @dataclass(frozen=True)
@@ -84,11 +99,29 @@ class AppliedWorkspace:
     closed_months: Sequence[ClosedMonthsChanged]
 
 
-def plan_workspace(database: BillingDatabase, folder: Path, actor: Actor) -> PlannedWorkspace:
-    """Read the folder and compare it with the database. Writes nothing. Raises WorkspaceHasMistakes."""
+def plan_workspace(
+    database: BillingDatabase, folder: Path, actor: Actor, groups: Groups, *, is_tried: bool = True
+) -> PlannedWorkspace:
+    """Read the folder and compare it with the database. Nothing is changed.
+
+    Args:
+        groups: How new organizations get their billing group.
+        is_tried: Apply the plan and roll it back, to know what the rules of terms and the database would refuse.
+
+    Raises:
+        WorkspaceHasMistakes: The files have mistakes.
+    """
     with database.consistent_read() as connection:
         workspace = read_workspace(folder, known_prices(connection))
-        return PlannedWorkspace(workspace, _plan(connection, workspace, actor))
+        planned = PlannedWorkspace(workspace, _plan(connection, workspace, actor))
+    if not is_tried or not planned.plan.changes or planned.refusals:
+        return planned
+    try:
+        with changing(database, is_dry_run=True) as connection:
+            applied = _apply(connection, workspace, actor, groups, None, may_close_many=True)
+    except (CustomerRefused, WorkspaceNotApplied) as problem:
+        return replace(planned, problems=str(problem).splitlines())
+    return replace(planned, closed_months=applied.closed_months)
 
 
 def _plan(connection: Connection, workspace: Workspace, actor: Actor) -> WorkspacePlan:
@@ -118,26 +151,37 @@ def apply_workspace(
         CustomerRefused: The database or a rule of terms refuses a record.
     """
     with database.transaction() as connection:
-        lock_until_commit(connection, "workspace")
-        planned = PlannedWorkspace(workspace, _plan(connection, workspace, actor))
-        _refuse(planned, approved, may_close_many=may_close_many)
-        begin_changes(connection, actor)
-        _load_books(connection, actor, planned)
-        changes = planned.plan.changes
-        end_records(connection, actor, [change for change in changes if change.action in (ENDED, REMOVED)])
-        _write(connection, actor, planned, groups)
-        _keep_owners(connection, planned)
-        rows(connection, "check_deferred_constraints")
-        return AppliedWorkspace(planned.plan, closed_months_changed(connection, actor))
+        return _apply(connection, workspace, actor, groups, approved, may_close_many=may_close_many)
+
+
+def _apply(
+    connection: Connection,
+    workspace: Workspace,
+    actor: Actor,
+    groups: Groups,
+    approved: WorkspacePlan | None,
+    *,
+    may_close_many: bool,
+) -> AppliedWorkspace:
+    lock_until_commit(connection, "workspace")
+    planned = PlannedWorkspace(workspace, _plan(connection, workspace, actor))
+    _refuse(planned, approved, may_close_many=may_close_many)
+    begin_changes(connection, actor)
+    _load_books(connection, actor, planned)
+    changes = planned.plan.changes
+    end_records(connection, actor, [change for change in changes if change.action in (ENDED, REMOVED)])
+    _write(connection, actor, planned, groups)
+    _keep_owners(connection, planned)
+    rows(connection, "check_deferred_constraints")
+    return AppliedWorkspace(planned.plan, closed_months_changed(connection, actor))
 
 
 def _refuse(planned: PlannedWorkspace, approved: WorkspacePlan | None, *, may_close_many: bool) -> None:
     plan = planned.plan
     if approved is not None and approved.changes != plan.changes:
         raise WorkspaceNotApplied("the database changed after the plan was shown: plan again")
-    if refusals := plan.refusals:
-        lines = [f"{change.place}{change.kind} {change.key}: {change.refused}" for change in refusals]
-        raise WorkspaceNotApplied("\n".join(lines))
+    if planned.refusals:
+        raise WorkspaceNotApplied("\n".join(planned.refusals))
     if not may_close_many and (loss := plan.loss(planned.workspace.settings.most_closed_percent)):
         raise WorkspaceNotApplied(f"{loss}: add --close-many if that is meant")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
 from fly_billing.output_files import make_folder, output_file
+from fly_billing.workspace.books_folder import BOOKS
 
 STARTER = Path(__file__).resolve().parent / "starter"
 
@@ -22,12 +23,12 @@ def write_starter(folder: Path) -> list[str]:
         The names of the files, in order.
 
     Raises:
-        FolderNotEmpty: The folder has files already. A folder that only git knows (`.git`) counts as empty.
+        FolderNotEmpty: The folder has files that a workspace could have: tables, YAML or price books.
         FolderNotMade, OutputNotWritten: The folder or a file can't be written.
     """
     make_folder(folder)
-    if others := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".git")):
-        raise FolderNotEmpty(visible(f"{folder} is not empty, it has {', '.join(others[:5])}: name a new folder"))
+    if others := sorted(path.name for path in folder.iterdir() if _may_be_of_a_workspace(path)):
+        raise FolderNotEmpty(visible(f"{folder} has {', '.join(others[:5])} already: name a new folder"))
     sources = sorted(path for path in STARTER.rglob("*") if path.is_file())
     for source in sources:
         path = folder / source.relative_to(STARTER)
@@ -35,3 +36,7 @@ def write_starter(folder: Path) -> list[str]:
         with output_file(path) as file:
             file.write(source.read_bytes())
     return [str(source.relative_to(STARTER)) for source in sources]
+
+
+def _may_be_of_a_workspace(path: Path) -> bool:
+    return not path.name.startswith(".") and (path.name == BOOKS or path.suffix in (".yaml", ".yml", ".csv"))

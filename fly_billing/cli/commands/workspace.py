@@ -17,7 +17,9 @@ Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the wor
 
 
 @app.command(rich_help_panel=PANEL)
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder")]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or one without tables and YAML files")],
+) -> None:
     """Write a small workspace with comments, which can be planned and applied as it is."""
     from fly_billing.cli.workspace import start_workspace
 
@@ -27,13 +29,16 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or em
 @app.command(rich_help_panel=PANEL)
 def plan(
     folder: Folder = Path(),
-    check: Annotated[bool, typer.Option("--check", help="Exit 1 if there are changes")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit 1 if there are changes, too")] = False,
     as_json: ExactJson = False,
 ) -> None:
-    """Show what applying a workspace would add, change and end, and which final invoices used that. Writes nothing."""
+    """Show what applying a workspace would add, change and end, and which final invoices used that.
+
+    Changes nothing. Exits 1 if the plan can't be applied.
+    """
     from fly_billing.cli.workspace import show_plan
 
-    exit_with(show_plan(console, folder, as_json=as_json) or not check)
+    exit_with(show_plan(console, folder, as_json=as_json, is_check=check))
 
 
 @app.command("apply", rich_help_panel=PANEL)

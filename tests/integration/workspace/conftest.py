@@ -60,11 +60,11 @@ class Shop:
         self.write(name, text.replace(old, new))
 
     def plan(self, now: datetime = NOW) -> PlannedWorkspace:
-        return plan_workspace(self.database, self.folder, Actor("ann", now))
+        return plan_workspace(self.database, self.folder, Actor("ann", now), GROUPS)
 
     def apply(self, now: datetime = NOW, *, who: str = "ann", may_close_many: bool = False) -> AppliedWorkspace:
-        workspace = self.plan(now).workspace
         actor = Actor(who, now, "the new contract")
+        workspace = plan_workspace(self.database, self.folder, actor, GROUPS, is_tried=False).workspace
         return apply_workspace(self.database, workspace, actor, GROUPS, may_close_many=may_close_many)
 
     def changes(self, now: datetime = NOW) -> list[tuple[str, str, str]]:

@@ -286,8 +286,11 @@ def test_a_refusal_of_the_last_record_leaves_nothing(shop: Shop, platform: Platf
     """The coupon can't be redeemed any more: only the database finds that, after all other records were written."""
     before = contents(platform)
     shop.edit("terms.yaml", "months: 3}", "months: 3, redeem_by: 2026-09-01}")
-    with pytest.raises(CustomerRefused, match=r"^terms.yaml: line 8: coupon TEN of labs .*could be redeemed until"):
+    (problem,) = shop.plan().problems
+    assert problem.startswith("terms.yaml: line 8: coupon TEN of labs from 2026-09: coupon TEN could be redeemed until")
+    with pytest.raises(CustomerRefused) as refused:
         shop.apply()
+    assert str(refused.value) == problem
     assert contents(platform) == before
 
 
@@ -448,3 +451,16 @@ def test_what_a_final_invoice_used_of_every_kind_can_end_and_not_change(shop: Sh
     assert shop.changes(HALFWAY) == []
     assert platform.items(SEPTEMBER) == september
     assert platform.close(OCTOBER).failures == []
+
+
+def test_a_term_of_a_closed_month_changes_no_invoice_and_the_plan_says_that_somebody_has_to_decide(
+    shop: Shop, platform: Platform
+) -> None:
+    shop.apply()
+    platform.close()
+    second = "  - {organization: acme, price: support, started_at: 2026-09-16, key: second}\n"
+    shop.edit("terms.yaml", "coupons:", f"{second}coupons:")
+    (notice,) = (change.notice for change in shop.plan(HALFWAY).closed_months)
+    assert notice.startswith("subscription support was added: final invoices from 2026-09 on stay as they are")
+    assert [change.notice for change in shop.apply(HALFWAY).closed_months] == [notice]
+    assert platform.totals("acme") == [2900]

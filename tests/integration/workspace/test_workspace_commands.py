@@ -57,6 +57,7 @@ def test_a_plan_as_json_has_each_field_before_and_after(folder: Path) -> None:
     assert data["counts"] == {
         "added": 0, "taken over": 0, "changed": 1, "ended": 0, "removed": 0, "released": 0, "unchanged": 4,
     }  # fmt: skip
+    assert (data["refused"], data["notices"]) == ([], [])
     assert data["changes"] == [
         {
             "action": "changed", "kind": "price", "key": "main/support/2026-01-01", "organization": None,
@@ -74,9 +75,22 @@ def test_without_an_answer_nothing_is_applied(folder: Path, platform: Platform) 
     assert platform.query("select 1 from workspace_records") == []
 
 
+def test_a_plan_that_the_database_would_refuse_says_so_before_it_is_applied(folder: Path, platform: Platform) -> None:
+    edit(folder / "terms.yaml", "started_at: 2026-01-01", "started_at: 2025-12-01")
+    edit(folder / "price_book/main/prices.yaml", "effective_from: 2026-01-01", "effective_from: 2025-01-01")
+    planned = run("plan", folder)
+    assert planned.exit_code == 1
+    assert "refused terms.yaml: line 4: subscription of acme to support from 2025-12-01: it begins" in planned.output
+    assert "acme is a customer from 2026-01-01 on" in planned.output
+    assert planned.output.splitlines()[-1] == "1 change refused: nothing can be applied."
+    assert platform.query("select 1 from workspace_records") == []
+    assert isinstance(run("apply", folder).exception, WorkspaceNotApplied)
+
+
 def test_init_never_writes_between_other_files(folder: Path, tmp_path: Path) -> None:
     assert isinstance(run("init", folder).exception, FolderNotEmpty)
     (tmp_path / "new/.git").mkdir(parents=True)
+    (tmp_path / "new/README.md").write_text("# A repository", encoding="utf-8")
     assert run("init", tmp_path / "new").exit_code == 0
 
 

@@ -69,6 +69,13 @@ def test_a_byte_order_mark_is_no_mistake(folder: Path) -> None:
     assert read_workspace(folder).organizations["acme"].name == "Acme"
 
 
+def test_windows_line_ends_and_a_byte_order_mark_in_yaml_are_no_mistakes(folder: Path) -> None:
+    for name in ("terms.yaml", "organizations.csv", "price_book/main/prices.yaml"):
+        content = (folder / name).read_bytes().replace(b"\n", b"\r\n")
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + content)
+    assert len(read_workspace(folder).records) == 5
+
+
 def test_a_row_without_a_price_book_has_the_only_one_and_its_amounts_the_organization_s_currency(folder: Path) -> None:
     workspace = read_terms(
         folder, "credits:\n  - {organization: acme, description: Launch, amount: 050.50, granted_at: 2026-01-01}\n"
