@@ -224,6 +224,8 @@ def _lost(
         return replace(change, action=RELEASED)
     if held.kind in WITHOUT_END:
         return replace(change, action=REMOVED)
+    if held.kind == "commitment" and held.organization in closing:
+        return change  # with the period of months that runs now
     assert kind.end is not None
     start, end = held.values.get(kind.start or ""), held.values.get(kind.end)
     present = _end(kind, now)

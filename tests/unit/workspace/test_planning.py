@@ -122,8 +122,11 @@ def test_an_organization_without_a_line_closes_with_its_subscriptions_and_keeps_
     acme = held("organization", "acme", name="Acme", closed_at=None)
     fee = held("subscription", "a", organization="acme", started_at="2026-01-01", ended_at=None)
     tax = held("tax", "t", organization="acme", first_month="2026-01", last_month=None)
-    found = {change.key: change.action for change in plan_of([], [acme, fee, tax])}
-    assert found == {"acme": "ended", "a": "ended", "t": "released"}
+    least = held("commitment", "c", organization="acme", first_month="2026-01", last_month=None, months=12)
+    changes = {change.key: change for change in plan_of([], [acme, fee, tax, least])}
+    actions = {key: change.action for key, change in changes.items()}
+    assert actions == {"acme": "ended", "a": "ended", "t": "released", "c": "ended"}
+    assert changes["c"].fields == ()  # it ends with its period of months
 
 
 def test_a_closed_organization_without_a_line_stays_closed_and_gets_no_term() -> None:
