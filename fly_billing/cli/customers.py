@@ -32,6 +32,7 @@ from fly_billing.customers.organizations import (
     Groups,
     ListedOrganization,
     add_organization,
+    change_organization,
     list_organizations,
     rename_organization,
     show_organization,
@@ -148,6 +149,19 @@ def add(console: Terminal, options: ChangeOptions, organization: str, name: str 
 def rename(console: Terminal, options: ChangeOptions, organization: str, name: str) -> None:
     """Give an organization another name."""
     make(console, options, lambda work: [rename_organization(work.connection, work.actor, organization, name)])
+
+
+def change_pricing(
+    console: Terminal, options: ChangeOptions, organization: str, currency: str | None, book: str | None,
+    first: BillingMonth | None,
+) -> None:  # fmt: skip
+    """Give an organization another currency or price book."""
+
+    def act(work: Work) -> Sequence[Written]:
+        code = currency.upper() if currency else None
+        return [change_organization(work.connection, work.actor, organization, code, book, first)]
+
+    make(console, options, act)
 
 
 def close(console: Terminal, options: ChangeOptions, organization: str, at: datetime | None) -> None:

@@ -25,7 +25,7 @@ from fly_billing.customers.writing import (
 )
 from fly_billing.invoicing.rules.billing_groups import billing_group_of
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, values
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows, values
 
 ORGANIZATIONS = TermTable("organizations", ("id",), "organizations_to_write", "add_organization", "change_organization")
 
@@ -117,6 +117,35 @@ def rename_organization(connection: Connection, actor: Actor, organization_id: s
     """Give an organization another name, for later invoices. Raises CustomerRefused, ValueError."""
     check_text("name", name)
     return change_row(connection, actor, organization_id, name=name)
+
+
+def change_organization(
+    connection: Connection, actor: Actor, organization_id: str, currency: str | None, price_book: str | None,
+    first: BillingMonth | None = None,
+) -> Written:  # fmt: skip
+    """Bill an organization in another currency, by another price book, or both.
+
+    Args:
+        first: The first month that it applies to. None: the first one without a final invoice.
+
+    Raises:
+        CustomerRefused: The organization or book is unknown, the book has no prices in the currency, the month is
+            final, or amounts in the present currency are not billed yet.
+        ValueError: The currency is no code.
+    """
+    known = known_rows(connection, ORGANIZATIONS, [organization_id]).get((organization_id,))
+    if known is None:
+        raise CustomerRefused([str(Organizations(connection, [organization_id]).unknown(organization_id))])
+    changed = OrganizationRecord(
+        organization_id, known["name"], known["created_at"], currency or known["currency"],
+        price_book or known["price_book"],
+    )  # fmt: skip
+    if problem := _unpriced(changed, PriceKeys(connection)):
+        raise CustomerRefused([f"organization {organization_id}: {problem}"])
+    rows(connection, "change_from_month", month=first.first_day.isoformat() if first else "")
+    return change_row(
+        connection, actor, organization_id, currency=changed.currency, price_book=changed.price_book
+    )  # fmt: skip
 
 
 def change_row(connection: Connection, actor: Actor, organization_id: str, **changes: object) -> Written:

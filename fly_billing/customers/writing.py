@@ -23,7 +23,7 @@ from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth, moment_text
-from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, records, rows
+from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, records, rows
 from fly_billing.postgres.isolation import isolate_failures, reason_of
 from fly_billing.postgres.statements import sql
 
@@ -118,8 +118,12 @@ Known = dict[tuple[Any, ...], Row]
 
 @contextmanager
 def changing(database: BillingDatabase, *, is_dry_run: bool) -> Iterator[Connection]:
-    """Yield a connection for changes that are made together. A dry run makes all of them, and then none."""
+    """Yield a connection for changes that are made together. A dry run makes all of them, and then none.
+
+    One at a time: two could each find that there is no subscription yet, and add one.
+    """
     with database.transaction() as connection:
+        lock_until_commit(connection, "workspace")
         yield connection
         if is_dry_run:
             rows(connection, "check_deferred_constraints")  # otherwise only a commit checks them

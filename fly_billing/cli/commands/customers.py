@@ -25,7 +25,7 @@ from fly_billing.foreign_text import visible
 PANEL = "Customers"
 
 app = typer.Typer()
-org = typer.Typer(help="Add, list, show, rename and close organizations.", no_args_is_help=True)
+org = typer.Typer(help="Add, list, show, change and close organizations.", no_args_is_help=True)
 credit = typer.Typer(help="Grant credit to an organization.", no_args_is_help=True)
 coupon = typer.Typer(help="Add coupons, and give them to organizations.", no_args_is_help=True)
 tax = typer.Typer(help="Tax an organization.", no_args_is_help=True)
@@ -127,6 +127,24 @@ def rename_organization(
     from fly_billing.cli.customers import rename
 
     rename(console, _options(dry_run, as_json, why), organization, name)
+
+
+@org.command("change")
+def change_organization(
+    organization: Organization,
+    currency: Annotated[str | None, typer.Option(help="The currency of its invoices, ISO 4217")] = None,
+    book: Annotated[str | None, typer.Option(help="Its price book")] = None,
+    start: Annotated[
+        MonthArgument | None, _month("--from", "First month. Default: the first without a final invoice")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: ExactJson = False,
+    why: Why = None,
+) -> None:
+    """Bill an organization in another currency or by another price book. Final invoices stay."""
+    from fly_billing.cli.customers import change_pricing
+
+    change_pricing(console, _options(dry_run, as_json, why), organization, currency, book, start)
 
 
 @org.command("close")

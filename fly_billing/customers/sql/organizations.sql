@@ -3,6 +3,11 @@
 insert into organizations (id, name, currency, price_book, stripe_customer_id, billing_group, created_at)
 values (:id, :name, :currency, :price_book, :stripe_customer_id, :billing_group, :created_at);
 
+-- name: change_from_month
+-- One row. Another currency or price book in this transaction applies from this month on; '': from the first month
+-- without a final invoice.
+select set_config('fly_billing.from_month', :month, true);
+
 -- name: change_organization
 -- No rows. Its billing group stays.
 update organizations

@@ -82,6 +82,7 @@ TRIED = {
     "org list": ([], ["--closed", "--json"]),
     "org show": (["acme"], ["acme", "--json"], [EVIL]),
     "org rename": (["acme", EVIL, "--dry-run"],),
+    "org change": (["acme", "--book", "fly", "--dry-run"],),
     "org close": (["acme", "--at", "2027-01-01", "--dry-run"],),
     "org reopen": (["acme", "--dry-run"],),
     "org details": (["acme", "--memo", EVIL, "--dry-run"],),

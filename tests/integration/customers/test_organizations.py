@@ -15,6 +15,7 @@ from fly_billing.customers.links import write_links
 from fly_billing.customers.organizations import (
     Groups,
     add_organization,
+    change_organization,
     list_organizations,
     rename_organization,
     show_organization,
@@ -26,7 +27,7 @@ from fly_billing.customers.subscriptions import write_subscriptions
 from fly_billing.customers.writing import CustomerRefused, Effect, changing
 from fly_billing.periods import BillingMonth
 from tests.integration.customers.conftest import ANN, dollars
-from tests.support.builders import SEPTEMBER, Platform, at, event
+from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event
 
 Change = Callable[[Callable[[Connection], Any]], Any]
 GROUPS = Groups(most_own=2, shared=4)
@@ -109,6 +110,23 @@ def test_another_currency_applies_from_the_first_month_without_a_final_invoice(
     change(lambda connection: write_organizations(connection, ANN, [euros], GROUPS))
     (before,) = customers.query("select before_month::text, currency, price_book from organization_history")
     assert before == {"before_month": "2026-10-01", "currency": "USD", "price_book": "fly"}
+
+
+def test_another_price_book_applies_from_a_chosen_month_and_only_if_it_has_the_currency(
+    customers: Platform, change: Change
+) -> None:
+    with pytest.raises(CustomerRefused, match="price book eu has no prices in USD, only in EUR"):
+        change(lambda c: change_organization(c, ANN, "acme", None, "eu"))
+    done = change(lambda c: change_organization(c, ANN, "acme", "EUR", "eu", OCTOBER))
+    assert done.changes == ("currency: USD -> EUR", "price_book: fly -> eu")
+    fee = SubscriptionTerms("acme", "support", at("2026-09-01"))
+    change(lambda connection: write_subscriptions(connection, ANN, [fee]))
+    customers.close()
+    customers.close(OCTOBER)
+    found = customers.query("select currency, total_cents from invoices order by month")
+    assert [(row["currency"], row["total_cents"]) for row in found] == [("USD", 2900), ("EUR", 2500)]
+    with pytest.raises(CustomerRefused, match="acme has a final invoice of 2026-10: its currency and price book can"):
+        change(lambda c: change_organization(c, ANN, "acme", "USD", "fly", OCTOBER))
 
 
 def test_a_dry_run_does_all_of_the_work_and_leaves_nothing(customers: Platform) -> None:
