@@ -112,8 +112,10 @@ class PriceKeys:
 
     def __init__(self, connection: Connection) -> None:
         self._books: dict[str, dict[str, list[Price]]] = {}
+        self._currencies: dict[str, set[str]] = {}
         for name, prices in read_price_books(connection).items():
             by_key = self._books.setdefault(name, defaultdict(list))
+            self._currencies[name] = {price.currency for price in prices}
             for price in prices:
                 by_key[price.key].append(price)
 
@@ -122,7 +124,7 @@ class PriceKeys:
         return sorted(self._books)
 
     def currencies(self, book: str) -> set[str]:
-        return {price.currency for versions in self._books.get(book, {}).values() for price in versions}
+        return self._currencies.get(book, set())
 
     def keys(self, book: str) -> Sequence[str]:
         return sorted(self._books.get(book, {}))

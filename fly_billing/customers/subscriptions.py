@@ -33,8 +33,9 @@ from fly_billing.postgres.database import Row
 from fly_billing.pricing.rules.fields import did_you_mean
 
 SUBSCRIPTIONS = TermTable("subscriptions", ("id",), "subscriptions_of", "add_subscriptions", "change_subscription")
-# The fields that are no columns.
-NOT_STORED = frozenset({"reference", "recorded_as", "place"})
+COLUMNS = tuple(
+    column.name for column in fields(SubscriptionTerms) if column.name not in ("reference", "recorded_as", "place")
+)
 
 
 def write_subscriptions(connection: Connection, actor: Actor, some: Sequence[SubscriptionTerms]) -> list[Written]:
@@ -92,14 +93,13 @@ def _meet(one: SubscriptionTerms, start: datetime, end: datetime | None) -> bool
 
 
 def _row(one: SubscriptionTerms) -> TableRow:
-    columns = {column.name: getattr(one, column.name) for column in fields(one) if column.name not in NOT_STORED}
+    columns = {name: getattr(one, name) for name in COLUMNS}
     month = BillingMonth.containing(one.started_at)
     return TableRow({"id": one.id, **columns}, one.organization_id, one.title, month, one.place)
 
 
 def _terms(row: Row) -> SubscriptionTerms:
-    columns = {column.name: row[column.name] for column in fields(SubscriptionTerms) if column.name not in NOT_STORED}
-    return SubscriptionTerms(**columns, recorded_as=row["id"])
+    return SubscriptionTerms(**{name: row[name] for name in COLUMNS}, recorded_as=row["id"])
 
 
 def find_subscription(

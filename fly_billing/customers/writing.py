@@ -6,7 +6,7 @@ The modules of subjects turn their records into `TableRow`s. Not here: what a re
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,7 +165,7 @@ def write_rows(
     """
     begin_changes(connection, actor)
     keys = [tuple(row.values[name] for name in table.key) for row in some]
-    repeated = twice(keys)
+    repeated = {key for key, count in Counter(keys).items() if count > 1}
     refuse([f"{row.place}{row.what} is given twice" for row, key in zip(some, keys, strict=True) if key in repeated])
     written = [_compare(table, row, known.get(key)) for row, key in zip(some, keys, strict=True)]
     paired = list(zip(some, written, strict=True))
@@ -188,10 +188,6 @@ def withdraw_rows(connection: Connection, actor: Actor, table: TermTable, some: 
     written = [Written(Effect.WITHDRAWN, table.name, row.organization_id, row.what) for row in some]
     _keep(connection, actor, zip(some, written, strict=True))
     return written
-
-
-def twice(keys: Sequence[Any]) -> set[Any]:
-    return {key for key, count in Counter(keys).items() if count > 1}
 
 
 def refuse(problems: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid5
 
 from sqlalchemy import Connection
 
+from fly_billing.corrections.correction import Actor
 from fly_billing.invoicing.bill_run import Terms, bill
 from fly_billing.invoicing.group_members import groups_by_organization
 from fly_billing.invoicing.rules.assembly import assemble_invoice
@@ -34,9 +35,9 @@ ITEMS = {
 TERMS = Terms(grace=GRACE, due_days=14)
 
 
-def add_fly(connection: Connection) -> None:
+def add_fly(connection: Connection, actor: Actor) -> None:
     """Add the earlier system's charges of both months, and its paid invoice of May 2023."""
-    add_charges(connection, [charge for month in ITEMS for charge in _charges(month)])
+    add_charges(connection, actor, [charge for month in ITEMS for charge in _charges(month)])
     one_offs = [OneOffItem(charge.id, charge.description, charge.amount, "USD") for charge in _charges(PAID_MONTH)]
     member = Member(FLY.id, PriceBook([]), one_offs=one_offs)
     invoice = assemble_invoice(InvoiceInputs(FLY.id, "USD", PAID_MONTH, [member]))

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from fly_billing.customers.organizations import Groups
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
@@ -18,7 +19,7 @@ from fly_billing.sample_platform.delivery import deliver
 from fly_billing.sample_platform.files import write_if_changed
 from fly_billing.sample_platform.fly import FLY, STRIPE_CUSTOMER, add_fly, compute_open_invoice
 from fly_billing.sample_platform.organizations import Organization, make_organizations, possessions_of
-from fly_billing.sample_platform.records import add_charges, add_contracts, add_organizations
+from fly_billing.sample_platform.records import add_charges, add_contracts, add_organizations, sample_actor
 from fly_billing.sample_platform.terms import add_terms
 from fly_billing.sample_platform.usage import usage_of_day
 from fly_billing.sample_platform.window import Window, window_before
@@ -86,13 +87,14 @@ def seed(
         load_price_book(connection, read_price_book_files(SHIPPED / "fly"))
         invented = [FLY, *make_organizations(seed, organizations, window)]
         customers = {FLY.id: STRIPE_CUSTOMER}
-        _, *recorded = add_organizations(connection, invented, customers, max_org_partitions, shared_groups)
-        add_fly(connection)
+        actor, groups = sample_actor(window.now), Groups(max_org_partitions, shared_groups)
+        _, *recorded = add_organizations(connection, actor, invented, customers, groups)
+        add_fly(connection, actor)
         contracts = {organization.id: contracts_of(seed, organization, window.now) for organization in recorded}
         charges = [charge for organization in recorded for charge in charges_of(seed, organization, window)]
-        add_contracts(connection, [contract for several in contracts.values() for contract in several])
-        add_charges(connection, charges)
-        add_terms(connection, recorded, window.months[0])
+        add_contracts(connection, actor, [contract for several in contracts.values() for contract in several])
+        add_charges(connection, actor, charges)
+        add_terms(connection, actor, recorded, window.months[0])
     progress(f"{counted(len(recorded), 'organization')}; computing Fly's open invoice")
     compute_open_invoice(database, usage_table, window.now)
     written = list(_write_usage(landing_dir, seed, recorded, contracts, window, progress))
