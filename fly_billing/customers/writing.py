@@ -6,8 +6,7 @@ The modules of subjects turn their records into `TableRow`s. Not here: what a re
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
