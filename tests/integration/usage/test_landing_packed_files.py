@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.builders import DAY, Platform, event, json_line, write_text
 
-# README.md's event, for an existing organization and meter.
+# The event of docs/usage_files.md, for an existing organization and meter.
 README = (
     '{"id": "m-1", "source": "machines", "type": "machine_seconds", "subject": "acme", "time": "2026-09-15T10:00:00Z",'
     ' "data": {"quantity": "21600", "app": "web", "region": "ams", "preset": "shared-cpu-1x", "memory": "256MB"}}'
