@@ -85,7 +85,7 @@ def apply_folder(console: Terminal, folder: Path, options: ApplyOptions) -> bool
     """Show the plan, ask, and apply it. Returns False if the person says no.
 
     Raises:
-        WorkspaceHasMistakes, WorkspaceNotApplied, CustomerRefused: Nothing was applied.
+        WorkspaceHasMistakes, WorkspaceNotApplied, CustomerRefused, PriceBookRefused: Nothing was applied.
     """
     actor = Actor(options.by or getpass.getuser(), datetime.now(UTC), options.why or "applied from workspace files")
     with local_platform(migrates=True) as settings:
