@@ -30,7 +30,7 @@ class PeriodNotClosed(ActionableError):
 
 @dataclass(frozen=True)
 class Closing:
-    """What somebody decided about closing a month.
+    """A person's decision about closing a month.
 
     Attributes:
         closed_by: Who closes it.

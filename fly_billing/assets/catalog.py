@@ -1,4 +1,4 @@
-"""What Dagster's catalog shows about every asset: owners, tags, tables with their columns, code and addresses.
+"""The catalog entries of all assets in Dagster: owners, tags, tables with their columns, code and addresses.
 
 Descriptions of columns come from the comments of the schema (`postgres.table_descriptions`). Add facts here that do not
 depend on a run. Not here: the metadata of partitions (`partition_metadata`).
@@ -29,7 +29,7 @@ from fly_billing.usage.event_columns import usage_events_table
 # The groups of the catalog, by the subject of an asset.
 USAGE, BILLING, STRIPE, FINANCE = "usage", "billing", "stripe", "finance"
 OWNERS = ["team:billing"]
-# What a run of the asset changes. A tag of the catalog, to find assets whose runs have effects elsewhere.
+# The effects of a run of the asset. A tag of the catalog, to find assets whose runs have effects elsewhere.
 WRITES_FILES, WRITES_POSTGRES, WRITES_STRIPE = ({"writes": place} for place in ("files", "postgres", "stripe"))
 READ_ONLY = {"writes": "nothing"}
 

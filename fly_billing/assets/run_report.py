@@ -47,7 +47,7 @@ class PartitionsFailed(Failure):
 
 @dataclass
 class PartitionOutcomes:
-    """What a run did, by partition key.
+    """The outcome of a run, by partition key.
 
     Attributes:
         requested: The partitions that the run must cover.

@@ -80,7 +80,7 @@ def clean(console: Terminal) -> None:
 
 @dataclass(frozen=True)
 class Removal:
-    """What is left after a data folder's data was removed.
+    """The rest of a data folder after its data was removed.
 
     Attributes:
         others_data: The database of another folder, of which this one is a copy.

@@ -30,7 +30,7 @@ from fly_billing.postgres.database import BillingDatabase
 
 @dataclass(frozen=True)
 class Output:
-    """Where a table goes: into files, to the standard output as JSON, or else to the terminal."""
+    """The destination of a table: files, to the standard output as JSON, or else to the terminal."""
 
     csv: Path | None = None
     parquet: Path | None = None

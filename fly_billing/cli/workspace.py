@@ -29,7 +29,7 @@ from fly_billing.workspace.applying import (
 from fly_billing.workspace.rules.planning import ACTIONS, ADDED, TAKEN_OVER, PlannedChange
 from fly_billing.workspace.starter_files import write_starter
 
-# The sign and the style of each action. What is taken over is counted only.
+# The sign and the style of each action. Records that are taken over are only counted.
 _SIGNS = {
     "added": ("+", "green"),
     "changed": ("~", "yellow"),

@@ -50,7 +50,7 @@ class Correction:
 
     @property
     def gross_cents(self) -> int:
-        """What it gives back with its taxes, in cents; below zero: it charges."""
+        """The cents that it gives back with its taxes; below zero: it charges."""
         return gross_cents(self.differences, self.rates, self.taxed, self.payer.currency)
 
     @property

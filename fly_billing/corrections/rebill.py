@@ -43,7 +43,7 @@ AskStripe = Callable[[Connection, Correction], UUID]
 
 
 class Booking(Enum):
-    """How the difference is booked."""
+    """The way to book the difference."""
 
     NEXT_INVOICE = "next_invoice"
     CREDIT_NOTE = "credit_note"

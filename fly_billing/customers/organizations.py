@@ -32,7 +32,7 @@ ORGANIZATIONS = TermTable("organizations", ("id",), "organizations_to_write", "a
 
 @dataclass(frozen=True)
 class Groups:
-    """How new organizations get their billing group: the settings `max_org_partitions` and `shared_groups`."""
+    """The rule for the billing group of a new organization: the settings `max_org_partitions` and `shared_groups`."""
 
     most_own: int
     shared: int

@@ -153,7 +153,7 @@ def cancel(
 ) -> Written:  # fmt: skip
     """End a subscription at this instant; one that has not begun then is never charged.
 
-    What was paid for the time after the end goes back. Raises CustomerRefused.
+    Fees paid for the time after the end go back. Raises CustomerRefused.
     """
     return end_subscription(
         connection, actor, find_subscription(connection, organization_id, price_key, at, started_at), at

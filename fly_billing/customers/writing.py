@@ -45,7 +45,7 @@ class CustomerRefused(ActionableError):
 
 
 class Effect(StrEnum):
-    """What writing a record did."""
+    """The effect of writing a record."""
 
     NEW = "new"
     CHANGED = "changed"

@@ -22,7 +22,7 @@ MOST_ACTS = 200
 
 @dataclass(frozen=True)
 class CreditsOfMonth:
-    """What credits paid in a month, in the currency's major unit."""
+    """The amounts that credits paid in a month, in the currency's major unit."""
 
     month: date
     currency: str

@@ -28,7 +28,7 @@ from fly_billing.operations.rules.health import Health
 from fly_billing.postgres.connections import describe
 from fly_billing.stripe_sync.webhooks.half_open import configuration
 
-# What a reading raises if a database or the landing folder can't be read. Anything else is a bug, and a 500.
+# The errors that a reading raises if a database or the landing folder can't be read. Anything else is a bug, and a 500.
 UNREADABLE = (ActionableError, SQLAlchemyError)
 
 log = logging.getLogger(__name__)

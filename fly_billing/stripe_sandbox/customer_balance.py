@@ -1,4 +1,4 @@
-"""/v1/customers/{customer}/balance_transactions: credit and debit by hand, and the reason of each change of a balance.
+"""/v1/customers/{customer}/balance_transactions: manual credit and debit, and the reason of each change of a balance.
 
 Not here: the balance itself (`balances`).
 """
@@ -18,7 +18,7 @@ LIST = {**paging.PAGE, "created": params.time_filter(), "invoice": string(), **p
 
 
 def create(store: Store, ids: Json, wanted: Json) -> Json:
-    """Credit (negative) or debit a customer by hand."""
+    """Credit (negative) or debit a customer manually."""
     customer = customers.living(store, ids["customer"])
     given = {name: wanted.get(name) for name in ("description", "metadata")}
     return balances.post(store, customer["id"], wanted["currency"], wanted["amount"], "adjustment", **given)

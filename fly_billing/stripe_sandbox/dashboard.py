@@ -1,4 +1,4 @@
-"""What a person does in Stripe's dashboard, and what banks and cardholders do, as named actions of the control API.
+"""Named actions of the control API: those of people in Stripe's dashboard, banks and cardholders.
 
 Each action takes one id: of its own object, of an invoice (by id or number), whose charge, refund or dispute is meant,
 or of a customer. Stripe's rules apply. Not here: edits against the rules (`control`).

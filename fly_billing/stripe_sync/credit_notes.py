@@ -89,7 +89,7 @@ class _Billed:
 
 @dataclass(frozen=True)
 class _Returned:
-    """What a correction gives back, before tax, and the month that it corrects."""
+    """The amount that a correction gives back, before tax, and the month that it corrects."""
 
     month: date
     amount_cents: int

@@ -62,7 +62,7 @@ class PlannedWorkspace:
 
 @dataclass(frozen=True)
 class AppliedWorkspace:
-    """What an apply did.
+    """The outcome of an apply.
 
     Attributes:
         closed_months: Changes that final invoices wait for a decision on.

@@ -1,6 +1,6 @@
 """Ends records that the files do not name any more. Nothing that a final invoice used is deleted.
 
-What has begun ends; what has not begun never begins. Not here: which records end, and when (`rules.planning`).
+Terms that have begun end; the others never begin. Not here: which records end, and when (`rules.planning`).
 """
 
 from __future__ import annotations

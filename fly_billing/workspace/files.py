@@ -46,7 +46,7 @@ class WorkspaceHasMistakes(ActionableError):
 
 @dataclass(frozen=True)
 class KnownPrices:
-    """What the database knows of price books, for names that the files do not define themselves.
+    """The price books in the database, for names that the files do not define themselves.
 
     Attributes:
         books: The prices of each loaded book.

@@ -23,7 +23,7 @@ from tests.support.credit_builders import ask_for_credit, notes, requests
 from tests.support.stripe_builders import bill_june, eventually, invoice_in_stripe, query, sync, sync_tools
 from tests.support.unguarded import damage
 
-# Where $2.00 go: (amount, lowered the open invoice, refunded, to the balance, outside).
+# The places where $2.00 go: (amount, lowered the open invoice, refunded, to the balance, outside).
 CASES: dict[str, tuple[bool, str, tuple[int, ...]]] = {
     "open": (False, TO_BALANCE, (200, 200, 0, 0, 0)),
     "to the card": (True, TO_CARD, (200, 0, 200, 0, 0)),

@@ -188,7 +188,7 @@ def change_details(
     as_json: ExactJson = False,
     why: Why = None,
 ) -> None:
-    """Change the customer on later invoices. What is not given stays; an empty text clears a detail."""
+    """Change the customer on later invoices. Details that are not given stay; an empty text clears one."""
     from fly_billing.cli.customers import change_details as change
 
     change(
@@ -259,7 +259,7 @@ def cancel(
     as_json: ExactJson = False,
     why: Why = None,
 ) -> None:
-    """End a subscription. What was paid for the time after its end goes back."""
+    """End a subscription. Fees paid for the time after its end go back."""
     from fly_billing.cli.customers import end_fee
 
     end_fee(console, _options(dry_run, as_json, why), organization, key, at, started, at_month_end=month_end)

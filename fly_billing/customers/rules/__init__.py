@@ -1,1 +1,1 @@
-"""What an organization and each of its terms may look like. Pure; the writers check it against the database."""
+"""The rules for an organization and each of its terms. Pure; the writers check it against the database."""

@@ -52,5 +52,5 @@ ACCOUNTS = {
         LedgerAccount("written_off", "Written off", "debit", "what can't be collected"),
     )
 }  # fmt: skip
-# What the customer owes is the sum of these accounts. Below zero: the customer has credit for the next invoice.
+# The customer owes the sum of these accounts. Below zero: the customer has credit for the next invoice.
 OWED = ("receivable", "stripe_balance")

@@ -1,4 +1,4 @@
-"""What a difference between the ledger and its sources says, and what to do about it. Pure."""
+"""Differences between the ledger and its sources: their texts, and what to do about each. Pure."""
 
 from __future__ import annotations
 

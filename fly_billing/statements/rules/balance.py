@@ -21,7 +21,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class StripeAmounts:
-    """What Stripe did with an invoice when it finalized it, in cents of the invoice's currency.
+    """The amounts that Stripe applied when it finalized an invoice, in cents of the invoice's currency.
 
     Attributes:
         due_cents: What it asked for: the total with the customer's balance.
@@ -86,7 +86,7 @@ class InvoiceAmounts(Protocol):
 
 @dataclass(frozen=True)
 class Balance:
-    """What an organization owes in one currency, in cents. At least one of `credit` and `carried_over` is 0.
+    """An organization's debt in one currency, in cents. At least one of `credit` and `carried_over` is 0.
 
     Attributes:
         owed: The sum of the amounts that unpaid invoices ask for.

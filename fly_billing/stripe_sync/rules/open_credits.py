@@ -41,7 +41,7 @@ class OpenCredit:
 
     @property
     def problem(self) -> str:
-        """What is wrong, in a sentence."""
+        """The problem, in a sentence."""
         what = f"a credit note of {format_cents(self.amount_cents, self.currency)} ({self.why})"
         if self.state == WAITING:
             return f"{what} waits for an approval by somebody else than {self.made_by}. Or {self._withdraw}"
@@ -63,7 +63,7 @@ class OpenCredit:
 
     @property
     def alert_key(self) -> str:
-        """What one alert is about: the request in this state."""
+        """The subject of one alert: the request in this state."""
         return f"credit request {self.id} {self.state if self.state in (WAITING, FAILED) else 'stuck'}"
 
     @property

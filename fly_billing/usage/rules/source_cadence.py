@@ -1,4 +1,6 @@
-"""How often a usage source delivers files, and which sources stopped. Not here: reading the days (`usage.sources`).
+"""The cadence of usage sources: how often each delivers files, and which ones stopped.
+
+Not here: reading the days (`usage.sources`).
 
 The cadence of a source is the gap in days between its landing days that nine of ten of its gaps do not exceed. So a
 source that rests at weekends has a cadence of three days, and one outage does not change a daily source.

@@ -167,7 +167,7 @@ def wait_until_it_waits(platform: Platform) -> None:
 
 
 def ask_in_stripe(platform: Platform, cents: int) -> None:
-    """Somebody makes an invoice by hand for acme in Stripe's dashboard."""
+    """Somebody makes an invoice for acme in Stripe's dashboard."""
     platform.insert(
         "stripe_invoice_amounts", stripe_invoice_id="in_by_hand", number=1, organization_id="acme", status="open",
         currency="USD", total_cents=cents, starting_balance_cents=0, due_cents=cents, paid_cents=0,

@@ -1,4 +1,4 @@
-"""`fly-billing stripe-sandbox fault` breaks the running sandbox and `clear` mends it."""
+"""`fly-billing stripe-sandbox fault` breaks the running sandbox and `clear` repairs it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ ROWS = (
 )  # fmt: skip
 
 
-# What a person types wrongly, and a part of the line that they read.
+# A person's typing mistakes, each with a part of the line that they read.
 REFUSED = (
     ("org add acme Other", "organization acme exists already, as 'Acme' with price book fly in USD"),
     ("org add Acme!", "id 'Acme!' must have 1 to 63 of a-z, 0-9 and hyphens inside, such as acme"),

@@ -1,4 +1,4 @@
-"""What the sandbox can't do right it refuses: versions, addresses, currencies and paths that it does not know."""
+"""The sandbox refuses what it can't do right: versions, addresses, currencies and paths that it does not know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and banks do at Stripe besides our invoices is recorded here once, however we learn of it."""
+"""Actions of people and banks at Stripe besides our invoices are recorded here once, however we learn of it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 from fly_billing.cli.file_errors import describe_file_error
 from fly_billing.stripe_sandbox import SandboxControl
 
-# What the installed `fly-billing` runs.
+# The function that the installed `fly-billing` runs.
 COMMAND = [sys.executable, "-c", "from fly_billing.cli.entry import main; main()"]
 
 

@@ -1,4 +1,4 @@
-"""What an organization and its terms may look like, before anything is read or written."""
+"""The rules for an organization and its terms, before anything is read or written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which entries each event makes: an organization's year by hand. A debit is positive."""
+"""The entries that each event makes: an organization's year. A debit is positive."""
 
 from __future__ import annotations
 
