@@ -78,7 +78,7 @@ def show_plan(console: Terminal, folder: Path, *, as_json: bool, is_check: bool)
         print(json.dumps(_data(planned), indent=2))
     else:
         _print_plan(console, planned)
-    return not planned.refusals and not (is_check and planned.plan.changes)
+    return not (planned.refusals or planned.loss or (is_check and planned.plan.changes))
 
 
 def apply_folder(console: Terminal, folder: Path, options: ApplyOptions) -> bool:
@@ -128,6 +128,7 @@ def _data(planned: PlannedWorkspace) -> dict[str, Any]:
         "counts": planned.plan.counts,
         "changes": [change.as_data() for change in planned.plan.changes],
         "refused": planned.refusals,
+        "needs_close_many": planned.loss,
         "notices": _notices(planned),
     }
 
@@ -148,8 +149,8 @@ def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
     counts = plan.counts
     done = ", ".join(f"{counts[action]} {action}" for action in ACTIONS if counts[action])
     console.print(f"{planned.workspace.settings.name}: {done or 'no changes'}; {counts['unchanged']} unchanged.")
-    if loss := plan.loss(planned.workspace.settings.most_closed_percent):
-        console.print(styled("refused", "red"), f"{loss}: `apply` needs --close-many", soft_wrap=True)
+    if planned.loss:
+        console.print(styled("refused", "red"), f"{planned.loss}: `apply` needs --close-many", soft_wrap=True)
     for problem in planned.problems:
         console.print(styled("refused", "red"), problem, soft_wrap=True)
     if refused := planned.refusals:

@@ -54,6 +54,11 @@ class PlannedWorkspace:
     closed_months: Sequence[ClosedMonthsChanged] = ()
 
     @property
+    def loss(self) -> str | None:
+        """Why it closes suspiciously many organizations; None if it does not."""
+        return self.plan.loss(self.workspace.settings.most_closed_percent)
+
+    @property
     def refusals(self) -> list[str]:
         """Every reason for which nothing of the plan can be applied."""
         lines = [f"{change.place}{change.kind} {change.key}: {change.refused}" for change in self.plan.refusals]
@@ -155,5 +160,5 @@ def _refuse(planned: PlannedWorkspace, approved: WorkspacePlan | None, *, may_cl
         raise WorkspaceNotApplied("the database changed after the plan was shown: plan again")
     if planned.refusals:
         raise WorkspaceNotApplied("\n".join(planned.refusals))
-    if not may_close_many and (loss := plan.loss(planned.workspace.settings.most_closed_percent)):
-        raise WorkspaceNotApplied(f"{loss}: add --close-many if that is meant")
+    if not may_close_many and planned.loss:
+        raise WorkspaceNotApplied(f"{planned.loss}: add --close-many if that is meant")

@@ -59,17 +59,17 @@ class Shop:
         assert old in text
         self.write(name, text.replace(old, new))
 
-    def plan(self, now: datetime = NOW) -> PlannedWorkspace:
-        return plan_workspace(self.database, self.folder, Actor("ann", now), GROUPS)
+    def plan(self, now: datetime = NOW, *, is_tried: bool = True) -> PlannedWorkspace:
+        return plan_workspace(self.database, self.folder, Actor("ann", now), GROUPS, is_tried=is_tried)
 
     def apply(self, now: datetime = NOW, *, who: str = "ann", may_close_many: bool = False) -> AppliedWorkspace:
         actor = Actor(who, now, "the new contract")
-        workspace = plan_workspace(self.database, self.folder, actor, GROUPS, is_tried=False).workspace
+        workspace = self.plan(now, is_tried=False).workspace
         return apply_workspace(self.database, workspace, actor, GROUPS, may_close_many=may_close_many)
 
     def changes(self, now: datetime = NOW) -> list[tuple[str, str, str]]:
         """Return action, kind and key of each change of the plan."""
-        return [(change.action, change.kind, change.key) for change in self.plan(now).plan.changes]
+        return [(change.action, change.kind, change.key) for change in self.plan(now, is_tried=False).plan.changes]
 
 
 @pytest.fixture

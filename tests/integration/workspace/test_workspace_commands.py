@@ -57,7 +57,7 @@ def test_a_plan_as_json_has_each_field_before_and_after(folder: Path) -> None:
     assert data["counts"] == {
         "added": 0, "taken over": 0, "changed": 1, "ended": 0, "removed": 0, "released": 0, "unchanged": 4,
     }  # fmt: skip
-    assert (data["refused"], data["notices"]) == ([], [])
+    assert (data["refused"], data["needs_close_many"], data["notices"]) == ([], None, [])
     assert data["changes"] == [
         {
             "action": "changed", "kind": "price", "key": "main/support/2026-01-01", "organization": None,
@@ -102,6 +102,8 @@ def test_mistakes_and_refusals_are_what_the_command_ends_with(folder: Path, tmp_
         file.writelines(lines)
     run("apply", folder, "--yes")
     edit(folder / "organizations.csv", "".join(lines), "")
-    assert "it closes 3 of 4 organizations, more than 10 %: `apply` needs --close-many" in run("plan", folder).output
+    planned = run("plan", folder)
+    assert "it closes 3 of 4 organizations, more than 10 %: `apply` needs --close-many" in planned.output
+    assert planned.exit_code == 1
     assert isinstance(run("apply", folder, "--yes").exception, WorkspaceNotApplied)
     assert run("apply", folder, "--yes", "--close-many").exit_code == 0
