@@ -2824,9 +2824,9 @@ CREATE TABLE public.customer_changes (
     CONSTRAINT customer_changes_what_check CHECK (((what ~ '\S'::text) AND (length(what) <= 10000)))
 );
 
-COMMENT ON TABLE public.customer_changes IS 'Every change of organizations and terms by commands and workspaces. term_changes has those that affect final invoices.';
+COMMENT ON TABLE public.customer_changes IS 'Every change of organizations and terms by commands and workspaces, and of price books by workspaces. term_changes has those that affect final invoices.';
 
-COMMENT ON COLUMN public.customer_changes.organization_id IS 'Null: a coupon, which is nobody''s.';
+COMMENT ON COLUMN public.customer_changes.organization_id IS 'Null: a coupon, or an entry of a price book.';
 
 COMMENT ON COLUMN public.customer_changes.what IS 'The record, and the fields that changed with their values before and after.';
 
