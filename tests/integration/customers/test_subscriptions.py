@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 
 from fly_billing.customers.rules.terms import SubscriptionTerms
 from fly_billing.customers.subscriptions import cancel, change_plan, write_subscriptions
-from fly_billing.customers.writing import CustomerRefused, Effect, closed_months_changed
+from fly_billing.customers.writing import CustomerRefused, Effect, changing, closed_months_changed
 from tests.integration.customers.conftest import ANN
 from tests.support.builders import OCTOBER, Platform, at
 
@@ -47,6 +48,23 @@ def test_a_second_subscription_to_a_fee_needs_a_reference_because_it_is_charged_
         write(change, fee("support", "2026-09-10"))
     assert write(change, fee("support", "2026-09-10", reference="second team")) == [Effect.NEW]
     assert len(rows(customers)) == 2
+
+
+def test_of_two_people_who_subscribe_at_once_one_is_refused(customers: Platform) -> None:
+    """Whoever comes second sees the first one's subscription: changes are made one at a time."""
+
+    def subscribe(day: int) -> Effect | str:
+        try:
+            with changing(customers.database, is_dry_run=False) as connection:
+                return write_subscriptions(connection, ANN, [fee("support", f"2026-09-{day:02}")])[0].effect
+        except CustomerRefused as refused:
+            return str(refused)
+
+    with ThreadPoolExecutor(2) as people:
+        outcomes = sorted(people.map(subscribe, (1, 2)), key=str)
+    assert outcomes[0] == Effect.NEW or outcomes[1] == Effect.NEW
+    assert sum("on already: for another one" in outcome for outcome in outcomes) == 1
+    assert len(rows(customers)) == 1
 
 
 @pytest.mark.parametrize(
