@@ -91,7 +91,8 @@ def _row(one: OneOffCharge, organizations: Organizations) -> TableRow:
     month = BillingMonth.containing(one.occurred_at)
     columns["currency"] = one.currency or organizations.currency(one.organization_id, month)
     columns["amount"] = one.total
-    return TableRow({"id": one.id, **columns}, one.organization_id, one.title, month, one.place)
+    what = f"{one.title}: {one.total:f} {columns['currency']}"
+    return TableRow({"id": one.id, **columns}, one.organization_id, what, month, one.place)
 
 
 def withdraw_charges(connection: Connection, actor: Actor, some: Sequence[OneOffCharge]) -> list[Written]:

@@ -104,4 +104,5 @@ def _row(one: CommitmentTerms, organizations: Organizations) -> TableRow:
         "first_month": one.first_month.first_day,
         "last_month": one.last_month.first_day if one.last_month else None,
     }  # fmt: skip
-    return TableRow({"id": one.id, **columns}, one.organization_id, one.title, one.first_month, one.place)
+    what = f"{one.title}: {one.amount:f} {columns['currency']}"
+    return TableRow({"id": one.id, **columns}, one.organization_id, what, one.first_month, one.place)

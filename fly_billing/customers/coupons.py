@@ -23,6 +23,7 @@ from fly_billing.customers.writing import (
     withdraw_rows,
     write_rows,
 )
+from fly_billing.money import plain
 from fly_billing.periods import LAST_MONTH, BillingMonth
 from fly_billing.postgres.database import Row, values
 from fly_billing.pricing.rules.fields import did_you_mean
@@ -49,7 +50,9 @@ def write_coupons(connection: Connection, actor: Actor, some: Sequence[CouponTer
     found = []
     for one in some:
         columns = {column.name: getattr(one, column.name) for column in fields(one) if column.name != "place"}
-        found.append(TableRow(columns | {"scope": dict(one.scope)}, None, one.title, month, one.place))
+        off = f"{plain(one.percent)} %" if one.percent is not None else f"{one.amount:f} {one.currency}"
+        what = f"{one.title}: {off} off"
+        found.append(TableRow(columns | {"scope": dict(one.scope)}, None, what, month, one.place))
     return write_rows(connection, actor, COUPONS, found, known)
 
 

@@ -54,4 +54,5 @@ def _row(one: CreditTerms, organizations: Organizations) -> TableRow:
         "currency": one.currency or organizations[one.organization_id].currency, "scope": dict(one.scope),
     }  # fmt: skip
     month = BillingMonth.containing(one.granted_at)
-    return TableRow({"id": one.id, **columns}, one.organization_id, one.title, month, one.place)
+    what = f"{one.title}: {one.amount:f} {columns['currency']}"
+    return TableRow({"id": one.id, **columns}, one.organization_id, what, month, one.place)

@@ -28,6 +28,7 @@ from fly_billing.customers.writing import (
     refuse,
     write_rows,
 )
+from fly_billing.money import counted, plain
 from fly_billing.periods import BillingMonth, moment_text
 from fly_billing.postgres.database import Row
 from fly_billing.pricing.rules.fields import did_you_mean
@@ -95,7 +96,8 @@ def _meet(one: SubscriptionTerms, start: datetime, end: datetime | None) -> bool
 def _row(one: SubscriptionTerms) -> TableRow:
     columns = {name: getattr(one, name) for name in COLUMNS}
     month = BillingMonth.containing(one.started_at)
-    return TableRow({"id": one.id, **columns}, one.organization_id, one.title, month, one.place)
+    what = one.title if one.quantity == 1 else f"{one.title}: {counted(plain(one.quantity), 'unit')}"
+    return TableRow({"id": one.id, **columns}, one.organization_id, what, month, one.place)
 
 
 def _terms(row: Row) -> SubscriptionTerms:

@@ -125,6 +125,8 @@ def test_a_new_organization_is_billed_for_its_plan_with_coupon_and_tax(installed
     run("coupon", "give", "labs", "ten", "--from", "2026-09")
     run("charge", "labs", "150.00", "Setup", "--on", "2026-09-12")
     run("credit", "grant", "labs", "20.00", "Welcome", "--from", "2026-09-01")
+    (kept,) = installed.query("select what from customer_changes where on_table = 'one_off_items'")
+    assert kept == {"what": "charge of labs for 'Setup' on 2026-09-12: 150.00 USD"}
     installed.use(event("e1", "10", subject="labs"))
     installed.close()
     assert installed.items(SEPTEMBER, "labs") == [
@@ -165,7 +167,7 @@ def test_every_change_is_printed_as_json_with_its_effect(installed: Platform) ->
     words = ("subscribe", "acme", "support", "--from", "2026-09-01", "--quantity", "3")
     change = {
         "effect": "new", "table": "subscriptions", "organization": "acme",
-        "what": "subscription of acme to support from 2026-09-01", "changes": [],
+        "what": "subscription of acme to support from 2026-09-01: 3 units", "changes": [],
     }  # fmt: skip
     assert run_json(*words) == {"dry_run": False, "changes": [change], "notices": []}
     assert run_json(*words)["changes"] == [change | {"effect": "unchanged"}]
