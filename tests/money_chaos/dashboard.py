@@ -18,8 +18,8 @@ from fly_billing.stripe_sandbox import SandboxError, SandboxServer
 ACTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
     "credit": (3, ()),
     "debit": (2, ()),
-    "pay": (18, ("open", "uncollectible")),
-    "pay-part": (14, ("open", "uncollectible")),
+    "pay": (12, ("open", "uncollectible")),
+    "pay-part": (20, ("open", "uncollectible")),
     "mark-paid": (5, ("open",)),
     "void": (2, ("open", "uncollectible")),
     "write-off": (2, ("open",)),
@@ -76,7 +76,7 @@ class Dashboard:
             currency = {"currency": "eur"} if self._rng.random() < 0.2 else {}
             return {"amount": self._rng.choice([self._rng.randint(1, 60), self._rng.randint(1, 6000)]), **currency}
         if action == "pay-part":
-            return {"amount": small, "outside": self._rng.random() < 0.3}
+            return {"amount": self._rng.randint(1, max(1, total // 3)), "outside": self._rng.random() < 0.3}
         if action == "credit-note":
             whole = self._rng.random() < 0.2 and total > 0
             without_tax = self._rng.random() < 0.2
