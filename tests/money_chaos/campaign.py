@@ -139,8 +139,9 @@ class _Campaign:
         self._switch_on()
         with self._polled():
             for number, month in enumerate(self._plan.billing_months):
-                self._bill(month)
+                self._bill(month, self._amount)
                 self._click(number, month)
+            self._leave_parts()
         struck = {rule["effect"]: 0 for rule in self._control.faults()}
         for rule in self._control.faults():
             struck[rule["effect"]] += rule["fired"]
@@ -187,10 +188,17 @@ class _Campaign:
             self._pollers.close()
             self._kills = self._pollers.kills
 
-    def _bill(self, month: BillingMonth) -> None:
+    def _leave_parts(self) -> None:
+        """Bill one more month of 100.00, and pay 1.00 of each invoice that is open: both sides end with parts."""
+        self._bill(self._plan.billing_months[-1].next(), lambda: 10_000)
+        for invoice in self._control.invoices():
+            if invoice["status"] == "open" and invoice["amount_remaining"] > 100:
+                self._control.act("pay-part", invoice["id"], amount=100)
+
+    def _bill(self, month: BillingMonth, amount: Callable[[], int]) -> None:
         """Finalize the month with small, negative and ordinary totals, and send it until Stripe has every invoice."""
         for name in self._plan.names:
-            charge(self._database, name, f"{self._amount() / 100:.2f}", month=month)
+            charge(self._database, name, f"{amount() / 100:.2f}", month=month)
         close_month(self._database, self._servers.folder / "usage", month)
         for _ in range(MOST_PASSES):
             sync(self._tools, month)

@@ -23,5 +23,4 @@ def test_owed_here_is_asked_there_after_a_campaign_of_dashboard_actions() -> Non
 
 @pytest.mark.parametrize("broken", ["credit notes are not recorded", "balances are recorded and not posted"])
 def test_a_broken_ledger_fails_the_audit(broken: str) -> None:
-    wrong = run_money(replace(TRIAL, broken=broken)).findings.wrong
-    assert wrong["owed"] > 0
+    assert run_money(replace(TRIAL, broken=broken)).findings.wrong
