@@ -1,4 +1,4 @@
-"""Billing databases that many tests begin with: made once in each worker, then copied in a tenth of the time."""
+"""Billing databases that many tests begin with: made once in each worker, and copied for every other test."""
 
 from __future__ import annotations
 

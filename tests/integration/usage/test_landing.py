@@ -672,6 +672,24 @@ def test_a_day_without_folder_is_marked_as_landed(platform: Platform) -> None:
     ]
 
 
+def test_a_day_that_is_deduplicated_again_keeps_the_events_of_an_organization_that_is_gone(platform: Platform) -> None:
+    """e1 lands on both days. The first day lands again without it, so the second day's copy counts: 1 + 4 requests."""
+    platform.add_organization("gone")
+    write_jsonl(platform.landing_dir, [event("e1")])
+    write_jsonl(platform.landing_dir, [event("e1"), event("e2", "4", subject="gone")], NEXT_DAY)
+    platform.land(DAY, NEXT_DAY)
+    platform.execute("delete from organizations where id = 'gone'")
+
+    write_jsonl(platform.landing_dir, [event("e3")])
+    platform.land(DAY)
+
+    with open_duckdb() as duck:
+        platform.table().open_view(duck, "events", days=[NEXT_DAY])
+        found = duck.execute("select id, is_duplicate from events order by id").fetchall()
+    assert found == [("e1", False), ("e2", False)]
+    assert ledger(platform, NEXT_DAY) == {"usage.jsonl": (2, 2, 0, 0)}
+
+
 def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3"), event("e2", "-1")])
     platform.land(DAY)
