@@ -113,7 +113,7 @@ def _at_stripe(
         return found, []
 
     def ask(connection: Connection, booked: Correction) -> UUID:
-        if correction_cents(booked) != plan.credit.amount_cents:
+        if correction_cents(booked) != plan.credit.amount_cents or booked.taxes != correction.taxes:
             raise ActionableError("the month's usage or terms changed at this moment: give the same command again")
         return request_correction(connection, plan, tools.clock())
 
@@ -129,7 +129,7 @@ def plan_correction(
     return plan_credit(
         tools, correction.payer.organization_id, order.month, lambda currency, asked: cents,
         order.pays_back or TO_BALANCE, why=order.why or f"Correction of {order.month}", made_by=getpass.getuser(),
-        limit_cents=limit_cents,
+        limit_cents=limit_cents, corrected=correction.taxes,
     )  # fmt: skip
 
 

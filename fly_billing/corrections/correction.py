@@ -13,11 +13,12 @@ from decimal import Decimal
 from uuid import UUID
 
 from fly_billing.corrections.rules.differences import EARLIER_MONTH, Difference
-from fly_billing.corrections.rules.gross_amounts import gross_cents
+from fly_billing.corrections.rules.gross_amounts import gross_cents, returned_taxes
 from fly_billing.corrections.rules.guard import Hold, Proposal
 from fly_billing.corrections.rules.taxes import Split
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.inputs_reader import Payer
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceTax
 from fly_billing.money import exact_sum
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.rules.tax_rates import Rates
@@ -51,7 +52,12 @@ class Correction:
     @property
     def gross_cents(self) -> int:
         """The cents that it gives back with its taxes; below zero: it charges."""
-        return gross_cents(self.differences, self.rates, self.taxed, self.payer.currency)
+        return gross_cents(self.differences, self.taxes, self.payer.currency)
+
+    @property
+    def taxes(self) -> list[InvoiceTax]:
+        """The tax of each rate on the differences; below zero: it is given back."""
+        return returned_taxes(self.differences, self.rates, self.taxed, self.payer.currency)
 
     @property
     def amount(self) -> Decimal:

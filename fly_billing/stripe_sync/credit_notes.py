@@ -9,7 +9,7 @@ remembers the key, and after that by reading the invoice's credit notes. Not her
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceTax
 from fly_billing.money import counted, format_cents, from_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, rows
@@ -47,9 +48,11 @@ from fly_billing.stripe_sync.rules.credit_requests import (
 from fly_billing.stripe_sync.rules.idempotency_keys import idempotency_key, is_safe_to_send
 from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts, read_asked_amounts
 from fly_billing.stripe_sync.rules.money_objects import CREDIT_NOTE, read_money_object
-from fly_billing.stripe_sync.rules.note_taxes import taxes_of_note
+from fly_billing.stripe_sync.rules.note_taxes import are_left, taxes_of_correction, taxes_of_note
 
 Body = Mapping[str, Any]
+TAX_TAKEN = "credit notes at Stripe took back so much of the invoice's tax that the tax of this correction is not left"
+ON_NEXT_INVOICE = "Leave out --credit-note; the next open invoice then gives the correction back with its own taxes"
 
 
 class CreditRefused(ActionableError):
@@ -105,15 +108,17 @@ def plan_credit(
     why: str,
     made_by: str,
     limit_cents: Callable[[str], int],
+    corrected: Sequence[InvoiceTax] | None = None,
 ) -> CreditPlan:
     """Read the invoice at Stripe and check the credit note. Writes nothing.
 
     Args:
         amount_cents: The amount for a currency and what Stripe asks for.
         limit_cents: The largest amount in a currency that needs no approval.
+        corrected: For a correction: the tax of each rate on it. None: the invoice's taxes in proportion.
 
     Raises:
-        CreditRefused: There is no such invoice, or the amount can't be credited.
+        CreditRefused: There is no such invoice, or the amount or the taxes can't be credited.
         ReadingFailed: Stripe does not answer.
     """
     if not why.strip():
@@ -124,7 +129,8 @@ def plan_credit(
     if not found:
         raise CreditRefused(f"{organization_id} has no final invoice for {month} that could be credited")
     billed = found[0]
-    asked = _asked(tools.reader(), billed.stripe_invoice_id)
+    invoice = tools.reader().invoice(billed.stripe_invoice_id) if billed.stripe_invoice_id else None
+    asked = None if invoice is None else read_asked_amounts(invoice)
     amount = amount_cents(billed.currency, asked) if asked else 0
     id = credit_request_id(billed.invoice_id, amount, pays_back, why)
     known = _find(tools.journal.database, id)
@@ -135,13 +141,29 @@ def plan_credit(
         credited = at_stripe + billed.noted_cents + billed.requested_cents
         if problem := why_not_creditable(asked, amount, pays_back, credited):
             raise CreditRefused(f"{organization_id} {month}: {problem}")
-    assert asked is not None, "refused above"
+    assert invoice is not None and asked is not None, "refused above"
+    taxes = None if corrected is None else _taxes_of_correction(tools, billed, invoice, corrected, amount)
     approval = needs_approval(amount, limit_cents(billed.currency))
     credit = known or CreditRequest(
         id, billed.invoice_id, billed.organization_id, asked.stripe_invoice_id, billed.currency, amount, pays_back,
-        why.strip(), made_by, WAITING if approval else PENDING,
+        why.strip(), made_by, WAITING if approval else PENDING, taxes=taxes, is_correction=taxes is not None,
     )  # fmt: skip
     return CreditPlan(credit, asked, unpaid_part(asked, amount), approval and known is None, billed.noted_cents)
+
+
+def _taxes_of_correction(
+    tools: SyncTools, billed: _Billed, invoice: Body, corrected: Sequence[InvoiceTax], amount_cents: int
+) -> list[Mapping[str, Any]]:
+    taxes = taxes_of_correction(invoice, tools.journal.taxes_of(billed.invoice_id), corrected, amount_cents)
+    if taxes is None:
+        raise CreditRefused(
+            "a credit note of this invoice can't have the correction's taxes at Stripe: it has other rates than the"
+            " invoice, some of its taxes go up, or Stripe has the invoice's taxes as plain lines."
+            f" {ON_NEXT_INVOICE}"
+        )
+    if taxes and not are_left(taxes, invoice, tools.reader().credit_notes_of(str(invoice["id"]))):
+        raise CreditRefused(f"{TAX_TAKEN}. {ON_NEXT_INVOICE}")
+    return [tax.as_data() for tax in taxes]
 
 
 def request_credit(database: BillingDatabase, plan: CreditPlan, now: datetime) -> CreditRequest:
@@ -167,6 +189,7 @@ def _record(connection: Connection, credit: CreditRequest, now: datetime) -> boo
     added = rows(
         connection, "add_credit_request", id=credit.id, invoice_id=credit.invoice_id, amount_cents=credit.amount_cents,
         pays_back=credit.pays_back, why=credit.why, made_by=credit.made_by, now=now, state=credit.state,
+        taxes=None if credit.taxes is None else json.dumps(credit.taxes),
     )  # fmt: skip
     return bool(added)
 
@@ -335,7 +358,14 @@ class _CreditSync:
             self._fail(problem or "")
             return False
         notes = self._reader.credit_notes_of(credit.stripe_invoice_id) if credited else []
-        taxes = [tax.as_data() for tax in taxes_of_note(invoice, notes, credit.amount_cents)]
+        if credit.is_correction and not are_left(credit.note_taxes, invoice, notes):
+            self._fail(TAX_TAKEN)
+            return False
+        taxes = (
+            credit.taxes
+            if credit.is_correction
+            else [tax.as_data() for tax in taxes_of_note(invoice, notes, credit.amount_cents)]
+        )
         self._move(PENDING, unpaid_cents=unpaid_part(asked, credit.amount_cents), taxes=taxes)
         return True
 
@@ -363,7 +393,8 @@ class _CreditSync:
         return True
 
     def _start_over(self) -> None:
-        self._credit = replace(self._credit, unpaid_cents=None, taxes=None)
+        taxes = self._credit.taxes if self._credit.is_correction else None
+        self._credit = replace(self._credit, unpaid_cents=None, taxes=taxes)
         self._move(PENDING, generation=self._credit.generation + 1)
 
     def _finish(self, body: Body) -> bool:

@@ -69,6 +69,11 @@ class StripeJournal:
             taxes = _grouped(records(connection, _TaxRow, "taxes_of_invoices", ids=list(ids)))
         return [_invoice(invoice, items.get(invoice.id, ()), taxes.get(invoice.id, ())) for invoice in invoices]
 
+    def taxes_of(self, invoice: UUID) -> list[LineTax]:
+        """Return the tax of each rate on an invoice that was billed."""
+        with self.database.transaction() as connection:
+            return [_tax(tax).tax for tax in records(connection, _TaxRow, "taxes_of_invoices", ids=[invoice])]
+
     def not_created(self, ids: Sequence[UUID]) -> list[UUID]:
         """List those of these invoices that have something to pay and that, by our journal, can't be in Stripe."""
         return self.database.values("invoices_not_created", ids=list(ids))

@@ -41,6 +41,7 @@ class CreditRequest:
         state, generation: As in the sync of an invoice.
         unpaid_cents: The part that lowers what the invoice asks for, as it is sent; None: not planned yet.
         taxes: The taxes in it, as they are sent (`NoteTax.as_data`); None: not planned yet, or by an earlier version.
+        is_correction: It gives back a correction, whose taxes are known when it is asked for.
     """
 
     id: UUID
@@ -58,6 +59,7 @@ class CreditRequest:
     taxes: Sequence[Mapping[str, Any]] | None = None
     stripe_credit_note_id: str | None = None
     failure: str | None = None
+    is_correction: bool = False
 
     @property
     def note_taxes(self) -> list[NoteTax]:
@@ -120,7 +122,7 @@ def credit_note_request(credit: CreditRequest) -> StripeRequest:
     paid = credit.amount_cents - credit.unpaid_cents
     back = {PARAMETERS[credit.pays_back]: to_stripe(paid, credit.currency)} if paid else {}
     what: dict[str, Any] = {"amount": to_stripe(credit.amount_cents, credit.currency)}
-    if credit.note_taxes:
+    if credit.note_taxes or credit.is_correction:
         what = {"lines": note_lines(credit.note_taxes, credit.amount_cents, credit.currency, credit.why)}
     return StripeRequest(
         "credit_note",
@@ -146,5 +148,8 @@ def is_as_requested(credit: CreditRequest, body: Mapping[str, Any]) -> bool:
         body["invoice"] == credit.stripe_invoice_id
         and body["amount"] == to_stripe(credit.amount_cents, credit.currency)
         and body["currency"] == credit.currency.lower()
-        and (not credit.taxes or taxes == to_stripe(sum(tax.tax_cents for tax in credit.note_taxes), credit.currency))
+        and (
+            not (credit.taxes or credit.is_correction)
+            or taxes == to_stripe(sum(tax.tax_cents for tax in credit.note_taxes), credit.currency)
+        )
     )

@@ -1,21 +1,25 @@
-"""The taxes of a credit note at Stripe: its share of what the invoice's taxes still have. Pure.
+"""The taxes of a credit note at Stripe: those of the items that it corrects, or a share of the invoice's. Pure.
 
-A credit note takes back net and taxes in the proportion in which the invoice and the credit notes before it left them.
-The shares are rounded by largest remainder, as in an invoice, so they add up to the amount, and the credit note that
-takes back the rest takes back exactly the tax that is left. Source: docs.stripe.com/api/credit_notes. Not here: taxes
-of credit notes that someone makes in the dashboard, which say them (`rules.money_objects`).
+A correction gives back the tax of its own items, which may have other rates than the rest of the invoice, or none. Any
+other credit note is for no item: it takes back net and taxes in the proportion in which the invoice and the credit
+notes before it left them. These shares are rounded by largest remainder, as in an invoice, so they add up to the
+amount, and the credit note that takes back the rest takes back exactly the tax that is left. Source:
+docs.stripe.com/api/credit_notes. Not here: taxes of credit notes that someone makes in the dashboard, which say them
+(`rules.money_objects`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
 from fly_billing.invoicing.rules.chargeable_amounts import to_stripe
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceTax
 from fly_billing.money import divide, exact_product, from_cents, share_out_cents, to_cents
+from fly_billing.stripe_sync.rules.line_taxes import LineTax, merged_taxes
 from fly_billing.stripe_sync.rules.money_objects import cents_of
 
 Body = Mapping[str, Any]
@@ -77,6 +81,55 @@ def taxes_of_note(invoice: Body, notes: Iterable[Body], amount_cents: int) -> tu
     return tuple(tax for tax in found if tax.tax_cents)
 
 
+def taxes_of_correction(
+    invoice: Body, billed: Iterable[LineTax], corrected: Iterable[InvoiceTax], amount_cents: int
+) -> tuple[NoteTax, ...] | None:
+    """Return the taxes that a correction gives back, in Stripe's rates; None if a credit note can't have them.
+
+    A rate at Stripe has an id of its own, and is found by its tax on the invoice. Rates with the same tax there
+    can't be told apart, unless the correction gives back the same of each.
+
+    Args:
+        invoice: The invoice at Stripe.
+        billed: The tax of each rate on our invoice.
+        corrected: The tax of each rate on the correction; below zero: it is given back.
+        amount_cents: The amount of the correction, added taxes included.
+    """
+    currency = str(invoice["currency"]).upper()
+    wanted = {tax.rate: tax for tax in merged_taxes(map(_given_back, corrected)) if tax.tax_cents}
+    net = amount_cents - sum(tax.tax_cents for tax in wanted.values() if not tax.is_inclusive)
+    if any(tax.tax_cents < 0 or not 0 < tax.taxable_cents <= net for tax in wanted.values()):
+        return None
+    here, there = defaultdict(list), defaultdict(list)
+    for tax in merged_taxes(billed):
+        here[tax.is_inclusive, tax.tax_cents].append(tax.rate)
+    for (id, is_inclusive), cents in _by_rate(invoice, currency)[0].items():
+        there[is_inclusive, cents].append(id)
+    found = []
+    for alike, rates in here.items():
+        taxes = [wanted.pop(rate, rate) for rate in rates]
+        if not any(tax.tax_cents for tax in taxes):
+            continue
+        if len(there[alike]) != len(rates) or len({tax.tax_cents for tax in taxes}) > 1:
+            return None
+        found += [
+            NoteTax(id, tax.is_inclusive, tax.tax_cents, tax.taxable_cents)
+            for id, tax in zip(there[alike], taxes, strict=True)
+        ]
+    return None if wanted or len(found) > MOST_TAXES_OF_A_NOTE else tuple(found)
+
+
+def are_left(taxes: Iterable[NoteTax], invoice: Body, notes: Iterable[Body]) -> bool:
+    """Return True if the invoice at Stripe still has these taxes after its credit notes."""
+    issued = [note for note in notes if note["status"] == "issued"]
+    left = {tax.tax_rate: tax.tax_cents for tax in _taxes_left(invoice, issued, str(invoice["currency"]).upper())}
+    return all(tax.tax_cents <= left.get(tax.tax_rate, 0) for tax in taxes)
+
+
+def _given_back(tax: InvoiceTax) -> LineTax:
+    return LineTax(tax.name, tax.percent, tax.is_inclusive, tax.category, -tax.taxable_cents, -tax.tax_cents)
+
+
 def _taxes_left(invoice: Body, notes: Iterable[Body], currency: str) -> list[NoteTax]:
     """Return the invoice's taxes by rate, less those of its credit notes; in Stripe's order."""
     taxes, bases = _by_rate(invoice, currency)
@@ -111,12 +164,10 @@ def _proportion(cents: int, part: int, whole: int, currency: str) -> int:
 def note_lines(taxes: Sequence[NoteTax], amount_cents: int, currency: str, description: str) -> list[dict[str, Any]]:
     """Return the one line of a credit note with these taxes. Added tax is not in its amount, contained tax is."""
     added = sum(tax.tax_cents for tax in taxes if not tax.is_inclusive)
-    return [
-        {
-            "type": "custom_line_item",
-            "description": description,
-            "quantity": 1,
-            "unit_amount": to_stripe(amount_cents - added, currency),
-            "tax_amounts": [tax.as_param(currency) for tax in taxes],
-        }
-    ]
+    line = {
+        "type": "custom_line_item",
+        "description": description,
+        "quantity": 1,
+        "unit_amount": to_stripe(amount_cents - added, currency),
+    }
+    return [line | ({"tax_amounts": [tax.as_param(currency) for tax in taxes]} if taxes else {})]

@@ -22,8 +22,10 @@ limit 1;
 
 -- name: add_credit_request
 -- One row: the request, recorded. No row if the same one is recorded already.
-insert into credit_requests (id, invoice_id, amount_cents, pays_back, why, made_by, made_at, state, updated_at)
-values (:id, :invoice_id, :amount_cents, :pays_back, :why, :made_by, :now, :state, :now)
+insert into credit_requests (
+    id, invoice_id, amount_cents, pays_back, why, made_by, made_at, state, taxes, updated_at
+)
+values (:id, :invoice_id, :amount_cents, :pays_back, :why, :made_by, :now, :state, cast(:taxes as jsonb), :now)
 on conflict do nothing
 returning id;
 
@@ -31,7 +33,8 @@ returning id;
 -- One row per request of this list.
 select
     r.id, r.invoice_id, i.organization_id, s.stripe_invoice_id, i.currency, r.amount_cents, r.pays_back, r.why,
-    r.made_by, r.state, r.generation, r.unpaid_cents, r.taxes, r.stripe_credit_note_id, r.failure
+    r.made_by, r.state, r.generation, r.unpaid_cents, r.taxes, r.stripe_credit_note_id, r.failure,
+    exists (select from adjustments as a where a.credit_request_id = r.id) as is_correction
 from credit_requests as r
 join invoices as i on i.id = r.invoice_id
 join stripe_invoices as s on s.invoice_id = r.invoice_id
@@ -41,7 +44,8 @@ where r.id = any (:ids);
 -- One row per request in one of these states, oldest first.
 select
     r.id, r.invoice_id, i.organization_id, s.stripe_invoice_id, i.currency, r.amount_cents, r.pays_back, r.why,
-    r.made_by, r.state, r.generation, r.unpaid_cents, r.taxes, r.stripe_credit_note_id, r.failure
+    r.made_by, r.state, r.generation, r.unpaid_cents, r.taxes, r.stripe_credit_note_id, r.failure,
+    exists (select from adjustments as a where a.credit_request_id = r.id) as is_correction
 from credit_requests as r
 join invoices as i on i.id = r.invoice_id
 join stripe_invoices as s on s.invoice_id = r.invoice_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,43 @@ def tools(platform: Platform, sandbox: SandboxServer, tmp_path: Path, monkeypatc
 
     Then it turns out that acme made 60 requests. 40 x 0.10 = 4.00 and 0.80 of VAT are too much: 4.80.
     """
+    set_environment(platform, sandbox, tmp_path, monkeypatch)
     platform.add_tax("acme", "VAT", "20")
     platform.use(event("e1", "100"))
+    tools = close_and_sync(platform, sandbox)
+    use_sixty(platform)
+    return tools
+
+
+@pytest.fixture
+def three_rates(
+    platform: Platform, sandbox: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> SyncTools:
+    """September of acme is in Stripe and open: net 10.00 + 10.00 + 1.94, VAT 2.00 + 1.00 + 0.00, together 24.94.
+
+    100 requests at 0.10 with 20 % VAT; 500 GB (of 600, 100 are free) at 0.02 with 10 %; 30 days of a machine at 1.94,
+    exempt.
+    """
+    set_environment(platform, sandbox, tmp_path, monkeypatch)
+    platform.add_tax("acme", "VAT", "20", tax="VAT")
+    platform.add_tax("acme", "Reduced VAT", "10", tax="VAT", category="reduced", scope='{"products": ["Egress"]}')
+    platform.add_tax(
+        "acme", "No VAT", "0", tax="VAT", category="exempt", legal_text="Exempt", scope='{"products": ["Machines"]}'
+    )
+    use_three(platform, 100, 600, 30)
+    return close_and_sync(platform, sandbox)
+
+
+def close_and_sync(platform: Platform, sandbox: SandboxServer) -> SyncTools:
     platform.close()
     tools = sync_tools(platform.database, sandbox.url)
     sync(tools, SEPTEMBER)
-    use_sixty(platform)
+    return tools
+
+
+def set_environment(
+    platform: Platform, sandbox: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = platform.database.engine.url.render_as_string(hide_password=False)
     for name, value in {
         "DATABASE_URL": url, "DAGSTER_DATABASE_URL": url, "FLY_BILLING_DATA_DIR": str(tmp_path / "data"),
@@ -46,7 +77,15 @@ def tools(platform: Platform, sandbox: SandboxServer, tmp_path: Path, monkeypatc
         "STRIPE_API_KEY": API_KEY, "STRIPE_API_BASE": sandbox.url, "FLY_BILLING_CORRECTION_GUARD_PERCENT": "0",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    return tools
+
+
+def use_three(platform: Platform, requests: int, egress: int, days: int, now: datetime = CLOSED) -> None:
+    usage = [
+        event("e1", str(requests)), event("e2", str(egress), type="egress_gb", region="ams"),
+        event("e3", str(days * 86_400), type="machine_seconds", preset="shared-cpu-1x", region="ams"),
+    ]  # fmt: skip
+    write_jsonl(platform.landing_dir, usage, DAY, "usage")
+    platform.land(DAY, now=now)
 
 
 def use_sixty(platform: Platform) -> None:
@@ -152,16 +191,104 @@ def test_a_dry_run_shows_the_amount_with_tax_and_writes_and_sends_nothing(
     assert (notes(sandbox), booked(platform), platform.query("select id from credit_requests")) == ([], [], [])
 
 
+# Taxes of items with different rates ----------------------------------------------------------------------------------
+
+
+def taxes_of_notes(sandbox: SandboxServer) -> list[list[tuple[int, int]]]:
+    """List the taxes of each credit note at Stripe: (tax, taxed amount), smallest first."""
+    return [
+        sorted((tax["amount"], tax["taxable_amount"]) for tax in body["total_taxes"])
+        for body in sandbox.control.objects("credit_note")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("usage", "amount", "taxes"),
+    [
+        ((100, 350, 30), 550, [(50, 500)]),  # 250 GB x 0.02 at 10 %; a share of the invoice's tax would be 0.66
+        ((60, 600, 30), 480, [(80, 400)]),  # 40 requests x 0.10 at 20 %; a share would be 0.58
+        ((100, 600, 15), 97, []),  # half of 1.94, exempt; a share would be 0.12
+        ((60, 350, 15), 1127, [(50, 500), (80, 400)]),  # all three
+    ],
+)
+def test_the_credit_note_has_the_tax_of_the_corrected_items(
+    platform: Platform, sandbox: SandboxServer, three_rates: SyncTools, usage: tuple[int, int, int], amount: int,
+    taxes: list[tuple[int, int]],
+) -> None:  # fmt: skip
+    """Tax payable was 3.00 and falls by the tax of the corrected items; what is owed here is asked for there."""
+    use_three(platform, *usage, now=LATER)
+    said("--credit-note", "--to", "balance")
+    assert (notes(sandbox), taxes_of_notes(sandbox)) == ([(amount, amount, 0, 0, 0)], [taxes])
+    poll(three_rates)
+    (payable,) = platform.query("select -sum(amount_cents) as cents from ledger_entries where account = 'tax_payable'")
+    assert payable["cents"] == 300 - sum(tax for tax, _ in taxes)
+    assert asked_differences(platform.database) == []
+
+
+def test_a_credit_note_that_stripe_makes_after_a_failure_has_the_same_taxes(
+    platform: Platform, sandbox: SandboxServer, three_rates: SyncTools
+) -> None:
+    """A part is paid before Stripe answers, so the credit note is planned again: 5.50 with 0.50 of tax."""
+    use_three(platform, 100, 350, 30, now=LATER)
+    sandbox.control.add_fault("drop_before_apply", "credit_notes.create", first=9)
+    run("--credit-note", "--to", "balance")
+    sandbox.control.clear_faults()
+    sandbox.control.act("give-card", invoice_in_stripe(sandbox, "acme")["customer"])
+    sandbox.control.act("pay", invoice_in_stripe(sandbox, "acme")["id"])
+    send_unfinished(three_rates)
+    assert (notes(sandbox), taxes_of_notes(sandbox)) == ([(550, 0, 0, 550, 0)], [[(50, 500)]])
+
+
+def test_a_correction_that_takes_tax_back_and_adds_some_is_for_the_next_invoice(
+    platform: Platform, sandbox: SandboxServer, three_rates: SyncTools
+) -> None:
+    """40 requests less, 50 GB more: -4.00 - 0.80 + 1.00 + 0.10. A credit note can't charge the 0.10."""
+    use_three(platform, 60, 650, 30, now=LATER)
+    for arguments in ([], ["--dry-run"]):
+        result = run("--credit-note", "--to", "balance", *arguments)
+        assert "some of its taxes go up" in str(result.exception)
+        assert "Leave out --credit-note" in str(result.exception)
+    assert (booked(platform), notes(sandbox)) == ([], [])
+    said()
+    assert booked(platform) == [(1, False, False), (-4, False, False)]
+    assert october(platform) == 3600 - 370
+
+
+def test_tax_that_the_dashboard_took_back_is_not_taken_back_again(
+    platform: Platform, sandbox: SandboxServer, three_rates: SyncTools
+) -> None:
+    """20.00 of 24.94 took back 0.80 of the 1.00 at 10 %. A correction of 150 GB needs 0.30, and 0.20 are left."""
+    sandbox.control.act("credit-note", invoice_in_stripe(sandbox, "acme")["id"], amount=2000)
+    use_three(platform, 100, 450, 30, now=LATER)
+    result = run("--credit-note", "--to", "balance")
+    assert "the tax of this correction is not left" in str(result.exception)
+    assert (booked(platform), len(notes(sandbox))) == ([], 1)
+
+
+def test_tax_that_the_dashboard_takes_back_before_the_correction_is_sent_fails_it(
+    platform: Platform, sandbox: SandboxServer, three_rates: SyncTools
+) -> None:
+    use_three(platform, 100, 450, 30, now=LATER)
+    book_and_die(platform, three_rates)
+    sandbox.control.act("credit-note", invoice_in_stripe(sandbox, "acme")["id"], amount=2000)
+    (failed,) = send_unfinished(three_rates)
+    assert (failed.state, "the tax of this correction is not left" in str(failed.failure)) == ("failed", True)
+    assert len(notes(sandbox)) == 1
+
+
 # Kills and failures ---------------------------------------------------------------------------------------------------
 
 
 def book_and_die(platform: Platform, tools: SyncTools) -> None:
     """Book the correction with its request, and be killed before anything is sent."""
-    plan = plan_credit(
-        tools, "acme", SEPTEMBER, lambda currency, asked: 480, "balance", why="a meter counted twice", made_by="ann",
-        limit_cents=lambda currency: 10_000,
-    )  # fmt: skip
     rebilling = Rebilling(platform.database, platform.usage_table, TERMS, OFF)
+    dry = Rebill("acme", SEPTEMBER, Booking.AT_STRIPE, is_dry_run=True)
+    found = rebill(rebilling, dry, Actor("ann", LATER)).correction
+    assert found is not None
+    plan = plan_credit(
+        tools, "acme", SEPTEMBER, lambda currency, asked: found.gross_cents, "balance", why="a meter counted twice",
+        made_by="ann", limit_cents=lambda currency: 10_000, corrected=found.taxes,
+    )  # fmt: skip
     rebill(
         rebilling, Rebill("acme", SEPTEMBER, Booking.AT_STRIPE), Actor("ann", LATER),
         lambda connection, correction: request_correction(connection, plan, tools.clock()),

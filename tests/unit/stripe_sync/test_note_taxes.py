@@ -1,13 +1,19 @@
-"""A credit note takes back its share of the invoice's taxes, and all of them together take back exactly all tax."""
+"""A correction gives back its items' tax; another credit note its share, and all of them together exactly all tax."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.stripe_sync.rules.note_taxes import NoteTax, note_lines, taxes_of_note
+from fly_billing.invoicing.rules.invoice_in_progress import InvoiceTax
+from fly_billing.stripe_sync.rules.line_taxes import LineTax
+from fly_billing.stripe_sync.rules.note_taxes import NoteTax, note_lines, taxes_of_correction, taxes_of_note
 
 Json = dict[str, Any]
 
@@ -74,6 +80,51 @@ def test_shillings_are_shared_out_whole() -> None:
     (found,) = taxes_of_note(invoice(118_600, tax(18_100, 100_500), currency="ugx"), [], 593)
     assert found.tax_cents == 90
     assert found.as_param("UGX")["amount"] == 9000
+
+
+VAT = LineTax("VAT", Decimal(20), False, "standard", 10_000, 2_000)
+CENTRAL = LineTax("CGST", Decimal(9), False, "standard", 10_000, 900)
+STATE = LineTax("SGST", Decimal(9), False, "standard", 10_000, 900)
+
+
+def back(rate: LineTax, cents: int, taxable: int) -> InvoiceTax:
+    """Return the tax that a correction gives back."""
+    return InvoiceTax(uuid4(), rate.name, rate.percent, rate.is_inclusive, -taxable, -cents, rate.category)
+
+
+def test_rates_with_the_same_tax_are_corrected_together() -> None:
+    """118.00 with 9.00 of each tax. 59.00 of it give back 4.50 of each; 4.50 of only one can't be told at Stripe."""
+    bill = invoice(11_800, tax(900, 10_000, "txr_a"), tax(900, 10_000, "txr_b"))
+    assert taxes_of_correction(bill, [CENTRAL, STATE], [back(CENTRAL, 450, 5_000), back(STATE, 450, 5_000)], 5_900) == (
+        NoteTax("txr_a", False, 450, 5_000), NoteTax("txr_b", False, 450, 5_000),
+    )  # fmt: skip
+    assert taxes_of_correction(bill, [CENTRAL, STATE], [back(STATE, 450, 5_000)], 5_450) is None
+
+
+def test_contained_tax_is_given_back_in_the_amount() -> None:
+    """120.00 contain 20.00. Of 12.00, 2.00 are tax on 10.00."""
+    contained = replace(VAT, is_inclusive=True)
+    bill = invoice(12_000, tax(2_000, 10_000, behavior="inclusive"))
+    assert taxes_of_correction(bill, [contained], [back(contained, 200, 1_000)], 1_200) == (
+        NoteTax("txr_vat", True, 200, 1_000),
+    )
+
+
+@pytest.mark.parametrize(
+    ("corrected", "amount"),
+    [
+        ([back(replace(VAT, percent=Decimal(19)), 190, 1_000)], 1_190),  # a rate that the invoice does not have
+        ([back(VAT, -200, -1_000)], 800),  # tax that goes up
+        ([back(VAT, 200, 1_000)], 700),  # 10.00 at 20 % less and exempt 5.00 more: taxed more than it gives back
+    ],
+)
+def test_taxes_that_a_credit_note_can_not_have(corrected: list[InvoiceTax], amount: int) -> None:
+    assert taxes_of_correction(invoice(12_000, tax(2_000, 10_000)), [VAT], corrected, amount) is None
+
+
+def test_an_invoice_with_its_taxes_as_plain_lines_takes_no_correction_with_tax() -> None:
+    assert taxes_of_correction(invoice(12_000), [VAT], [back(VAT, 200, 1_000)], 1_200) is None
+    assert taxes_of_correction(invoice(12_000), [VAT], [], 1_000) == ()
 
 
 @given(

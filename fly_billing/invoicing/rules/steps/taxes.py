@@ -49,11 +49,10 @@ def add_taxes(invoice: InvoiceInProgress) -> None:
     if not (inputs.taxes or invoice.other_rates or invoice.tax_parts):
         return
     parts = invoice.taxed = taxed_parts(invoice)
-    bases = _bases(invoice, parts)
-    added = added_taxes(bases, inputs.currency)
-    for tax in added:
-        invoice.charge(_item(invoice, tax, parts if _is_by_item(invoice) else {}))
-    taxes = [*added, *_contained(bases, inputs.currency)]
+    taxes = taxes_on(_bases(invoice, parts), inputs.currency)
+    for tax in taxes:
+        if not tax.is_inclusive:
+            invoice.charge(_item(invoice, tax, parts if _is_by_item(invoice) else {}))
     invoice.taxes.extend(replace(tax, shares=_shares_of(tax, parts, inputs.currency)) for tax in taxes)
 
 
@@ -133,11 +132,14 @@ def _bases(invoice: InvoiceInProgress, parts: Mapping[UUID, Parts]) -> dict[Rate
         for rates, amount in split.items():
             amounts[rates].append(amount)
     bases = {rates: exact_sum(some) for rates, some in amounts.items()}
-    if not _is_by_item(invoice):
-        return bases
+    return rounded_together(bases, currency) if _is_by_item(invoice) else bases
+
+
+def rounded_together(bases: Mapping[Rates, Decimal], currency: str) -> dict[Rates, Decimal]:
+    """Round the bases of different rates to whole cents, so that they add up to their rounded sum."""
     together = sorted(bases, key=lambda rates: [str(rate.id) for rate in rates])
     cents = _cents_of([bases[rates] for rates in together], currency)
-    return bases | {rates: from_cents(base, currency) for rates, base in zip(together, cents, strict=True)}
+    return dict(bases) | {rates: from_cents(base, currency) for rates, base in zip(together, cents, strict=True)}
 
 
 def _cents_of(amounts: Sequence[Decimal], currency: str) -> list[int]:
@@ -148,7 +150,12 @@ def _cents_of(amounts: Sequence[Decimal], currency: str) -> list[int]:
     return share_out_cents(amounts, currency)
 
 
-def added_taxes(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+def taxes_on(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
+    """Return each rate's tax on the amounts taxed at it, rounded once; taxes added to the prices come first."""
+    return [*_added(bases, currency), *_contained(bases, currency)]
+
+
+def _added(bases: Mapping[Rates, Decimal], currency: str) -> list[InvoiceTax]:
     amounts: dict[TaxRate, list[Decimal]] = defaultdict(list)
     for rates, amount in bases.items():
         for rate in rates:
