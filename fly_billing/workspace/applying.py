@@ -26,6 +26,7 @@ from fly_billing.postgres.database import BillingDatabase, lock_until_commit, ro
 from fly_billing.workspace.ending import end_records
 from fly_billing.workspace.files import Workspace, read_workspace
 from fly_billing.workspace.held import held_records, known_prices, with_uses
+from fly_billing.workspace.rules.edited_keys import refuse_edited_keys
 from fly_billing.workspace.rules.planning import (
     ENDED,
     REMOVED,
@@ -103,8 +104,9 @@ def plan_workspace(
 
 
 def _plan(connection: Connection, workspace: Workspace, actor: Actor) -> WorkspacePlan:
-    plan = make_plan(workspace.records, held_records(connection, workspace), actor.at)
-    return replace(plan, changes=with_uses(connection, plan.changes))
+    held = held_records(connection, workspace)
+    plan = make_plan(workspace.records, held, actor.at)
+    return replace(plan, changes=refuse_edited_keys(with_uses(connection, plan.changes), workspace.records, held))
 
 
 def apply_workspace(

@@ -22,7 +22,7 @@ class Kind:
     """A kind of records.
 
     Attributes:
-        name: In the plan and in the table `workspace_changes`.
+        name: In the plan and in the table `workspace_records`.
         start: The field with which a record begins: a time or a month.
         end: The field that ends a record. None: it has no end.
         is_monthly: It begins and ends with months; otherwise at a moment.

@@ -16,7 +16,7 @@ from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.server import connect
 from fly_billing.workspace.applying import AppliedWorkspace, WorkspaceNotApplied, apply_workspace
 from fly_billing.workspace.files import WorkspaceHasMistakes
-from tests.integration.workspace.conftest import GROUPS, Shop
+from tests.integration.workspace.conftest import GROUPS, TERMS, Shop
 from tests.support.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at
 
 TABLES = (
@@ -215,6 +215,49 @@ def test_a_charge_without_a_line_leaves_the_open_invoice_and_stays_on_a_final_on
     assert shop.changes(HALFWAY) == [("released", "charge", "acme/Setup/2026-09-10")]
     shop.apply(HALFWAY)
     assert (platform.totals("acme"), shop.changes(HALFWAY)) == ([500], [])
+
+
+MORE_TERMS = """  - {organization: acme, name: VAT, percent: 10, first_month: 2026-01}
+commitments: [{organization: acme, description: At leats 50, amount: 50, first_month: 2026-01}]
+credits: [{organization: labs, description: Gfit, amount: 5, granted_at: 2026-01-10}]
+charges: [{organization: acme, description: Stepu, amount: 7, occurred_at: 2026-09-10}]
+"""
+FIVE = "  - {code: FIVE, description: 5 % off, percent: 5, months: 3}\ndiscounts:"
+MORE_OF_BOOK = """taxes: [{key: vat, tax: VAT, percent: 20, first_month: 2026-01}]
+prices:
+  - {key: plus, product: Support, description: Plus, unit: month, unit_amount: 99.00, effective_from: 2026-01-01}
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reason"),
+    [
+        ("terms.yaml", "Stepu", "Setup", "acme/Stepu/2026-09-10, which final invoice number 1 of acme for 2026-09 has"),
+        ("terms.yaml", "at: 2026-09-10", "at: 2026-09-11", "acme/Stepu/2026-09-10, which final invoice number 1 of"),
+        ("terms.yaml", "{organization: acme, name: VAT", "{organization: acme, name: Tax", "acme/VAT/2026-01, and"),
+        ("terms.yaml", "leats 50, amount: 50", "least 60, amount: 60", "acme/minimum/At leats 50/2026-01, and both"),
+        ("terms.yaml", "Gfit", "Gift", "labs/Gfit/2026-01-10, and both would apply until 2026-10-16 12:00:00: begin"),
+        ("terms.yaml", "{organization: acme, price: support", "{organization: acme, price: plus", "acme/support/2026"),
+        ("terms.yaml", "TEN, first_month: 2026-09", "FIVE, first_month: 2026-10", "labs/TEN/2026-09, and both would"),
+        ("price_book/shop/prices.yaml", "key: requests, meter", "key: calls, meter", "shop/requests/2026-01-01, and"),
+        ("price_book/shop/prices.yaml", "key: vat", "key: tax", "shop/vat/2026-01, and both would apply until"),
+    ],
+)  # fmt: skip
+def test_an_edit_of_the_fields_that_name_a_billed_record_does_not_bill_it_twice(
+    shop: Shop, platform: Platform, file: str, old: str, new: str, reason: str
+) -> None:
+    """October of acme would have two taxes, two minimums, the charge of September again, and two subscriptions."""
+    shop.write("terms.yaml", TERMS.replace("discounts:", FIVE) + MORE_TERMS)
+    shop.edit("price_book/shop/prices.yaml", "prices:\n", MORE_OF_BOOK)
+    shop.apply()
+    platform.close()
+    shop.edit(file, old, new)
+    (refused,) = shop.plan(HALFWAY).plan.refusals
+    assert f"it looks like an edit of {reason}" in str(refused.refused)
+    with pytest.raises(WorkspaceNotApplied, match="looks like an edit"):
+        shop.apply(HALFWAY)
+    shop.edit(file, new, old)
+    assert shop.changes(HALFWAY) == []
 
 
 def test_an_organization_without_a_row_closes_its_account_and_is_billed_for_its_last_days(
