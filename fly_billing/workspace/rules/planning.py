@@ -113,8 +113,11 @@ def make_plan(wanted: Sequence[Record], held: Sequence[HeldRecord], now: datetim
     }
     pairs = [(record, find(record)) for record in wanted]
     named = {(found.kind, found.id) for _, found in pairs if found is not None}
+    present = moment_text(now)
     changes = [
-        _possible(change, found, closed) for record, found in pairs if (change := _wanted(record, found)) is not None
+        _possible(change, found, closed)
+        for record, found in pairs
+        if (change := _reopened(record, found, present) or _wanted(record, found)) is not None
     ]
     versions = _versions(wanted)
     lost = [record for record in held if record.is_owned and (record.kind, record.id) not in named]
@@ -161,6 +164,15 @@ def _wanted(record: Record, held: HeldRecord | None) -> PlannedChange | None:
         return None
     action = CHANGED if fields else TAKEN_OVER
     return PlannedChange(action, record.kind, record.key, record.organization, fields, held.id, record.place)
+
+
+def _reopened(record: Record, held: HeldRecord | None, now: str) -> PlannedChange | None:
+    """Return the change that the row of a closed organization asks for: to open its account again."""
+    closed_at = held.values.get("closed_at") if held is not None and record.kind == "organization" else None
+    if held is None or closed_at is None or closed_at > now:
+        return None
+    fields = [FieldChange("closed_at", closed_at, None)]
+    return PlannedChange(CHANGED, record.kind, record.key, record.organization, fields, held.id, record.place)
 
 
 def _possible(change: PlannedChange, held: HeldRecord | None, closed: Mapping[str, str]) -> PlannedChange:

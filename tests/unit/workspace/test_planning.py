@@ -136,7 +136,18 @@ def test_a_closed_organization_without_a_line_stays_closed_and_gets_no_term() ->
     changes = plan_of([wanted("organization", "acme", name="Acme"), new], [acme])
     assert [change.refused for change in changes] == [
         "acme closed its account on 2026-10-01: remove its lines, or `fly-billing org reopen acme` first"
-    ]
+    ] * 2
+
+
+def test_the_row_of_an_organization_that_a_command_closed_is_refused_and_not_unchanged() -> None:
+    """The file says that it is a customer, and the database that it is none. It may close later, in January."""
+    closed, closes = (held("organization", "acme", name="Acme", closed_at=day) for day in ("2026-10-01", "2027-01-01"))
+    row = wanted("organization", "acme", name="Acme")
+    (change,) = plan_of([row], [closed])
+    assert (change.fields, bool(change.refused)) == ([FieldChange("closed_at", "2026-10-01", None)], True)
+    (change,) = plan_of([row], [replace(closed, is_owned=False)])
+    assert change.refused is not None
+    assert plan_of([row], [closes]) == []
 
 
 def test_an_organization_keeps_what_the_file_has_no_column_for() -> None:
