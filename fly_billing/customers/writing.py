@@ -266,6 +266,7 @@ class ClosedMonthsChanged:
     """A change of this transaction that affects months with final invoices: each waits for a decision.
 
     Attributes:
+        organization_id: None: it is of a price book, for all that are billed by it.
         last_month: The last month that it affects; None: no end.
     """
 
@@ -276,9 +277,10 @@ class ClosedMonthsChanged:
 
     @property
     def notice(self) -> str:
+        name = self.organization_id or "ORG"
         return (
             f"{self.what}: final invoices from {self.first_month:%Y-%m} on stay as they are until somebody decides:"
-            f" `fly-billing corrections` lists them, `rebill {self.organization_id} MONTH` books the difference"
+            f" `fly-billing corrections` lists them, `rebill {name} MONTH` books the difference"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ from fly_billing.customers.rules.terms import (
     SubscriptionTerms,
     TaxTerms,
 )
+from fly_billing.customers.writing import ClosedMonthsChanged
 from fly_billing.periods import BillingMonth
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
@@ -133,3 +134,8 @@ def test_the_id_of_a_term_is_made_from_what_it_is_and_not_from_how_much(
     record: Any, change: Callable[[Any], Any], is_same: bool
 ) -> None:
     assert (change(record).id == record.id) is is_same
+
+
+def test_a_change_of_a_price_book_names_no_organization_to_rebill() -> None:
+    change = ClosedMonthsChanged(None, "price requests was changed", date(2026, 9, 1), None)
+    assert "`rebill ORG MONTH` books" in change.notice
