@@ -1,4 +1,7 @@
-"""Completes ids of organizations and price keys in a shell. Completion never fails and starts nothing new."""
+"""Completes ids of organizations and price keys in a shell.
+
+Completion shows no error and makes no data folder. It starts the folder's Postgres if nothing runs it, and stops it.
+"""
 
 from __future__ import annotations
 
