@@ -23,7 +23,7 @@ from fly_billing.corrections.correction import Actor
 from fly_billing.customers.billing_details import change_billing_details
 from fly_billing.customers.charges import final_invoice_notices, write_charges
 from fly_billing.customers.closing import close_organization, reopen_organization
-from fly_billing.customers.commitments import write_commitments
+from fly_billing.customers.commitments import add_commitment
 from fly_billing.customers.coupons import give_coupons, write_coupons
 from fly_billing.customers.credits import write_credits
 from fly_billing.customers.known import typed_amount_of
@@ -39,7 +39,7 @@ from fly_billing.customers.organizations import (
 )
 from fly_billing.customers.overview import read_overview
 from fly_billing.customers.price_overrides import write_price_overrides
-from fly_billing.customers.rules.organizations import OrganizationRecord, TaxStatus
+from fly_billing.customers.rules.organizations import OrganizationRecord
 from fly_billing.customers.rules.terms import (
     CommitmentTerms,
     CouponTerms,
@@ -50,7 +50,7 @@ from fly_billing.customers.rules.terms import (
     TaxTerms,
 )
 from fly_billing.customers.subscriptions import cancel, change_plan, write_subscriptions
-from fly_billing.customers.taxes import set_tax, write_tax_statuses
+from fly_billing.customers.taxes import change_tax_status, set_tax
 from fly_billing.customers.writing import CustomerRefused, Effect, Written, changing, closed_months_changed
 from fly_billing.money import counted, from_cents, parse_typed_amount
 from fly_billing.periods import BillingMonth, moment_text
@@ -86,10 +86,6 @@ class Work:
     settings: Settings
     notices: list[str]
 
-    def amount(self, organization: str, typed: str) -> Decimal:
-        """Read an amount in the organization's currency, with exactly its decimals. Raises ValueError."""
-        return typed_amount_of(self.connection, organization, typed)[0]
-
     @property
     def month(self) -> BillingMonth:
         return BillingMonth.containing(self.actor.at)
@@ -114,7 +110,7 @@ def make(console: Terminal, options: ChangeOptions, act: Act) -> None:
             except ValueError as problem:  # a field that its record refuses
                 raise CustomerRefused([str(problem)]) from problem
             notices = work.notices + [change.notice for change in closed_months_changed(connection, actor)]
-    _print(console, options, written, notices)
+    _print(console, options, written, list(dict.fromkeys(notices)))
 
 
 def _print(console: Terminal, options: ChangeOptions, written: Sequence[Written], notices: Sequence[str]) -> None:
@@ -141,7 +137,8 @@ def add(console: Terminal, options: ChangeOptions, organization: str, name: str 
     def act(work: Work) -> Sequence[Written]:
         one = OrganizationRecord(organization, name or organization, **{"created_at": work.actor.at} | given)
         groups = Groups(work.settings.max_org_partitions, work.settings.shared_groups)
-        return [add_organization(work.connection, work.actor, one, groups)]
+        named = [field for field in ("created_at", "stripe_customer_id") if field in given]
+        return [add_organization(work.connection, work.actor, one, groups, named)]
 
     make(console, options, act)
 
@@ -156,6 +153,8 @@ def change_pricing(
     first: BillingMonth | None,
 ) -> None:  # fmt: skip
     """Give an organization another currency or price book."""
+    if currency is None and book is None:
+        raise CustomerRefused(["give a --currency, a --book or both"])
 
     def act(work: Work) -> Sequence[Written]:
         code = currency.upper() if currency else None
@@ -195,7 +194,7 @@ def show_all(console: Terminal, word: str | None, *, with_closed: bool, as_json:
     with local_platform() as settings:
         found = list_organizations(BillingDatabase(settings.database_url), now, word, with_closed=with_closed)
     if as_json:
-        print(json.dumps([vars(one) for one in found], indent=2, default=str))
+        print(json.dumps([vars(one) for one in found], indent=2, default=datetime.isoformat))
         return
     table = Table(title="Organizations", title_justify="left")
     for heading in ("Id", "Name", "Currency", "Price book", "Since", "Subscriptions", "Paid by", "Last invoice", ""):
@@ -203,27 +202,30 @@ def show_all(console: Terminal, word: str | None, *, with_closed: bool, as_json:
     for one in found:
         table.add_row(
             one.id, one.name, one.currency, one.price_book, f"{one.created_at.astimezone(UTC):%Y-%m-%d}",
-            f"{one.subscriptions:,}", one.payer_id or "", one.last_final_month or "", _closed(one),
+            f"{one.subscriptions:,}", one.payer_id or "", one.last_final_month or "", _closed(one, now),
         )  # fmt: skip
     console.print(table)
     console.print(counted(len(found), "organization"))
 
 
-def _closed(one: ListedOrganization) -> str:
-    return f"closed {moment_text(one.closed_at.astimezone(UTC))}" if one.closed_at else ""
+def _closed(one: ListedOrganization, now: datetime) -> str:
+    if one.closed_at is None:
+        return ""
+    return f"{'closed' if one.closed_at <= now else 'closes'} {moment_text(one.closed_at.astimezone(UTC))}"
 
 
 def show(console: Terminal, organization: str, *, as_json: bool) -> None:
     """Print an organization and all its terms. Raises CustomerRefused."""
+    now = datetime.now(UTC)
     with local_platform() as settings:
-        found = read_overview(BillingDatabase(settings.database_url), organization, datetime.now(UTC))
+        found = read_overview(BillingDatabase(settings.database_url), organization, now)
     one = found.organization
     if as_json:
         print(json.dumps(found.as_data(), indent=2))
         return
     console.print(
         f"{one.id}: {one.name}, price book {one.price_book} in {one.currency}, a customer from"
-        f" {moment_text(one.created_at.astimezone(UTC))} on{', ' + _closed(one) if one.closed_at else ''}",
+        f" {moment_text(one.created_at.astimezone(UTC))} on{', ' + _closed(one, now) if one.closed_at else ''}",
         soft_wrap=True,
     )
     table = Table(title="Terms", title_justify="left")
@@ -251,26 +253,26 @@ def subscribe(
 
 def replace_plan(
     console: Terminal, options: ChangeOptions, organization: str, old: str, new: str, at: datetime | None,
-    quantity: Decimal | None,
+    **choice: Any,
 ) -> None:  # fmt: skip
-    """End a subscription and begin another one, now or at an instant."""
+    """End a subscription and begin another one, now or at an instant. `choice`: of `change_plan`."""
     make(
         console, options,
         lambda work: change_plan(
-            work.connection, work.actor, organization, old, new, at or work.actor.at, quantity
+            work.connection, work.actor, organization, old, new, at or work.actor.at, **choice
         ),
     )  # fmt: skip
 
 
 def end_fee(
     console: Terminal, options: ChangeOptions, organization: str, key: str, at: datetime | None,
-    started: datetime | None, *, at_month_end: bool,
+    *, at_month_end: bool, **choice: Any,
 ) -> None:  # fmt: skip
-    """End a subscription now, at an instant, or with the month."""
+    """End a subscription now, at an instant, or with the month. `choice`: of `cancel`."""
 
     def act(work: Work) -> Sequence[Written]:
         moment = BillingMonth.containing(at or work.actor.at).end if at_month_end else at or work.actor.at
-        return [cancel(work.connection, work.actor, organization, key, moment, started)]
+        return [cancel(work.connection, work.actor, organization, key, moment, **choice)]
 
     make(console, options, act)
 
@@ -282,12 +284,14 @@ def charge(
     """Charge an amount once, or give it back. `terms`: other fields of OneOffCharge; with a quantity, of each unit."""
 
     def act(work: Work) -> Sequence[Written]:
-        given = work.amount(organization, amount) * (-1 if gives_back else 1)
+        moment = on or work.today
+        given = typed_amount_of(work.connection, organization, amount, moment)[0] * (-1 if gives_back else 1)
         name = "amount" if terms["quantity"] == 1 and terms["unit"] == "item" else "unit_amount"
         columns: dict[str, Any] = {**terms, name: given}
-        one = OneOffCharge(organization, occurred_at=on or work.today, **columns)
+        one = OneOffCharge(organization, occurred_at=moment, **columns)
         written = write_charges(work.connection, work.actor, [one], may_change=False)
-        work.notices.extend(final_invoice_notices(work.connection, [one]))
+        if written[0].effect == Effect.NEW:  # otherwise an invoice may have it already
+            work.notices.extend(final_invoice_notices(work.connection, [one]))
         return written
 
     make(console, options, act)
@@ -299,9 +303,8 @@ def grant_credit(
     """Grant credit from today or a time on. `terms`: other fields of CreditTerms."""
 
     def act(work: Work) -> Sequence[Written]:
-        one = CreditTerms(
-            organization, amount=work.amount(organization, amount), granted_at=start or work.today, **terms
-        )
+        given, _ = typed_amount_of(work.connection, organization, amount)
+        one = CreditTerms(organization, amount=given, granted_at=start or work.today, **terms)
         return write_credits(work.connection, work.actor, [one])
 
     make(console, options, act)
@@ -345,7 +348,7 @@ def commit(
         bound, currency = typed_amount_of(work.connection, organization, amount)
         said = description or _commitment_text(bound, currency, terms["kind"], terms["months"])
         one = CommitmentTerms(organization, said, bound, first or work.month, **terms)
-        return write_commitments(work.connection, work.actor, [one])
+        return add_commitment(work.connection, work.actor, one)
 
     make(console, options, act)
 
@@ -373,9 +376,11 @@ def set_tax_status(
 ) -> None:  # fmt: skip
     """Say where an organization is and of which kind, from this month or another one on."""
 
+    if location is None and kind is None:
+        raise CustomerRefused(["give a --location, a --kind or both"])
+
     def act(work: Work) -> Sequence[Written]:
-        status = TaxStatus(organization, first or work.month, location, kind)
-        return write_tax_statuses(work.connection, work.actor, [status])
+        return change_tax_status(work.connection, work.actor, organization, first or work.month, location, kind)
 
     make(console, options, act)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC
 
 from sqlalchemy import Connection
 
@@ -25,7 +24,7 @@ from fly_billing.customers.writing import (
     write_rows,
 )
 from fly_billing.money import plain
-from fly_billing.periods import BillingMonth, moment_text
+from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import values
 
 CHARGES = TermTable(
@@ -50,7 +49,7 @@ def write_charges(
     new = [one for one in some if (one.id,) not in known]
     problems = problems_of(some, lambda one: organizations.unknown(one.organization_id))
     refuse(problems + problems_of(new, lambda one: _problem(one, organizations)))
-    found = [_row(one, organizations) for one in some]
+    found = [_row(one, organizations, known) for one in some]
     written = write_rows(connection, actor, CHARGES, found, known)
     _refuse_changes(connection, some, written, known, may_change=may_change)
     return written
@@ -58,12 +57,14 @@ def write_charges(
 
 def _problem(one: OneOffCharge, organizations: Organizations) -> str | None:
     month = BillingMonth.containing(one.occurred_at)
-    problem = organizations.problem(one.organization_id, one.occurred_at)
-    if problem := problem or organizations.wrong_currency(one.organization_id, one.currency, month):
+    if problem := organizations.problem(one.organization_id, one.occurred_at):
         return problem
+    currency = organizations.currency_of_charge(one.organization_id, month)
+    if one.currency not in (None, currency):
+        charged = organizations.charged_in(one.organization_id, month)
+        return f"it is in {one.currency}, but {one.organization_id} is billed in {currency} in {charged}"
     try:
         if one.amount is not None:
-            currency = organizations.currency(one.organization_id, month)
             check_money("amount", one.amount, currency, may_be_negative=True)
     except ValueError as wrong:
         return str(wrong)
@@ -86,10 +87,13 @@ def _refuse_changes(
         ])  # fmt: skip
 
 
-def _row(one: OneOffCharge, organizations: Organizations) -> TableRow:
+def _row(one: OneOffCharge, organizations: Organizations, known: Known) -> TableRow:
     columns = {column.name: getattr(one, column.name) for column in fields(one) if column.name not in NOT_STORED}
     month = BillingMonth.containing(one.occurred_at)
-    columns["currency"] = one.currency or organizations.currency(one.organization_id, month)
+    existing = known.get((one.id,))
+    columns["currency"] = one.currency or (
+        existing["currency"] if existing else organizations.currency_of_charge(one.organization_id, month)
+    )
     columns["amount"] = one.total
     what = f"{one.title}: {one.total:f} {columns['currency']}"
     return TableRow({"id": one.id, **columns}, one.organization_id, what, month, one.place)
@@ -97,22 +101,17 @@ def _row(one: OneOffCharge, organizations: Organizations) -> TableRow:
 
 def withdraw_charges(connection: Connection, actor: Actor, some: Sequence[OneOffCharge]) -> list[Written]:
     """Delete charges that are on no invoice yet, not even an open one. Raises CustomerRefused."""
+    known = known_rows(connection, CHARGES, (one.organization_id for one in some))
     organizations = Organizations(connection, (one.organization_id for one in some))
-    return withdraw_rows(connection, actor, CHARGES, [_row(one, organizations) for one in some])
+    return withdraw_rows(connection, actor, CHARGES, [_row(one, organizations, known) for one in some])
 
 
 def final_invoice_notices(connection: Connection, some: Sequence[OneOffCharge]) -> list[str]:
-    """Say of each charge of a month with a final invoice that it goes on the next one."""
-    months = dict.fromkeys(one.organization_id for one in some)
-    final = {name: month for name in months for month in values(connection, "last_final_month_of", id=name)}
+    """Say of each new charge of a month with a final invoice that it goes on the next one."""
+    organizations = Organizations(connection, (one.organization_id for one in some))
+    months = [(one, BillingMonth.containing(one.occurred_at)) for one in some]
     return [
-        f"{one.title}: the invoice for {BillingMonth.containing(one.occurred_at)} is final, so it goes on the next one"
-        for one in some
-        if (month := final[one.organization_id]) is not None
-        and month >= BillingMonth.containing(one.occurred_at).first_day
+        f"{one.title}: the invoice for {month} is final, so it goes on the next one"
+        for one, month in months
+        if organizations.charged_in(one.organization_id, month) != month
     ]
-
-
-def describe_charge(one: OneOffCharge) -> str:
-    """Return the charge in words, with its exact amount."""
-    return f"{plain(one.total)} for {one.description!r} on {moment_text(one.occurred_at.astimezone(UTC))}"

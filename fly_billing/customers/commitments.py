@@ -49,6 +49,11 @@ def _problem(one: CommitmentTerms, organizations: Organizations) -> str | None:
     if problem := organizations.problem(one.organization_id, one.first_month.start):
         return problem
     currency = organizations[one.organization_id].currency
+    if (billed := organizations.currency(one.organization_id, one.first_month)) != currency:
+        return (
+            f"{one.organization_id} is billed in {billed} in {one.first_month}, and in {currency} later: let it begin"
+            " then"
+        )
     if one.currency not in (None, currency):
         return f"it is in {one.currency}, but {one.organization_id} is billed in {currency}"
     try:
@@ -56,6 +61,30 @@ def _problem(one: CommitmentTerms, organizations: Organizations) -> str | None:
     except ValueError as wrong:
         return str(wrong)
     return None
+
+
+def add_commitment(connection: Connection, actor: Actor, one: CommitmentTerms) -> list[Written]:
+    """Agree on a commitment, or change it.
+
+    Raises:
+        CustomerRefused: Has a line for each problem, such as a second one of its kind for the same items and months
+            without a reference: two minimums are both charged.
+    """
+    known = known_rows(connection, COMMITMENTS, [one.organization_id])
+    if (one.id,) not in known and not one.reference:
+        refuse([
+            f"{one.title}: it has a {other.kind} of {other.amount:f} {other.currency} from {other.first_month} on, and"
+            " both would apply: end that one with --until, or give this one a reference"
+            for other in map(_terms, known.values())
+            if _is_second(one, other)
+        ])  # fmt: skip
+    return write_commitments(connection, actor, [one])
+
+
+def _is_second(one: CommitmentTerms, other: CommitmentTerms) -> bool:
+    begins = max(one.first_month, other.first_month)
+    meet = all(last is None or begins <= last for last in (one.last_month, other.last_month))
+    return meet and (one.kind, dict(one.scope)) == (other.kind, dict(other.scope))
 
 
 def end_commitments(connection: Connection, actor: Actor, organization_id: str, at: datetime) -> list[Written]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from fly_billing.money import from_cents, parse_typed_amount
 from fly_billing.periods import BillingMonth, moment_text
-from fly_billing.postgres.database import records
+from fly_billing.postgres.database import records, values
 from fly_billing.postgres.organizations import list_organization_ids
 from fly_billing.pricing.price_books import read_price_books
 from fly_billing.pricing.rules.fields import did_you_mean
@@ -57,6 +57,7 @@ class Organizations:
         asked = sorted(set(ids))
         self._known = {row.id: row for row in records(connection, KnownOrganization, "known_organizations", keys=asked)}
         self._before: dict[str, list[_Before]] = defaultdict(list)
+        self._final: dict[str, BillingMonth | None] = {}
         for row in records(connection, _Before, "organizations_before", keys=asked):
             self._before[row.organization_id].append(row)
 
@@ -91,6 +92,24 @@ class Organizations:
         before = self._in(organization_id, month)
         return before.currency if before else self._known[organization_id].currency
 
+    def charged_in(self, organization_id: str, month: BillingMonth) -> BillingMonth:
+        """Return the month whose invoice has a charge of this month: the next one, if this one's is final."""
+        final = self.last_final_month(organization_id)
+        return month if final is None or final < month else final.plus(1)
+
+    def last_final_month(self, organization_id: str) -> BillingMonth | None:
+        """Return the last month with a final invoice of the organization or its payer."""
+        if organization_id not in self._final:
+            (final,) = values(self._connection, "last_final_month_of", id=organization_id)
+            self._final[organization_id] = BillingMonth(final.year, final.month) if final else None
+        return self._final[organization_id]
+
+    def currency_of_charge(self, organization_id: str, month: BillingMonth) -> str:
+        """Return the currency of the invoice that has a charge of this month. Only that one can be billed."""
+        if not self._before[organization_id]:
+            return self._known[organization_id].currency
+        return self.currency(organization_id, self.charged_in(organization_id, month))
+
     def price_book(self, organization_id: str, month: BillingMonth) -> str:
         """Return the organization's price book in this month."""
         before = self._in(organization_id, month)
@@ -98,6 +117,11 @@ class Organizations:
 
     def _in(self, organization_id: str, month: BillingMonth) -> _Before | None:
         return next((row for row in self._before[organization_id] if row.before_month > month.first_day), None)
+
+    def priced_since(self, organization_id: str) -> BillingMonth | None:
+        """Return the first month of its present currency and price book. None: it never had others."""
+        before = self._before[organization_id]
+        return BillingMonth(before[-1].before_month.year, before[-1].before_month.month) if before else None
 
     def wrong_currency(self, organization_id: str, currency: str | None, month: BillingMonth) -> str | None:
         """Return the problem of an amount in another currency than the organization's in this month."""
@@ -176,8 +200,13 @@ class PriceKeys:
         )
 
 
-def typed_amount_of(connection: Connection, organization_id: str, typed: str) -> tuple[Decimal, str]:
+def typed_amount_of(
+    connection: Connection, organization_id: str, typed: str, charged: datetime | None = None
+) -> tuple[Decimal, str]:
     """Read an amount that a person typed in the organization's currency, with exactly its decimals.
+
+    Args:
+        charged: It is of a charge at this time, in the currency of the invoice that will have it.
 
     Returns:
         The amount in the major unit and the currency.
@@ -189,4 +218,6 @@ def typed_amount_of(connection: Connection, organization_id: str, typed: str) ->
     if problem := organizations.unknown(organization_id):
         raise ValueError(problem)
     currency = organizations[organization_id].currency
+    if charged is not None:
+        currency = organizations.currency_of_charge(organization_id, BillingMonth.containing(charged))
     return from_cents(parse_typed_amount(typed, currency), currency), currency

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from fly_billing.customers.writing import (
     Written,
     known_rows,
     refuse,
+    shown,
     write_rows,
 )
 from fly_billing.invoicing.rules.billing_groups import billing_group_of
@@ -100,16 +101,28 @@ def _rows(some: Sequence[OrganizationRecord], known: Known, count: int, groups: 
     return found
 
 
-def add_organization(connection: Connection, actor: Actor, one: OrganizationRecord, groups: Groups) -> Written:
-    """Add one organization. Raises CustomerRefused if it exists with other facts: a command to add changes nothing."""
+def add_organization(
+    connection: Connection, actor: Actor, one: OrganizationRecord, groups: Groups, given: Collection[str] = ()
+) -> Written:
+    """Add one organization. Raises CustomerRefused if it exists with other facts: a command to add changes nothing.
+
+    Args:
+        given: The fields without a default that the record has, of `created_at` and `stripe_customer_id`.
+    """
     known = known_rows(connection, ORGANIZATIONS, [one.id]).get((one.id,))
     if known is None:
         return write_organizations(connection, actor, [one], groups)[0]
+    other = [name for name in given if known[name] != getattr(one, name)]
+    if known["closed_at"] is not None:
+        raise CustomerRefused([f"organization {one.id} closed its account: `{REOPEN} {one.id}` opens it again"])
     if any(known[name] != getattr(one, name) for name in ("name", "currency", "price_book")):
         raise CustomerRefused([
             f"organization {one.id} exists already, as {known['name']!r} with price book {known['price_book']} in"
             f" {known['currency']}: choose another id, or `fly-billing org rename {one.id} NAME`"
         ])  # fmt: skip
+    if other:
+        facts = ", ".join(f"{name} {shown(known[name])}" for name in other)
+        raise CustomerRefused([f"organization {one.id} exists already, with {facts}: a command can't change that"])
     return Written(Effect.UNCHANGED, "organizations", one.id, f"organization {one.id} ({one.name})")
 
 
@@ -142,6 +155,12 @@ def change_organization(
     )  # fmt: skip
     if problem := _unpriced(changed, PriceKeys(connection)):
         raise CustomerRefused([f"organization {organization_id}: {problem}"])
+    since = Organizations(connection, [organization_id]).priced_since(organization_id)
+    if not _is_priced_otherwise(changed, known) and first and since not in (None, first):
+        raise CustomerRefused([
+            f"organization {organization_id} is billed in {changed.currency} by price book {changed.price_book} since"
+            f" {since}: for another month, change it back first"
+        ])  # fmt: skip
     rows(connection, "change_from_month", month=first.first_day.isoformat() if first else "")
     return change_row(
         connection, actor, organization_id, currency=changed.currency, price_book=changed.price_book

@@ -105,14 +105,15 @@ def _terms(row: Row) -> SubscriptionTerms:
 
 
 def find_subscription(
-    connection: Connection, organization_id: str, price_key: str, at: datetime, started_at: datetime | None = None
-) -> SubscriptionTerms:
+    connection: Connection, organization_id: str, price_key: str, at: datetime, started_at: datetime | None = None,
+    reference: str | None = None,
+) -> SubscriptionTerms:  # fmt: skip
     """Return the organization's subscription to a fee that runs at this time, or that ends or begins at it.
 
-    Without one that runs, return the next one that begins. `started_at` chooses one of several.
+    Without one that runs, return the next one that begins. `started_at` and `reference` choose one of several.
 
     Raises:
-        CustomerRefused: There is none, or more than one.
+        CustomerRefused: There is none, it ended before, or there is more than one.
         ValueError: The database can't hold the time.
     """
     check_moment("the time", at)
@@ -120,10 +121,10 @@ def find_subscription(
         raise CustomerRefused([problem])
     known = known_rows(connection, SUBSCRIPTIONS, [organization_id]).values()
     own = [_terms(row) for row in known if row["price_key"] == price_key]
+    own = [one for one in own if _is_asked(one, started_at, reference)]
     running = [one for one in own if one.started_at <= at and (one.ended_at is None or one.ended_at >= at)]
-    found = running or sorted((one for one in own if one.started_at > at), key=lambda one: one.started_at)[:1]
-    if started_at is not None:
-        found = [one for one in own if one.started_at == started_at]
+    next_start = min((one.started_at for one in own if one.started_at > at), default=None)
+    found = running or [one for one in own if one.started_at == next_start]
     # Of two that follow each other at this time, the earlier one ended already.
     found = [one for one in found if one.ended_at != at or one.started_at == started_at] or found
     if len(found) == 1:
@@ -131,12 +132,18 @@ def find_subscription(
     raise CustomerRefused([_not_one(organization_id, price_key, at, found or own, [row["price_key"] for row in known])])
 
 
+def _is_asked(one: SubscriptionTerms, started_at: datetime | None, reference: str | None) -> bool:
+    has_reference = reference is None or one.id == replace(one, recorded_as=None, reference=reference).id
+    return has_reference and started_at in (None, one.started_at)
+
+
 def _not_one(
     organization_id: str, key: str, at: datetime, some: Sequence[SubscriptionTerms], keys: Sequence[str]
 ) -> str:
     starts = ", ".join(moment_text(one.started_at.astimezone(UTC)) for one in some)
     if len(some) > 1:
-        return f"{organization_id} has several subscriptions to {key}, from {starts}: choose one with --started"
+        choice = "choose one with --started or --reference"
+        return f"{organization_id} has several subscriptions to {key}, from {starts}: {choice}"
     if some and (end := some[0].ended_at):
         return f"the subscription of {organization_id} to {key} ended on {moment_text(end.astimezone(UTC))} already"
     listed = f"; it has {', '.join(sorted(set(keys)))}" if keys else "; it has none"
@@ -151,15 +158,14 @@ def subscriptions_after(connection: Connection, organization_id: str, at: dateti
 
 def cancel(
     connection: Connection, actor: Actor, organization_id: str, price_key: str, at: datetime,
-    started_at: datetime | None = None,
+    started_at: datetime | None = None, reference: str | None = None,
 ) -> Written:  # fmt: skip
     """End a subscription at this instant; one that has not begun then is never charged.
 
-    Fees paid for the time after the end go back. Raises CustomerRefused.
+    Fees paid for the time after the end go back. Raises CustomerRefused, also for one that ended before.
     """
-    return end_subscription(
-        connection, actor, find_subscription(connection, organization_id, price_key, at, started_at), at
-    )
+    one = find_subscription(connection, organization_id, price_key, at, started_at, reference)
+    return end_subscription(connection, actor, one, at)
 
 
 def end_subscription(connection: Connection, actor: Actor, one: SubscriptionTerms, at: datetime) -> Written:
@@ -173,7 +179,7 @@ def end_subscription(connection: Connection, actor: Actor, one: SubscriptionTerm
 
 def change_plan(
     connection: Connection, actor: Actor, organization_id: str, old_key: str, new_key: str, at: datetime,
-    quantity: Decimal | None = None,
+    quantity: Decimal | None = None, started_at: datetime | None = None, reference: str | None = None,
 ) -> list[Written]:  # fmt: skip
     """End a subscription at an instant and begin another one: the same quantity and terms, another fee.
 
@@ -181,12 +187,13 @@ def change_plan(
 
     Args:
         quantity: Another quantity; None: the old one's.
+        started_at, reference: Choose one of several subscriptions. The new one gets the same reference.
 
     Raises:
         CustomerRefused: There is no such subscription, or the new one can't begin.
     """
-    old = _replaced_at(connection, organization_id, old_key, new_key, at) or find_subscription(
-        connection, organization_id, old_key, at
+    old = _replaced_at(connection, organization_id, old_key, new_key, at, started_at, reference) or find_subscription(
+        connection, organization_id, old_key, at, started_at, reference
     )
     if old.started_at >= at:
         raise CustomerRefused(
@@ -195,7 +202,8 @@ def change_plan(
     trial = old.trial_ends_at if old.trial_ends_at and old.trial_ends_at > at else None
     new = replace(
         old, price_key=new_key, started_at=at, ended_at=old.ended_at if old.ended_at and old.ended_at > at else None,
-        quantity=old.quantity if quantity is None else quantity, trial_ends_at=trial, recorded_as=None, reference="",
+        quantity=old.quantity if quantity is None else quantity, trial_ends_at=trial, recorded_as=None,
+        reference=reference or "",
         anchored_at=_anchor_of(old) if old.anchor == "start" and not trial else None,
     )  # fmt: skip
     ended = end_subscription(connection, actor, old, at)
@@ -207,10 +215,12 @@ def _anchor_of(one: SubscriptionTerms) -> datetime:
 
 
 def _replaced_at(
-    connection: Connection, organization_id: str, old_key: str, new_key: str, at: datetime
-) -> SubscriptionTerms | None:
+    connection: Connection, organization_id: str, old_key: str, new_key: str, at: datetime,
+    started_at: datetime | None, reference: str | None,
+) -> SubscriptionTerms | None:  # fmt: skip
     """Return the subscription that was replaced at this instant, if the same change was made before."""
     own = [_terms(row) for row in known_rows(connection, SUBSCRIPTIONS, [organization_id]).values()]
-    if not any(one.price_key == new_key and one.started_at == at for one in own):
+    if not any(one.price_key == new_key and _is_asked(one, at, reference) for one in own):
         return None
-    return next((one for one in own if one.price_key == old_key and one.ended_at == at and one.started_at < at), None)
+    replaced = [one for one in own if one.price_key == old_key and one.ended_at == at and one.started_at < at]
+    return next((one for one in replaced if _is_asked(one, started_at, reference)), None)

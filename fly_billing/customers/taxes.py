@@ -121,6 +121,26 @@ def withdraw_taxes(connection: Connection, actor: Actor, some: Sequence[TaxTerms
     return withdraw_rows(connection, actor, TAXES, [_row(one) for one in some])
 
 
+def change_tax_status(
+    connection: Connection, actor: Actor, organization_id: str, first: BillingMonth, location: str | None = None,
+    kind: str | None = None,
+) -> list[Written]:  # fmt: skip
+    """Change where an organization is, its kind or both, from a month on. What is not given stays; "" clears it.
+
+    Raises:
+        CustomerRefused: There is no such organization.
+        ValueError: Names the field that is wrong.
+    """
+    known = known_rows(connection, TAX_STATUSES, [organization_id]).values()
+    before = [row for row in known if row["first_month"] <= first.first_day]
+    present = max(before, key=lambda row: row["first_month"], default={"location": None, "kind": None})
+    status = TaxStatus(
+        organization_id, first, present["location"] if location is None else location or None,
+        present["kind"] if kind is None else kind or None,
+    )  # fmt: skip
+    return write_tax_statuses(connection, actor, [status])
+
+
 def write_tax_statuses(connection: Connection, actor: Actor, some: Sequence[TaxStatus]) -> list[Written]:
     """Set where an organization is and of which kind, from a month on. A final invoice keeps its taxes.
 

@@ -63,6 +63,8 @@ FromDay = Annotated[TimeArgument | None, _time("--from", "When it begins. Defaul
 UntilTime = Annotated[TimeArgument | None, _time("--until", "When it ends. Default: no end")]
 FromMonth = Annotated[MonthArgument | None, _month("--from", "First month. Default: the current one")]
 UntilMonth = Annotated[MonthArgument | None, _month("--until", "Last month. Default: no end")]
+Started = Annotated[TimeArgument | None, _time("--started", "Of several, the one that began then")]
+OfReference = Annotated[str | None, typer.Option("--reference", help="Of several, the one with this reference")]
 Percent = Annotated[NumberArgument, typer.Argument(metavar="PERCENT", help="Such as 19 or 7.5", parser=parse_decimal)]
 Quantity = Annotated[NumberArgument, typer.Option(metavar="NUMBER", help="The number of units", parser=parse_decimal)]
 
@@ -238,6 +240,8 @@ def change_plan(
         NumberArgument | None,
         typer.Option(metavar="NUMBER", help="Default: as many as before", parser=parse_decimal),
     ] = None,
+    started: Started = None,
+    reference: OfReference = None,
     dry_run: DryRun = False,
     as_json: ExactJson = False,
     why: Why = None,
@@ -245,7 +249,10 @@ def change_plan(
     """End a subscription at an instant and begin another one: another plan, or more seats."""
     from fly_billing.cli.customers import replace_plan
 
-    replace_plan(console, _options(dry_run, as_json, why), organization, key, new, at, quantity)
+    replace_plan(
+        console, _options(dry_run, as_json, why), organization, key, new, at, quantity=quantity, started_at=started,
+        reference=reference,
+    )  # fmt: skip
 
 
 @app.command(rich_help_panel=PANEL)
@@ -254,7 +261,8 @@ def cancel(
     key: Fee,
     at: At = None,
     month_end: Annotated[bool, typer.Option("--month-end", help="At the end of that month")] = False,
-    started: Annotated[TimeArgument | None, _time("--started", "Of several, the one that began then")] = None,
+    started: Started = None,
+    reference: OfReference = None,
     dry_run: DryRun = False,
     as_json: ExactJson = False,
     why: Why = None,
@@ -262,7 +270,10 @@ def cancel(
     """End a subscription. Fees paid for the time after its end go back."""
     from fly_billing.cli.customers import end_fee
 
-    end_fee(console, _options(dry_run, as_json, why), organization, key, at, started, at_month_end=month_end)
+    end_fee(
+        console, _options(dry_run, as_json, why), organization, key, at, at_month_end=month_end, started_at=started,
+        reference=reference,
+    )  # fmt: skip
 
 
 @app.command(rich_help_panel=PANEL)
@@ -365,6 +376,7 @@ def commit(
     months: Annotated[int, typer.Option(help="The amount is for so many months together")] = 1,
     maximum: Annotated[bool, typer.Option("--maximum", help="At most this amount, not at least")] = False,
     description: Annotated[str | None, typer.Option(help="The text on the invoice. Default: the amount")] = None,
+    reference: Reference = "",
     dry_run: DryRun = False,
     as_json: ExactJson = False,
     why: Why = None,
@@ -374,7 +386,7 @@ def commit(
 
     agree(
         console, _options(dry_run, as_json, why), organization, amount, start, description, last_month=until,
-        months=months, kind="maximum" if maximum else "minimum",
+        months=months, kind="maximum" if maximum else "minimum", reference=reference,
     )  # fmt: skip
 
 
@@ -413,7 +425,7 @@ def set_tax_status(
     as_json: ExactJson = False,
     why: Why = None,
 ) -> None:
-    """Say where an organization is and of which kind, which selects taxes of its price book."""
+    """Say where an organization is or of which kind, which selects taxes of its price book. The other one stays."""
     from fly_billing.cli.customers import set_tax_status as write
 
     write(console, _options(dry_run, as_json, why), organization, start, location, kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 from fly_billing.cli.main import app
 from fly_billing.customers.writing import CustomerRefused
 from fly_billing.periods import BillingMonth
-from tests.support.builders import OCTOBER, SEPTEMBER, Platform, event
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
+from tests.support.builders import METERS, OCTOBER, SEPTEMBER, Platform, event, price
 
 ROWS = (
     "organizations", "subscriptions", "one_off_items", "credit_grants", "coupons", "discounts", "commitments",
@@ -237,6 +239,177 @@ def test_organizations_are_listed_and_shown_with_their_terms(installed: Platform
     run("link", "labs", "acme", "--until", "2026-11")
     (link,) = installed.query("select first_month, last_month from organization_links")
     assert link == {"first_month": OCTOBER.first_day, "last_month": BillingMonth(2026, 11).first_day}
+
+
+def test_cancel_never_makes_a_subscription_longer(installed: Platform) -> None:
+    """One month of support is 29.00, whatever is cancelled afterwards."""
+    run("subscribe", "acme", "support", "--from", "2026-09-01", "--until", "2026-10-01")
+    for choice in ([], ["--started", "2026-09-01"], ["--reference", ""]):
+        line = refusal("cancel", "acme", "support", "--at", "2026-12-01", *choice)
+        assert line == "the subscription of acme to support ended on 2026-10-01 already"
+    run("cancel", "acme", "support", "--started", "2026-09-01", "--at", "2026-09-16")
+    installed.close()
+    installed.close(OCTOBER)
+    assert installed.totals() == [1450, 0]
+
+
+def test_of_two_equal_fees_the_reference_chooses_one(installed: Platform) -> None:
+    """In October (31 days), the cancelled one costs nothing and the other 29.00; in September, both 58.00."""
+    for name in ("north", "south"):
+        run("subscribe", "acme", "support", "--from", "2026-09-01", "--reference", name)
+    printed = refusal("cancel", "acme", "support", "--at", "2026-10-01")
+    assert printed.endswith("choose one with --started or --reference")
+    run("cancel", "acme", "support", "--at", "2026-10-01", "--reference", "south")
+    installed.close()
+    installed.close(OCTOBER)
+    assert installed.totals() == [5800, 2900]
+
+
+def test_two_equal_fees_are_replaced_one_after_the_other(installed: Platform) -> None:
+    for name in ("north", "south"):
+        run("subscribe", "acme", "support", "--from", "2026-09-01", "--reference", name)
+    words = ("change-plan", "acme", "support", "support/premium", "--at", "2026-10-01", "--reference")
+    for name in ("north", "south", "north"):
+        changes = run_json(*words, name)["changes"]
+    assert [change["effect"] for change in changes] == ["unchanged", "unchanged"]
+    found = installed.query("select price_key, ended_at is null as runs from subscriptions order by 1")
+    assert [(row["price_key"], row["runs"]) for row in found] == [
+        *[("support", False)] * 2, *[("support/premium", True)] * 2,
+    ]  # fmt: skip
+
+
+def load_yen(platform: Platform) -> None:
+    with platform.database.transaction() as connection:
+        fee = price("support", "3000", unit="month", book="jp", currency="JPY")
+        load_price_book(connection, PriceBookFiles("jp", METERS, [fee]))
+
+
+def test_a_late_charge_is_in_the_currency_of_the_invoice_that_has_it(installed: Platform) -> None:
+    """September is final in dollars, so 500 is yen, on October's invoice. In dollars, nothing could bill October."""
+    load_yen(installed)
+    installed.close()
+    run("org", "change", "acme", "--currency", "JPY", "--book", "jp")
+    assert "JPY has none" in refusal("charge", "acme", "5.00", "Late", "--on", "2026-09-03")
+    assert "added charge of acme for 'Late' on 2026-09-03: 500 JPY" in run(
+        "charge", "acme", "500", "Late", "--on", "2026-09-03"
+    )
+    assert installed.close(OCTOBER).failures == []
+    assert installed.totals() == [0, 500]
+
+
+def test_before_another_currency_begins_a_charge_is_in_the_present_one(installed: Platform) -> None:
+    """Euros begin in October. A minimum in euros from September could not be billed, so it has to begin later."""
+    run("org", "change", "acme", "--currency", "EUR", "--book", "eu", "--from", "2026-10")
+    assert "5.00 USD" in run("charge", "acme", "5.00", "Setup", "--on", "2026-09-03")
+    assert refusal("commit", "acme", "50.00", "--from", "2026-09").endswith(
+        "acme is billed in USD in 2026-09, and in EUR later: let it begin then"
+    )
+    run("commit", "acme", "50.00", "--from", "2026-10")
+    assert installed.close().failures == []
+    assert installed.close(OCTOBER).failures == []
+    assert installed.totals() == [500, 5000]
+
+
+def test_a_charge_that_is_billed_already_goes_on_no_other_invoice(installed: Platform) -> None:
+    words = ("charge", "acme", "7.00", "Setup", "--on", "2026-09-12")
+    run(*words)
+    installed.close()
+    again = run_json(*words)
+    assert (again["changes"][0]["effect"], again["notices"]) == ("unchanged", [])
+
+
+def test_a_second_minimum_is_refused_unless_it_has_a_reference(installed: Platform) -> None:
+    """60.00 instead of 50.00 was meant; both together would be 110.00. Ending the first one makes room for it."""
+    run("commit", "acme", "50.00", "--from", "2026-09")
+    assert refusal("commit", "acme", "60.00", "--from", "2026-10").endswith(
+        "it has a minimum of 50.00 USD from 2026-09 on, and both would apply: end that one with --until, or give this"
+        " one a reference"
+    )
+    run("commit", "acme", "50.00", "--from", "2026-09", "--until", "2026-09")
+    run("commit", "acme", "60.00", "--from", "2026-10")
+    run("commit", "acme", "5.00", "--from", "2026-10", "--reference", "second site")
+    run("commit", "acme", "80.00", "--from", "2026-10", "--maximum")
+    installed.close()
+    installed.close(OCTOBER)
+    assert installed.totals() == [5000, 6500]
+
+
+def test_a_tax_status_keeps_what_is_not_given(installed: Platform) -> None:
+    def statuses() -> list[tuple[Any, ...]]:
+        found = installed.query("select first_month, location, kind from tax_customers order by first_month")
+        return [(row["first_month"].month, row["location"], row["kind"]) for row in found]
+
+    run("tax", "status", "acme", "--location", "DE", "--from", "2026-09")
+    run("tax", "status", "acme", "--kind", "business", "--from", "2026-10")
+    run("tax", "status", "acme", "--location", "FR", "--from", "2026-10")
+    assert statuses() == [(9, "DE", None), (10, "FR", "business")]
+    run("tax", "status", "acme", "--kind", "", "--from", "2026-10")
+    assert statuses()[1] == (10, "FR", None)
+    assert refusal("tax", "status", "acme") == "give a --location, a --kind or both"
+
+
+def test_adding_an_organization_that_exists_is_refused_if_it_would_change_it(installed: Platform) -> None:
+    run("org", "add", "labs", "Labs", "--since", "2026-09-01")
+    assert "unchanged" in run("org", "add", "labs", "Labs", "--since", "2026-09-01")
+    assert refusal("org", "add", "labs", "Labs", "--since", "2026-08-01", "--stripe-customer", "cus_9") == (
+        "organization labs exists already, with created_at 2026-09-01, stripe_customer_id none: a command can't change"
+        " that"
+    )
+    run("org", "close", "labs", "--at", "2026-10-01")
+    assert "closed its account: `fly-billing org reopen labs`" in refusal("org", "add", "labs", "Labs")
+
+
+def test_another_month_for_a_price_book_is_refused_and_not_unchanged(installed: Platform) -> None:
+    words = ("org", "change", "acme", "--book", "eu", "--currency", "EUR", "--from")
+    run(*words, "2026-10")
+    assert "unchanged" in run(*words, "2026-10")
+    assert refusal(*words, "2026-11").endswith(
+        "is billed in EUR by price book eu since 2026-10: for another month, change it back first"
+    )
+    assert refusal("org", "change", "acme") == "give a --currency, a --book or both"
+
+
+def test_an_account_that_closes_later_is_not_shown_as_closed(installed: Platform) -> None:
+    run("org", "close", "acme", "--at", "2199-01-01")
+    for shown in (run("org", "list"), run("org", "show", "acme")):
+        assert "closes 2199-01-01" in shown
+    (listed,) = json.loads(run("org", "list", "--json"))
+    assert listed["closed_at"] == run_json("org", "show", "acme")["closed_at"] == "2199-01-01T00:00:00+00:00"
+
+
+def test_amounts_have_the_decimals_of_the_currency(installed: Platform) -> None:
+    load_yen(installed)
+    run("org", "add", "tokyo", "--currency", "JPY", "--book", "jp", "--since", "2026-09-01")
+    for words in (
+        ["charge", "tokyo", "500.00", "Setup"],
+        ["credit", "grant", "tokyo", "500.5", "Outage"],
+        ["commit", "tokyo", "500.00"],
+        ["coupon", "add", "yen", "Yen", "--amount", "5.00", "--currency", "JPY"],
+    ):
+        assert "but JPY has none" in refusal(*words)
+    assert "but KWD has 3: write 5.000" in refusal("coupon", "add", "k", "K", "--amount", "5.00", "--currency", "KWD")
+    run("charge", "tokyo", "501", "Hours", "--quantity", "2.5", "--unit", "hour", "--on", "2026-09-02")
+    installed.close()
+    assert installed.totals("tokyo") == [1253]  # 1252.5
+
+
+def test_a_name_with_markup_and_a_reason_are_printed_as_they_are(installed: Platform) -> None:
+    name = "[red]Acme[/red] <b>"
+    assert name in run("org", "rename", "acme", name, "--why", "[bold]merger[/bold]")
+    for printed in (run("org", "list"), run("org", "show", "acme")):
+        assert name in printed
+    month = f"{BillingMonth.containing(datetime.now(UTC))}"
+    assert "[bold]merger[/bold]" in run("history", "acme", month)
+
+
+def test_the_same_notice_is_printed_once(installed: Platform) -> None:
+    run("subscribe", "acme", "support", "--from", "2026-09-01")
+    run("subscribe", "acme", "support", "--from", "2026-09-01", "--reference", "second")
+    installed.close()
+    assert len(run_json("org", "close", "acme", "--at", "2026-09-10")["notices"]) == 1
+    run("org", "reopen", "acme", "--why", "a mistake")
+    (kept,) = installed.query("select what, why from customer_changes where what ~ 'closed_at: 2026'")
+    assert kept == {"what": "organization acme (Acme); closed_at: 2026-09-10 -> none", "why": "a mistake"}
 
 
 def complete(monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:
