@@ -36,12 +36,14 @@ class Closing:
         closed_by: Who closes it.
         leave_open: Close it although invoices of the month are open: they will count in a later month.
         accepted: The differences with Stripe that it is closed with, in cents by currency.
+        code: The code of these differences (`BookDifferences.code`).
         why: Why they are accepted.
     """
 
     closed_by: str
     leave_open: bool = False
     accepted: Mapping[str, int] = field(default_factory=dict)
+    code: str = ""
     why: str | None = None
 
 
@@ -88,7 +90,7 @@ def _accepted(differences: BookDifferences, closing: Closing) -> BookDifferences
     """Return the differences, all of which were accepted. Raises BooksDiffer."""
     if not differences and not closing.accepted:
         return differences
-    problem = differences.why_not_accepted(closing.accepted)
+    problem = differences.why_not_accepted(closing.accepted, closing.code)
     if closing.accepted and problem:
         raise BooksDiffer(f"{differences.month} can't be closed: {problem}")
     if problem:

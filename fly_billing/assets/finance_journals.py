@@ -33,8 +33,9 @@ def finance_journals(
     """The journal of an accounting month for a general ledger, as CSV: debits and credits by account.
 
     The checks of `finance_months` block it: while the ledger differs from its sources or from what Stripe asks for, the
-    file stays as it was. A run of this asset alone compares the same and fails with the differences. The journal of a
-    closed month never changes, so it is written at any time. It is a draft until `fly-billing finance close-period`.
+    files stay as they were, also those of months that were closed with such a difference. A run of this asset alone
+    compares the same and fails with the differences, but writes closed months: their journals never change. The journal
+    of a month is a draft until `fly-billing finance close-period`.
     """
     outcomes = PartitionOutcomes([month_key(month) for month in month_partitions(context, clock.now())])
     for month in month_partitions(context, clock.now()):

@@ -49,15 +49,15 @@ def show_recognized(console: Terminal, first: BillingMonth | None, last: Billing
 
 
 def close_accounting_period(
-    console: Terminal, month: BillingMonth, accepted: Mapping[str, int], *, why: str | None, leave_open: bool
+    console: Terminal, month: BillingMonth, accepted: Mapping[str, int], code: str, *, why: str | None, leave_open: bool
 ) -> None:
-    """Close an accounting month, with the accepted differences in cents by currency.
+    """Close an accounting month, with the accepted differences in cents by currency and their code.
 
     Raises:
         PeriodNotClosed: It is too early, or invoices are open.
         BooksDiffer: The books differ, by other amounts than the accepted ones.
     """
-    closing = Closing(getpass.getuser(), leave_open, accepted, why)
+    closing = Closing(getpass.getuser(), leave_open, accepted, code, why)
     with local_platform() as settings:
         period, is_new = close_period(BillingDatabase(settings.database_url), month, closing, datetime.now(UTC))
     if is_new:
@@ -65,6 +65,11 @@ def close_accounting_period(
         if period.accepted_differences:
             accepted_lines = period.accepted_differences.splitlines()
             console.print(lines("Accepted differences with Stripe:", *accepted_lines), soft_wrap=True)
+            console.print(
+                "While they last, the checks of finance_months still fail every night, and the nightly run writes no"
+                f" journal. Export this month's: `fly-billing finance journal {month} --csv FILE`",
+                soft_wrap=True,
+            )
     else:
         closed_at = moment_text(period.closed_at.astimezone(UTC).replace(microsecond=0))
         console.print(f"{month} was closed on {closed_at} UTC by", period.closed_by)

@@ -1,6 +1,6 @@
 """Differences that the books of an accounting month have, the refusal that names them, and what can be accepted. Pure.
 
-Not here: comparing (`accounting.books`), and closing a month (`accounting.periods`).
+Not here: comparing (`accounting.books`), and closing a month (`accounting.closing`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from fly_billing.ledger.rules.owed_and_asked import TRIAL, AskedDifference
 from fly_billing.money import counted, format_cents, typed_amount
@@ -52,27 +53,40 @@ class BookDifferences:
         return dict(sorted(sums.items()))
 
     @property
-    def typed_sums(self) -> str:
-        """The sums as someone accepts them: `JPY=500, USD=9.00`."""
-        return ", ".join(f"{currency}={typed_amount(cents, currency)}" for currency, cents in self.sums.items())
+    def code(self) -> str:
+        """Six characters that say which differences these are: others of the same size have another code."""
+        each = (
+            f"{one.organization_id} {one.currency} {one.kind} {one.stripe_invoice_id} {one.here - one.there}"
+            for one in self.with_stripe
+        )
+        return sha256("\n".join(sorted(each)).encode()).hexdigest()[:6]
+
+    @property
+    def to_accept(self) -> str:
+        """The sums and the code as someone accepts them: `JPY=500, USD=9.00 #a81f03`."""
+        sums = ", ".join(f"{currency}={typed_amount(cents, currency)}" for currency, cents in self.sums.items())
+        return f"{sums} #{self.code}"
 
     @property
     def lines(self) -> list[str]:
         """A line for each difference: the organization, the amounts and the fix."""
         return [*self.own, *(_of_asked(each) for each in self.with_stripe)]
 
-    def why_not_accepted(self, accepted: Mapping[str, int]) -> str | None:
-        """Return why accepting these amounts (cents by currency) is not enough, or None."""
+    def why_not_accepted(self, accepted: Mapping[str, int], code: str) -> str | None:
+        """Return why accepting these amounts (cents by currency) and this code is not enough, or None."""
         if self.own:
             return "the ledger differs from its own sources, which can't be accepted"
-        if accepted == self.sums:
+        if accepted == self.sums and code == self.code:
             return None
-        return f"the differences with Stripe are {self.typed_sums or 'none'}: only exactly these can be accepted"
+        found = self.to_accept if self.with_stripe else "none"
+        return f"the differences with Stripe are {found}: only exactly these can be accepted"
 
     def refusal(self, act: str) -> str:
         """Return why the act is refused, such as `2026-10 can't be closed`: each difference, and the ways on."""
         named = [f"- {line}" for line in self.lines[:MOST_NAMED]]
-        more = [f"- and {len(self.lines) - MOST_NAMED:,} more"] if len(self.lines) > MOST_NAMED else []
+        rest = len(self.lines) - MOST_NAMED
+        all_of_them = f"`fly-billing reconcile {self.month}` lists all differences with Stripe"
+        more = [f"- and {rest:,} more; {all_of_them}"] if rest > 0 else []
         return "\n".join(
             [f"{act} while the books differ ({counted(len(self.lines), 'difference')}):", *named, *more, self._way_on]
         )
@@ -84,7 +98,7 @@ class BookDifferences:
             return f"Fix them first. {again}"
         return (
             f"Fix them first. {again} To close the month with them:"
-            f' `fly-billing finance close-period {self.month} --accept "{self.typed_sums}" --why REASON`'
+            f' `fly-billing finance close-period {self.month} --accept "{self.to_accept}" --why REASON`'
         )
 
 

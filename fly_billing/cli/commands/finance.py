@@ -168,7 +168,9 @@ def close_period(
     ] = False,
     accept: Annotated[
         str | None,
-        typer.Option("--accept", metavar="AMOUNTS", help="The sum of differences with Stripe: USD=9.00, JPY=500"),
+        typer.Option(
+            "--accept", metavar="AMOUNTS", help="Differences with Stripe, as the refusal names them: 'USD=9.00 #a81f03'"
+        ),
     ] = None,
     why: Annotated[str | None, typer.Option("--why", help="Why they are accepted, recorded with the month")] = None,
 ) -> None:
@@ -179,11 +181,12 @@ def close_period(
     from fly_billing.cli.journal import close_accounting_period
     from fly_billing.stripe_sync.rules.spending_guard import read_approved_total
 
+    amounts, _, code = (accept or "").partition("#")
     try:
-        accepted = read_approved_total(accept) if accept is not None else {}
+        accepted = read_approved_total(amounts) if accept is not None else {}
     except ValueError as problem:
         raise typer.BadParameter(visible(f"--accept: {problem}")) from problem
-    close_accounting_period(console, month, accepted, why=why, leave_open=leave_open)
+    close_accounting_period(console, month, accepted, code.strip(), why=why, leave_open=leave_open)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from fly_billing.accounting.books import BooksDiffer
+from fly_billing.accounting.books import BooksDiffer, book_differences
 from fly_billing.accounting.closing import Closing, PeriodNotClosed, close_period
 from fly_billing.accounting.recognition import defer_revenue, recognition_problems
 from fly_billing.ledger.checks import ledger_differences
@@ -176,6 +176,11 @@ def ask_in_stripe(platform: Platform, cents: int) -> None:
     )  # fmt: skip
 
 
+def code_of(platform: Platform) -> str:
+    """Return the code that a refusal names."""
+    return book_differences(platform.database, SEPTEMBER).code
+
+
 def test_a_month_is_not_closed_while_stripe_asks_for_something_else(platform: Platform) -> None:
     """acme owes 10.00, which is not sent yet. Stripe asks for 9.00 with an invoice that is not ours."""
     bill_one_off(platform)
@@ -187,7 +192,7 @@ def test_a_month_is_not_closed_while_stripe_asks_for_something_else(platform: Pl
         "- acme: in_by_hand asks for money in Stripe and is not ours: $0.00 here, $9.00 in Stripe"
         " (find out who made it; void it in Stripe, or collect it there)",
         "Fix them first. Then check them again: `fly-billing finance report 2026-09`. To close the month with them:"
-        ' `fly-billing finance close-period 2026-09 --accept "USD=9.00" --why REASON`',
+        f' `fly-billing finance close-period 2026-09 --accept "USD=9.00 #{code_of(platform)}" --why REASON`',
     ]
     assert platform.query("select * from accounting_periods") == []
 
@@ -198,9 +203,10 @@ def test_differences_are_accepted_by_their_amounts_and_kept_with_the_month(platf
     ask_in_stripe(platform, 900)
 
     def accept(cents: int, why: str | None) -> None:
-        close_period(platform.database, SEPTEMBER, Closing("ann", accepted={"USD": cents}, why=why), LATE)
+        closing = Closing("ann", accepted={"USD": cents}, code=code_of(platform), why=why)
+        close_period(platform.database, SEPTEMBER, closing, LATE)
 
-    with pytest.raises(BooksDiffer, match=r"with Stripe are USD=9\.00: only exactly these can be accepted"):
+    with pytest.raises(BooksDiffer, match=r"with Stripe are USD=9\.00 #......: only exactly these can be accepted"):
         accept(800, "a setup fee")
     with pytest.raises(BooksDiffer, match="needs a reason: --why REASON"):
         accept(900, " ")
@@ -210,6 +216,17 @@ def test_differences_are_accepted_by_their_amounts_and_kept_with_the_month(platf
     assert "$9.00 in Stripe" in closed["accepted_differences"]
     with pytest.raises(BooksDiffer, match="2026-10 can't be closed while the books differ"):
         close(platform, OCTOBER)
+
+
+def test_a_difference_of_the_same_size_that_nobody_has_seen_is_not_accepted(platform: Platform) -> None:
+    """9.00 of acme were seen. They are void now, and Stripe asks for 9.00 with another invoice."""
+    bill_one_off(platform)
+    ask_in_stripe(platform, 900)
+    seen = Closing("ann", accepted={"USD": 900}, code=code_of(platform), why="a setup fee")
+    damage(platform.database, "update stripe_invoice_amounts set stripe_invoice_id = 'in_another'")
+    with pytest.raises(BooksDiffer, match="only exactly these can be accepted"):
+        close_period(platform.database, SEPTEMBER, seen, LATE)
+    assert platform.query("select * from accounting_periods") == []
 
 
 def test_a_ledger_that_is_wrong_in_itself_closes_no_month_whatever_is_accepted(platform: Platform) -> None:

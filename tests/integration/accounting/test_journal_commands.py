@@ -120,10 +120,15 @@ def test_a_journal_is_shown_but_not_exported_while_the_books_differ(sold: Platfo
         with pytest.raises(BooksDiffer, match="the journal of 2026-08 is not exported while the books differ"):
             run("finance", "journal", "2026-08", *export)
     assert list(tmp_path.glob("j.*")) == []
-    with pytest.raises(BooksDiffer, match="2026-08 can't be closed"):
-        run("finance", "close-period", "2026-08", "--leave-open")
-    closed = run("finance", "close-period", "2026-08", "--leave-open", "--accept", "USD=9.00", "--why", "a setup fee")
+    close = ("finance", "close-period", "2026-08", "--leave-open", "--why", "a setup fee")
+    with pytest.raises(BooksDiffer, match="2026-08 can't be closed") as refused:
+        run(*close)
+    with pytest.raises(BooksDiffer, match=r"with Stripe are USD=9\.00 #"):
+        run(*close, "--accept", "USD=9.00")
+    accept = str(refused.value).partition('--accept "')[2].partition('"')[0]
+    closed = run(*close, "--accept", accept)
     assert "Accepted differences with Stripe:" in closed
+    assert "Export this month's: `fly-billing finance journal 2026-08 --csv FILE`" in closed
     assert "who accepted differences" in run("finance", "journal", "2026-08")
     run("finance", "journal", "2026-08", "--csv", str(tmp_path / "j.csv"))
     wrong = CliRunner().invoke(app, ["finance", "close-period", "2026-09", "--accept", "9"])

@@ -17,6 +17,8 @@ from dagster import (
     build_schedule_context,
 )
 
+from fly_billing.accounting.books import book_differences
+from fly_billing.accounting.closing import Closing, close_period
 from fly_billing.assets.failure_causes import failure_causes
 from fly_billing.jobs import report_months_nightly
 from fly_billing.partitions import RANGE_END, RANGE_START
@@ -191,6 +193,26 @@ def test_books_that_differ_block_the_journal_of_their_run_and_of_any_other(octob
     damage(october.database, "update ledger_entries set amount_cents = amount_cents + 1 where account = 'revenue'")
     october.run("report_month", {}, partition=KEY)
     assert journal.read_bytes() == before
+
+
+def test_a_month_closed_with_a_difference_is_written_by_a_run_of_the_journal_alone(october: Deployment) -> None:
+    """Stripe asks for 9.00 that nobody owes, which ann accepted. The check still says so every night."""
+    october.execute(
+        "insert into stripe_invoice_amounts (stripe_invoice_id, number, organization_id, status, currency, total_cents,"
+        " starting_balance_cents, due_cents, paid_cents, remaining_cents, overpaid_cents, unpaid_credited_cents,"
+        " paid_credited_cents, read_at, source)"
+        " values ('in_by_hand', 1, 'acme', 'open', 'USD', 900, 0, 900, 0, 900, 0, 0, 0, now(), 'sweep') returning id"
+    )
+    code = book_differences(october.database, OCTOBER).code
+    closing = Closing("ann", accepted={"USD": 900}, code=code, why="a setup fee")
+    close_period(october.database, OCTOBER, closing, datetime(2026, 11, 5, tzinfo=UTC))
+    nightly = october.run("report_month", {}, partition=KEY, fails=True)
+    assert not evaluation(nightly, "owed_equals_what_stripe_asks_for").passed
+    journal = october.reports_dir / "journal-2026-10.csv"
+    assert not journal.exists()
+    alone = october.run("report_month", {}, partition=KEY, only="finance_journals")
+    written = metadata_by_month(october.instance, alone, "finance_journals")[KEY]
+    assert (written["state"], journal.exists()) == ("closed by ann, who accepted differences", True)
 
 
 def test_a_run_that_a_blocking_check_stops_is_not_alerted_a_second_time(october: Deployment) -> None:
