@@ -26,7 +26,7 @@ def statement_page(statement: Statement, seller: Sequence[str] = ()) -> str:
 
     Args:
         statement: The statement.
-        seller: The lines about the seller, for an invoice that is not final: name, address, tax ids.
+        seller: The lines about the seller, for an invoice that recorded none: name, address, tax ids.
     """
     shown = statement.shown()
     return _TEMPLATES.get_template("statement.html.jinja").render(

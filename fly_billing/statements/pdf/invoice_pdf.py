@@ -30,7 +30,7 @@ def invoice_pdf(invoice: StatementInvoice, seller: Sequence[str] = (), fonts: Se
 
     Args:
         invoice: With its items.
-        seller: The lines about the seller, for an invoice that is not final: name, address, tax ids.
+        seller: The lines about the seller, for an invoice that recorded none: name, address, tax ids.
         fonts: Fonts for characters that Noto Sans lacks.
 
     Raises:

@@ -36,6 +36,9 @@ STATUS = {
     "not computed": "not calculated yet",
 }
 
+# Below the current seller, on an invoice that became final before sellers were recorded.
+SELLER_NOT_RECORDED = "(the seller today; this invoice did not record it)"
+
 
 @dataclass(frozen=True)
 class StatementItem:
@@ -156,8 +159,13 @@ class StatementInvoice:
     seller: tuple[str, ...] | None = None
 
     def seller_or(self, current: Sequence[str]) -> Sequence[str]:
-        """Return the lines about the seller: those of a final invoice never change, others are the current ones."""
-        return current if self.seller is None else self.seller
+        """Return the lines about the seller: a final invoice's own, which never change, or the current ones.
+
+        A final invoice that recorded none says that they are the current ones.
+        """
+        if self.seller is not None:
+            return self.seller
+        return [*current, SELLER_NOT_RECORDED] if current and self.number else current
 
     def sums(self) -> list[tuple[str, int]]:
         """Return the invoice's sum, row by row: subtotal, added taxes, credit that pays after tax, total, paid and due.

@@ -17,7 +17,7 @@ from fly_billing.postgres.organizations import NoSuchOrganization
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.rules.spend import SpendShare
-from fly_billing.statements.rules.statement import StatementInvoice, StatementTax
+from fly_billing.statements.rules.statement import SELLER_NOT_RECORDED, StatementInvoice, StatementTax
 from fly_billing.statements.statement_reader import read_statement
 from tests.support.builders import (
     CLOSED,
@@ -33,6 +33,7 @@ from tests.support.builders import (
     price,
     write_jsonl,
 )
+from tests.support.unguarded import damage
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
 
@@ -536,6 +537,21 @@ def test_a_final_invoice_keeps_the_seller_of_its_time(platform: Platform) -> Non
     assert [("Chicago" in page, "Berlin" in page) for page in pages.values()] == [(True, False), (False, True)]
     (kept,) = platform.query("select seller from invoice_details")
     assert kept["seller"] == "Fly.io, Inc.\nChicago"
+
+
+def test_an_older_final_invoice_says_that_it_names_the_seller_of_today(platform: Platform) -> None:
+    """September became final before sellers were recorded; October is open, so today's seller is its own."""
+    platform.add_one_off("acme", "Setup", "10", at("2026-09-03"))
+    platform.close()
+    platform.bill(OCTOBER)
+    damage(platform.database, "update invoice_details set seller = null")
+    pages = [
+        statement_page(read_statement(platform.database, "acme", CLOSED, month), ("Berlin",))
+        for month in (SEPTEMBER, OCTOBER)
+    ]
+    assert [("Berlin" in page, SELLER_NOT_RECORDED in page) for page in pages] == [(True, True), (True, False)]
+    nobody = statement_page(read_statement(platform.database, "acme", CLOSED, SEPTEMBER), ())
+    assert SELLER_NOT_RECORDED not in nobody
 
 
 def test_an_invoice_that_became_final_without_a_seller_names_none_later(platform: Platform) -> None:

@@ -255,6 +255,7 @@ def test_the_page_names_seller_and_customer_and_the_sums_of_the_invoice() -> Non
         taxes=(StatementTax("VAT", "19", False, 10_000, 1_900),),
         in_stripe=StripeAmounts(9_900, 0, CLOSED),
         customer=customer,
+        seller=("Fly.io, Inc.", "EIN 81"),
         pdf_url="https://pay.stripe.com/invoice/1/pdf",
     )
     page = Page(statement_page(Statement("acme", "Acme", NOW, (invoice,), month="2026-09"), ("Fly.io, Inc.", "EIN 81")))
