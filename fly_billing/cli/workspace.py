@@ -45,7 +45,7 @@ class ApplyOptions:
 
     Attributes:
         by: Who applies it; None: the user of the operating system.
-        close_many: Close more organizations than the workspace's settings allow.
+        close_many: Close more organizations, or end more terms, than the workspace's settings allow.
     """
 
     yes: bool

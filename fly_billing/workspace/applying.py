@@ -56,7 +56,7 @@ class PlannedWorkspace:
 
     @property
     def loss(self) -> str | None:
-        """Why it closes suspiciously many organizations; None if it does not."""
+        """Why it closes suspiciously many organizations, or ends many terms; None if it does not."""
         return self.plan.loss(self.workspace.settings.most_closed_percent)
 
     @property
@@ -123,7 +123,7 @@ def apply_workspace(
     Args:
         groups: How new organizations get their billing group.
         approved: The plan that a person agreed to. None: whatever the plan is now.
-        may_close_many: Close more organizations than `most_closed_percent` allows.
+        may_close_many: Close more organizations, or end more terms, than `most_closed_percent` allows.
 
     Raises:
         WorkspaceNotApplied: The plan is not the approved one any more, a change is refused, or it closes too many

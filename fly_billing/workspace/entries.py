@@ -315,7 +315,8 @@ class WorkspaceSettings(Entry):
 
     Attributes:
         name: Of the workspace; the database keeps it with each record that the workspace owns.
-        most_closed_percent: Closing a larger share of the organizations needs an option of `apply`.
+        most_closed_percent: Closing a larger share of the organizations, or ending a larger share of their terms, needs
+            an option of `apply`.
     """
 
     KIND = "workspace"

@@ -48,7 +48,7 @@ def apply_workspace(
     by: Annotated[str | None, typer.Option(metavar="NAME", help="Who applies it. Default: your user name")] = None,
     why: Annotated[str | None, typer.Option(metavar="REASON", help="Why, for `fly-billing history`")] = None,
     close_many: Annotated[
-        bool, typer.Option("--close-many", help="Close more organizations than most_closed_percent allows")
+        bool, typer.Option("--close-many", help="Close or end more than most_closed_percent allows")
     ] = False,
     as_json: ExactJson = False,
 ) -> None:

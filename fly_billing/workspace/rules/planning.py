@@ -33,8 +33,12 @@ KEPT = ("meter",)
 WITHOUT_END = ("charge", "tax customer")
 # Terms that end when their organization closes its account. The others stay.
 _ENDED_BY_CLOSING = ("subscription", "commitment")
-# Losing up to this number of organizations is never suspicious.
-FEW = 1
+# Terms that apply from a start until an end. Losing many of them is suspicious, as is losing many organizations.
+_LASTING = tuple(
+    kind.name for kind in KINDS.values() if kind.start and kind.end and kind.name not in ("price", "book tax")
+)
+# Losing up to this number of organizations or terms is never suspicious.
+FEW, FEW_TERMS = 1, 5
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,13 @@ class WorkspacePlan:
     Attributes:
         unchanged: The number of records that agree already.
         organizations: The number of organizations that the workspace owns before.
+        terms: The number of their terms that the workspace owns before and that have not ended.
     """
 
     changes: Sequence[PlannedChange]
     unchanged: int
     organizations: int = 0
+    terms: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -96,11 +102,17 @@ class WorkspacePlan:
         return [change for change in self.changes if change.refused]
 
     def loss(self, most_percent: int) -> str | None:
-        """Say why the plan ends suspiciously many organizations; None if it does not."""
-        lost = sum(change.kind == "organization" and change.action == ENDED for change in self.changes)
-        if lost <= FEW or lost * 100 <= self.organizations * most_percent:
-            return None
-        return f"it closes {lost} of {self.organizations} organizations, more than {most_percent} %"
+        """Say why the plan ends suspiciously many organizations or terms; None if it does not."""
+        closing = {change.key for change in self.changes if change.kind == "organization" and change.action == ENDED}
+        lost = sum(
+            change.kind in _LASTING and change.action in (ENDED, REMOVED) and change.organization not in closing
+            for change in self.changes
+        )
+        if len(closing) > FEW and len(closing) * 100 > self.organizations * most_percent:
+            return f"it closes {len(closing)} of {self.organizations} organizations, more than {most_percent} %"
+        if lost > FEW_TERMS and lost * 100 > self.terms * most_percent:
+            return f"it ends {lost} of {self.terms} terms, more than {most_percent} %"
+        return None
 
 
 def make_plan(wanted: Sequence[Record], held: Sequence[HeldRecord], now: datetime) -> WorkspacePlan:
@@ -129,6 +141,7 @@ def make_plan(wanted: Sequence[Record], held: Sequence[HeldRecord], now: datetim
         sorted(changes, key=lambda change: order.index(change.kind)),
         len(wanted) - sum(change.action in (ADDED, TAKEN_OVER, CHANGED) for change in changes),
         sum(record.kind == "organization" and record.is_owned for record in held),
+        sum(record.kind in _LASTING and record.is_owned and not _has_ended(record, now) for record in held),
     )
 
 
@@ -251,6 +264,12 @@ def _lost(
     if held.kind == "credit" and held.values.get("pays") == "gross":
         return replace(ended, refused="what is left of it was paid for and would be lost: give it an expires_at")
     return ended
+
+
+def _has_ended(held: HeldRecord, now: datetime) -> bool:
+    kind = KINDS[held.kind]
+    end = held.values.get(kind.end or "")
+    return end is not None and end <= _end(kind, now)
 
 
 def _end(kind: Kind, now: datetime) -> str:

@@ -186,6 +186,35 @@ def test_closing_more_than_a_share_of_the_organizations_is_suspicious(
         assert reason == "it closes 3 of 20 organizations, more than 10 %"
 
 
+@pytest.mark.parametrize(
+    ("lost", "of", "percent", "is_refused"),
+    [(5, 5, 10, False), (6, 60, 10, False), (6, 59, 10, True), (10, 10, 100, False)],
+)
+def test_ending_more_than_a_share_of_the_terms_is_suspicious(
+    lost: int, of: int, percent: int, is_refused: bool
+) -> None:
+    """The rest of a file was lost, for example. Terms that ended before do not count."""
+    fees = [
+        held("subscription", f"s{number}", organization="acme", started_at="2026-01-01", ended_at=None)
+        for number in range(of)
+    ]
+    files = [wanted("subscription", record.key, **record.values) for record in fees[lost:]]
+    over = [
+        replace(record, values={**record.values, "ended_at": "2026-02-01"}, id=f"old {record.id}") for record in fees
+    ]
+    reason = make_plan(files, [*fees, *over], NOW).loss(percent)
+    assert reason == (f"it ends {lost} of {of} terms, more than {percent} %" if is_refused else None)
+
+
+def test_the_subscriptions_of_an_organization_that_closes_are_not_suspicious_by_themselves() -> None:
+    acme = held("organization", "acme", name="Acme", closed_at=None)
+    fees = [
+        held("subscription", f"s{number}", organization="acme", started_at="2026-01-01", ended_at=None)
+        for number in range(9)
+    ]
+    assert make_plan([], [acme, *fees], NOW).loss(10) is None
+
+
 NAMES = st.sampled_from(["acme", "labs", "finch"])
 STARTS = st.sampled_from(["2026-01-01", "2026-11-30 11:59:59", "2026-11-30 12:00:00", "2027-01-01"])
 MONTHS = st.sampled_from(["2026-01", "2026-10", "2026-11", "2026-12"])
