@@ -30,7 +30,7 @@ from fly_billing.customers.writing import (
     write_rows,
 )
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import Row, rows, values
+from fly_billing.postgres.database import Row, lock_until_commit, rows, values
 from fly_billing.workspace.held import TABLES, row_id
 from fly_billing.workspace.rules.planning import ENDED, REMOVED, PlannedChange
 from fly_billing.workspace.rules.records import KINDS
@@ -55,6 +55,8 @@ _OF_BOOKS = {
 
 def end_records(connection: Connection, actor: Actor, changes: Sequence[PlannedChange]) -> None:
     """End and remove the records of these changes, organizations last. Raises CustomerRefused."""
+    if any(change.action == REMOVED for change in changes):
+        lock_until_commit(connection, "invoices")  # no run computes or finalizes open invoices meanwhile
     closing = {change.key for change in changes if change.kind == "organization" and change.action == ENDED}
     some: dict[str, list[PlannedChange]] = defaultdict(list)
     for change in changes:

@@ -14,6 +14,7 @@ from fly_billing.corrections.correction import Actor
 from fly_billing.customers.writing import CustomerRefused
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.server import connect
+from fly_billing.postgres.database import lock_until_commit
 from fly_billing.workspace.applying import AppliedWorkspace, WorkspaceNotApplied, apply_workspace
 from fly_billing.workspace.files import WorkspaceHasMistakes
 from tests.integration.workspace.conftest import GROUPS, TERMS, Shop
@@ -383,6 +384,24 @@ def test_two_applies_at_once_write_everything_once(shop: Shop, platform: Platfor
         assert [len(done.result().plan.changes) for done in (first, second)] == [10, 0]
     assert {row["changed_by"] for row in platform.query("select changed_by from customer_changes")} == {"ann"}
     assert len(platform.query("select 1 from subscriptions")) == 2
+
+
+def test_a_charge_is_removed_only_while_no_billing_run_computes_invoices(shop: Shop, platform: Platform) -> None:
+    """The run could put the charge on an invoice while the apply deletes it: one of them would fail."""
+    shop.write("terms.yaml", "charges: [{organization: acme, description: Setup, amount: 5, occurred_at: 2026-09-10}]")
+    shop.apply()
+    platform.compute()
+    shop.write("terms.yaml", "# none")
+    with ThreadPoolExecutor() as threads, platform.database.engine.connect() as run:
+        lock_until_commit(run, "invoices")
+        applied = threads.submit(shop.apply)
+        waiting = "select 1 from pg_locks where locktype = 'advisory' and not granted"
+        wait_until(lambda: platform.query(waiting), applied)
+        assert platform.amounts("one_off") == [Decimal("5.00")]
+        run.rollback()
+        assert [change.action for change in applied.result().plan.changes] == ["removed"]
+    platform.compute()
+    assert platform.amounts("one_off") == []
 
 
 def test_a_plan_that_somebody_agreed_to_is_applied_only_as_it_was_shown(shop: Shop, platform: Platform) -> None:
