@@ -31,6 +31,7 @@ from fly_billing.customers.writing import (
 )
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import Row, lock_until_commit, rows, values
+from fly_billing.pricing.negotiated_prices import read_agreements
 from fly_billing.workspace.held import TABLES, row_id
 from fly_billing.workspace.rules.planning import ENDED, REMOVED, PlannedChange
 from fly_billing.workspace.rules.records import KINDS
@@ -76,7 +77,7 @@ def end_records(connection: Connection, actor: Actor, changes: Sequence[PlannedC
 def _end_terms(connection: Connection, actor: Actor, kind: str, some: Sequence[PlannedChange]) -> None:
     """End and remove records of one kind of terms."""
     table = TABLES[kind]
-    known = known_rows(connection, table, [_read_by(change) for change in some])
+    known = known_rows(connection, table, _read_by(connection, kind, some))
     by_id = {row_id(table, row): row for row in known.values()}
     month = BillingMonth.containing(actor.at)
     ended, withdrawn = [], []
@@ -94,12 +95,14 @@ def _end_terms(connection: Connection, actor: Actor, kind: str, some: Sequence[P
     write_rows(connection, actor, table, ended, known)
 
 
-def _read_by(change: PlannedChange) -> str:
-    """Return the key by which its table is read: an organization, a price group or the code of a coupon."""
-    if change.kind == "coupon":
-        return change.key
-    # The key of a group's price is book/key/group NAME/...
-    return change.organization or next(part for part in change.key.split("/") if part.startswith("group "))
+def _read_by(connection: Connection, kind: str, some: Sequence[PlannedChange]) -> set[str]:
+    """Return the keys by which the table of a kind is read: organizations, price groups, or the codes of coupons."""
+    if kind == "coupon":
+        return {change.key for change in some}
+    keys = {change.organization for change in some if change.organization}
+    if any(change.organization is None for change in some):  # negotiated prices of groups
+        keys |= {price.holder for price in read_agreements(connection).prices if price.group}
+    return keys
 
 
 def _end(change: PlannedChange) -> datetime | date:

@@ -18,7 +18,7 @@ from fly_billing.postgres.database import lock_until_commit
 from fly_billing.workspace.applying import AppliedWorkspace, WorkspaceNotApplied, apply_workspace
 from fly_billing.workspace.files import WorkspaceHasMistakes
 from tests.integration.workspace.conftest import GROUPS, TERMS, Shop
-from tests.support.builders import CLOSED, OCTOBER, SEPTEMBER, Platform, at
+from tests.support.builders import CLOSED, NOW, OCTOBER, SEPTEMBER, Platform, at
 
 TABLES = (
     "organizations", "billing_details", "prices", "meters", "subscriptions", "coupons", "discounts", "tax_rates",
@@ -384,6 +384,22 @@ def test_two_applies_at_once_write_everything_once(shop: Shop, platform: Platfor
         assert [len(done.result().plan.changes) for done in (first, second)] == [10, 0]
     assert {row["changed_by"] for row in platform.query("select changed_by from customer_changes")} == {"ann"}
     assert len(platform.query("select 1 from subscriptions")) == 2
+
+
+def test_a_group_can_have_any_name(shop: Shop, platform: Platform) -> None:
+    group = (
+        "negotiated: [{key: requests, group: early/birds 2026, percent_off: 10, effective_from: 2026-01-01}]\n"
+        "members: [{group: early/birds 2026, organization: acme, effective_from: 2026-01-01}]\n"
+    )
+    shop.write("terms.yaml", TERMS + group)
+    shop.apply()
+    assert shop.changes() == []
+    shop.write("terms.yaml", TERMS)
+    assert [action for action, *_ in shop.changes()] == ["ended", "ended"]
+    shop.apply()
+    assert shop.changes() == []
+    (price,) = platform.query("select effective_until from negotiated_prices")
+    assert price["effective_until"] == NOW
 
 
 def test_a_charge_is_removed_only_while_no_billing_run_computes_invoices(shop: Shop, platform: Platform) -> None:
