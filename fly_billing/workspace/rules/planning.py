@@ -29,8 +29,6 @@ ADDED, TAKEN_OVER, CHANGED, ENDED, REMOVED, RELEASED = (
 ACTIONS = (ADDED, TAKEN_OVER, CHANGED, ENDED, REMOVED, RELEASED)
 # Kinds that stay in the database without a line: usage and final invoices name them, and they charge nothing alone.
 KEPT = ("meter",)
-# Kinds of which an unused record is deleted, because it has no end.
-WITHOUT_END = ("charge", "tax customer")
 # Terms that end when their organization closes its account. The others stay.
 _ENDED_BY_CLOSING = ("subscription", "commitment")
 # Terms that apply from a start until an end. Losing many of them is suspicious, as is losing many organizations.
@@ -209,16 +207,16 @@ def _differences(kind: Kind, before: Mapping[str, Any], after: Mapping[str, Any]
 
 
 def _versions(wanted: Iterable[Record]) -> Mapping[tuple[Any, ...], Sequence[str]]:
-    """Return the starts of all versions of each price and each tax of a book."""
+    """Return the starts of all versions of each price, each tax of a book, and each organization's tax status."""
     found: dict[tuple[Any, ...], list[str]] = {}
     for record in wanted:
-        if record.kind in ("price", "book tax"):
+        if record.kind in ("price", "book tax", "tax customer"):
             found.setdefault(_stem(record), []).append(str(record.values[KINDS[record.kind].start or ""]))
     return found
 
 
 def _stem(record: Record | HeldRecord) -> tuple[Any, ...]:
-    return record.kind, record.values.get("book"), record.values.get("key")
+    return record.kind, record.values.get("book"), record.values.get("key"), record.organization
 
 
 def _books_without_files(wanted: Sequence[Record]) -> Mapping[str, str]:
@@ -247,7 +245,9 @@ def _lost(
         return replace(change, action=RELEASED) if held.values.get("closed_at") else replace(change, fields=[closes])
     if held.kind in KEPT or (held.organization in closing and held.kind not in _ENDED_BY_CLOSING):
         return replace(change, action=RELEASED)
-    if held.kind in WITHOUT_END:
+    if held.kind == "tax customer":
+        return _lost_status(replace(change, action=REMOVED), held, versions, now)
+    if held.kind == "charge":
         return replace(change, action=REMOVED)
     if held.kind == "commitment" and held.organization in closing:
         return change  # with the period of months that runs now
@@ -264,6 +264,22 @@ def _lost(
     if held.kind == "credit" and held.values.get("pays") == "gross":
         return replace(ended, refused="what is left of it was paid for and would be lost: give it an expires_at")
     return ended
+
+
+def _lost_status(
+    change: PlannedChange, held: HeldRecord, versions: Mapping[tuple[Any, ...], Sequence[str]], now: datetime
+) -> PlannedChange:
+    """Return what becomes of a tax status without a line: it has no end, and applies until another one begins."""
+    present, start = _end(KINDS[held.kind], now), str(held.values["first_month"])
+    if start >= present:
+        return change
+    if any(start < other <= present for other in versions.get(_stem(held), ())):
+        return replace(change, action=RELEASED)
+    return replace(
+        change,
+        refused=f"invoices of {held.organization} that are not final would lose their taxes: keep its line until"
+        " another one has begun, such as one without location and kind",
+    )
 
 
 def _has_ended(held: HeldRecord, now: datetime) -> bool:

@@ -402,6 +402,26 @@ def test_a_group_can_have_any_name(shop: Shop, platform: Platform) -> None:
     assert price["effective_until"] == NOW
 
 
+def test_an_organization_that_moves_is_taxed_where_it_was_until_then(shop: Shop, platform: Platform) -> None:
+    """October of acme: 20 % of 29.00 is 5.80. An edit of its line would have removed Germany from October as well."""
+    shop.edit("price_book/shop/prices.yaml", "prices:\n", "taxes: [{key: vat, tax: VAT, percent: 20, locations: [DE],"
+              " first_month: 2026-01}]\nprices:\n")  # fmt: skip
+    germany = "{organization: acme, location: DE, first_month: 2026-01}"
+    france = "{organization: acme, location: FR, first_month: 2026-11}"
+    shop.write("terms.yaml", f"{TERMS}tax_customers: [{germany}]\n")
+    shop.apply()
+    platform.close()
+    shop.edit("terms.yaml", germany, france)
+    with pytest.raises(WorkspaceNotApplied, match="invoices of acme that are not final would lose their taxes"):
+        shop.apply(HALFWAY)
+    shop.edit("terms.yaml", france, f"{germany}, {france}")
+    shop.apply(HALFWAY)
+    platform.close(OCTOBER)
+    assert platform.amounts("tax", OCTOBER) == [Decimal("5.80")]
+    shop.edit("terms.yaml", f"{germany}, ", "")
+    assert shop.changes(at("2026-11-05")) == [("released", "tax customer", "acme/2026-01")]
+
+
 def test_a_charge_is_removed_only_while_no_billing_run_computes_invoices(shop: Shop, platform: Platform) -> None:
     """The run could put the charge on an invoice while the apply deletes it: one of them would fail."""
     shop.write("terms.yaml", "charges: [{organization: acme, description: Setup, amount: 5, occurred_at: 2026-09-10}]")
@@ -525,7 +545,9 @@ def test_what_a_final_invoice_used_of_every_kind_can_end_and_not_change(shop: Sh
     }
     assert found.pop("charge").action == "released"
     assert {change.action for change in found.values()} == {"ended"}
-    shop.apply(HALFWAY)
+    with pytest.raises(WorkspaceNotApplied, match=r"^it ends 8 of 8 terms, more than 10 %: add --close-many"):
+        shop.apply(HALFWAY)
+    shop.apply(HALFWAY, may_close_many=True)
     assert shop.changes(HALFWAY) == []
     assert platform.items(SEPTEMBER) == september
     assert platform.close(OCTOBER).failures == []

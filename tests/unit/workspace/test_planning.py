@@ -53,6 +53,27 @@ def test_a_line_of_something_that_ended_can_go_without_any_effect() -> None:
     assert ending(discount) == ("released", [])
 
 
+@pytest.mark.parametrize(
+    ("first", "others", "action", "is_refused"),
+    [
+        ("2026-11", [], "removed", False),  # in this month: it was a mistake
+        ("2026-10", [], "removed", True),
+        ("2026-01", ["2026-12"], "removed", True),  # November would have no location, and no tax
+        ("2026-01", ["2026-11"], "released", False),
+        ("2026-10", ["2026-01"], "removed", True),
+    ],
+)
+def test_a_tax_status_can_go_when_a_later_one_has_begun(
+    first: str, others: list[str], action: str, is_refused: bool
+) -> None:
+    """It has no end: without its row, invoices that are not final would have no taxes."""
+    status = held("tax customer", "s", organization="acme", first_month=first, location="DE", kind=None)
+    files = [wanted("tax customer", f"s{month}", **{**status.values, "first_month": month}) for month in others]
+    of_labs = wanted("tax customer", "labs", **{**status.values, "organization": "labs", "first_month": "2026-11"})
+    (change,) = [change for change in plan_of([*files, of_labs], [status]) if change.key == "s"]
+    assert (change.action, change.refused is not None) == (action, is_refused)
+
+
 @pytest.mark.parametrize("kind", ["discount", "commitment", "tax", "link"])
 def test_a_monthly_term_without_a_line_ends_with_the_current_month(kind: str) -> None:
     record = held(kind, "d", organization="acme", first_month="2026-11", last_month=None)
