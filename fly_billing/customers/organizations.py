@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from fly_billing.corrections.correction import Actor
+from fly_billing.customers.billable import refuse_unbillable_terms
 from fly_billing.customers.known import REOPEN, Organizations, PriceKeys
 from fly_billing.customers.rules.checks import check_text
 from fly_billing.customers.rules.organizations import OrganizationRecord
@@ -143,7 +144,7 @@ def change_organization(
 
     Raises:
         CustomerRefused: The organization or book is unknown, the book has no prices in the currency, the month is
-            final, or amounts in the present currency are not billed yet.
+            final, or its terms or amounts that are not billed yet need the present ones.
         ValueError: The currency is no code.
     """
     known = known_rows(connection, ORGANIZATIONS, [organization_id]).get((organization_id,))
@@ -162,9 +163,12 @@ def change_organization(
             f" {since}: for another month, change it back first"
         ])  # fmt: skip
     rows(connection, "change_from_month", month=first.first_day.isoformat() if first else "")
-    return change_row(
+    done = change_row(
         connection, actor, organization_id, currency=changed.currency, price_book=changed.price_book
     )  # fmt: skip
+    if done.effect == Effect.CHANGED:
+        refuse_unbillable_terms(connection, [organization_id])
+    return done
 
 
 def change_row(connection: Connection, actor: Actor, organization_id: str, **changes: object) -> Written:

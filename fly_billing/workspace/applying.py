@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from fly_billing.corrections.correction import Actor
+from fly_billing.customers.billable import refuse_unbillable_terms
 from fly_billing.customers.organizations import Groups
 from fly_billing.customers.writing import (
     ClosedMonthsChanged,
@@ -28,8 +29,10 @@ from fly_billing.workspace.files import Workspace, read_workspace
 from fly_billing.workspace.held import held_records, known_prices, with_uses
 from fly_billing.workspace.rules.edited_keys import refuse_edited_keys
 from fly_billing.workspace.rules.planning import (
+    CHANGED,
     ENDED,
     REMOVED,
+    PlannedChange,
     WorkspacePlan,
     make_plan,
 )
@@ -152,8 +155,19 @@ def _apply(
     end_records(connection, actor, [change for change in changes if change.action in (ENDED, REMOVED)])
     write_records(connection, actor, workspace, planned.plan, groups)
     keep_owners(connection, workspace, planned.plan)
+    refuse_unbillable_terms(connection, _priced_otherwise(changes))
     rows(connection, "check_deferred_constraints")
     return AppliedWorkspace(planned.plan, closed_months_changed(connection, actor))
+
+
+def _priced_otherwise(changes: Sequence[PlannedChange]) -> list[str]:
+    """Return the organizations that get another currency or price book."""
+    return [
+        change.key
+        for change in changes
+        if change.kind == "organization" and change.action == CHANGED
+        and {"currency", "price_book"} & {each.field for each in change.fields}
+    ]  # fmt: skip
 
 
 def _refuse(planned: PlannedWorkspace, approved: WorkspacePlan | None, *, may_close_many: bool) -> None:

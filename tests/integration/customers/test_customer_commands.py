@@ -412,6 +412,44 @@ def test_the_same_notice_is_printed_once(installed: Platform) -> None:
     assert kept == {"what": "organization acme (Acme); closed_at: 2026-09-10 -> none", "why": "a mistake"}
 
 
+# A term in dollars, and the line that refuses euros for an organization that has it.
+IN_DOLLARS = (
+    ("charge acme 5.00 Setup --on 2026-10-12", "the charge 'Setup' in USD, which is not billed yet"),
+    ("charge acme 5.00 Late --on 2026-09-12", "the charge 'Late' in USD, which is not billed yet"),
+    ("commit acme 50.00 --from 2026-09", "the minimum 'At least 50.00 USD a month' in USD"),
+    ("coupon give acme five --from 2026-09", "the coupon five in USD"),
+    ("link acme labs --from 2026-10", "a link to labs, which is billed in USD"),
+    ("link labs acme --from 2026-10", "a link to labs, which is billed in USD"),
+    ("subscribe acme support/premium --from 2026-10-01", "price book eu has no price 'support/premium'"),
+)
+
+
+@pytest.mark.parametrize(("words", "term"), IN_DOLLARS)
+def test_another_currency_is_refused_while_terms_need_the_present_one(
+    installed: Platform, words: str, term: str
+) -> None:
+    """September is final. With euros from October on, no invoice of acme could be built any more."""
+    run("org", "add", "labs", "--since", "2026-09-01")
+    run("coupon", "add", "five", "5 off", "--amount", "5.00")
+    installed.close()
+    run(*words.split())
+    changes = len(installed.query("select from customer_changes"))
+    euros = ("org", "change", "acme", "--currency", "EUR", "--book", "eu")
+    assert term in refusal(*euros)
+    assert len(installed.query("select from customer_changes")) == changes
+
+
+def test_another_currency_begins_after_the_terms_that_need_the_present_one(installed: Platform) -> None:
+    """October: a charge of 5.00 dollars and the minimum of 50.00, so 50.00. November: support for 25.00 euros."""
+    run("subscribe", "acme", "support", "--from", "2026-11-01")
+    run("charge", "acme", "5.00", "Setup", "--on", "2026-10-12")
+    run("commit", "acme", "50.00", "--from", "2026-10", "--until", "2026-10")
+    run("org", "change", "acme", "--currency", "EUR", "--book", "eu", "--from", "2026-11")
+    for month in (SEPTEMBER, OCTOBER, BillingMonth(2026, 11)):
+        assert installed.close(month).failures == []
+    assert installed.totals() == [0, 5000, 2500]
+
+
 def complete(monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:
     """Press Tab after this line in bash."""
     monkeypatch.setenv("_FLY_BILLING_COMPLETE", "complete_bash")
