@@ -1,7 +1,8 @@
 """Compares the books before a month is closed or its journal exported, and refuses while they differ.
 
-The checks of the asset `finance_months` compare the same every night, and stop the journal of their own run. This is
-the gate for every other caller. Not here: the words of a refusal (`accounting.rules.book_differences`).
+The checks of the asset `finance_months` compare the same every night, for the months of their run, and the sums of its
+report; they stop the journal of that run. This is the gate for every other caller. Not here: the words of a refusal
+(`accounting.rules.book_differences`).
 """
 
 from __future__ import annotations

@@ -225,6 +225,15 @@ def test_the_credit_note_has_the_tax_of_the_corrected_items(
     assert asked_differences(platform.database) == []
 
 
+def test_the_next_invoice_gives_the_same_correction_back_to_the_cent(
+    platform: Platform, three_rates: SyncTools
+) -> None:
+    """Setup 30.00 + 6.00 of VAT, less 4.00 + 0.80, 5.00 + 0.50 and 0.97: 36.00 - 11.27, as in the credit note above."""
+    use_three(platform, 60, 350, 15, now=LATER)
+    said()
+    assert october(platform) == 3600 - 1127
+
+
 def test_a_credit_note_that_stripe_makes_after_a_failure_has_the_same_taxes(
     platform: Platform, sandbox: SandboxServer, three_rates: SyncTools
 ) -> None:
