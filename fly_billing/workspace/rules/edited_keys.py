@@ -35,7 +35,7 @@ def refuse_edited_keys(
     old = {(record.kind, record.id): record.values for record in held}
     lost: dict[tuple[Any, ...], list[tuple[PlannedChange, Mapping[str, Any]]]] = defaultdict(list)
     for change in changes:
-        if change.action in (ENDED, RELEASED) and change.kind not in ("organization", "coupon", "meter"):
+        if change.action in (ENDED, RELEASED) and change.kind not in ("coupon", "meter"):
             values = old[change.kind, change.id or ""]
             lost[_whose(change.kind, values)].append((change, values))
     return [
@@ -45,7 +45,7 @@ def refuse_edited_keys(
 
 
 def _whose(kind: str, values: Mapping[str, Any]) -> tuple[Any, ...]:
-    return kind, values.get("organization"), values.get("book")
+    return kind, values.get("organization"), values.get("book"), values["name"] if kind == "organization" else None
 
 
 def _judged(
@@ -62,14 +62,22 @@ def _judged(
 def _is_edit(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     if kind in _WITH_VERSIONS and before["key"] == after["key"]:
         return False
+    names = after if KINDS[kind].compares_named_only else {**before, **after}
     times = {KINDS[kind].start, KINDS[kind].end}
-    differing = [name for name in {**before, **after} if name not in times and before.get(name) != after.get(name)]
+    differing = [name for name in names if name not in times and before.get(name) != after.get(name)]
     return len(differing) <= (_MOST_EDITED_OF_CHARGES if kind == "charge" else _MOST_EDITED)
 
 
 def _both(other: PlannedChange, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     """Say why both would be billed; None: only one is, at any time."""
     kind = KINDS[other.kind]
+    if other.kind == "organization":
+        if other.action != ENDED:
+            return None
+        return (
+            f"it looks like {other.key} with another id, and the terms of both would be billed: an id can't change. If"
+            " another organization is meant, remove the line of that one first"
+        )
     if kind.end is None:
         if other.used_by is None:
             return None

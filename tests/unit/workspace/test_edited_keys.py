@@ -57,6 +57,16 @@ def test_a_charge_can_be_edited_until_a_final_invoice_has_it() -> None:
     )
 
 
+def test_an_organization_keeps_its_id() -> None:
+    """Otherwise its charges would be on the last invoice of the one and on the first of the other."""
+    acme = {"name": "Acme", "currency": "USD", "price_book": "main", "email": "a@acme.example", "closed_at": None}
+    refused = refusal("organization", acme)
+    assert refused is not None
+    assert refused.startswith("it looks like before with another id, and the terms of both would be billed")
+    assert refusal("organization", acme, name="Labs") is None
+    assert refusal("organization", acme | {"closed_at": "2026-02-01"}) is None
+
+
 def test_an_old_line_can_go_while_something_else_is_added() -> None:
     assert refusal("charge", CHARGE, USE, description="Consulting", amount="90") is None
     assert refusal("subscription", FEE, price="plus", quantity="2", billed="in_advance") is None
