@@ -7,33 +7,59 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from fly_billing.stripe_sandbox import SandboxError, SandboxServer
 
-# The action -> how often it is tried, and the statuses of the invoices that it may be for (none: any customer).
-ACTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "credit": (3, ()),
-    "debit": (2, ()),
-    "pay": (12, ("open", "uncollectible")),
-    "pay-part": (20, ("open", "uncollectible")),
-    "mark-paid": (5, ("open",)),
-    "void": (2, ("open", "uncollectible")),
-    "write-off": (2, ("open",)),
-    "credit-note": (20, ("open", "paid")),
-    "void-credit-note": (8, ("open",)),
-    "refund": (14, ("paid", "open")),
-    "fail-refund": (6, ("paid",)),
-    "dispute": (8, ("paid", "open")),
-    "win-dispute": (5, ("paid",)),
-    "lose-dispute": (4, ("paid",)),
+# Objects that an action may be for, newest first, each with the most that it can take (or take back).
+UNPAID = """
+select id, body ->> '$.amount_remaining' as most from objects
+where object = 'invoice' and status in ({statuses}) and body ->> '$.amount_remaining' > 0 order by seq desc limit 200
+"""
+CREDITABLE = """
+select id, most from (
+    select
+        id, seq,
+        (body ->> '$.total') - (body ->> '$.pre_payment_credit_notes_amount')
+        - (body ->> '$.post_payment_credit_notes_amount') as most
+    from objects where object = 'invoice' and status in ('open', 'paid')
+) where most > 0 order by seq desc limit 200
+"""
+CHARGED = """
+select id, amount - (body ->> '$.amount_refunded') as most from objects
+where object = 'charge' and status = 'succeeded' and not body ->> '$.disputed' and amount > body ->> '$.amount_refunded'
+order by seq desc limit 200
+"""
+OF_STATUS = (
+    "select id, amount as most from objects where object = '{kind}' and status = '{status}' order by seq desc limit 200"
+)
+CREDIT_NOTES = """
+select note.id, note.amount as most from objects as note inner join objects as invoice on note.invoice = invoice.id
+where note.object = 'credit_note' and note.status = 'issued' and invoice.status = 'open'
+order by note.seq desc limit 200
+"""
+CUSTOMERS = "select id, 0 as most from objects where object = 'customer' order by seq limit 200"
+# The action -> how often it is tried, and the objects that it may be for.
+ACTIONS: dict[str, tuple[int, str]] = {
+    "credit": (3, CUSTOMERS),
+    "debit": (2, CUSTOMERS),
+    "pay": (12, UNPAID.format(statuses="'open', 'uncollectible'")),
+    "pay-part": (20, UNPAID.format(statuses="'open', 'uncollectible'")),
+    "mark-paid": (5, UNPAID.format(statuses="'open'")),
+    "void": (2, UNPAID.format(statuses="'open', 'uncollectible'")),
+    "write-off": (2, UNPAID.format(statuses="'open'")),
+    "credit-note": (20, CREDITABLE),
+    "void-credit-note": (8, CREDIT_NOTES),
+    "refund": (14, CHARGED),
+    "fail-refund": (6, OF_STATUS.format(kind="refund", status="succeeded")),
+    "dispute": (8, CHARGED),
+    "win-dispute": (5, OF_STATUS.format(kind="dispute", status="needs_response")),
+    "lose-dispute": (4, OF_STATUS.format(kind="dispute", status="needs_response")),
 }
 PAID_TO = ("refund", "credit", "out_of_band")
-INVOICES = "select id, body ->> '$.total' from objects where object = 'invoice' and status = ? order by seq"
-# The first tries of actions that need another one before: they are refused until it has happened.
+# Tries of actions that need another one before, or that Stripe refuses.
 MOST_REFUSED = 200
 
 
@@ -57,39 +83,37 @@ class Dashboard:
     def _try(self) -> bool:
         names = [*ACTIONS]
         (action,) = self._rng.choices(names, [ACTIONS[name][0] for name in names])
-        statuses = ACTIONS[action][1] or ("open", "paid", "void", "uncollectible")
-        invoices = self._invoices(statuses)
-        if not invoices:
+        candidates = self._candidates(ACTIONS[action][1])
+        if not candidates:
             return False
-        invoice, total = self._rng.choice(invoices)
+        id, most = self._rng.choice(candidates)
         try:
-            self._control.act(action, invoice, **self._given(action, total))
+            self._control.act(action, id, **self._given(action, most))
         except SandboxError:
             self.refused[action] += 1
             return False
         self.done[action] += 1
         return True
 
-    def _given(self, action: str, total: int) -> dict[str, Any]:
-        small = self._rng.randint(1, max(1, abs(total)))
+    def _given(self, action: str, most: int) -> dict[str, Any]:
+        part = self._rng.randint(1, max(1, most))
         if action in ("credit", "debit"):
             currency = {"currency": "eur"} if self._rng.random() < 0.2 else {}
             return {"amount": self._rng.choice([self._rng.randint(1, 60), self._rng.randint(1, 6000)]), **currency}
         if action == "pay-part":
-            return {"amount": self._rng.randint(1, max(1, total // 3)), "outside": self._rng.random() < 0.3}
+            return {"amount": self._rng.randint(1, max(1, most // 3)), "outside": self._rng.random() < 0.3}
         if action == "credit-note":
-            whole = self._rng.random() < 0.2 and total > 0
-            without_tax = self._rng.random() < 0.2
+            whole, without_tax = self._rng.random() < 0.2, self._rng.random() < 0.2
             return {
-                "amount": total if whole else small, "to": self._rng.choice(PAID_TO), "without_tax": without_tax,
+                "amount": most if whole else part, "to": self._rng.choice(PAID_TO), "without_tax": without_tax,
             }  # fmt: skip
         if action in ("refund", "dispute") and self._rng.random() < 0.7:
-            return {"amount": small}
+            return {"amount": part}
         return {}
 
-    def _invoices(self, statuses: Sequence[str]) -> list[tuple[str, int]]:
+    def _candidates(self, statement: str) -> list[tuple[str, int]]:
         store = sqlite3.connect(f"file:{self._store}?mode=ro", uri=True, timeout=30)
         try:
-            return [(row[0], int(row[1])) for status in statuses for row in store.execute(INVOICES, (status,))]
+            return [(row[0], int(row[1])) for row in store.execute(statement)]
         finally:
             store.close()
