@@ -59,7 +59,7 @@ ACTIONS: dict[str, tuple[int, str]] = {
     "lose-dispute": (4, OF_STATUS.format(kind="dispute", status="needs_response")),
 }
 PAID_TO = ("refund", "credit", "out_of_band")
-# Tries of actions that need another one before, or that Stripe refuses.
+# For example, a credit note that would refund a payment which was refunded already.
 MOST_REFUSED = 200
 
 
@@ -81,11 +81,7 @@ class Dashboard:
         raise AssertionError(f"Stripe refused {MOST_REFUSED} actions one after the other: {self.refused}")
 
     def _try(self) -> bool:
-        names = [*ACTIONS]
-        (action,) = self._rng.choices(names, [ACTIONS[name][0] for name in names])
-        candidates = self._candidates(ACTIONS[action][1])
-        if not candidates:
-            return False
+        action, candidates = self._choose()
         id, most = self._rng.choice(candidates)
         try:
             self._control.act(action, id, **self._given(action, most))
@@ -94,6 +90,15 @@ class Dashboard:
             return False
         self.done[action] += 1
         return True
+
+    def _choose(self) -> tuple[str, list[tuple[str, int]]]:
+        """Return an action, and the objects that it may be for. There is always a customer to credit."""
+        names = [*ACTIONS]
+        while True:
+            (action,) = self._rng.choices(names, [ACTIONS[name][0] for name in names])
+            if candidates := self._candidates(ACTIONS[action][1]):
+                return action, candidates
+            names.remove(action)
 
     def _given(self, action: str, most: int) -> dict[str, Any]:
         part = self._rng.randint(1, max(1, most))

@@ -18,7 +18,7 @@ class MoneyPlan:
     """
 
     actions: int = 10_000
-    organizations: int = 100
+    organizations: int = 250
     months: int = 8
     seed: int = 1
     kills: int = 60
