@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev schema pictures migration test test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups soak chaos chaos-money fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-intake soak chaos chaos-intake chaos-money fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -63,11 +63,17 @@ bench-keys: $(VENV)/.installed-dev ## time the lookup of event keys among all ke
 bench-groups: $(VENV)/.installed-engines ## time Dagster by the number of billing groups (needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups
 
+bench-intake: $(VENV)/.installed-dev ## post usage in batches over HTTP, and measure events and CPU seconds
+	$(BIN)/python -m tests.bench.bench_intake
+
 soak: $(VENV)/.installed-engines ## bill 24 months x 10,000 organizations, then time the UI's pages (long; needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.soak --write docs
 
 chaos: $(VENV)/.installed-dev ## sync 10,000 invoices under all faults, kills and restarts at once, then audit both sides
 	$(BIN)/python -m tests.chaos --write docs
+
+chaos-intake: $(VENV)/.installed-dev ## kill `fly-billing serve-usage` 100 times while senders post, then count every event
+	$(BIN)/python -m tests.intake_chaos
 
 chaos-money: $(VENV)/.installed-dev ## click 10,000 times in Stripe's dashboard under faults and kills, then compare owed with asked
 	$(BIN)/python -m tests.money_chaos

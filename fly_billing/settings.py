@@ -178,6 +178,8 @@ class Settings(_FromEnvironment):
     )
     data_dir_as_given: Path = Field(Path(".data"), alias="FLY_BILLING_DATA_DIR")
     landing_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LANDING_DIR")
+    usage_tokens: SecretStr | None = Field(None, alias="FLY_BILLING_USAGE_TOKENS")
+    usage_tokens_file: Path | None = Field(None, alias="FLY_BILLING_USAGE_TOKENS_FILE")
     lake_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LAKE_DIR")
     reports_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_REPORTS_DIR")
     reports_url: Annotated[str | None, BeforeValidator(_page)] = Field(None, alias="FLY_BILLING_REPORTS_URL")

@@ -23,10 +23,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fly_billing.errors import ActionableError
+from fly_billing.http_limits import configuration
 from fly_billing.operations.rules.attention import AttentionRow
 from fly_billing.operations.rules.health import Health
 from fly_billing.postgres.connections import describe
-from fly_billing.stripe_sync.webhooks.half_open import configuration
 
 # The errors that a reading raises if a database or the landing folder can't be read. Anything else is a bug, and a 500.
 UNREADABLE = (ActionableError, SQLAlchemyError)

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 LAYERS = (
     {"bounds", "foreign_text"},
     {"money"},
-    {"errors"},
+    {"errors", "http_limits"},
     {"output_files", "periods"},
     {"settings"},
     {"credentials"},
@@ -21,7 +21,7 @@ LAYERS = (
     {"alerting", "checks", "dagster_storage"},
     {"pricing"},
     {"usage"},  # above pricing: the price decides which usage is counted together
-    {"worklist"},
+    {"usage_intake", "worklist"},
     {"invoicing"},
     {"corrections", "ledger", "stripe_sync"},
     {"accounting", "customers", "dunning", "focus"},

@@ -18,6 +18,7 @@ from fly_billing.cli.parameters import (
     parse_month,
     wide_console,
 )
+from fly_billing.cli.ports import LARGEST_PORT
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
 
@@ -102,3 +103,36 @@ def import_focus(
     from fly_billing.cli.import_focus import import_focus_files
 
     import_focus_files(console, files, cost)
+
+
+@app.command(rich_help_panel=PANEL)
+def serve_usage(
+    port: Annotated[int, typer.Option(min=1, max=LARGEST_PORT, help="Port to listen on")] = 8423,
+    host: Annotated[str, typer.Option(help="Address to listen on. Put TLS in front of a public one")] = "127.0.0.1",
+    publish_seconds: Annotated[
+        int, typer.Option(min=1, max=3600, help="Seconds until stored events are in their day folder")
+    ] = 300,
+) -> None:
+    """Receive usage over HTTP (CloudEvents, POST /v1/usage) until Ctrl-C. Each source needs a token: `usage-token`."""
+    from fly_billing.cli.ports import refuse_unusable_port
+    from fly_billing.settings import Settings
+    from fly_billing.usage_intake import serve
+
+    refuse_unusable_port(host, port)
+    settings = Settings.from_environment()
+    serve(settings, host, port, lambda line: console.print(line, soft_wrap=True), publish_seconds)
+
+
+@app.command(rich_help_panel=PANEL)
+def usage_token(
+    source: Annotated[str, typer.Argument(help="The `source` of the events that it may post", show_default=False)],
+) -> None:
+    """Make a token with which a source may post usage. It is shown once: the settings have only its digest."""
+    from fly_billing.usage_intake.server import make_token
+
+    try:
+        token, made = make_token(source)
+    except ValueError as problem:
+        raise typer.BadParameter(visible(str(problem))) from problem
+    console.print(f"Token, shown only now: {token}", soft_wrap=True)
+    console.print(f"FLY_BILLING_USAGE_TOKENS: {made.line()}", soft_wrap=True)

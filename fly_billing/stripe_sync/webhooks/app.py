@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fly_billing.foreign_text import visible
+from fly_billing.http_limits import read_bounded
 from fly_billing.stripe_sync.rules.events import NotAnEvent
 from fly_billing.stripe_sync.webhooks.signed import NotSigned, read_signed
 
@@ -40,7 +41,7 @@ def build_app(secret: str, receive: Receive) -> Starlette:
 
     async def events(request: Request) -> Response:
         try:
-            payload = await _bounded(request)
+            payload = await read_bounded(request, MOST_BYTES)
         except ClientDisconnect:
             return _refused(400, "the connection ended before the request was complete")
         if payload is None:
@@ -62,13 +63,3 @@ def build_app(secret: str, receive: Receive) -> Starlette:
 def _refused(status: int, reason: str) -> Response:
     log.warning("refused a request with %s: %s", status, visible(reason))
     return JSONResponse({"error": reason}, status)
-
-
-async def _bounded(request: Request) -> bytes | None:
-    """Read the body, or return None as soon as it is too long. Ignores the Content-Length header."""
-    payload = bytearray()
-    async for chunk in request.stream():
-        payload += chunk
-        if len(payload) > MOST_BYTES:
-            return None
-    return bytes(payload)

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from fly_billing.http_limits import configuration
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings, SettingsError
 from fly_billing.stripe_sync.client import make_stripe_client
@@ -19,7 +20,6 @@ from fly_billing.stripe_sync.reader import StripeReader
 from fly_billing.stripe_sync.rules.retries import RetryPolicy
 from fly_billing.stripe_sync.sender import StripeSender
 from fly_billing.stripe_sync.webhooks.app import PATH, build_app
-from fly_billing.stripe_sync.webhooks.half_open import configuration
 
 # Seconds to connect, and to read a payment's error from Stripe. Stripe waits about ten seconds for our response.
 READ_SECONDS = 3

@@ -16,6 +16,7 @@ from dagster import DagsterInstance
 from dagster._daemon.types import DaemonHeartbeat  # the class has no public name
 
 from fly_billing.cli.health import PlatformReader, oldest_heartbeat
+from fly_billing.http_limits import configuration
 from fly_billing.operations.health_app import Reading, as_metrics, build_health_app
 from fly_billing.operations.rules.attention import AttentionRow
 from fly_billing.operations.rules.health import Health
@@ -24,7 +25,6 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
 from fly_billing.stripe_sandbox import SandboxServer
 from fly_billing.stripe_sync.reconciliation import record_reconciliation
-from fly_billing.stripe_sync.webhooks.half_open import configuration
 from tests.support.builders import Platform
 from tests.support.deployment import Deployment
 from tests.support.stripe_builders import JUNE, bill_june, reconcile, sync, sync_tools

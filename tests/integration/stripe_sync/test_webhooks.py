@@ -28,6 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from starlette.applications import Starlette
 
 from fly_billing.alerting.unreported import queue_payment_failure_alerts
+from fly_billing.http_limits import REQUEST_SECONDS, configuration
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -49,7 +50,6 @@ from fly_billing.stripe_sync.reader import ReadingFailed, StripeReader
 from fly_billing.stripe_sync.rules.events import read_event
 from fly_billing.stripe_sync.sender import StripeSender
 from fly_billing.stripe_sync.webhooks import PATH, build_app, serve
-from fly_billing.stripe_sync.webhooks.half_open import REQUEST_SECONDS, configuration
 from fly_billing.stripe_sync.webhooks.server import make_receiver
 from tests.support.stripe_builders import (
     API_KEY,

@@ -1,7 +1,7 @@
-"""Closes HTTP connections of clients that do not finish a request or do not read the response.
+"""Limits on what clients of our HTTP services may take: time, connections and the length of a body.
 
 uvicorn limits only the pause between two requests. A client that sends half a request keeps its connection, and enough
-of them would block Stripe. Not here: responses (`app`).
+of them would block Stripe. Not here: responses.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import h11
 import uvicorn
+from starlette.requests import Request
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -64,6 +65,19 @@ class BoundedProtocol(H11Protocol):
 
     def _cut_off_later(self) -> asyncio.TimerHandle:
         return self.loop.call_later(self.seconds, self.transport.abort)
+
+
+async def read_bounded(request: Request, most: int) -> bytes | None:
+    """Read the body, or return None as soon as it has more than `most` bytes. Ignores the Content-Length header.
+
+    Raises starlette's ClientDisconnect if the connection ends before.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:

@@ -1,0 +1,1 @@
+"""Rules for posted events, tokens and file names. Pure."""
