@@ -30,7 +30,7 @@ from starlette.routing import Route
 
 from fly_billing.foreign_text import visible
 from fly_billing.http_limits import read_bounded
-from fly_billing.usage_intake.intake import EventOutcome, NotStored, UsageIntake
+from fly_billing.usage_intake.intake import NotStored, PostedOutcome, UsageIntake
 from fly_billing.usage_intake.reading import PostedEvent, read_posted
 from fly_billing.usage_intake.request_text import MOST_BYTES, Refused, check_headers, text_of_body
 from fly_billing.usage_intake.rules.posted_text import MOST_EVENTS, NotEvents, TooManyEvents
@@ -108,7 +108,7 @@ def _authenticate(request: Request, tokens: Sequence[SourceToken]) -> str:
     return source
 
 
-async def _store(request: Request, source: str, intake: UsageIntake) -> list[EventOutcome]:
+async def _store(request: Request, source: str, intake: UsageIntake) -> list[PostedOutcome]:
     """Return the outcomes, once all accepted events are on disk. Raises Refused."""
     check_headers(request.headers)
     try:
@@ -133,7 +133,7 @@ def _read(headers: Mapping[str, str], body: bytes, source: str, intake: UsageInt
         raise Refused(413, f"more than {MOST_EVENTS} events: send fewer at once") from None
 
 
-def _answer(outcomes: Sequence[EventOutcome]) -> Response:
+def _answer(outcomes: Sequence[PostedOutcome]) -> Response:
     """Return 202, or an error if every event was refused, so that a sender that reads only the status notices."""
     counts = Counter(outcome.word for outcome in outcomes)
     body: dict[str, Any] = {word: counts[word] for word in ("accepted", "duplicate", "rejected")}
@@ -145,7 +145,7 @@ def _answer(outcomes: Sequence[EventOutcome]) -> Response:
     return problem_response(422, "no event can be accepted: see the reasons in events", body | {"events": events})
 
 
-def _as_data(outcome: EventOutcome) -> dict[str, Any]:
+def _as_data(outcome: PostedOutcome) -> dict[str, Any]:
     found = {"id": outcome.id, "outcome": outcome.word}
     if outcome.refusal:
         found |= {"reason": outcome.refusal.reason, "message": outcome.refusal.message}
@@ -167,7 +167,7 @@ def problem_response(
 
 
 def _log_request(
-    source: str | None, status: int, outcomes: Sequence[EventOutcome], seconds: float, answer: Response
+    source: str | None, status: int, outcomes: Sequence[PostedOutcome], seconds: float, answer: Response
 ) -> None:
     """Write a line per request: no token, and nothing of an event but reasons of rejection."""
     counts = Counter(outcome.word for outcome in outcomes)

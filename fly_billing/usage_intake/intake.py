@@ -49,7 +49,7 @@ class NotStored(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class EventOutcome:
+class PostedOutcome:
     """What became of an event: `accepted`, `duplicate`, or refused for a reason."""
 
     id: str | None
@@ -65,7 +65,7 @@ class EventOutcome:
 class _Submission:
     source: str
     events: Sequence[PostedEvent]
-    answer: Future[list[EventOutcome]] = field(default_factory=Future)
+    answer: Future[list[PostedOutcome]] = field(default_factory=Future)
 
 
 class UsageIntake:
@@ -111,7 +111,7 @@ class UsageIntake:
         self._remember_published()
         self._thread.start()
 
-    def submit(self, source: str, events: Sequence[PostedEvent]) -> Future[list[EventOutcome]]:
+    def submit(self, source: str, events: Sequence[PostedEvent]) -> Future[list[PostedOutcome]]:
         """Store the events of one request, all with this source.
 
         Returns:
@@ -198,19 +198,19 @@ class UsageIntake:
         for submission, answer in zip(submissions, outcomes, strict=True):
             submission.answer.set_result(answer)
 
-    def _decide(self, event: PostedEvent, new: dict[int, int], lines: list[bytes]) -> EventOutcome:
+    def _decide(self, event: PostedEvent, new: dict[int, int], lines: list[bytes]) -> PostedOutcome:
         if event.refusal:
-            return EventOutcome(event.id, refusal=event.refusal)
+            return PostedOutcome(event.id, refusal=event.refusal)
         content = new.get(event.key)
         if content is None:
             content = self._keys.find(event.key)
         if content is None:
             new[event.key] = event.content
             lines.append(event.line)
-            return EventOutcome(event.id)
+            return PostedOutcome(event.id)
         if content != event.content:
-            return EventOutcome(event.id, refusal=CONFLICT)
-        return EventOutcome(event.id, is_duplicate=True)
+            return PostedOutcome(event.id, refusal=CONFLICT)
+        return PostedOutcome(event.id, is_duplicate=True)
 
     def _append(self, source: str, lines: bytes) -> None:
         file = self._files.get(source)

@@ -209,7 +209,12 @@ def test_what_the_intake_accepts_landing_accepts_and_what_it_refuses_landing_rej
 
 def test_what_depends_on_the_price_book_is_left_to_landing() -> None:
     """An event of a type without a meter, of an unknown organization, or without a quantity, may be billed later."""
-    odd: list[dict[str, object]] = [{"type": "unknown"}, {"subject": "unknown"}, {"data": {}}, {"data": {"quantity": ""}}]
+    odd: list[dict[str, object]] = [
+        {"type": "unknown"},
+        {"subject": "unknown"},
+        {"data": {}},
+        {"data": {"quantity": ""}},
+    ]
     for changes in odd:
         event = {"id": "a", "source": "proxy", "type": "requests", "subject": "acme", "time": "2026-09-15T12:00:00Z"}
         (posted,) = read_posted(json.dumps(event | {"data": {"quantity": 1}} | changes), "proxy", DAY)

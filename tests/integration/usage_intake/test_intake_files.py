@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.usage_intake.intake import EventOutcome, NotStored, UsageIntake
+from fly_billing.usage_intake.intake import NotStored, PostedOutcome, UsageIntake
 from fly_billing.usage_intake.reading import read_posted
 from fly_billing.usage_intake.rules.file_names import HIDDEN, file_name
 from fly_billing.worklist.due import days_to_land
@@ -239,6 +239,6 @@ def test_a_landing_folder_that_disappears_fails_requests_and_not_the_server(land
 
 
 def test_an_outcome_is_one_of_three_words() -> None:
-    outcomes: Sequence[EventOutcome] = [EventOutcome("a"), EventOutcome("a", is_duplicate=True)]
+    outcomes: Sequence[PostedOutcome] = [PostedOutcome("a"), PostedOutcome("a", is_duplicate=True)]
     assert [outcome.word for outcome in outcomes] == ["accepted", "duplicate"]
     assert date(2026, 9, 15) == DAY
