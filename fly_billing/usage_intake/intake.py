@@ -134,16 +134,16 @@ class UsageIntake:
         return self._unpublished
 
     def _remember_published(self) -> None:
-        """Remember the keys of the newest published files, the newest last."""
-        newest: list[list[str]] = []
+        """Remember the keys of the newest published files, one file after the other, the newest last."""
+        newest: list[Path] = []
         number = 0
         for path in self._published_files():
-            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-            newest.append(lines)
-            number += len(lines)
-            if number >= self._most_keys:
+            newest.append(path)
+            number += path.read_bytes().count(b"\n")
+            if number >= self._most_keys // 2:  # more would push the first ones out again
                 break
-        for lines in reversed(newest):
+        for path in reversed(newest):
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
             self._keys.add(dict(key for line in lines if line and (key := key_of_line(line))))
         log.info("remembers %s", counted(len(self._keys), "event key"))
 

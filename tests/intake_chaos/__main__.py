@@ -19,7 +19,7 @@ if __name__ == "__main__":
         landing.mkdir()
         report = run_campaign(landing, asked.kills, asked.seed)
     print(  # noqa: T201
-        f"kills={report.kills} acknowledged={len(report.acknowledged)} retries={report.retries}"
+        f"kills={report.kills} stops={report.stops} acknowledged={len(report.acknowledged)} retries={report.retries}"
         f" duplicates={report.duplicates} files={report.files} lost={len(report.lost)} doubled={len(report.doubled)}"
     )
     sys.exit(bool(report.lost or report.doubled))

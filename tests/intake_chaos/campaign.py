@@ -1,5 +1,7 @@
 """Senders post batches to an intake in a process of its own, which is killed with SIGKILL again and again.
 
+Every fourth time, on average, it is stopped with SIGTERM instead: it must finish and publish everything.
+
 A sender repeats a batch until it is acknowledged, as senders must. Afterwards each acknowledged event must be in the
 landing folder exactly once. Not here: landing it.
 """
@@ -33,6 +35,7 @@ class CampaignReport:
     """What happened. `lost`: acknowledged and not in the landing folder. `doubled`: there more than once."""
 
     kills: int = 0
+    stops: int = 0
     acknowledged: set[str] = field(default_factory=set)
     duplicates: int = 0
     retries: int = 0
@@ -95,7 +98,7 @@ class IntakeProcess:
 
 
 def run_campaign(landing_dir: Path, kills: int, seed: int, senders: int = 4) -> CampaignReport:
-    """Run the senders until the process was killed this often, then stop it and count the events in the folder."""
+    """Run the senders until the process was killed or stopped this often, then count the events in the folder."""
     chance = random.Random(seed)
     report = CampaignReport()
     process = IntakeProcess(landing_dir)
@@ -122,21 +125,29 @@ def run_campaign(landing_dir: Path, kills: int, seed: int, senders: int = 4) -> 
     try:
         for _ in range(kills):
             time.sleep(chance.uniform(0.02, 1.5))
-            process.end(signal.SIGKILL)
-            report.kills += 1
+            if chance.random() < 0.25:
+                _stop(process, landing_dir)
+                report.stops += 1
+            else:
+                process.end(signal.SIGKILL)
+                report.kills += 1
             process.start()
     finally:
         is_over.set()
         for thread in threads:
             thread.join()
-        code = process.end(signal.SIGTERM)
-    assert code == 0, f"the intake ended with {code}"
-    assert not list(landing_dir.glob(".*")), "a stopped intake leaves no hidden file"
+        _stop(process, landing_dir)
     stored = Counter(_keys(landing_dir))
     report.lost = report.acknowledged - stored.keys()
     report.doubled = {key for key, number in stored.items() if number > 1}
     report.files = len(list(landing_dir.glob("*/*")))
     return report
+
+
+def _stop(process: IntakeProcess, landing_dir: Path) -> None:
+    code = process.end(signal.SIGTERM)
+    assert code == 0, f"the intake ended with {code}"
+    assert not list(landing_dir.glob(".*")), "a stopped intake leaves no hidden file"
 
 
 def _post_until_acknowledged(port: int, source: str, names: list[str]) -> tuple[list[str], int]:

@@ -116,6 +116,15 @@ def test_each_event_of_a_batch_has_its_outcome_in_order(sender: UsageSender, lan
     assert stored_ids(landing_dir) == ["a", "g"]
 
 
+def test_the_event_of_the_documentation_is_accepted(port: int, landing_dir: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "usage_over_http.md").read_text(encoding="utf-8")
+    body = page.split("-H 'Content-Type: application/cloudevents-batch+json' -d '")[1].split("'")[0]
+    sender = UsageSender(port, TOKENS["machines"])
+    assert sender.batch([event | {"time": "2026-09-15T10:00:00Z"} for event in json.loads(body)]) == (202, ["accepted"])
+    sender.close()
+    assert stored_ids(landing_dir) == ["m-1"]
+
+
 def test_the_same_batch_again_stores_nothing_more(sender: UsageSender, landing_dir: Path) -> None:
     batch = [cloud_event("a"), cloud_event("b")]
     assert sender.batch(batch) == (202, ["accepted", "accepted"])

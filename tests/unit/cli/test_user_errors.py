@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["stripe-sandbox", "webhooks", "dev"])
+@pytest.mark.parametrize("command", ["stripe-sandbox", "webhooks", "serve-usage", "dev"])
 def test_a_port_that_does_not_exist_or_is_in_use_is_named(folder: Path, taken: int, command: str) -> None:
     code, printed = run(folder, command, "--port", "99999999")
     assert (code, "Traceback" in printed) == (2, False)
