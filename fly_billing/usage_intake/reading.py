@@ -40,13 +40,19 @@ def read_posted(text: str, source: str, today: date) -> list[PostedEvent]:
 
 def _read(line: str, event: object, source: str, today: date) -> PostedEvent:
     if len(line) > LONGEST_LINE:
-        return PostedEvent(None, _TOO_LONG)
+        return PostedEvent(_shown_id(event), _TOO_LONG)
     staged = stage_json_line(1, line)
     refusal = find_refusal(event, staged, source, today)
     if refusal:
-        return PostedEvent(staged.get("id"), refusal)
+        return PostedEvent(staged.get("id") or _shown_id(event), refusal)
     key = identify(source, staged["id"])
     return PostedEvent(staged["id"], None, key, digest_content(staged), f"{line}\n".encode())
+
+
+def _shown_id(event: object) -> str | None:
+    """Return the id of an event that can't be read otherwise, so that its sender finds it."""
+    found = event.get("id") if isinstance(event, dict) else None
+    return found.encode(errors="replace").decode() if isinstance(found, str) else None
 
 
 def key_of_line(line: str) -> tuple[int, int] | None:

@@ -108,12 +108,18 @@ def test_each_event_of_a_batch_has_its_outcome_in_order(sender: UsageSender, lan
         ("c", "not_your_source"),
         ("d", "negative_quantity"),
         ("e", "unknown_specversion"),
-        (None, "bad_shape"),
+        ("f", "bad_shape"),
         (None, "bad_shape"),
         ("g", "accepted"),
     ]
     assert answer["events"][5]["message"] == "-1 is below zero: send a credit as a one-off item"
     assert stored_ids(landing_dir) == ["a", "g"]
+
+
+def test_a_rejected_event_is_named_as_far_as_its_id_can_be_read(sender: UsageSender) -> None:
+    body = '[{"id": "a\\ud800"}, {"id": "b", "id": "b"}, {"id": 7}, {"id": ["c"]}]'
+    status, answer = sender.post(body)
+    assert (status, [event["id"] for event in answer["events"]]) == (422, ["a?", "b", "7", None])
 
 
 def test_the_event_of_the_documentation_is_accepted(port: int, landing_dir: Path) -> None:
