@@ -89,12 +89,13 @@ def local_landing_dir(settings: Settings) -> Path:
     Raises:
         SettingsError: It is the address of an object store, or does not exist.
     """
-    folder = settings.landing_dir
-    if _URL.match(str(folder)):
+    named = str(settings.landing_dir)
+    if _URL.match(named):
         raise SettingsError(
-            f"FLY_BILLING_LANDING_DIR={folder} is an object store, in which events can't be appended and synced: set a"
+            f"FLY_BILLING_LANDING_DIR={named} is an object store, in which events can't be appended and synced: set a"
             " local folder for this command, and copy its day folders to the object store"
         )
+    folder = Path(named)
     if not settings.sets("FLY_BILLING_LANDING_DIR"):
         make_folder(folder)
     if not folder.is_dir():
