@@ -128,7 +128,10 @@ class OpenFile:
 def find_left_open(landing_dir: Path, begun_at: float, sync: Sync) -> Iterator[OpenFile]:
     """Yield and lock the files whose process is gone. Raises OSError."""
     for path in sorted(landing_dir.glob(f"{HIDDEN}*.jsonl")):
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:  # another process has just published it
+            continue
         if _lock(descriptor) and _is_at(path, descriptor):
             sync(descriptor)  # complete lines that were never acknowledged are published, too
             yield OpenFile(path, descriptor, os.fstat(descriptor).st_size, begun_at, sync)

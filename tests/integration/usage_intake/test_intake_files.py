@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -212,6 +213,21 @@ def test_an_event_whose_sync_failed_is_stored_once_by_the_next_try(landing_dir: 
     intake.close()
     assert sorted(stored_ids(landing_dir, hidden=False)) == ["a", "b", "c"]
     assert files(landing_dir) == []
+
+
+def test_a_write_of_which_the_disk_takes_only_a_part_leaves_no_part_behind(landing_dir: Path) -> None:
+    intake = started(landing_dir)
+    store(intake, "a")
+    (hidden,) = landing_dir.glob(".*")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hidden.stat().st_size + 20, hard))
+    try:
+        assert failed(intake, "b") == "File too large"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert store(intake, "a", "b") == ["duplicate", "accepted"]
+    intake.close()
+    assert sorted(stored_ids(landing_dir, hidden=False)) == ["a", "b"]
 
 
 def test_events_that_can_not_be_published_stay_on_disk_and_are_published_later(landing_dir: Path) -> None:
