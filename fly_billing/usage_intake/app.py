@@ -1,4 +1,4 @@
-"""Two routes: POST /v1/usage stores events, GET /health tells whether it can.
+"""Routes: POST /v1/usage stores events, GET /health tells whether it can, GET /metrics counts them.
 
 Answers: 202 once all accepted events are on disk, with an outcome per event. Otherwise an error as
 application/problem+json (RFC 9457): 400 no events, 401 no known token, 403 events of another source only, 413 too long,
@@ -21,6 +21,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -31,6 +32,7 @@ from starlette.routing import Route
 from fly_billing.foreign_text import visible
 from fly_billing.http_limits import read_bounded
 from fly_billing.usage_intake.intake import NotStored, PostedOutcome, UsageIntake
+from fly_billing.usage_intake.metrics import IntakeMetrics
 from fly_billing.usage_intake.reading import PostedEvent, read_posted
 from fly_billing.usage_intake.request_text import MOST_BYTES, Refused, check_headers, text_of_body
 from fly_billing.usage_intake.rules.posted_text import MOST_EVENTS, NotEvents, TooManyEvents
@@ -73,7 +75,7 @@ def build_app(tokens: Sequence[SourceToken], intake: UsageIntake) -> Starlette:
         tokens: Who may post.
         intake: A started one.
     """
-    slots = _Slots()
+    slots, metrics = _Slots(), IntakeMetrics()
 
     async def usage(request: Request) -> Response:
         began, source = time.monotonic(), None
@@ -84,6 +86,7 @@ def build_app(tokens: Sequence[SourceToken], intake: UsageIntake) -> Starlette:
             answer = _answer(outcomes)
         except Refused as problem:
             outcomes, answer = [], problem_response(problem.status, str(problem))
+        metrics.count(source or "unknown", answer.status_code, outcomes)
         _log_request(source, answer.status_code, outcomes, time.monotonic() - began, answer)
         return answer
 
@@ -91,11 +94,14 @@ def build_app(tokens: Sequence[SourceToken], intake: UsageIntake) -> Starlette:
         problem = intake.problem()
         return JSONResponse({"status": "ok"}) if problem is None else problem_response(503, problem)
 
+    async def counts(request: Request) -> Response:
+        return Response(metrics.as_text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
     async def refuse(request: Request, problem: Exception) -> Response:
         assert isinstance(problem, HTTPException)
         return problem_response(problem.status_code, problem.detail, headers=problem.headers)
 
-    routes = [Route(PATH, usage, methods=["POST"]), Route("/health", health)]
+    routes = [Route(PATH, usage, methods=["POST"]), Route("/health", health), Route("/metrics", counts)]
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
 
 

@@ -66,6 +66,12 @@ class UsageSender:
         self._connection.request("GET", path)
         return self._answer()
 
+    def metrics(self) -> set[str]:
+        """Return the lines of /metrics, without comments and times."""
+        self._connection.request("GET", "/metrics")
+        lines = self._connection.getresponse().read().decode().splitlines()
+        return {line for line in lines if not line.startswith("#") and "_created" not in line}
+
     def _answer(self) -> tuple[int, dict[str, Any]]:
         answer = self._connection.getresponse()
         self.headers = {name.lower(): value for name, value in answer.getheaders()}

@@ -196,7 +196,7 @@ def test_one_event_a_batch_and_an_event_of_headers_are_accepted_plain_and_as_gzi
         (400, "{}", {"Content_Encoding": "gzip"}, "the body is not gzip"),
         (413, " " * (MOST_BYTES + 1), {}, "the body has more than 2097152 bytes"),
         (413, f"[{'1,' * MOST_EVENTS}1]", {}, "more than 10000 events"),
-        (413, gzip.compress(b" " * 2**24), {"Content_Encoding": "gzip"}, "the body decompresses to more than"),
+        (413, gzip.compress(b" " * 2**24, mtime=0), {"Content_Encoding": "gzip"}, "the body decompresses to more than"),
         (415, "{}", {"Content_Encoding": "br"}, "the Content-Encoding must be gzip, or none"),
         (415, "{}", {"Content_Type": "text/csv"}, "the Content-Type must be one of application/cloudevents-batch"),
     ],
@@ -253,6 +253,18 @@ def test_a_source_with_too_many_requests_at_once_must_wait_and_others_need_not(p
         assert connection.recv(100).startswith(b"HTTP/1.1 202")
         connection.close()
     assert sender.batch([]) == (202, [])
+
+
+def test_rejected_events_are_counted_by_source_and_reason_for_alerts(sender: UsageSender) -> None:
+    sender.batch([cloud_event("a"), cloud_event("b"), cloud_event("a"), cloud_event("c", time="soon")])
+    sender.post("{}", ONE, Authorization="Bearer fbu_wrong")
+    assert sender.metrics() == {
+        'fly_billing_usage_requests_total{source="proxy",status="202"} 1.0',
+        'fly_billing_usage_requests_total{source="unknown",status="401"} 1.0',
+        'fly_billing_usage_events_total{outcome="accepted",reason="",source="proxy"} 2.0',
+        'fly_billing_usage_events_total{outcome="duplicate",reason="",source="proxy"} 1.0',
+        'fly_billing_usage_events_total{outcome="rejected",reason="bad_time",source="proxy"} 1.0',
+    }
 
 
 def test_the_log_has_a_line_per_request_and_no_token(sender: UsageSender, caplog: pytest.LogCaptureFixture) -> None:
