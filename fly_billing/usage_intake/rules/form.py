@@ -7,6 +7,7 @@ compares both. An event of an unknown meter or organization is stored: landing a
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -97,9 +98,15 @@ def identify(source: str, event_id: str) -> int:
 
 
 def digest_content(staged: Mapping[str, Any]) -> int:
-    """Return a number of 64 bits for all that landing may compare between two events with the same key."""
-    parts = (staged["type"], staged["subject"], staged["moment"].isoformat(), staged["quantity"], staged["data"])
-    return _number(repr(parts), 8)
+    """Return a number of 64 bits for all that landing may compare between two events with the same key.
+
+    The order of properties, zeros at a quantity's end and a time's offset make no difference.
+    """
+    quantity = staged["quantity"] or ""
+    if "." in quantity:
+        quantity = quantity.rstrip("0").rstrip(".")
+    data = json.dumps(json.loads(staged["data"]), sort_keys=True)
+    return _number(repr((staged["type"], staged["subject"], staged["moment"].isoformat(), quantity, data)), 8)
 
 
 def _number(text: str, size: int) -> int:

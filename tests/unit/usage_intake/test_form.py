@@ -97,6 +97,20 @@ def test_the_same_key_has_the_same_number_and_another_content_another() -> None:
     assert read(cloud_event("b")).key != plain.key
 
 
+def test_an_event_that_is_written_otherwise_is_the_same_event() -> None:
+    """Landing compares values, too: a sender may write its events anew when it repeats them."""
+    data = {"quantity": "2.500", "region": "ams", "app": {"name": "web", "size": 2}}
+    plain = read(cloud_event("a") | {"data": data})
+    same = cloud_event("a") | {
+        "time": "2026-09-15T14:00:00.000+02:00",
+        "data": {"app": {"size": "2", "name": "web"}, "region": "ams", "quantity": 2.5},
+        "extension": "x",
+    }
+    assert (read(same).key, read(same).content) == (plain.key, plain.content)
+    whole = [read(cloud_event("a", quantity)).content for quantity in (100, "100.0", "1e2", "10")]
+    assert whole[0] == whole[1] == whole[2] != whole[3]
+
+
 def test_a_source_and_an_id_can_not_be_cut_in_two_ways() -> None:
     (first,) = read_posted(json.dumps(cloud_event("b c", source="a")), "a", TODAY)
     (second,) = read_posted(json.dumps(cloud_event("c", source="a b")), "a b", TODAY)
