@@ -219,3 +219,40 @@ def test_what_depends_on_the_price_book_is_left_to_landing() -> None:
         event = {"id": "a", "source": "proxy", "type": "requests", "subject": "acme", "time": "2026-09-15T12:00:00Z"}
         (posted,) = read_posted(json.dumps(event | {"data": {"quantity": 1}} | changes), "proxy", DAY)
         assert posted.refusal is None
+
+
+def test_what_the_intake_calls_a_duplicate_is_one_at_landing_and_a_conflict_is_rejected_there(
+    platform: Platform,
+) -> None:
+    """Each variant has the key of a plain event. A duplicate is not stored, so it must never be another event."""
+    plain = '{"id": "#", "source": "proxy", "type": "egress_gb", "subject": "acme", "time": "2026-09-15T12:00:00Z",'
+    plain += ' "data": {"quantity": 100, "region": "ams", "size": 5, "note": {"a": 1, "b": 2}}}'
+    variants = {
+        plain: True,
+        plain.replace("100", "1e2"): True,
+        plain.replace("100", '"100.000"'): True,
+        plain.replace('"quantity": 100, "region": "ams"', '"region": "\\u0061ms", "quantity": 100.0'): True,
+        plain.replace('"a": 1, "b": 2', '"b": 2, "a": 1'): True,
+        plain.replace("12:00:00Z", "14:00:00+02:00"): True,
+        plain.replace("12:00:00Z", "12:00:00.0000009z"): True,
+        plain.replace("}}}", '}}, "specversion": "1.0", "x": 1}'): True,
+        plain.replace("100", "100.000000000000001"): False,
+        plain.replace("100", "10"): False,
+        plain.replace("ams", "fra"): False,
+        plain.replace("ams", "ams "): False,
+        plain.replace("acme", "labs"): False,
+        plain.replace("egress_gb", "requests"): False,
+        plain.replace("12:00:00Z", "12:00:00.000001Z"): False,
+    }
+    platform.add_organization("labs")
+    lines: list[str] = []
+    for number, (variant, is_same) in enumerate(variants.items()):
+        pair = [text.replace('"#"', f'"{number}"') for text in (plain, variant)]
+        lines += pair
+        (first,), (second,) = (read_posted(text, "proxy", DAY) for text in pair)
+        assert first.key == second.key
+        assert (first.content == second.content) == is_same, variant
+    write_text(platform.landing_dir, DAY, "usage.jsonl", "\n".join(lines))
+    (file,) = platform.land(DAY)
+    assert (file.accepted, file.duplicate, file.rejected) == (15, 8, 7)
+    assert {row["reason"] for row in platform.rejected()} == {"conflicting_duplicate"}
