@@ -6,10 +6,11 @@ from typing import Any
 from dagster import AssetsDefinition, AssetSpec, Definitions, definitions
 
 from fly_billing.assets.catalog import catalogued
-from fly_billing.assets.external import organizations, price_books, usage_sources
+from fly_billing.assets.external import organizations, platform_database, price_books, usage_sources
 from fly_billing.assets.finance_journals import finance_journals
 from fly_billing.assets.finance_months import finance_months
 from fly_billing.assets.invoices import invoices
+from fly_billing.assets.platform_records import platform_records
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.stripe_money import stripe_money
 from fly_billing.assets.stripe_reconciliation import stripe_account, stripe_reconciliation
@@ -27,11 +28,14 @@ from fly_billing.resources.heartbeat import Heartbeat
 from fly_billing.resources.reports import Reports
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
+from fly_billing.resources.workspace_folder import WorkspaceFolder
 from fly_billing.sensors import SENSORS
 from fly_billing.settings import Settings
 from fly_billing.worklist.due import closed_until, first_month_with_work
 
 ASSETS: list[AssetsDefinition | AssetSpec] = [
+    platform_database,
+    platform_records,
     usage_sources,
     usage_events,
     organizations,
@@ -65,6 +69,7 @@ def build_defs(
         "reports": Reports(),
         "stripe_account": StripeAccount(),
         "usage_store": UsageStore(),
+        "workspace_folder": WorkspaceFolder(),
     }
     used = {**resources, **(resource_overrides or {})}
     settings, first = Settings.from_environment(), first_month or month_or_all(lambda: _first_month(used))

@@ -18,6 +18,7 @@ from dagster import (
 from fly_billing.assets.finance_journals import finance_journals
 from fly_billing.assets.finance_months import finance_months
 from fly_billing.assets.invoices import invoices
+from fly_billing.assets.platform_records import platform_records
 from fly_billing.assets.stripe_invoices import stripe_invoices
 from fly_billing.assets.stripe_money import stripe_money
 from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
@@ -31,10 +32,12 @@ from fly_billing.invoicing.group_members import group_members
 from fly_billing.partition_start import days_with_partition, why_no_partition
 from fly_billing.partitions import RANGE_END, RANGE_START, month_key, orgs
 from fly_billing.periods import BillingMonth, stretches
+from fly_billing.platform_database.all_databases import names_databases
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.usage_store import UsageStore
+from fly_billing.resources.workspace_folder import WorkspaceFolder
 from fly_billing.stripe_sync.money_sweep import can_sweep
 from fly_billing.usage.landing_folder import LandingError
 from fly_billing.worklist.due import (
@@ -49,7 +52,13 @@ from fly_billing.worklist.due import (
     months_to_sync,
     months_with_late_usage,
 )
+from fly_billing.workspace.files import WorkspaceHasMistakes
 
+read_platform = define_asset_job(
+    "read_platform",
+    AssetSelection.assets(platform_records),
+    description="Read organizations and their terms from the platform's own database.",
+)
 land_usage = define_asset_job(
     "land_usage",
     AssetSelection.assets(usage_events),
@@ -129,6 +138,25 @@ def whole_month(month: BillingMonth) -> dict[str, str]:
 def landing_range(first: date, last: date) -> dict[str, str]:
     """Return the tags of one run for these landing days, both included."""
     return {RANGE_START: first.isoformat(), RANGE_END: last.isoformat()}
+
+
+@described_schedule(read_platform, "20 * * * *")
+def read_platform_hourly(
+    context: ScheduleEvaluationContext, workspace_folder: WorkspaceFolder
+) -> Iterator[RunRequest | SkipReason]:
+    """Read the platform's database ten minutes before each landing, so that usage of new organizations is accepted.
+
+    Landing does not wait for it: if the platform's database is down, usage of known organizations lands, and that of
+    new ones is rejected and lands again by itself once they are known.
+    """
+    try:
+        has_databases = bool(names_databases(workspace_folder.folder()))
+    except WorkspaceHasMistakes:
+        has_databases = True  # the run fails with the mistakes, which sends an alert. A failed tick sends none.
+    if has_databases:
+        yield RunRequest(run_key=f"platform@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}")
+    else:
+        yield SkipReason("no workspace declares a database of the platform (FLY_BILLING_WORKSPACE, sources.yaml)")
 
 
 @described_schedule(land_usage, "30 * * * *")
@@ -267,8 +295,9 @@ def _requests(
         yield SkipReason("; ".join(reasons))
 
 
-JOBS = [land_usage, bill_month, sync_month, reconcile_month, sweep_stripe, report_month]
+JOBS = [read_platform, land_usage, bill_month, sync_month, reconcile_month, sweep_stripe, report_month]
 SCHEDULES = [
+    read_platform_hourly,
     land_usage_hourly,
     bill_open_months_nightly,
     close_months_nightly,

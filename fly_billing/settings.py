@@ -180,6 +180,7 @@ class Settings(_FromEnvironment):
     landing_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LANDING_DIR")
     usage_tokens: SecretStr | None = Field(None, alias="FLY_BILLING_USAGE_TOKENS")
     usage_tokens_file: Path | None = Field(None, alias="FLY_BILLING_USAGE_TOKENS_FILE")
+    workspace_dir: Path | None = Field(None, alias="FLY_BILLING_WORKSPACE")
     lake_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LAKE_DIR")
     reports_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_REPORTS_DIR")
     reports_url: Annotated[str | None, BeforeValidator(_page)] = Field(None, alias="FLY_BILLING_REPORTS_URL")
@@ -293,6 +294,13 @@ class Settings(_FromEnvironment):
                 " set both, for the workers and for the process that starts runs"
             )
         return self.celery_broker_url.get_secret_value(), self.celery_backend_url.get_secret_value()
+
+
+def secret_from_environment(variable: str, reason: str) -> SecretStr:
+    """Read a secret from a variable that a workspace names. Raises SettingsError, with the reason, if it is not set."""
+    if not (text := os.environ.get(variable, "").strip()):
+        raise SettingsError(f"{variable} is not set: {reason}")
+    return SecretStr(text)
 
 
 def reveal(secret: SecretStr | None) -> str | None:

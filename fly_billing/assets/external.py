@@ -31,10 +31,21 @@ usage_sources = AssetSpec(
     owners=OWNERS,
     tags=READ_ONLY,
 )
+platform_database = AssetSpec(
+    "platform_database",
+    description="The platform's own database, such as that of its Rails or Phoenix app, which the workspace's"
+    " sources.yaml names. `platform_records` reads organizations and their terms from it, before each landing.",
+    kinds={"sql"},
+    group_name=BILLING,
+    owners=OWNERS,
+    tags=READ_ONLY,
+)
 organizations = AssetSpec(
     "organizations",
-    description="The customers, with their currency, price book and billing group. The platform adds them to the table"
-    " `organizations`; `register_new_organizations` gives each new billing group its partition.",
+    deps=["platform_records"],
+    description="The customers, with their currency, price book and billing group. `platform_records`, a workspace of"
+    " files, commands, or the platform itself add them to the table `organizations`; `register_new_organizations` gives"
+    " each new billing group its partition.",
     kinds={"postgres", "table"},
     group_name=BILLING,
     owners=OWNERS,

@@ -24,6 +24,7 @@ from fly_billing.assets.catalog import OWNERS, USAGE, WRITES_FILES, usage_table
 from fly_billing.assets.external import observe_sources, usage_sources
 from fly_billing.assets.partition_checks import PartitionCheck, partition_checks
 from fly_billing.assets.partition_metadata import PARTITION_ROWS
+from fly_billing.assets.platform_records import platform_records
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, PartitionOutcomes, check, explains_failures, report, table
 from fly_billing.checks.rules.failures import Place
 from fly_billing.partitions import landing_day_partitions, landing_days
@@ -46,8 +47,8 @@ LANDED_HOURLY = FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail
 @asset(
     partitions_def=landing_days,
     backfill_policy=BackfillPolicy.single_run(),
-    # A file of a landing day can be of any source.
-    deps=[AssetDep(usage_sources, partition_mapping=AllPartitionMapping())],
+    # A file of a landing day can be of any source. Events name organizations, which the platform's database may have.
+    deps=[AssetDep(usage_sources, partition_mapping=AllPartitionMapping()), platform_records],
     check_specs=[
         AssetCheckSpec(
             ACCOUNTED_FOR,

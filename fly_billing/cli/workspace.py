@@ -141,7 +141,7 @@ def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
     plan = planned.plan
     for change in plan.changes:
         if change.action != TAKEN_OVER or change.refused:
-            _print_change(console, change)
+            print_change(console, change)
     taken = Counter(change.kind for change in plan.changes if change.action == TAKEN_OVER)
     if taken:
         kinds = ", ".join(f"{kind} ({number})" for kind, number in taken.items())
@@ -158,7 +158,8 @@ def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
     _print_closed_months(console, planned)
 
 
-def _print_change(console: Terminal, change: PlannedChange) -> None:
+def print_change(console: Terminal, change: PlannedChange) -> None:
+    """Print a change with its sign, its fields, and why it is refused."""
     sign, style = _SIGNS.get(change.action, ("~", "yellow"))
     fields = _added(change) if change.action == ADDED else [_field(field) for field in change.fields]
     details = f": {', '.join(fields)}" if fields else ""

@@ -155,12 +155,12 @@ def _apply(
     end_records(connection, actor, [change for change in changes if change.action in (ENDED, REMOVED)])
     write_records(connection, actor, workspace, planned.plan, groups)
     keep_owners(connection, workspace, planned.plan)
-    refuse_unbillable_terms(connection, _priced_otherwise(changes))
+    refuse_unbillable_terms(connection, priced_otherwise(changes))
     rows(connection, "check_deferred_constraints")
     return AppliedWorkspace(planned.plan, closed_months_changed(connection, actor))
 
 
-def _priced_otherwise(changes: Sequence[PlannedChange]) -> list[str]:
+def priced_otherwise(changes: Sequence[PlannedChange]) -> list[str]:
     """Return the organizations that get another currency or price book."""
     return [
         change.key

@@ -141,7 +141,7 @@ class SubscriptionEntry(Entry):
     """A recurring fee. `key` tells two of one price and start apart."""
 
     KIND = "subscription"
-    KEY = ("organization", "price", "started_at", "key")
+    KEY: ClassVar[tuple[str, ...]] = ("organization", "price", "started_at", "key")
     MAKES = SubscriptionTerms
 
     organization: Text
@@ -233,7 +233,7 @@ class ChargeEntry(Entry):
     """A single charge, or (below zero) an amount that is given back."""
 
     KIND = "charge"
-    KEY = ("organization", "description", "occurred_at", "key")
+    KEY: ClassVar[tuple[str, ...]] = ("organization", "description", "occurred_at", "key")
     MAKES = OneOffCharge
 
     organization: Text

@@ -29,7 +29,7 @@ CADENCES = ("hourly", "daily", "weekly", "monthly")
 _LISTS = ("kinds", "products", "price_keys")
 
 
-def _checked(read: Callable[[str, Any], Any]) -> BeforeValidator:
+def checked(read: Callable[[str, Any], Any]) -> BeforeValidator:
     """Return a validator that calls `read` with the field's name and value. None stays None."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
@@ -95,13 +95,13 @@ def _name(name: str, value: Any) -> str:
     return str(value)
 
 
-Text = Annotated[str, _checked(_text)]
-LongText = Annotated[str, _checked(_long_text)]
-Moment = Annotated[Any, _checked(lambda name, value: read_time({name: value}, name))]
-Month = Annotated[Any, _checked(_month)]
-Number = Annotated[Decimal, _checked(_number)]
-Whole = Annotated[int, _checked(_whole)]
-Texts = Annotated[tuple[str, ...], _checked(_texts)]
-ScopeData = Annotated[dict[str, Any], _checked(_scope)]
-Cadence = Annotated[str, _checked(_cadence)]
-Name = Annotated[str, _checked(_name)]
+Text = Annotated[str, checked(_text)]
+LongText = Annotated[str, checked(_long_text)]
+Moment = Annotated[Any, checked(lambda name, value: read_time({name: value}, name))]
+Month = Annotated[Any, checked(_month)]
+Number = Annotated[Decimal, checked(_number)]
+Whole = Annotated[int, checked(_whole)]
+Texts = Annotated[tuple[str, ...], checked(_texts)]
+ScopeData = Annotated[dict[str, Any], checked(_scope)]
+Cadence = Annotated[str, checked(_cadence)]
+Name = Annotated[str, checked(_name)]

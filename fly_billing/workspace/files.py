@@ -18,6 +18,14 @@ from fly_billing.pricing.price_books import Meter, PriceBookFiles
 from fly_billing.pricing.rules.book_problems import unknown_meters
 from fly_billing.pricing.rules.fields import did_you_mean, refuse_unknown
 from fly_billing.workspace.books_folder import BOOKS, MEMBERS, NEGOTIATED, only_book, read_books
+from fly_billing.workspace.databases import (
+    DATABASES,
+    DeclaredDatabases,
+    PlatformDatabase,
+    only_folder,
+    owner_of,
+    read_databases,
+)
 from fly_billing.workspace.entries import TERMS, Entry, OrganizationEntry, SourceEntry, WorkspaceSettings
 from fly_billing.workspace.organizations_csv import ORGANIZATIONS, read_organizations, with_price_books
 from fly_billing.workspace.price_records import member_record, meter_record, negotiated_record, records_of_book
@@ -45,16 +53,32 @@ class WorkspaceHasMistakes(ActionableError):
 
 
 @dataclass(frozen=True)
+class OwnedOrganization:
+    """An organization in the database.
+
+    Attributes:
+        owner: The workspace or platform database that it came from. None: nobody any more, as it closed its account.
+    """
+
+    id: str
+    owner: str | None
+    currency: str
+    price_book: str
+
+
+@dataclass(frozen=True)
 class KnownPrices:
-    """The price books in the database, for names that the files do not define themselves.
+    """The records of the billing database that the files may name without having them.
 
     Attributes:
         books: The prices of each loaded book.
         meters: The keys of all loaded meters.
+        organizations: Those that a workspace or the database of a platform owns, and those that closed their account.
     """
 
     books: Books = field(default_factory=dict)
     meters: Collection[str] = ()
+    organizations: Sequence[OwnedOrganization] = ()
 
 
 NOTHING_LOADED = KnownPrices()
@@ -70,6 +94,7 @@ class Workspace:
         terms: The typed record of each term, negotiated price and member of a group, by kind and key.
         meters: The meters of all price books.
         books: The price books, with the negotiated prices of terms.yaml.
+        databases: Where organizations and terms are read from besides the files.
     """
 
     settings: WorkspaceSettings
@@ -79,6 +104,7 @@ class Workspace:
     meters: Sequence[Meter]
     books: Sequence[PriceBookFiles]
     sources: Sequence[SourceEntry] = ()
+    databases: Sequence[PlatformDatabase] = ()
 
 
 def read_workspace(folder: Path, loaded: KnownPrices = NOTHING_LOADED) -> Workspace:
@@ -99,19 +125,47 @@ def read_workspace(folder: Path, loaded: KnownPrices = NOTHING_LOADED) -> Worksp
     books = read_books(reading, terms, TERMS_FILE)
     meters = _meters(reading, books)
     _report_unknown_meters(reading, books, meters.keys() | set(loaded.meters))
-    sources = _read_sources(reading, meters.keys() | set(loaded.meters))
+    document = reading.document(SOURCES)
+    sources = _read_sources(reading, document, meters.keys() | set(loaded.meters))
+    databases = read_databases(reading, settings, document, SOURCES)
+    others = _of_databases(settings, databases, loaded)
     reading.entries = [*with_price_books(reading, organizations, only_book(reading, books)), *reading.entries]
     if not organizations and reading.problems:  # the file can't be read: naming its organizations is no mistake
         reading.unread_organizations |= {getattr(entry, name, "") for _, entry in reading.entries for name in _NAMING}
-    records = [*map(meter_record, meters.values()), *_records(reading, books)]
+    records = [*map(meter_record, meters.values()), *_records(reading, books, others)]
     known = {**loaded.books, **{book.name: book.prices for book in books}}
     reading.problems += map(
-        visible, mistakes_between(records, known, reading.unread_organizations, reading.unread_books)
+        visible, mistakes_between(records, known, reading.unread_organizations, reading.unread_books, others)
     )
     if reading.problems or settings is None:
         raise WorkspaceHasMistakes(list(dict.fromkeys(reading.problems)))
     of_id = {entry.id: entry for _, entry in reading.entries if isinstance(entry, OrganizationEntry)}
-    return Workspace(settings, records, of_id, _terms(reading, books, records), tuple(meters.values()), books, sources)
+    typed = _terms(reading, books, records)
+    return Workspace(settings, records, of_id, typed, tuple(meters.values()), books, sources, databases)
+
+
+def read_declared_databases(folder: Path) -> DeclaredDatabases:
+    """Read the settings of a workspace and its databases, and no other files.
+
+    Raises:
+        WorkspaceHasMistakes: It is no workspace, or these parts have mistakes. Has a line for each.
+    """
+    reading = WorkspaceReading(folder)
+    settings = _read_settings(reading)
+    databases = read_databases(reading, settings, reading.document(SOURCES), SOURCES)
+    if reading.problems or settings is None:
+        raise WorkspaceHasMistakes(reading.problems)
+    return DeclaredDatabases(settings, databases, only_folder(folder))
+
+
+def _of_databases(
+    settings: WorkspaceSettings | None, databases: Sequence[PlatformDatabase], loaded: KnownPrices
+) -> dict[str, Mapping[str, Any]]:
+    """Return the organizations that were read from the workspace's databases: its terms may name them."""
+    if settings is None or not databases:
+        return {}
+    owners = {None, *(owner_of(settings, database) for database in databases)}
+    return {one.id: vars(one) for one in loaded.organizations if one.owner in owners}
 
 
 def _read_settings(reading: WorkspaceReading) -> WorkspaceSettings | None:
@@ -170,10 +224,9 @@ def _report_unknown_meters(reading: WorkspaceReading, books: Sequence[PriceBookF
             reading.report(f"{BOOKS}/{book.name}", problem)
 
 
-def _read_sources(reading: WorkspaceReading, meters: Collection[str]) -> list[SourceEntry]:
-    document = reading.document(SOURCES)
+def _read_sources(reading: WorkspaceReading, document: Mapping[str, Any], meters: Collection[str]) -> list[SourceEntry]:
     try:
-        refuse_unknown(document, frozenset({"sources"}), SOURCES)
+        refuse_unknown(document, frozenset({"sources", DATABASES}), SOURCES)
     except ValueError as problem:
         reading.report(SOURCES, str(problem))
     found: dict[str, SourceEntry] = {}
@@ -190,9 +243,12 @@ def _read_sources(reading: WorkspaceReading, meters: Collection[str]) -> list[So
     return list(found.values())
 
 
-def _records(reading: WorkspaceReading, books: Sequence[PriceBookFiles]) -> list[Record]:
+def _records(
+    reading: WorkspaceReading, books: Sequence[PriceBookFiles], others: Mapping[str, Mapping[str, Any]]
+) -> list[Record]:
     """Return the comparable records, with the values that they take over from other records."""
-    named = {(entry.KIND, entry.record_key): entry.values() for _, entry in reading.entries}
+    named: dict[tuple[str, str], Mapping[str, Any]] = {("organization", one): its for one, its in others.items()}
+    named |= {(entry.KIND, entry.record_key): entry.values() for _, entry in reading.entries}
     found = []
     for place, entry in reading.entries:
         values = entry.values()

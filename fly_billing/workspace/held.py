@@ -28,7 +28,7 @@ from fly_billing.postgres.database import Row, records, rows, values
 from fly_billing.pricing.negotiated_prices import read_agreements
 from fly_billing.pricing.price_books import METER_COLUMNS, read_price_books
 from fly_billing.workspace.entries import NAMES, TERMS, OrganizationEntry
-from fly_billing.workspace.files import KnownPrices, Workspace
+from fly_billing.workspace.files import KnownPrices, OwnedOrganization, Workspace
 from fly_billing.workspace.price_records import book_tax_record, member_record, negotiated_record, price_record
 from fly_billing.workspace.rules.planning import CHANGED, ENDED, REMOVED, PlannedChange, judged
 from fly_billing.workspace.rules.records import HeldRecord, Record, comparable, key_of
@@ -49,6 +49,8 @@ TABLES: Mapping[str, TermTable] = {
     "group member": MEMBERSHIPS,
 }
 _ENTRIES = {entry.KIND: entry for entry in TERMS.values()}
+# The kinds whose keys begin with an organization.
+_OF_ORGANIZATIONS = frozenset(kind for kind, entry in _ENTRIES.items() if entry.KEY[0] == "organization")
 # The details of an organization that has no row in billing_details.
 _NO_DETAILS: Mapping[str, Any] = {"tax_ids": [], "collection": "charge_automatically"}
 
@@ -64,16 +66,22 @@ class _Owned:
 
 
 def known_prices(connection: Connection) -> KnownPrices:
-    """Read the loaded price books and meters."""
-    return KnownPrices(read_price_books(connection), frozenset(values(connection, "meter_keys")))
+    """Read the loaded price books and meters, and the organizations that have an owner."""
+    return KnownPrices(
+        read_price_books(connection),
+        frozenset(values(connection, "meter_keys")),
+        records(connection, OwnedOrganization, "owned_organizations"),
+    )
 
 
 def held_records(connection: Connection, workspace: Workspace) -> list[HeldRecord]:
     """Read the records of the workspace's organizations and price books, and all that the workspace owns."""
     owned = records(connection, _Owned, "owned_workspace_records")
     own = [row for row in owned if row.workspace == workspace.settings.name]
-    named = {record.organization for record in workspace.records if record.kind == "organization"}
-    organizations = {name for name in named if name} | {row.record_id for row in own if row.kind == "organization"}
+    # Terms of the files may be of organizations from the platform's database.
+    organizations = {record.organization for record in workspace.records if record.organization}
+    organizations |= {row.record_id for row in own if row.kind == "organization"}
+    organizations |= {row.record_key.partition("/")[0] for row in own if row.kind in _OF_ORGANIZATIONS}
     codes = {record.key for record in workspace.records if record.kind == "coupon"}
     codes |= {row.record_id for row in own if row.kind == "coupon"}
     books = {book.name for book in workspace.books}

@@ -26,6 +26,7 @@ LAYERS = (
     {"corrections", "ledger", "stripe_sync"},
     {"accounting", "customers", "dunning", "focus"},
     {"workspace"},
+    {"platform_database"},
     {"statements"},
     {"finance"},
     {"cutover"},

@@ -224,6 +224,7 @@ def test_only_the_settings_read_environment_variables() -> None:
         for name in variables_read(ast.parse(path.read_text(encoding="utf-8")))
     }
     assert read == {
+        ("settings.py", "variable"),  # secrets of databases, whose variables a workspace names
         ("stripe_sandbox/server.py", "PYTHONPATH"),  # extended for the sandbox's own process
         ("usage/engines/spark_java.py", "JAVA_HOME"),  # Spark's launcher reads it; set here if it is missing
     }

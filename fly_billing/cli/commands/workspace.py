@@ -41,6 +41,31 @@ def plan(
     exit_with(show_plan(console, folder, as_json=as_json, is_check=check))
 
 
+@app.command("read-platform", rich_help_panel=PANEL)
+def read_platform(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]", help="Folder of the workspace. Default: FLY_BILLING_WORKSPACE, or this folder",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the differences and write nothing")] = False,
+    close_many: Annotated[
+        bool, typer.Option("--close-many", help="Close or end more than most_closed_percent allows")
+    ] = False,
+    as_json: ExactJson = False,
+) -> None:  # fmt: skip
+    """Read organizations, subscriptions and charges from the databases in sources.yaml, and write the differences.
+
+    Dagster does the same before each landing. Exits 1 if a row was refused, or a database can't be read.
+    """
+    from fly_billing.cli.read_platform import ReadOptions
+    from fly_billing.cli.read_platform import read_platform as read
+
+    exit_with(read(console, folder, ReadOptions(dry_run, close_many, as_json)))
+
+
 @app.command("apply", rich_help_panel=PANEL)
 def apply_workspace(
     folder: Folder = Path(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fly_billing.periods import moment_text
@@ -21,7 +22,11 @@ _WITH_CURRENCY = ("charge", "commitment", "credit")
 
 
 def mistakes_between(
-    records: Sequence[Record], books: Books, unread: Collection[str] = (), unread_books: Collection[str] = ()
+    records: Sequence[Record],
+    books: Books,
+    unread: Collection[str] = (),
+    unread_books: Collection[str] = (),
+    others: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[str]:
     """Return every mistake, a line each.
 
@@ -29,8 +34,12 @@ def mistakes_between(
         books: The prices of each book, of the files and of those that are loaded.
         unread: Ids of organizations whose own line has a mistake: naming them is none.
         unread_books: Names of price books with mistakes: nothing is said about their prices.
+        others: Organizations that are not among the records and may be named, with their currency and price book.
     """
-    organizations = {record.key: record.values for record in records if record.kind == "organization"}
+    organizations = {
+        **others,
+        **{record.key: record.values for record in records if record.kind == "organization"},
+    }
     coupons = {record.key: record.values for record in records if record.kind == "coupon"}
     return [
         *_repeated(records),

@@ -189,7 +189,7 @@ def _reopened(record: Record, held: HeldRecord | None, now: str) -> PlannedChang
 def _possible(change: PlannedChange, held: HeldRecord | None, closed: Mapping[str, str]) -> PlannedChange:
     """Refuse a change of a record of another workspace, and of an organization that closed its account."""
     if held is not None and held.other_owner:
-        return replace(change, refused=f"it belongs to the workspace {held.other_owner}: name it in one of them")
+        return replace(change, refused=f"it belongs to {held.other_owner}: name it in one of them")
     about = change.organization or ""
     if about in closed and change.action != TAKEN_OVER:
         return replace(

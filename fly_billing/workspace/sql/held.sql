@@ -1,3 +1,11 @@
+-- name: owned_organizations
+-- One row per organization that a workspace or the database of a platform owns, or that closed its account (and has no
+-- owner since).
+select o.id, w.workspace as owner, o.currency, o.price_book
+from organizations as o
+left join workspace_records as w on w.kind = 'organization' and w.record_id = o.id
+where w.workspace is not null or o.closed_at is not null;
+
 -- name: owned_workspace_records
 -- One row per record that a workspace owns.
 select workspace, kind, record_id, record_key

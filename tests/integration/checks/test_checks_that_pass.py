@@ -22,6 +22,7 @@ def test_every_check_passes_in_a_month_that_is_landed_billed_synced_reconciled_a
     usage = [machine_seconds(1, "acme", datetime(2026, 10, 9, 12, tzinfo=UTC), "2592000")]
     deployment.write_usage(date(2026, 10, 10), usage)
     results = [
+        deployment.run("read_platform", {}),
         deployment.land(OCTOBER.first_day, date(2026, 11, 3)),
         deployment.bill(OCTOBER),
         deployment.sync(OCTOBER),

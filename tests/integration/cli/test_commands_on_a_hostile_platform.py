@@ -50,6 +50,7 @@ TRIED = {
     "prices books": ([], ["--json"]),
     "init": (["{shop}"],),
     "plan": (["{hostile}"], ["{hostile}", "--json"], [EVIL]),
+    "read-platform": (["{hostile}", "--dry-run"], ["{hostile}", "--dry-run", "--json"], [EVIL]),
     "corrections": (["2026-09"], ["2026-09", "--json"]),
     "rebill": (["acme", "2026-09", "--dry-run"], ["acme", "2026-09", "--dry-run", "--json"]),
     "shadow": (["2026-09", "--price-book", "{book}", "--instead-of", "fly"],),

@@ -14,10 +14,10 @@ from fly_billing.assets.external import MOST_SOURCES, OTHERS, source_of
 from fly_billing.definitions import build_defs
 from tests.support.deployment import Deployment, machine_seconds
 
-EXTERNAL = {"usage_sources", "organizations", "price_books", "stripe_account"}
+EXTERNAL = {"usage_sources", "platform_database", "organizations", "price_books", "stripe_account"}
 GROUPS = {"usage", "billing", "stripe", "finance"}
 # Systems of others, without a table of ours.
-NO_TABLE = {"usage_sources", "stripe_account"}
+NO_TABLE = {"usage_sources", "platform_database", "stripe_account"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_lineage_begins_with_usage_customers_and_prices_and_ends_with_stripe(def
     external = {key.to_user_string() for key in graph.external_asset_keys}
     roots = {key.to_user_string() for key in graph.get_all_asset_keys() if not graph.get(key).parent_keys}
     assert external == EXTERNAL
-    assert roots == EXTERNAL - {"stripe_account"}
+    assert roots == EXTERNAL - {"organizations", "stripe_account"}
 
 
 def test_every_job_schedule_and_sensor_has_a_description(definitions: Definitions) -> None:

@@ -46,9 +46,11 @@ def test_assets_are_chained_from_the_usage_sources_to_the_reconciliation_with_st
 
     assert parents == {
         "usage_sources": [],
-        "organizations": [],
+        "platform_database": [],
+        "platform_records": ["platform_database"],
+        "organizations": ["platform_records"],
         "price_books": [],
-        "usage_events": ["usage_sources"],
+        "usage_events": ["platform_records", "usage_sources"],
         "usage_rollups": ["organizations", "price_books", "usage_events"],
         "invoices": ["organizations", "price_books", "usage_rollups"],
         "stripe_invoices": ["invoices"],
@@ -66,6 +68,7 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
 
     assert checks == {
+        ("platform_records", "every_row_of_the_platform_is_taken"),
         ("usage_events", "every_landed_row_is_accepted_duplicate_or_rejected"),
         ("usage_events", "everything_in_the_landing_folder_is_understood"),
         ("usage_events", "rejected_rows_are_fixed_or_waived"),
@@ -91,10 +94,17 @@ def test_every_stage_has_its_checks(definitions: Definitions) -> None:
 def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
     repository = definitions.get_repository_def()
 
-    assert {"land_usage", "bill_month", "sync_month", "reconcile_month", "sweep_stripe", "report_month"} <= set(
-        repository.job_names
-    )
+    assert {
+        "read_platform",
+        "land_usage",
+        "bill_month",
+        "sync_month",
+        "reconcile_month",
+        "sweep_stripe",
+        "report_month",
+    } <= set(repository.job_names)
     assert {schedule.name for schedule in repository.schedule_defs} == {
+        "read_platform_hourly",
         "land_usage_hourly",
         "bill_open_months_nightly",
         "close_months_nightly",

@@ -105,7 +105,7 @@ def test_a_record_that_exists_is_taken_over_with_the_values_of_the_files() -> No
 def test_two_workspaces_never_have_one_record() -> None:
     theirs = HeldRecord("coupon", "TEN", "TEN", {"percent": "10"}, is_owned=False, other_owner="other")
     (change,) = plan_of([wanted("coupon", "TEN", percent="10")], [theirs])
-    assert change.refused == "it belongs to the workspace other: name it in one of them"
+    assert change.refused == "it belongs to other: name it in one of them"
 
 
 def test_a_price_version_that_a_later_one_follows_ends_when_that_one_begins() -> None:

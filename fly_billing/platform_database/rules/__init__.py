@@ -1,0 +1,1 @@
+"""Pure rules about rows of the platform's database."""
