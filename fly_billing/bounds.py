@@ -23,6 +23,8 @@ class UnreadableTime(str):
     __slots__ = ()
 
 
+# A tuple, because `Decimal | UnreadableTime` would be made again for each value.
+_WITH_BOUNDS = (Decimal, UnreadableTime)
 # In minor units of any currency. No real invoice has an amount beyond it.
 MOST_CENTS = int(MOST_MONEY) * 1000
 
@@ -43,7 +45,7 @@ def refuse_unreadable(fields: Mapping[str, Any]) -> None:
     """Raise ValueError naming the first field that can't be used in a calculation."""
     for name, value in fields.items():
         # Asked here first: this runs for every field of every rollup, and other types have no problem.
-        if isinstance(value, Decimal | UnreadableTime) and (problem := problem_of(value)):
+        if isinstance(value, _WITH_BOUNDS) and (problem := problem_of(value)):
             raise ValueError(f"{name} {problem}")
 
 

@@ -328,11 +328,21 @@ def _without_times(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in _ONLY_CHECKED}
 
 
-def _rollup(*, dimensions: str, **fields: Any) -> UsageRollup:
-    if dimensions is None or None in fields.values():  # asked of every rollup, so the name is only found if needed
-        missing = next(name for name, value in {"dimensions": dimensions, **fields}.items() if value is None)
-        raise ValueError(f"{missing} is missing")
-    return UsageRollup(**fields, dimensions=_dimensions(dimensions))
+def _rollup(
+    *, id: UUID | None, meter: str | None, dimensions: str | None, segment_start: datetime | None,
+    segment_end: datetime | None, quantity: Decimal | None,
+) -> UsageRollup:  # fmt: skip
+    # `is`, for each column: this is asked of every rollup, and `in` would compare ids and numbers with None.
+    if (
+        id is None or meter is None or dimensions is None
+        or segment_start is None or segment_end is None or quantity is None
+    ):  # fmt: skip
+        columns = {
+            "id": id, "meter": meter, "dimensions": dimensions,
+            "segment_start": segment_start, "segment_end": segment_end, "quantity": quantity,
+        }  # fmt: skip
+        raise ValueError(f"{next(name for name, value in columns.items() if value is None)} is missing")
+    return UsageRollup(id, meter, _dimensions(dimensions), segment_start, segment_end, quantity)
 
 
 @lru_cache(maxsize=65_536)

@@ -123,9 +123,9 @@ def assemble_charges(inputs: InvoiceInputs) -> InvoiceInProgress:
 
 def _refuse_too_much(inputs: InvoiceInputs, items: list[InvoiceItem], amount: Decimal) -> None:
     """Refuse an amount that must be an error, and that neither our records nor Stripe's can store."""
-    amounts = [(_named(item), item.amount) for item in items]
-    for what, found in [*amounts, ("the total", amount)]:
+    for item, found in [*((item, item.amount) for item in items), (None, amount)]:
         if not abs(found) < MOST_MONEY:
+            what = _named(item) if item else "the total"
             raise not_computable(
                 "amount_too_large",
                 f"{what} of {inputs.organization_id} {inputs.month} is {found:.6e} {inputs.currency}, which is not"

@@ -350,7 +350,9 @@ class PriceBook:
 
     def changes_inside(self, meter: str, dimensions: Mapping[str, str], start: datetime, end: datetime) -> bool:
         """Return True if the price of this usage changes, begins or ends after `start` and before `end`."""
-        edges = self._edges.get(meter, [])
+        edges = self._edges.get(meter)
+        if not edges:
+            return False
         moments = [start, *edges[bisect_right(edges, start) : bisect_left(edges, end)]]
         return len(moments) > 1 and len({self._version(meter, dimensions, moment) for moment in moments}) > 1
 

@@ -58,6 +58,7 @@ class Rated:
 
 
 Share = Fraction | int | str
+_ONE_SHARE = (Fraction, int, str, float)
 
 
 def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, share: Share = 1) -> Rated:
@@ -101,7 +102,7 @@ def rate_month(
         _refuse_several_currencies(prices)
     quantities_used = [exact_number("quantity", quantity) for _, quantity in parts]
     quantities = _transformed(prices, quantities_used)
-    shares = [share] * len(parts) if isinstance(share, Fraction | int | str | float) else list(share)
+    shares = [share] * len(parts) if isinstance(share, _ONE_SHARE) else list(share)
     billable = _billable(prices, quantities, [_read_share(multiplier) for multiplier in shares])
     total = exact_sum(billable)
     rated: list[Rated] = []
@@ -140,6 +141,8 @@ def _read_share(share: Share) -> Fraction:
 
 def _transformed(prices: Sequence[Price], quantities: Sequence[Decimal]) -> list[Decimal]:
     """Convert each quantity to the units of its price: the units it adds to the month, so that no step counts twice."""
+    if not any(price.transform_quantity for price in prices):
+        return list(quantities)
     transformed, before = [], Decimal(0)
     for price, quantity in zip(prices, quantities, strict=True):
         after = EXACT.add(before, quantity)
@@ -174,6 +177,8 @@ def _rate_part(
         steps = price.model.steps_at_zero()
     else:
         return []
+    if price.minimum is None and price.maximum is None:
+        return steps
     return steps + _bounds(price, exact_sum([step.amount for step in steps]), charged, is_last=is_last)
 
 
