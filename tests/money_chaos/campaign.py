@@ -42,6 +42,8 @@ from tests.support.stripe_builders import (
 
 REQUESTS_PER_SECOND = 1000
 SHARE_OF_DELIVERIES = 0.05
+# Deliveries that may still be on their way when the next month is billed.
+MOST_PENDING = 300
 # Passes of the sync over a month, and of the last poll, before the campaign itself is at fault.
 MOST_PASSES = 40
 # Every second organization pays 20 % VAT.
@@ -141,6 +143,7 @@ class _Campaign:
             for number, month in enumerate(self._plan.billing_months):
                 self._bill(month, self._amount)
                 self._click(number, month)
+                await_webhooks(self._control, MOST_PENDING)
             self._leave_parts()
         struck = {rule["effect"]: 0 for rule in self._control.faults()}
         for rule in self._control.faults():
