@@ -62,8 +62,9 @@ def check_rows(rows: PlatformRows, books: Books) -> CheckedRows:
     places = {place_of(row.query, row.row or 0): row for row, _ in rows.entries}
     checked = CheckedRows(rows.entries, list(rows.refused), rows.read, places)
     checked = checked.without(_unknown(checked, books))
-    checked = checked.without(_too_early(checked.entries, rows.organizations))
-    records = [record_of(row, entry, rows.organizations) for row, entry in checked.entries]
+    organizations = rows.organizations
+    checked = checked.without(_too_early(checked.entries, organizations))
+    records = [record_of(row, entry, organizations) for row, entry in checked.entries]
     refused, _ = attributed(mistakes_between(records, books), places)
     return checked.without(refused)
 

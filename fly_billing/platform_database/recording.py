@@ -208,7 +208,8 @@ def _compared(
     named = [record_of(row, entry, organizations) for row, entry in checked.entries]
     workspace = Workspace(settings, named, organizations, {}, (), ())
     held = [one for one in held_records(connection, workspace) if one.kind in _QUERY_OF]
-    compared = [one for one in held if one.organization not in checked.held_back]
+    held_back = checked.held_back
+    compared = [one for one in held if one.organization not in held_back]
     matched = match_rows(terms, compared, settings.name, now)
     wanted = [_with_term(record, matched.terms.get((record.kind, record.key))) for record in named]
     plan = make_plan(wanted, _present(matched, wanted, checked.unreadable), now)
