@@ -1,4 +1,4 @@
-"""Which asset checks fail now, per month or landing day and billing group, kept in the table `failed_checks`.
+"""Records the asset checks that fail now, per month or landing day and billing group, in the table `failed_checks`.
 
 A check of Dagster has one state for all partitions of its asset. This table keeps a row per partition that fails, so
 that a run replaces the rows of its own partitions only, and the check passes when no row is left. Not here: what the

@@ -125,7 +125,7 @@ def change_tax_status(
     connection: Connection, actor: Actor, organization_id: str, first: BillingMonth, location: str | None = None,
     kind: str | None = None,
 ) -> list[Written]:  # fmt: skip
-    """Change where an organization is, its kind or both, from a month on. What is not given stays; "" clears it.
+    """Change where an organization is, its kind or both, from a month on. One not given stays; "" clears it.
 
     Raises:
         CustomerRefused: There is no such organization.

@@ -50,7 +50,7 @@ class NotStored(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PostedOutcome:
-    """What became of an event: `accepted`, `duplicate`, or refused for a reason."""
+    """The outcome of one event: `accepted`, `duplicate`, or refused for a reason."""
 
     id: str | None
     is_duplicate: bool = False
@@ -227,7 +227,7 @@ class UsageIntake:
                 self._ended.append(self._files.pop(source))
 
     def _publish(self, *, is_last: bool) -> None:
-        """Publish the files that ended. What can't be published is tried again, and at the latest at the next start."""
+        """Publish the files that ended. A failure is tried again, at the latest at the next start."""
         now = time.monotonic()
         if self._unpublished and now < self._next_try and not is_last:
             return

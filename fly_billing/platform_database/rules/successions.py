@@ -1,4 +1,4 @@
-"""What a changed row of the platform's database means for the record that was read from it before.
+"""Matches rows of the platform's database with the records that were read from them before.
 
 A platform's table shows the present: a customer who changes the plan, or the number of seats, keeps its row. So
   - another price, quantity or organization of a subscription that has begun applies from now on: the record ends, and
@@ -21,7 +21,7 @@ from fly_billing.periods import moment_text
 from fly_billing.workspace.rules.planning import ADDED, ENDED, REMOVED, PlannedChange
 from fly_billing.workspace.rules.records import HeldRecord, comparable
 
-# What a row's record is to the one that was read from it before.
+# The relation of a row's record to the one that was read from it before.
 SAME, MOVED, SUCCEEDED = "same", "moved", "succeeded"
 # A change of one of these fields of a subscription applies from now on.
 _FROM_NOW = ("organization", "price", "quantity", "proration", "anchor")

@@ -16,7 +16,7 @@ from fly_billing.invoicing.rules.chargeable_amounts import from_stripe
 
 CREDIT_NOTE, REFUND, DISPUTE, BALANCE = "credit_note", "refund", "dispute", "customer_balance_transaction"
 KINDS = (CREDIT_NOTE, REFUND, DISPUTE, BALANCE)
-# A payment of an invoice. It is no state of its own here: the amounts of its invoice say what is paid.
+# A payment of an invoice. It is no state of its own here: the amounts of its invoice include it.
 PAYMENT = "invoice_payment"
 
 # The events after which an object of each kind must be read again. An event is only a hint: events arrive late, twice

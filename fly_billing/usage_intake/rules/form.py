@@ -1,4 +1,4 @@
-"""Which posted events are refused at once: those that landing would reject whatever the price book says.
+"""Refuses posted events that landing would reject under every price book.
 
 Landing decides the same in `validate_usage.sql`, which also knows meters and organizations; `test_form_of_events`
 compares both. An event of an unknown meter or organization is stored: landing accepts it once they exist.
@@ -72,7 +72,7 @@ def _refuse_time(staged: Mapping[str, Any], today: date) -> Refusal | None:
 
 
 def _refuse_quantity(quantity: str | None) -> Refusal | None:
-    """Refuse a quantity that is no number. Whether an event needs one depends on its meter."""
+    """Refuse a quantity that is no number. Some meters need none."""
     if not quantity:
         return None
     number = plain_quantity(quantity)

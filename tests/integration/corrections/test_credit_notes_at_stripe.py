@@ -215,7 +215,7 @@ def test_the_credit_note_has_the_tax_of_the_corrected_items(
     platform: Platform, sandbox: SandboxServer, three_rates: SyncTools, usage: tuple[int, int, int], amount: int,
     taxes: list[tuple[int, int]],
 ) -> None:  # fmt: skip
-    """Tax payable was 3.00 and falls by the tax of the corrected items; what is owed here is asked for there."""
+    """Tax payable was 3.00 and falls by the tax of the corrected items; both sides have the same balance."""
     use_three(platform, *usage, now=LATER)
     said("--credit-note", "--to", "balance")
     assert (notes(sandbox), taxes_of_notes(sandbox)) == ([(amount, amount, 0, 0, 0)], [taxes])

@@ -1,4 +1,4 @@
-"""What a request may contain: content types, compression up to a limit, events as headers; and what is remembered."""
+"""Requests: their content types, compression up to a limit, events as headers; and the keys that are remembered."""
 
 from __future__ import annotations
 
