@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from email.errors import MessageError
 from email.headerregistry import Address
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from slack_sdk.web.client import WebClient
 
@@ -37,8 +39,22 @@ def _slack(settings: Settings, slack_client: SlackClient) -> list[Channel]:
         return []
     if settings.slack_api_base:
         check_secret_address("SLACK_API_BASE", settings.slack_api_base, is_base=True)
+        _refuse_proxy(settings.slack_api_base)
     client = slack_client(token, settings.slack_api_base)
     return [SlackChannel(client, settings.slack_channel, dagster_url=settings.dagster_url)]
+
+
+def _refuse_proxy(base: str) -> None:
+    """Raise SettingsError if Slack's client would send the bot's token through a proxy in the clear.
+
+    The client uses the environment's proxies for http too, and has no option against it.
+    """
+    address = urlsplit(base)
+    if address.scheme == "http" and getproxies().keys() & {"http", "https"} and not proxy_bypass(address.netloc):
+        raise SettingsError(
+            f"SLACK_API_BASE is http, so a proxy (HTTP_PROXY, HTTPS_PROXY) would read the bot's token:"
+            f" add {address.hostname} to NO_PROXY, or use https"
+        )
 
 
 def _mail(settings: Settings) -> list[Channel]:

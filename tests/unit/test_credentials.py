@@ -122,6 +122,20 @@ def test_an_alert_channel_that_would_send_its_secret_unencrypted_is_refused(
     assert "SECRET" not in str(refused.value)
 
 
+@pytest.mark.parametrize("proxy", ["HTTP_PROXY", "https_proxy", "HTTPS_PROXY"])
+def test_a_proxy_never_reads_slacks_token_in_the_clear(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    slack = {"slack_bot_token": "xoxb-1", "slack_channel": "#b"}
+    monkeypatch.setenv(proxy, "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(SettingsError, match=r"^SLACK_API_BASE is http, so a proxy .* add 127.0.0.1 to NO_PROXY"):
+        Alerts(**slack, slack_api_base="http://127.0.0.1:9/api/").channels()
+    assert Alerts(**slack, slack_api_base="https://slack.example/api/").channels()
+    assert Alerts(**slack).channels()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert Alerts(**slack, slack_api_base="http://127.0.0.1:9/api/").channels()
+
+
 @pytest.mark.parametrize(
     ("host", "is_here"),
     [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("mail.example", False),
