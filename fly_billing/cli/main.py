@@ -6,7 +6,6 @@ import signal
 import sys
 import traceback
 import warnings
-from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -32,10 +31,8 @@ from fly_billing.cli.commands import (
 from fly_billing.cli.file_errors import describe_file_error
 from fly_billing.cli.parameters import console
 from fly_billing.cli.terminal import Terminal, joined, lines, styled
-from fly_billing.embedded_postgres import EmbeddedPostgresError, ServerInUseError
 from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
-from fly_billing.postgres.connections import describe
 
 app = typer.Typer(
     name="fly-billing",
@@ -52,6 +49,8 @@ for subject in SUBJECTS:
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
+        from importlib.metadata import version
+
         console.print(f"fly-billing {version('fly-billing')}")
         raise typer.Exit
 
@@ -87,6 +86,10 @@ def main() -> None:
 
 def _message(problem: BaseException) -> str | None:
     """Return the message of an error that a user can fix, found in the chain of causes; None for a bug."""
+    # Loading the database's libraries takes longer than showing help, so only an error does.
+    from fly_billing.embedded_postgres import EmbeddedPostgresError, ServerInUseError
+    from fly_billing.postgres.connections import describe
+
     link: BaseException | None = problem
     while link is not None:
         if isinstance(link, ActionableError | EmbeddedPostgresError | ServerInUseError):

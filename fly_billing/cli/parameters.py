@@ -13,7 +13,6 @@ from fly_billing.cli.completion import complete_organization
 from fly_billing.cli.terminal import Terminal
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth, why_not_billable
-from fly_billing.pricing.rules.fields import bounded_number
 
 WIDE_COLUMNS = 160
 
@@ -63,6 +62,8 @@ def parse_decimal(text: str | Decimal) -> Decimal:
     """Parse a number of at least 0, exactly as written; a default is a number. Raises typer.BadParameter."""
     if isinstance(text, Decimal):
         return text
+    from fly_billing.pricing.rules.fields import bounded_number  # the pricing rules: not needed to show help
+
     try:
         return bounded_number("number", text.strip())
     except ValueError as problem:
