@@ -139,7 +139,8 @@ def plan_credit(
     if known is None:
         at_stripe = (asked.unpaid_credited_cents + asked.paid_credited_cents) if asked else 0
         credited = at_stripe + billed.noted_cents + billed.requested_cents
-        if problem := why_not_creditable(asked, amount, pays_back, credited):
+        returned = _returned_without_note(tools.journal.database, billed.invoice_id)
+        if problem := why_not_creditable(asked, amount, pays_back, credited, returned):
             raise CreditRefused(f"{organization_id} {month}: {problem}")
     assert invoice is not None and asked is not None, "refused above"
     taxes = None if corrected is None else _taxes_of_correction(tools, billed, invoice, corrected, amount)
@@ -353,7 +354,8 @@ class _CreditSync:
         invoice = self._reader.invoice(credit.stripe_invoice_id)
         asked = read_asked_amounts(invoice) if invoice else None
         credited = (asked.unpaid_credited_cents + asked.paid_credited_cents) if asked else 0
-        problem = why_not_creditable(asked, credit.amount_cents, credit.pays_back, credited)
+        returned = _returned_without_note(self._database, credit.invoice_id)
+        problem = why_not_creditable(asked, credit.amount_cents, credit.pays_back, credited, returned)
         if invoice is None or asked is None or problem:
             self._fail(problem or "")
             return False
@@ -434,6 +436,11 @@ class _CreditSync:
             unpaid_cents=self._credit.unpaid_cents, failure=failure, now=self._tools.clock(),
             taxes=None if self._credit.taxes is None else json.dumps(self._credit.taxes),
         )  # fmt: skip
+
+
+def _returned_without_note(database: BillingDatabase, invoice_id: UUID) -> int:
+    (cents,) = database.values("returned_without_credit_note", invoice_id=invoice_id)
+    return int(cents)
 
 
 def _asked(reader: StripeReader, stripe_invoice_id: str | None) -> AskedAmounts | None:

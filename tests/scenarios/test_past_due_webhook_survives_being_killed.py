@@ -13,7 +13,7 @@ import pytest
 
 from fly_billing.alerting.outbox import post_waiting
 from fly_billing.dunning.past_due import queue_past_due_webhooks
-from tests.integration.dunning.test_past_due_webhooks import SECRET, receiving
+from tests.integration.dunning.test_past_due_webhooks import SECRET, receiving, send
 from tests.scenarios.sync_in_a_child import IN_FLIGHT, WEBHOOK_MOMENTS
 from tests.scenarios.test_sync_survives_being_killed import Children
 from tests.support.builders import Platform, at
@@ -33,6 +33,7 @@ def test_a_webhook_killed_at_any_moment_reaches_the_platform_under_one_id(
 ) -> None:
     platform.add_one_off("acme", "Setup", "10.00", at("2026-09-03"))
     assert platform.close().failures == []
+    send(platform)
     day = at("2026-10-25")
     url = platform.database.engine.url.render_as_string(hide_password=False)
     with receiving() as receiver:

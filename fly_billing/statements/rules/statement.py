@@ -222,7 +222,12 @@ class StatementInvoice:
         return "nothing to pay" if self.status == "finalized" and not asked else STATUS[self.status]
 
     def reminder(self, now: datetime) -> str:
-        """Return a kind sentence if the invoice is past due or given up; empty otherwise, and if another one pays."""
+        """Return a kind sentence if the invoice is past due or given up.
+
+        Empty otherwise, if another organization pays, and while Stripe does not ask for it.
+        """
+        if self.is_waiting:
+            return ""
         asked = self.in_stripe.remaining_cents if self.in_stripe else self.total_cents
         state = payment_state(self.status, self.currency, asked or 0, None if self.payer else self.due_on, now)
         return state.in_words() if state and state.name in ("past due", "given up") else ""

@@ -76,13 +76,14 @@ def credit_request_id(invoice_id: UUID, amount_cents: int, pays_back: str, why: 
 
 
 def why_not_creditable(
-    asked: AskedAmounts | None, amount_cents: int, pays_back: str, credited_cents: int
+    asked: AskedAmounts | None, amount_cents: int, pays_back: str, credited_cents: int, returned_cents: int = 0
 ) -> str | None:
     """Return why the amount can't be credited, or None.
 
     Args:
         asked: What Stripe asks for with the invoice now; None if Stripe has no such invoice.
         credited_cents: What credit notes took off it already, here and at Stripe.
+        returned_cents: What refunds and disputes gave back of it without a credit note.
     """
     if asked is None:
         return "Stripe does not have the invoice: sync it first, or correct it with `fly-billing rebill`"
@@ -97,6 +98,13 @@ def why_not_creditable(
         )
         return f"of the invoice's {total}, {credited} are credited already: at most {rest} can be credited"
     paid_back = amount_cents - unpaid_part(asked, amount_cents)
+    still_here = max(0, left - (asked.remaining_cents if asked.status == "open" else 0) - returned_cents)
+    if returned_cents and paid_back > still_here:
+        returned, rest = (format_cents(cents, asked.currency) for cents in (returned_cents, still_here))
+        return (
+            f"{returned} went back to the customer by refunds or disputes without a credit note: at most {rest} of what"
+            " was paid can be credited (to document such a refund, make its credit note in Stripe's dashboard)"
+        )
     by_card = asked.paid_cents - (asked.out_of_band_cents or 0) - asked.paid_credited_cents
     if pays_back == TO_CARD and paid_back > max(0, by_card):
         return (

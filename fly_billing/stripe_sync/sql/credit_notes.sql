@@ -20,6 +20,23 @@ where i.organization_id = :organization_id and i.month = :month and i.origin = '
 order by i.revision desc
 limit 1;
 
+-- name: returned_without_credit_note
+-- One row: what refunds and disputes gave back of the invoice, as last read, less the refunds of its credit notes.
+select
+    cast(
+        greatest(
+            coalesce(sum(case m.kind when 'credit_note' then -m.refunded_cents else m.amount_cents end), 0), 0
+        ) as bigint
+    ) as cents
+from stripe_money as m
+where m.invoice_id = :invoice_id
+    and (
+        m.kind = 'refund' and m.status in ('pending', 'requires_action', 'succeeded')
+        or m.kind = 'dispute' and m.status in ('needs_response', 'under_review', 'lost')
+        or m.kind = 'credit_note' and m.status = 'issued'
+    )
+    and not exists (select from stripe_money as n where n.object_id = m.object_id and n.number > m.number);
+
 -- name: add_credit_request
 -- One row: the request, recorded. No row if the same one is recorded already.
 insert into credit_requests (

@@ -85,7 +85,19 @@ def owed(platform: Platform) -> Platform:
     platform.add_one_off("acme", "Setup", "10.00", at("2026-09-03"))
     assert platform.close().failures == []
     assert platform.query("select due_on from invoices") == [{"due_on": at("2026-10-18").date()}]
+    send(platform)
     return platform
+
+
+def send(platform: Platform, due_on: str | None = None) -> None:
+    """Record that Stripe has each final invoice and asks for its total, by this day if it mails the invoice."""
+    platform.execute(
+        "insert into stripe_invoices (invoice_id, state, stripe_invoice_id, stripe_total_cents, stripe_due_cents,"
+        " stripe_balance_cents, stripe_due_on, updated_at, finalized_at)"
+        " select id, 'finalized', 'in_' || organization_id, total_cents, total_cents, 0, cast(:due_on as date), now(),"
+        " now() from invoices where status = 'finalized' on conflict do nothing",
+        due_on=due_on,
+    )
 
 
 def queue(platform: Platform, channel: SignedWebhook, day: str) -> int:
@@ -123,7 +135,7 @@ def test_each_threshold_is_told_once_with_the_exact_amount_and_days(owed: Platfo
         "data": {
             "invoice_id": str(invoice["id"]), "invoice_number": "ACME-0001", "organization_id": "acme",
             "month": "2026-09", "status": "finalized", "currency": "USD", "due_cents": 1000, "due_on": "2026-10-18",
-            "threshold_days": 14, "days_past_due": 15, "next_attempt_at": None, "stripe_invoice_id": None,
+            "threshold_days": 14, "days_past_due": 15, "next_attempt_at": None, "stripe_invoice_id": "in_acme",
         },
     }  # fmt: skip
 
@@ -205,6 +217,39 @@ def test_that_it_is_over_is_never_told_before_that_it_was_past_due(owed: Platfor
     assert receiver.told() == [("invoice.past_due", 7), ("invoice.settled", None)]
 
 
+def test_an_invoice_that_stripe_does_not_have_is_not_late(platform: Platform) -> None:
+    """The sync waits for a corrected address. Nobody has asked acme for its 10.00, so nobody blocks acme for them."""
+    platform.add_one_off("acme", "Setup", "10.00", at("2026-09-03"))
+    assert platform.close().failures == []
+    with receiving() as receiver:
+        assert queue(platform, receiver.channel, "2026-12-24") == 0
+        assert late_payments(platform.database, at("2026-12-24"), 7) == []
+        statement = read_statement(platform.database, "acme", at("2026-12-24"))
+        assert statement.invoices[0].reminder(statement.as_of) == ""
+        assert "$10.00 is invoiced and not asked for yet." in statement.caveats()
+        send(platform, due_on="2027-01-03")
+        assert queue(platform, receiver.channel, "2027-01-09") == 0
+
+
+def test_days_are_counted_from_the_due_date_that_the_customer_sees(platform: Platform) -> None:
+    """Due here on 18 October. Stripe got it on 20 October, with 14 days to pay: its page says 3 November."""
+    platform.add_one_off("acme", "Setup", "10.00", at("2026-09-03"))
+    assert platform.close().failures == []
+    send(platform, due_on="2026-11-03")
+    with receiving() as receiver:
+        assert queue(platform, receiver.channel, "2026-11-09") == 0
+        assert queue(platform, receiver.channel, "2026-11-10") == 1
+        post(platform, receiver.channel)
+        (late,) = late_payments(platform.database, at("2026-11-10"), 7)
+        assert late.in_words(at("2026-11-10")) == "2026-09: $10.00 is 7 days past due"
+        set_status(platform, "paid", at("2026-11-12"))
+        assert queue(platform, receiver.channel, "2026-11-12") == 1
+        post(platform, receiver.channel)
+    told = [(message["type"], message["data"]["due_on"]) for _, message in receiver.got]
+    assert told == [("invoice.past_due", "2026-11-03"), ("invoice.settled", "2026-11-03")]
+    assert receiver.got[0][1]["data"]["days_past_due"] == 7
+
+
 def test_an_invoice_that_is_paid_in_time_is_never_told(owed: Platform) -> None:
     set_status(owed, "paid", at("2026-10-10"))
     with receiving() as receiver:
@@ -215,6 +260,7 @@ def test_an_invoice_that_can_not_be_read_holds_up_no_other(owed: Platform) -> No
     owed.add_organization("beta")
     owed.add_one_off("beta", "Setup", "7.00", at("2026-09-03"))
     assert owed.close().failures == []
+    send(owed)
     damage(
         owed.database, "alter table invoices drop constraint numbered_when_final",
         "update invoices set number = null where organization_id = 'beta'",

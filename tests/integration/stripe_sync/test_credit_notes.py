@@ -143,6 +143,65 @@ def test_the_customer_is_not_credited_twice_by_a_correction_note_and_one_at_stri
     assert notes(sandbox) == [(500, 0, 500, 0, 0)]
 
 
+def test_what_a_refund_or_a_dispute_gave_back_can_not_be_credited_once_more(
+    paid: SyncTools, sandbox: SandboxServer
+) -> None:
+    """Of $12.00, the dashboard refunded $5.00 without a credit note: $7.00 are left, and nothing after them."""
+    invoice = invoice_in_stripe(sandbox, "acme")
+    sandbox.control.act("refund", invoice["id"], amount=500)
+    poll(paid)
+    for to in (TO_CARD, TO_BALANCE, OUTSIDE):
+        with pytest.raises(CreditRefused, match=r"^acme 2023-06: \$5.00 went back .* at most \$7.00 of what was paid"):
+            credit(paid, "acme", "7.01", to)
+    assert credit(paid, "acme", "7.00", TO_CARD).state == "issued"
+    poll(paid)  # the refund of our own credit note is no further one
+    with pytest.raises(CreditRefused, match=r"at most \$0.00 of what was paid"):
+        credit(paid, "acme", "0.01")
+    assert balances(paid.journal.database) == {"refunds": 500, "revenue": -500}
+
+
+@pytest.mark.parametrize(("end", "left"), [("lose-dispute", "0.00"), ("win-dispute", "12.00"), (None, "0.00")])
+def test_money_that_a_bank_holds_back_or_gave_back_is_not_credited(
+    paid: SyncTools, sandbox: SandboxServer, end: str | None, left: str
+) -> None:
+    invoice = invoice_in_stripe(sandbox, "acme")
+    sandbox.control.act("dispute", invoice["id"])
+    if end:
+        sandbox.control.act(end, invoice["id"])
+    poll(paid)
+    if left == "12.00":
+        assert credit(paid, "acme", left).state == "issued"
+    else:
+        with pytest.raises(CreditRefused, match=rf"\$12.00 went back .* at most \${left}"):
+            credit(paid, "acme", "1.00")
+
+
+def test_a_credit_note_that_waited_while_the_dashboard_refunded_is_not_sent(
+    paid: SyncTools, sandbox: SandboxServer
+) -> None:
+    """$6.00 wait for an approval. Meanwhile somebody refunds all $12.00: the customer must not have $18.00."""
+    waiting = credit(paid, "acme", "6.00", limit=500)
+    sandbox.control.act("refund", invoice_in_stripe(sandbox, "acme")["id"])
+    poll(paid)
+    approve_credit(paid.journal.database, waiting.id, "bo", paid.clock())
+    (failed,) = send_unfinished(paid)
+    assert (failed.state, notes(sandbox)) == ("failed", [])
+    assert failed.failure is not None and failed.failure.startswith("$12.00 went back to the customer")
+
+
+def test_a_refund_of_a_part_leaves_the_open_rest_creditable(tools: SyncTools, sandbox: SandboxServer) -> None:
+    """$5.00 of $12.00 are paid and refunded: the open $7.00 can be credited, and no cent more."""
+    invoice = invoice_in_stripe(sandbox, "acme")
+    sandbox.control.act("give-card", invoice["customer"])
+    sandbox.control.act("pay-part", invoice["id"], amount=500)
+    sandbox.control.act("refund", invoice["id"])
+    poll(tools)
+    with pytest.raises(CreditRefused, match=r"\$5.00 went back .* at most \$0.00"):
+        credit(tools, "acme", "7.01")
+    assert credit(tools, "acme", "7.00").state == "issued"
+    assert notes(sandbox) == [(700, 700, 0, 0, 0)]
+
+
 def test_asking_twice_for_the_same_credit_makes_one_credit_note(paid: SyncTools, sandbox: SandboxServer) -> None:
     """Another reason is another credit."""
     assert len({credit(paid, "acme", "2.00").id for _ in range(3)}) == 1
