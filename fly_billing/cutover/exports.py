@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from fly_billing.cutover.rules.past_invoices import (
     parse_row,
 )
 from fly_billing.errors import ActionableError
-from fly_billing.money import counted
+from fly_billing.foreign_text import visible
+from fly_billing.money import counted, format_cents
 
 Entry = PastInvoice | UnreadableEntry
 
@@ -61,7 +63,7 @@ class InputFile:
 def read_exports(files: Iterable[InputFile]) -> list[Entry]:
     """Read all invoices of the files. An invoice that several files have is read once.
 
-    Raises ExportNotReadable if a file can't be read as a whole.
+    Raises ExportNotReadable if a file can't be read as a whole, or two exports say different things about an invoice.
     """
     found: dict[str, PastInvoice] = {}
     unreadable: list[UnreadableEntry] = []
@@ -69,14 +71,43 @@ def read_exports(files: Iterable[InputFile]) -> list[Entry]:
         for entry in _read_export(file):
             if isinstance(entry, UnreadableEntry):
                 unreadable.append(entry)
-            elif _is_better(entry, found.get(entry.stripe_id)):
-                found[entry.stripe_id] = entry
+                continue
+            known = found.get(entry.stripe_id)
+            found[entry.stripe_id] = _merged(file.path, known, entry) if known else entry
     return [*found.values(), *unreadable]
 
 
-def _is_better(entry: PastInvoice, known: PastInvoice | None) -> bool:
-    """Prefer the export that has the invoice's lines."""
-    return known is None or (known.lines is None and entry.lines is not None)
+def _merged(file: Path, known: PastInvoice, entry: PastInvoice) -> PastInvoice:
+    """Return an invoice that two exports have: in its later status, with the lines that one of them has.
+
+    Raises ExportNotReadable if they differ in what never changes once an invoice is no draft any more.
+    """
+    first, last = sorted((known, entry), key=_stage)
+    if _stage(first) == 0:
+        return last
+    if _unchanging(known) != _unchanging(entry):
+        here, before = (
+            f"{format_cents(each.total_cents, each.currency)} of {visible(each.customer)}" for each in (entry, known)
+        )
+        raise ExportNotReadable(
+            f"{file}: {visible(entry.stripe_id)} is {here}, but {before} in an earlier row or file: leave out the wrong"
+            " one"
+        )
+    return replace(
+        last,
+        lines=known.lines if entry.lines is None else entry.lines,
+        credit_note_cents=max(known.credit_note_cents, entry.credit_note_cents),
+        organization_id=last.organization_id or first.organization_id,
+    )
+
+
+def _stage(invoice: PastInvoice) -> int:
+    """Return how late in the life of an invoice its status is: a draft first, void last."""
+    return {"draft": 0, "open": 1, "void": 3}.get(invoice.status, 2)
+
+
+def _unchanging(invoice: PastInvoice) -> tuple[int, str, str]:
+    return invoice.total_cents, invoice.currency, invoice.customer
 
 
 def read_bodies(bodies: Iterable[Any], source: str) -> Iterator[Entry]:
@@ -130,6 +161,8 @@ def _parse_line(file: Path, number: int, line: str) -> Any:
 def _rows(file: Path, text: str) -> Iterator[Entry]:
     header, *rows = _table(file, text)
     names = [name.strip().lower() for name in header]
+    if twice := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
+        raise ExportNotReadable(f"{file} has the column {', '.join(map(visible, twice))} twice: keep Stripe's own one")
     missing = [name for name in CSV_COLUMNS if name not in names]
     missing += [] if any(name in names for name in CSV_DATES) else ["date (utc)"]
     if missing:
@@ -173,7 +206,7 @@ def read_pairs(file: InputFile, columns: tuple[str, str]) -> dict[str, str]:
 
 def _table(file: Path, text: str) -> list[list[str]]:
     try:
-        table = list(csv.reader(text.splitlines(keepends=True), strict=True))
+        table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as problem:
         raise ExportNotReadable(f"{file} is not CSV: {problem}") from problem
     if not table:

@@ -216,7 +216,9 @@ def _written_cents(column: str, text: str, currency: str) -> int:
     digits = minor_digits(currency)
     match = re.fullmatch(r"(-?)([0-9]+)(?:[.,]([0-9]+))?", text.strip())
     decimals = (match[3] or "") if match else ""
-    if not match or len(decimals.rstrip("0")) > digits:
+    # A spreadsheet may have written 1200 as `1,200`, which is not 1.20.
+    may_be_thousands = len(decimals) == 3 and digits < 3
+    if not match or may_be_thousands or len(decimals.rstrip("0")) > digits:
         raise UnreadableInvoice(
             f"{column} is {text!r}: write at most {counted(digits, 'decimal')}, and don't separate thousands"
         )

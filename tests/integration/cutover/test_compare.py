@@ -151,11 +151,32 @@ def test_the_same_invoice_in_two_files_is_compared_once_and_with_its_lines(septe
     assert "Only in Stripe: Everything, $49.10" in [cause["text"] for cause in acme["causes"]]
 
 
+def test_an_invoice_that_was_voided_after_the_first_export_is_not_counted(september: Platform, tmp_path: Path) -> None:
+    """20.00 were open in October's export and are void in November's: Stripe never collected them."""
+    wrong = "in_9,cus_acme,usd,Open,20.00,,20.00,A-2,2026-10-02 00:00\n"
+    (tmp_path / "november.csv").write_text(HEADER + wrong.replace("Open", "Void"), encoding="utf-8")
+    for files in [("october.csv", "november.csv"), ("november.csv", "october.csv")]:
+        (tmp_path / "october.csv").write_text(HEADER + ACME + GAMMA + wrong, encoding="utf-8")
+        done = run(*(tmp_path / file for file in files), "--customers", tmp_path / "customers.csv")
+        assert done.exit_code == 0, done.output
+
+
+def test_a_line_separator_in_a_customers_name_does_not_end_its_row(september: Platform, tmp_path: Path) -> None:
+    done = compare(tmp_path, HEADER + ACME.replace("A-1", "A\u20281") + GAMMA)
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("a.csv", "id,Customer\nin_1,cus_1\n", "has no column currency, status, total, date (utc)"),
         ("a.csv", "", "is empty"),
+        ("a.csv", HEADER.replace("Subtotal", "Total") + ACME, "has the column total twice"),
+        (
+            "a.csv",
+            HEADER + ACME + ACME.replace("58.43", "99.00"),
+            "in_1 is $99.00 of cus_acme, but $58.43 of cus_acme in an earlier row or file",
+        ),
         ("a.json", '{"object": "list", "data": [], "has_more": true}', "one page of a longer list"),
         ("a.json", '{"id": 1}\nnonsense\n', "line 2 is not JSON"),
     ],
