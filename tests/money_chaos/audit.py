@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from fly_billing.accounting.recognition import defer_revenue, recognition_problems
 from fly_billing.ledger.checks import ledger_differences
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -74,6 +75,8 @@ class MoneyFindings:
         other_currency: Organizations whose balance in euros differs.
         statements: Organizations whose statement differs from Stripe.
         ledger: Differences that the project's own check finds between the ledger and its sources.
+        recognized: Organizations and months whose recognized + deferred revenue + breakage is not what was billed, or
+            whose deferred revenue is not what their invoices say.
         doubled: Sources that are posted more than once.
         unbalanced: Organizations whose accounts do not sum to zero.
     """
@@ -87,6 +90,7 @@ class MoneyFindings:
     other_currency: list[str] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
     ledger: list[str] = field(default_factory=list)
+    recognized: list[str] = field(default_factory=list)
     doubled: int = 0
     unbalanced: list[str] = field(default_factory=list)
     postings: int = 0
@@ -98,7 +102,7 @@ class MoneyFindings:
         return {
             "owed": self.owed, "cash": self.cash, "disputed": self.disputed, "written_off": self.written_off,
             "tax": self.tax, "other_currency": self.other_currency, "statements": self.statements,
-            "ledger": self.ledger, "unbalanced": self.unbalanced,
+            "ledger": self.ledger, "recognized": self.recognized, "unbalanced": self.unbalanced,
         }  # fmt: skip
 
     @property
@@ -150,9 +154,11 @@ def audit_money(database: BillingDatabase, control: SandboxControl) -> MoneyFind
     months = query(
         database, "select source_month as month from ledger_rebuilt union select source_month from ledger_posted"
     )
+    found.recognized = [str(each) for each in defer_revenue(database).failed]
     for row in months:
         month = BillingMonth(row["month"].year, row["month"].month)
         found.ledger += [f"{each.organization_id}: {each}" for each in ledger_differences(database, month)]
+        found.recognized += [f"{each['organization_id']}: {each}" for each in recognition_problems(database, month)]
     return found
 
 

@@ -31,6 +31,14 @@ BROKEN: Mapping[str, Sequence[str]] = {
         """,
         "create trigger a_no_tax before insert on stripe_money for each row execute function no_tax()",
     ),
+    "revenue is recognized twenty years too late": (
+        """
+        create function too_late() returns trigger language plpgsql as $$
+        begin new.month := new.month + interval '20 years'; return new; end $$
+        """,
+        "create trigger a_too_late before insert on revenue_deferrals for each row when (new.amount_cents > 0)"
+        " execute function too_late()",
+    ),
     "a payment is posted with the total": (
         """
         create or replace function asked_of_invoice(invoice invoices, from_status text) returns bigint

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+_CARRIED_OVER = "Carried over, because it was below the minimum charge"
+_TOO_SMALL = "Below the minimum charge, added to the next invoice"
+
 
 @dataclass(frozen=True)
 class StripeAmounts:
@@ -51,6 +54,7 @@ class LedgerSums:
         disputed_cents: What it paid and its bank holds back.
         refunded_cents: What was refunded of what it paid.
         paid_cents: What it paid.
+        is_charged: Someone charged its balance at Stripe by hand, at any time.
     """
 
     currency: str
@@ -58,6 +62,7 @@ class LedgerSums:
     disputed_cents: int = 0
     refunded_cents: int = 0
     paid_cents: int = 0
+    is_charged: bool = False
 
 
 class InvoiceAmounts(Protocol):
@@ -99,7 +104,7 @@ class Balance:
         credit: The amount by which the next invoice is reduced.
         carried_over: The amount that the next invoice asks for in addition.
         waiting: The totals of unpaid invoices that are not in Stripe yet.
-        disputed, refunded, paid: See `LedgerSums`. They are no part of `owed`.
+        disputed, refunded, paid, is_charged: See `LedgerSums`. They are no part of `owed`.
     """
 
     owed: int = 0
@@ -114,6 +119,7 @@ class Balance:
     disputed: int = 0
     refunded: int = 0
     paid: int = 0
+    is_charged: bool = False
 
     @property
     def total(self) -> int:
@@ -135,7 +141,7 @@ class Balance:
         if self.noted:
             yield "Credit notes", -self.noted
         if self.earlier > 0:
-            yield "Carried over, because it was below the minimum charge", self.earlier
+            yield "Carried over" if self.is_charged else _CARRIED_OVER, self.earlier
         if self.earlier < 0:
             yield "Credit", self.earlier
         if self.part_paid:
@@ -145,7 +151,7 @@ class Balance:
         if self.credit:
             yield "Credit for the next invoice", -self.credit
         if self.carried_over:
-            yield "Below the minimum charge, added to the next invoice", self.carried_over
+            yield "Added to the next invoice" if self.is_charged else _TOO_SMALL, self.carried_over
 
 
 def balances(invoices: Iterable[InvoiceAmounts], ledger: Iterable[LedgerSums] = ()) -> dict[str, Balance]:
@@ -193,6 +199,7 @@ def _balance(invoices: Sequence[InvoiceAmounts], ledger: LedgerSums | None) -> B
         disputed=ledger.disputed_cents if ledger else 0,
         refunded=ledger.refunded_cents if ledger else 0,
         paid=ledger.paid_cents if ledger else 0,
+        is_charged=ledger is not None and ledger.is_charged,
     )
 
 

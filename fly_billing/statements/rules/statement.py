@@ -434,7 +434,8 @@ class Statement:
                 yield f"A credit of {format_cents(balance.credit, currency)} reduces the next invoice{of_it}."
             if balance.carried_over:
                 amount = format_cents(balance.carried_over, currency)
-                yield f"{amount} is too small to charge and is added to the next invoice{of_it}."
+                why = "" if balance.is_charged else "is too small to charge and "
+                yield f"{amount} {why}is added to the next invoice{of_it}."
 
     def as_data(self) -> dict[str, Any]:
         """Return JSON-ready data; exact amounts are text."""

@@ -57,6 +57,18 @@ def test_a_negative_total_is_credit_for_the_next_invoice(acme: StripePlatform) -
     assert acme.balances() == {"receivable": 300, "revenue": -300}
 
 
+def test_a_balance_that_someone_charged_is_not_called_too_small(acme: StripePlatform) -> None:
+    """June's 12.00 are open, and 7.00 are charged to the balance in the dashboard. July's 3.00 ask for 10.00."""
+    acme.bill(JUNE, "12.00")
+    acme.act("debit", amount=700)
+    agree(acme, 1900)
+    assert ("Added to the next invoice", "$7.00") in acme.statement().calculation()
+    assert "$7.00 is added to the next invoice." in acme.statement().headline()
+    acme.bill(JULY, "3.00")
+    agree(acme, 2200)
+    assert ("Carried over", "$7.00") in acme.statement().calculation()
+
+
 def test_credit_given_in_the_dashboard_pays_the_next_invoice(acme: StripePlatform) -> None:
     """40.00 are given after an invoice of 12.00. The next one of 30.00 asks for nothing: 10.00 of credit are left."""
     acme.bill(JUNE, "12.00")

@@ -21,6 +21,12 @@ def test_owed_here_is_asked_there_after_a_campaign_of_dashboard_actions() -> Non
     assert sum(outcome.struck.values()) > 0
 
 
-@pytest.mark.parametrize("broken", ["credit notes are not recorded", "balances are recorded and not posted"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "credit notes are not recorded", "balances are recorded and not posted",
+        "revenue is recognized twenty years too late",
+    ],
+)  # fmt: skip
 def test_a_broken_ledger_fails_the_audit(broken: str) -> None:
     assert run_money(replace(TRIAL, broken=broken)).findings.wrong
