@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev schema pictures migration test test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-intake soak chaos chaos-intake chaos-money fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-intake soak chaos chaos-intake chaos-money fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -25,6 +25,9 @@ dev: $(VENV)/.installed ## the Dagster UI at localhost:3000 over the same data; 
 
 test: $(VENV)/.installed-dev ## the whole suite against throw-away servers
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-object-store: $(VENV)/.installed-dev ## land usage from an S3 server on 127.0.0.1 into a usage table on it
+	$(BIN)/python -m pytest -n 2 tests/object_store
 
 test-repeat: $(VENV)/.installed-dev ## run the whole suite RUNS times beside BURNERS busy processes, to find tests that fail by chance
 	$(BIN)/python -m tests.support.repeat --runs $(RUNS) --burners $(BURNERS)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, InstanceOf, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fly_billing.errors import ActionableError
+from fly_billing.object_store.address import Place, StoreAccess, StoreFolder, hide_user, parse_place
 
 # DuckDB's default memory limit in MB; FLY_BILLING_MEMORY_MB overrides it.
 DUCKDB_MEMORY_MB = 1500
@@ -90,6 +92,10 @@ def _limits(value: Any) -> Any:
     return found
 
 
+def _place(value: Any) -> Any:
+    return parse_place(value) if isinstance(value, str) else value
+
+
 def _page(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -109,6 +115,7 @@ Hours = Annotated[timedelta, BeforeValidator(_hours)]
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 Days = Annotated[timedelta, BeforeValidator(_days)]
 Units = Annotated[Decimal, BeforeValidator(_whole(0))]
+Folder = Annotated[InstanceOf[Path] | InstanceOf[StoreFolder] | None, BeforeValidator(_place)]
 Environments = Literal["development", "production"]
 Executors = Literal["in_process", "celery"]
 Engines = Literal["duckdb", "spark"]
@@ -149,7 +156,7 @@ class _FromEnvironment(BaseSettings):
 def _line(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"])
     reason = error.get("ctx", {}).get("error") or error["msg"]
-    return f"{name}={error['input']!r} {reason}"
+    return f"{name}={hide_user(repr(error['input']))} {reason}"
 
 
 class DatabaseLimits(_FromEnvironment):
@@ -177,11 +184,18 @@ class Settings(_FromEnvironment):
         "development", alias="FLY_BILLING_ENV"
     )
     data_dir_as_given: Path = Field(Path(".data"), alias="FLY_BILLING_DATA_DIR")
-    landing_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LANDING_DIR")
+    landing_dir_as_given: Folder = Field(None, alias="FLY_BILLING_LANDING_DIR")
     usage_tokens: SecretStr | None = Field(None, alias="FLY_BILLING_USAGE_TOKENS")
     usage_tokens_file: Path | None = Field(None, alias="FLY_BILLING_USAGE_TOKENS_FILE")
     workspace_dir: Path | None = Field(None, alias="FLY_BILLING_WORKSPACE")
-    lake_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_LAKE_DIR")
+    lake_dir_as_given: Folder = Field(None, alias="FLY_BILLING_LAKE_DIR")
+    copies_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_COPIES_DIR")
+    copies_mb: Positive = Field(20_000, alias="FLY_BILLING_COPIES_MB")
+    # The stores' own variables. Their libraries read credentials themselves, except Azure's key.
+    s3_endpoint: str | None = Field(None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    s3_region: str | None = Field(None, validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"))
+    azure_account: str | None = Field(None, alias="AZURE_STORAGE_ACCOUNT_NAME")
+    azure_key: SecretStr | None = Field(None, alias="AZURE_STORAGE_ACCOUNT_KEY")
     reports_dir_as_given: Path | None = Field(None, alias="FLY_BILLING_REPORTS_DIR")
     reports_url: Annotated[str | None, BeforeValidator(_page)] = Field(None, alias="FLY_BILLING_REPORTS_URL")
     database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
@@ -260,12 +274,34 @@ class Settings(_FromEnvironment):
         return self.data_dir_as_given.resolve()
 
     @property
-    def landing_dir(self) -> Path:
-        return self.landing_dir_as_given or self.data_dir / "landing"
+    def landing_dir(self) -> Place:
+        return self._with_access(self.landing_dir_as_given or self.data_dir / "landing")
 
     @property
-    def lake_dir(self) -> Path:
-        return self.lake_dir_as_given or self.data_dir / "usage_events"
+    def lake_dir(self) -> Place:
+        return self._with_access(self.lake_dir_as_given or self.data_dir / "usage_events")
+
+    @property
+    def copies_dir(self) -> Path:
+        return (self.copies_dir_as_given or self.data_dir / "local_copies").resolve()
+
+    def local_landing_dir(self, reason: str) -> Path:
+        """Return the landing folder for a command that writes into it. Raises SettingsError for an object store.
+
+        Args:
+            reason: Why the command can't write there, such as "sample usage is written to a disk".
+        """
+        if isinstance(place := self.landing_dir, StoreFolder):
+            raise SettingsError(
+                f"FLY_BILLING_LANDING_DIR={place} is an object store, {reason}: set a local folder for this command,"
+                " and copy its day folders to the object store"
+            )
+        return place
+
+    def _with_access(self, place: Place) -> Place:
+        if isinstance(place, Path):
+            return place
+        return replace(place, access=StoreAccess(self.s3_endpoint, self.s3_region, self.azure_account, self.azure_key))
 
     @property
     def reports_dir(self) -> Path:

@@ -45,6 +45,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "scenarios" not in item.path.parts)
 
 
+PREFIXES = ("STRIPE_", "FLY_BILLING_", "PG", "ALERT_", "SLACK_", "SMTP_", "HEARTBEAT_")
+STORES = ("AWS_", "GOOGLE_", "AZURE_")
+
+
 @pytest.fixture(autouse=True)
 def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove real servers and keys from the environment, so that no test can reach one.
@@ -53,7 +57,7 @@ def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.delenv("TERM", raising=False)
     for name in list(os.environ):
-        if name.startswith(("STRIPE_", "FLY_BILLING_", "PG", "ALERT_", "SLACK_", "SMTP_", "HEARTBEAT_")) or name in (
+        if name.startswith((*PREFIXES, *STORES)) or name in (
             "DATABASE_URL",
             "DAGSTER_DATABASE_URL",
             "SPARK_MASTER",

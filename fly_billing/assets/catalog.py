@@ -20,6 +20,7 @@ from dagster import (
     TableSchema,
 )
 
+from fly_billing.object_store.address import address_of
 from fly_billing.postgres.connections import read_address
 from fly_billing.postgres.connections.addresses import describe_address
 from fly_billing.postgres.table_descriptions import TableDescription, described_tables
@@ -86,8 +87,8 @@ def _code_reference(definition: AssetsDefinition) -> dict[str, Any]:
 def _address(spec: AssetSpec, settings: Settings) -> str | None:
     """Return the address of the asset's data, without user and password; None if the settings do not name it."""
     places = {
-        "usage_sources": settings.landing_dir.resolve().as_uri(),
-        "usage_events": settings.lake_dir.resolve().as_uri(),
+        "usage_sources": address_of(settings.landing_dir),
+        "usage_events": address_of(settings.lake_dir),
         "stripe_account": settings.stripe_api_base or "https://dashboard.stripe.com",
     }
     name = str(spec.metadata.get("dagster/table_name", ""))

@@ -93,12 +93,13 @@ def invoices(
     materialize the partition.
     """
     database, usage_table = billing_postgres.database(), usage_store.usage_table()
+    parts = billing_partitions(context, clock.now())
+    months = [part.month for part in parts]
     run = BillingRun(
         database, usage_table, billing_terms.terms(), billing_terms.correction_guard(), context.run.run_id, clock.now,
-        unlanded_days=days_to_land(database, usage_store.landing(), clock.now()),
+        unlanded_days=days_to_land(database, usage_store.landing(), clock.now(), months),
     )  # fmt: skip
-    parts = billing_partitions(context, clock.now())
-    run.refuse_other_usage([part.month for part in parts])
+    run.refuse_other_usage(months)
     reports = []
     for number, part in enumerate(parts, start=1):
         context.log.info(f"{part.month} ({number} of {len(parts)})")

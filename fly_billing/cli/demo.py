@@ -47,7 +47,7 @@ def _prepare(settings: Settings, database: BillingDatabase, progress: Progress) 
     progress.advance(task)
     seed(
         database,
-        settings.landing_dir,
+        settings.local_landing_dir("into which sample usage is not written"),
         usage_table=UsageTable.from_settings(settings),
         today=seeded_day(settings.data_dir, datetime.now(UTC).date()),
         max_org_partitions=settings.max_org_partitions,

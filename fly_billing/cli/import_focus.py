@@ -23,7 +23,7 @@ def import_focus_files(console: Terminal, files: Sequence[Path], cost: str) -> N
         migrate(owner_database(settings))
         imported = import_focus(
             database,
-            settings.landing_dir,
+            settings.local_landing_dir("into which imported usage is not written"),
             *files,
             max_org_partitions=settings.max_org_partitions,
             shared_groups=settings.shared_groups,

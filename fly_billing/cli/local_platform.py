@@ -70,7 +70,8 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
         check_stripe_access(reveal(settings.stripe_api_key), settings.stripe_api_base, production=settings.production)
     make_data_folder(settings.data_dir)
     for folder in (settings.landing_dir, settings.lake_dir, settings.reports_dir):
-        refuse_file_in_place_of_folder(folder)
+        if isinstance(folder, Path):
+            refuse_file_in_place_of_folder(folder)
     with ExitStack() as stack:
         names, owner_url = stack.enter_context(_postgres(settings))
         names["DAGSTER_HOME"] = str(_dagster_home(settings.data_dir))

@@ -38,7 +38,7 @@ def seed_platform(console: Terminal, today: date | None, months: int, organizati
         migrate(owner_database(settings))
         seeded = seed(
             database,
-            settings.landing_dir,
+            settings.local_landing_dir("into which sample usage is not written"),
             usage_table=UsageTable.from_settings(settings),
             today=today or seeded_day(settings.data_dir, now),
             months=months,

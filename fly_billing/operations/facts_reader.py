@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 from fly_billing.alerting.rules.alerts import FailedInvoice
@@ -15,6 +14,7 @@ from fly_billing.corrections.changed_terms import undecided_changes
 from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
 from fly_billing.dunning.past_due import late_payments
 from fly_billing.invoicing.invalid_invoices import list_invalid_invoices
+from fly_billing.object_store.address import Place
 from fly_billing.operations.rules.attention import (
     AttentionRow,
     Discrepancies,
@@ -79,7 +79,7 @@ def list_attention(
 
 def read_facts(
     database: BillingDatabase,
-    landing_dir: Path,
+    landing_dir: Place,
     now: datetime,
     grace: timedelta,
     guard_percent: int,
@@ -128,7 +128,7 @@ def read_facts(
     )
 
 
-def _landing_folder(database: BillingDatabase, landing_dir: Path, now: datetime) -> tuple[list[Problem], list[date]]:
+def _landing_folder(database: BillingDatabase, landing_dir: Place, now: datetime) -> tuple[list[Problem], list[date]]:
     """Return the problems of the landing folder, and the days to land. Rejected files are rejected usage, not here."""
     try:
         found = find_landing_problems(landing_dir, now)

@@ -1,11 +1,11 @@
 """The landing folder, the usage table and the roll-up engine as a Dagster resource."""
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 from dagster import ConfigurableResource
 
+from fly_billing.object_store.address import Place
 from fly_billing.settings import Settings
 from fly_billing.usage.engines.engine import RollupEngine, open_engine
 from fly_billing.usage.usage_table import UsageTable
@@ -34,7 +34,7 @@ class UsageStore(ConfigurableResource[Any]):
     spark_master: str | None = None
     memory_mb: int | None = None
 
-    def landing(self) -> Path:
+    def landing(self) -> Place:
         return self._settings().landing_dir
 
     def usage_table(self) -> UsageTable:

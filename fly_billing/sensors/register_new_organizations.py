@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from dagster import SensorEvaluationContext, SensorResult, SkipReason
 
@@ -10,6 +9,7 @@ from fly_billing.alerting.channel import Channel
 from fly_billing.alerting.outbox import put
 from fly_billing.automations import described_sensor
 from fly_billing.jobs import unregistered_groups
+from fly_billing.object_store.address import Place
 from fly_billing.partition_start import earlier_month_alert, first_partition
 from fly_billing.partitions import orgs
 from fly_billing.postgres.database import BillingDatabase
@@ -45,7 +45,7 @@ def register_new_organizations(
 def _alert_on_earlier_month(
     context: SensorEvaluationContext,
     database: BillingDatabase,
-    landing_dir: Path,
+    landing_dir: Place,
     closed: datetime,
     channels: Sequence[Channel],
 ) -> None:

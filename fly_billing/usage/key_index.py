@@ -15,21 +15,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import duckdb
 import numpy as np
+from deltalake import DeltaTable
 from numpy.typing import NDArray
 
 from fly_billing.money import counted
 from fly_billing.output_files import make_folder
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.usage_table import UsageTableVersion
+from fly_billing.usage.usage_table import Partition, PartitionKey, UsageTableVersion, list_data_files, sum_partitions
 
 Words = NDArray[np.uint64]
 FORMAT = 2
@@ -139,23 +141,29 @@ class KeyTable:
 class KeyIndex:
     """The index of a usage table. Only a landing that holds the lock `land_usage` opens it."""
 
-    def __init__(self, folder: Path, main: KeyTable, recent: KeyTable) -> None:
+    def __init__(
+        self, folder: Path, main: KeyTable, recent: KeyTable, indexed: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.folder = folder
         self.main = main
         self.recent = recent
+        self._indexed = indexed
 
     @classmethod
     def open(
         cls, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, progress: Callable[[str], None] = lambda _: None
     ) -> KeyIndex:
         """Open the index if it has all keys of this version of the table; otherwise rebuild it from the table."""
-        folder = table.path / FOLDER
+        folder = table.usage_table.local_folder / FOLDER
         index = cls._read(folder, duck, table)
         if index is None:
             make_folder(folder)
             index = cls(folder, KeyTable.make(folder, SMALLEST), KeyTable.make(folder, SMALLEST))
-            index._build(duck, table, progress)
-            index.commit(duck, table, table.version)
+            index._build(duck, table, table.partitions, progress)
+            index._save(duck, table, table.version, table.partitions)
+        elif missing := index.missing(table):
+            index._build(duck, table, missing, progress)
+            index._save(duck, table, table.version, table.partitions)
         (folder / UNFINISHED).touch()
         return index
 
@@ -164,8 +172,9 @@ class KeyIndex:
         try:
             state = json.loads((folder / "state.json").read_bytes())
             is_ours = (state["format"], state["table_id"], state["hashes"]) == (FORMAT, _id(table), _hashes(duck))
-            # The index of a later version has all keys of this one. That of an earlier version may miss some.
-            if not is_ours or state["version"] < table.version:
+            # The index of a later version has all keys of this one. That of an earlier version may miss some: `missing`
+            # finds them if other machines land into the table, too.
+            if not is_ours or (state["version"] < table.version and not table.usage_table.is_in_store):
                 return None
             tables = []
             for name in PARTS:
@@ -183,7 +192,16 @@ class KeyIndex:
                 return None  # another program wrote to it: a deleted entry would let an event be billed twice
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return cls(folder, *tables)
+        return cls(folder, tables[0], tables[1], state.get("partitions", {}))
+
+    def missing(self, table: UsageTableVersion) -> dict[PartitionKey, Partition]:
+        """Return the partitions of the table whose keys may be missing.
+
+        The index is on this machine's disk, and a table in an object store may have landings of other machines.
+        """
+        if not table.usage_table.is_in_store:
+            return {}
+        return {key: part for key, part in table.partitions.items() if self._indexed.get(_name(key)) != part.files}
 
     def find_and_add(self, entries: Words) -> KeyMatches:
         """Find the landing days on which these keys may have landed before, then add the entries.
@@ -201,13 +219,31 @@ class KeyIndex:
         self.recent.add(entries)
         return KeyMatches(found >> DAY_BITS, (found & DAY_MASK).astype(np.int64))
 
-    def commit(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, version: int) -> None:
-        """Write the index to disk, and record that it has all keys up to this version of the table."""
+    def commit(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, written: DeltaTable) -> None:
+        """Write the index to disk, and record that it has all keys up to the version that was written to the table."""
+        is_in_store = table.usage_table.is_in_store
+        partitions = sum_partitions(table.path, list_data_files(written)) if is_in_store else {}
+        self._save(duck, table, written.version() + table.shift, partitions)
+
+    def _save(
+        self,
+        duck: duckdb.DuckDBPyConnection,
+        table: UsageTableVersion,
+        version: int,
+        partitions: Mapping[PartitionKey, Partition],
+    ) -> None:
         self.flush()
-        state = {"format": FORMAT, "table_id": _id(table), "hashes": _hashes(duck), "version": version} | {
+        indexed = {"partitions": {_name(key): part.files for key, part in partitions.items()}}
+        state: dict[str, Any] = {
+            "format": FORMAT,
+            "table_id": _id(table),
+            "hashes": _hashes(duck),
+            "version": version,
+        } | {
             name: {"file": part.path.name, "slots": part.slots, "used": part.used, "written_at": part.written_at()}
             for name, part in zip(PARTS, (self.main, self.recent), strict=True)
         }
+        state |= indexed if table.usage_table.is_in_store else {}
         written = self.folder / "state.json.new"
         with written.open("w", encoding="utf-8") as file:
             json.dump(state, file)
@@ -240,13 +276,18 @@ class KeyIndex:
         self.recent = KeyTable.make(self.folder, max(SMALLEST, self.main.slots // RECENT_SHARE, 4 * more))
 
     def _build(
-        self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, progress: Callable[[str], None]
+        self,
+        duck: duckdb.DuckDBPyConnection,
+        table: UsageTableVersion,
+        partitions: Mapping[PartitionKey, Partition],
+        progress: Callable[[str], None],
     ) -> None:
-        rows = sum(part.rows for part in table.partitions.values())
+        """Add the keys of the landing days of these partitions."""
+        rows = sum(part.rows for part in partitions.values())
         if not rows:
             return
         progress(f"rebuilding the index of event keys from {counted(rows, 'event')}")
-        table.open_view(duck, "indexed")
+        table.open_view(duck, "indexed", days={day for day, _ in partitions})
         done = 0
         for batch in duck.execute(sql("event_keys")).to_arrow_reader(ENTRIES_AT_ONCE):
             self.find_and_add(make_entries(batch.column(0).to_numpy(), batch.column(1).to_numpy()))
@@ -292,6 +333,10 @@ def find_repeated(hashes: Words) -> Words:
 def avoid_zero(hashes: Words) -> Words:
     """Set one of the first 48 bits if none is set, so that no entry looks like a free slot."""
     return np.maximum(hashes, np.uint64(1) << DAY_BITS)
+
+
+def _name(key: PartitionKey) -> str:
+    return f"{key[0]} {key[1]}"
 
 
 def _id(table: UsageTableVersion) -> str | None:

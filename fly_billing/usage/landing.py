@@ -22,6 +22,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from fly_billing.money import counted
+from fly_billing.object_store.address import Place
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, records, rows
 from fly_billing.postgres.statements import sql
@@ -30,10 +31,12 @@ from fly_billing.usage.key_index import KeyIndex, Words, find_repeated, make_ent
 from fly_billing.usage.landing_folder import (
     LandingError,
     LandingFile,
+    check_landing_folder,
     describe_error,
     list_day_folders,
     list_files,
     readable_name,
+    size_of,
 )
 from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landing, register_usage_table
 from fly_billing.usage.landing_staging import StagedFiles, stage_files
@@ -142,7 +145,7 @@ class _Meter:
 def land_days(
     database: BillingDatabase,
     usage_table: UsageTable,
-    landing_dir: Path,
+    landing_dir: Place,
     days: Sequence[date],
     first_month: BillingMonth,
     now: datetime,
@@ -156,8 +159,7 @@ def land_days(
         LandingError: The landing folder is missing, or contains no day folder although days were landed before.
         UsageTableMismatch: This is not the usage table that earlier landings wrote.
     """
-    if not landing_dir.is_dir():
-        raise LandingError(f"the landing folder {landing_dir} does not exist. Is it mounted? Nothing was landed")
+    check_landing_folder(landing_dir)
     _refuse_empty_share(database, landing_dir)
     register_usage_table(database, usage_table)
 
@@ -179,7 +181,7 @@ def land_days(
     return landed
 
 
-def _refuse_empty_share(database: BillingDatabase, landing_dir: Path) -> None:
+def _refuse_empty_share(database: BillingDatabase, landing_dir: Place) -> None:
     """Raise LandingError if files were landed before and no day folder exists now: an unmounted share looks like this.
 
     Without this check, days that never landed would count as days without usage.
@@ -216,7 +218,7 @@ def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: 
     return landed
 
 
-def split_into_batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list[date]]:
+def split_into_batches(landing_dir: Place, days: Sequence[date]) -> Iterator[list[date]]:
     """Split the days into batches whose files fit into memory together."""
     batch: list[date] = []
     size = 0
@@ -231,11 +233,11 @@ def split_into_batches(landing_dir: Path, days: Sequence[date]) -> Iterator[list
         yield batch
 
 
-def _bytes_of(landing_dir: Path, day: date) -> int:
+def _bytes_of(landing_dir: Place, day: date) -> int:
     """Return the approximate size of a day's files; 0 for what can't be read, which the landing itself reports."""
     try:
         return sum(
-            file.path.stat().st_size * (PACKED_TIMES if file.path.suffix.lower() in PACKED else 1)
+            size_of(file) * (PACKED_TIMES if file.path.suffix.lower() in PACKED else 1)
             for file in list_files(landing_dir, day)
             if not file.problem
         )
@@ -246,7 +248,7 @@ def _bytes_of(landing_dir: Path, day: date) -> int:
 def land_batch(
     connection: Connection,
     usage_table: UsageTable,
-    landing_dir: Path,
+    landing_dir: Place,
     days: Sequence[date],
     first_month: BillingMonth,
     now: datetime,
@@ -271,7 +273,7 @@ def land_batch(
         written = usage_table.replace_days(touched, _events(duck))
         rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=written.version() + table.shift)
         # The index is written before the landing commits: it may list keys that the table lacks, but never miss one.
-        index.commit(duck, table, written.version() + table.shift)
+        index.commit(duck, table, written)
         # This comes first: the database only lets a transaction that landed a day replace that day's months.
         rows(connection, "mark_days_written", days=touched, lake_version=written.version() + table.shift)
         acknowledge_version(connection, table, written, touched, _counted(duck))
@@ -285,7 +287,7 @@ def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartitionKey, tuple[int, i
     return {(day, month): (accepted, number) for day, month, accepted, number in found}
 
 
-def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -> list[LandingFile]:
+def _files_of(connection: Connection, landing_dir: Place, days: Sequence[date]) -> list[LandingFile]:
     """List the files of these days. Raises DaysNotLanded for days whose folder can't be read completely."""
     landed = {counts.landing_day for counts in records(connection, LandingCounts, "accounted_usage", days=list(days))}
     files: list[LandingFile] = []
@@ -295,9 +297,9 @@ def _files_of(connection: Connection, landing_dir: Path, days: Sequence[date]) -
         try:
             files += list_files(landing_dir, day)
         except OSError as problem:
-            is_gone = isinstance(problem, FileNotFoundError) and not os.path.lexists(folder)
-            if not is_gone:
-                where = readable_name(problem.filename or folder)
+            is_gone = isinstance(problem, FileNotFoundError)
+            if not is_gone or (isinstance(folder, Path) and os.path.lexists(folder)):
+                where = readable_name(problem.filename or str(folder))
                 failures[day] = f"{where} can't be read ({describe_error(problem)}), so its usage is unknown"
             elif day in landed:
                 failures[day] = (
@@ -313,7 +315,7 @@ def _refuse_to_forget(connection: Connection, days: Sequence[date], staged: Stag
     """Raise DaysNotLanded if a file with accepted events can't be read now: landing its day would delete them."""
     brought = set(records(connection, _FilePlace, "files_with_events", days=list(days)))
     failures = {
-        file.day: f"{readable_name(file.path)} can't be read now ({problem}). Its accepted events are kept"
+        file.day: f"{file.place} can't be read now ({problem}). Its accepted events are kept"
         for file, problem in staged.unread.items()
         if _FilePlace(file.day, file.name) in brought
     }

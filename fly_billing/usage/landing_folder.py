@@ -1,7 +1,7 @@
-"""Lists and opens the files of landing days, whatever their names and types.
+"""Lists and opens the files of landing days, whatever their names and types, on a disk or in an object store.
 
 File names are never treated as patterns, and nothing is read from them. Not here: reading file contents
-(`readers.files`) and landing them (`landing`).
+(`readers.files`) and landing them (`landing`), requests to object stores (`object_store`).
 """
 
 from __future__ import annotations
@@ -10,18 +10,30 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 from fly_billing.errors import ActionableError
+from fly_billing.object_store.address import Place, StoreFolder, not_a_key
+from fly_billing.object_store.objects import (
+    StoredObject,
+    check_bucket,
+    exists,
+    list_entries,
+    list_objects,
+    read_object,
+)
 from fly_billing.periods import FIRST_MONTH
 
 # Postgres indexes file names, and an index entry holds about 2,700 bytes. A longer name is cut and ends in its hash.
 LONGEST_NAME = 1000
 UNFINISHED_FOR_LONG = timedelta(days=1)
+UNFINISHED_TOO_LONG = "begins with a dot, so it does not land, and was last written over a day ago. Rename or remove it"
+# The days of an object store that are looked into without being asked for. A month and its grace period are within.
+RECENT = timedelta(days=40)
 # DuckDB treats a path with one of these characters as a pattern.
 PATTERN = frozenset("*?[")
 
@@ -36,13 +48,23 @@ class LandingFile:
 
     Attributes:
         name: Its path below the day's folder, as text (`readable_name`).
+        path: The file. For an object, its path below the day's folder, until landing copies it (`landing_copies`).
         problem: Why it can't be opened at all (a pipe, a broken link), else None.
+        stored_in: The day's folder in the object store, else None.
+        stored: The object, else None.
     """
 
     day: date
     name: str
     path: Path
     problem: str | None = None
+    stored_in: StoreFolder | None = None
+    stored: StoredObject | None = None
+
+    @property
+    def place(self) -> str:
+        """Its path or address, for messages."""
+        return readable_name(f"{self.stored_in}/{self.stored.name}" if self.stored else self.path)
 
 
 @dataclass(frozen=True)
@@ -75,13 +97,43 @@ class LandingProblem:
     message: str
 
 
-def list_day_folders(landing_dir: Path) -> list[date]:
+def check_landing_folder(landing_dir: Place) -> None:
+    """Raise LandingError if the landing folder or its bucket does not exist or can't be read."""
+    if isinstance(landing_dir, Path):
+        if not landing_dir.is_dir():
+            raise LandingError(f"the landing folder {landing_dir} does not exist. Is it mounted? Nothing was landed")
+        return
+    try:
+        check_bucket(landing_dir)
+    except OSError as problem:
+        raise LandingError(
+            f"the landing folder {landing_dir} can't be read: {describe_error(problem)}. Nothing was landed"
+        ) from None
+
+
+def list_day_folders(landing_dir: Place) -> list[date]:
     """List the days from the first landing day on that have a folder (or another entry of that name).
 
-    Returns none if the landing folder does not exist. Raises LandingError if it can't be read.
+    Returns none if the landing folder does not exist. Raises LandingError if it can't be read. In an object store, this
+    takes a request per 1,000 days.
     """
-    days = [parse_day(entry.name) for entry in _top(landing_dir)]
+    days = [parse_day(name) for name in _top_names(landing_dir)]
     return [day for day in days if day and day >= FIRST_MONTH.first_day]
+
+
+def has_day_folder(landing_dir: Place, day: date) -> bool:
+    """Return True if the day has a folder."""
+    folder = landing_dir / day.isoformat()
+    return folder.is_dir() if isinstance(folder, Path) else exists(folder)
+
+
+def _top_names(landing_dir: Place) -> list[str]:
+    if isinstance(landing_dir, Path):
+        return [entry.name for entry in _top(landing_dir)]
+    try:
+        return list_entries(landing_dir)
+    except OSError as problem:
+        raise LandingError(f"the landing folder {landing_dir} can't be read: {describe_error(problem)}") from None
 
 
 def _top(landing_dir: Path) -> list[os.DirEntry[str]]:
@@ -102,28 +154,49 @@ def _problem_of_day(day: date, today: date) -> str | None:
     return None if day <= today else f"{day} is in the future. Its files land on that day"
 
 
-def find_landing_problems(landing_dir: Path, now: datetime) -> list[LandingProblem]:
-    """List entries that do not land, or not as their senders may expect. Raises LandingError as `list_day_folders`."""
+def find_landing_problems(landing_dir: Place, now: datetime) -> list[LandingProblem]:
+    """List entries that do not land, or not as their senders may expect. Raises LandingError as `list_day_folders`.
+
+    In an object store, only the days of RECENT are looked into: listing all of them takes longer with every day.
+    """
     found: list[LandingProblem] = []
-    for entry in _top(landing_dir):
-        day = parse_day(entry.name)
-        if day is None and entry.name.startswith("."):
-            found += _find_stale_file(landing_dir, Path(entry.path), now)
+    for name in _top_names(landing_dir):
+        day = parse_day(name)
+        if day is None and name.startswith("."):
+            found += _find_stale_file(landing_dir, landing_dir / name, now) if isinstance(landing_dir, Path) else []
         elif day is None:
             message = "not a landing day. Files land from folders named YYYY-MM-DD, such as 2026-11-05"
-            found.append(LandingProblem(readable_name(entry.name), message))
+            found.append(LandingProblem(readable_name(name), message))
         elif problem := _problem_of_day(day, now.date()):
             # A source whose clock runs ahead of UTC may write tomorrow's folder.
             if (day - now.date()).days > 1 or day < FIRST_MONTH.first_day:
-                found.append(LandingProblem(readable_name(entry.name), problem))
-        else:
-            found += _find_problems_of_day(landing_dir, Path(entry.path), now)
+                found.append(LandingProblem(readable_name(name), problem))
+        elif isinstance(landing_dir, Path):
+            found += _find_problems_of_day(landing_dir, landing_dir / name, now)
+        elif day >= now.date() - RECENT:
+            found += _find_problems_of_stored_day(landing_dir / name, name, now)
     return found
+
+
+def _find_problems_of_stored_day(folder: StoreFolder, name: str, now: datetime) -> list[LandingProblem]:
+    try:
+        objects = list_objects(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        return [LandingProblem(name, f"can't be read: {describe_error(problem)}. The day was not landed")]
+    found = [
+        LandingProblem(readable_name(f"{name}/{stored.name}"), UNFINISHED_TOO_LONG)
+        for stored in objects
+        if _is_unfinished(stored.name) and now - stored.modified_at > UNFINISHED_FOR_LONG
+    ]
+    paths = [PurePosixPath(stored.name) for stored in objects]
+    return found + _nested_days(name, {above for path in paths for above in path.parents if parse_day(above.name)})
 
 
 def _find_problems_of_day(landing_dir: Path, folder: Path, now: datetime) -> list[LandingProblem]:
     found: list[LandingProblem] = []
-    nested: set[Path] = set()
+    nested: set[PurePath] = set()
     try:
         for entry in _entries(folder):
             path = Path(entry.path)
@@ -133,8 +206,12 @@ def _find_problems_of_day(landing_dir: Path, folder: Path, now: datetime) -> lis
     except OSError as problem:
         where = readable_name(os.path.relpath(problem.filename or folder, landing_dir))
         found.append(LandingProblem(where, f"can't be read: {describe_error(problem)}. The day was not landed"))
-    message = f"a day folder inside {folder.name}. Its files land on {folder.name}: move the folder up"
-    return found + [LandingProblem(readable_name(f"{folder.name}/{path}"), message) for path in sorted(nested)]
+    return found + _nested_days(folder.name, nested)
+
+
+def _nested_days(folder: str, nested: Collection[PurePath]) -> list[LandingProblem]:
+    message = f"a day folder inside {folder}. Its files land on {folder}: move the folder up"
+    return [LandingProblem(readable_name(f"{folder}/{path}"), message) for path in sorted(nested)]
 
 
 def _find_stale_file(landing_dir: Path, path: Path, now: datetime) -> list[LandingProblem]:
@@ -145,8 +222,7 @@ def _find_stale_file(landing_dir: Path, path: Path, now: datetime) -> list[Landi
         return []
     if now - written_at <= UNFINISHED_FOR_LONG:
         return []
-    message = "begins with a dot, so it does not land, and was last written over a day ago. Rename or remove it"
-    return [LandingProblem(readable_name(path.relative_to(landing_dir)), message)]
+    return [LandingProblem(readable_name(path.relative_to(landing_dir)), UNFINISHED_TOO_LONG)]
 
 
 def parse_day(name: str) -> date | None:
@@ -158,7 +234,7 @@ def parse_day(name: str) -> date | None:
     return day if day.isoformat() == name else None
 
 
-def list_files(landing_dir: Path, day: date) -> list[LandingFile]:
+def list_files(landing_dir: Place, day: date) -> list[LandingFile]:
     """List the day's files in all subfolders, sorted by name. Skips names that begin with a dot: unfinished files.
 
     Raises:
@@ -166,6 +242,9 @@ def list_files(landing_dir: Path, day: date) -> list[LandingFile]:
         OSError: The folder or a subfolder can't be listed.
     """
     folder = landing_dir / day.isoformat()
+    if isinstance(folder, StoreFolder):
+        stored = list_objects(folder)
+        return [_landing_object(day, folder, found) for found in stored if not _is_unfinished(found.name)]
     found = [_landing_file(day, folder, entry) for entry in _entries(folder) if not entry.name.startswith(".")]
     return sorted(found, key=lambda file: file.path.parts)
 
@@ -183,6 +262,16 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
                     waiting.append(entry.path)
                 else:
                     yield entry
+
+
+def _is_unfinished(name: str) -> bool:
+    """Return True if a part of an object's name begins with a dot. A part `..` is no such name, and is reported."""
+    return any(part.startswith(".") and not not_a_key(part) for part in name.split("/"))
+
+
+def _landing_object(day: date, folder: StoreFolder, stored: StoredObject) -> LandingFile:
+    problem = "its key has an empty part, `.` or `..`: give it another key" if not_a_key(stored.name) else None
+    return LandingFile(day, readable_name(stored.name), Path(stored.name), problem, folder, stored)
 
 
 def _landing_file(day: date, folder: Path, entry: os.DirEntry[str]) -> LandingFile:
@@ -214,6 +303,18 @@ def open_file(path: Path) -> BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def size_of(file: LandingFile) -> int:
+    """Return the file's size in bytes: of an object, the size that the store listed. Raises OSError."""
+    return file.stored.bytes if file.stored else file.path.stat().st_size
+
+
+def content_of(file: LandingFile) -> FileContent:
+    """Read the whole file, wherever it is, and return its SHA-256 and size. Raises OSError or ChangedObject."""
+    if file.stored_in and file.stored:
+        return FileContent(*read_object(file.stored_in, file.stored.name))
+    return read_content(file.path)
 
 
 def read_content(path: Path) -> FileContent:

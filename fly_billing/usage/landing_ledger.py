@@ -20,6 +20,7 @@ from deltalake.exceptions import DeltaError
 from sqlalchemy import Connection
 
 from fly_billing.money import counted
+from fly_billing.object_store.address import StoreFolder
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.usage.usage_table import (
     KEEP_LOG,
@@ -137,15 +138,9 @@ def open_against_ledger(connection: Connection, usage_table: UsageTable) -> Usag
     """
     ledger = read_ledger(connection)
     if ledger is None:
-        return UsageTableVersion(usage_table.path, None, memory_mb=usage_table.memory_mb)
-    table = UsageTableVersion(
-        usage_table.path,
-        _open(usage_table, ledger),
-        ledger.shift,
-        ledger.first_version,
-        ledger.older,
-        usage_table.memory_mb,
-    )
+        return UsageTableVersion(usage_table, None)
+    delta = _open(usage_table, ledger)
+    table = UsageTableVersion(usage_table, delta, ledger.shift, ledger.first_version, ledger.older)
     try:
         found = table.partitions
     except (UsageTableError, ValueError) as problem:
@@ -172,18 +167,15 @@ def _open(usage_table: UsageTable, ledger: Ledger) -> DeltaTable:
         is_there = usage_table.exists()
     except (DeltaError, OSError) as problem:
         raise UsageTableMismatch(
-            usage_table.path, expected, f"a table that can't be read ({describe_delta_error(problem)})"
+            usage_table.path, expected, f"a table that can't be read ({usage_table.describe(problem)})"
         ) from None
     if not is_there:
-        there = (
-            "an empty folder" if usage_table.path.is_dir() and not any(usage_table.path.iterdir()) else "no usage table"
-        )
-        raise UsageTableMismatch(usage_table.path, expected, there if usage_table.path.is_dir() else "no such folder")
+        raise UsageTableMismatch(usage_table.path, expected, usage_table.describe_absence())
     try:
         delta = usage_table.delta(ledger.acknowledged - ledger.shift)
     except (DeltaError, OSError, ValueError) as problem:
         raise UsageTableMismatch(
-            usage_table.path, expected, _what_is_there(usage_table, ledger, describe_delta_error(problem))
+            usage_table.path, expected, _what_is_there(usage_table, ledger, usage_table.describe(problem))
         ) from None
     if _is_another(delta, ledger):
         raise UsageTableMismatch(usage_table.path, expected, f"another table, {delta.metadata().id}")
@@ -283,7 +275,11 @@ def _first_table(usage_table: UsageTable) -> DeltaTable:
             return usage_table.create()
         delta = usage_table.delta()
         is_new = delta.version() == 0 and not list_data_files(delta)
-    except (DeltaError, OSError, ValueError):
+    except (DeltaError, OSError, ValueError) as problem:
+        if isinstance(usage_table.path, StoreFolder):
+            raise UsageTableError(
+                f"the usage table can't be made in {usage_table.path}: {usage_table.describe(problem)}"
+            ) from None
         is_new = False
     if not is_new:
         raise UsageTableMismatch(

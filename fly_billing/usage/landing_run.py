@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
+from fly_billing.object_store.address import Place
 from fly_billing.periods import FIRST_MONTH
 from fly_billing.postgres.database import BillingDatabase, Row
 from fly_billing.usage.checks import count_landed_rows, unaccounted_days
@@ -40,7 +40,7 @@ class LandingReport:
 def land_and_check(
     database: BillingDatabase,
     usage: UsageTable,
-    landing_dir: Path,
+    landing_dir: Place,
     days: Sequence[date],
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,

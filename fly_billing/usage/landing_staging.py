@@ -14,7 +14,9 @@ import duckdb
 import pyarrow as pa
 
 from fly_billing.money import counted
+from fly_billing.object_store.objects import ChangedObject
 from fly_billing.postgres.statements import sql
+from fly_billing.usage.landing_copies import LandingCopies, landing_copies
 from fly_billing.usage.landing_folder import (
     UNREAD,
     FileContent,
@@ -29,6 +31,7 @@ from fly_billing.usage.readers.staged_rows import CHUNK_BYTES, CHUNK_LINES, PLAC
 
 # Concatenating more tables than this takes longer than everything else.
 MOST_TABLES = 1000
+CHANGED = "changed while it was read. It lands again once it stays unchanged"
 
 
 @dataclass
@@ -57,23 +60,27 @@ def stage_files(
     """
     duck.register("no_rows", PLACED.empty_table())
     duck.execute("create temp table staged as from no_rows")
-    staging = _Staging(duck, quantities_of)
-    staging.stage(files, progress)
+    with landing_copies() as copies:
+        staging = _Staging(duck, quantities_of, copies)
+        staging.stage(files, progress)
     return staging.found
 
 
 class _Staging:
     """Fills `staged`. `_waiting` collects rows of complete files, to write many files in one statement."""
 
-    def __init__(self, duck: duckdb.DuckDBPyConnection, quantities_of: Mapping[str, Collection[str]]) -> None:
+    def __init__(
+        self, duck: duckdb.DuckDBPyConnection, quantities_of: Mapping[str, Collection[str]], copies: LandingCopies
+    ) -> None:
         self._duck = duck
+        self._copies = copies
         self._quantities_of = quantities_of
         self._waiting: list[tuple[LandingFile, list[pa.Table]]] = []
         self._bytes_waiting = 0
         self.found = StagedFiles()
 
     def stage(self, files: Sequence[LandingFile], progress: Callable[[str], None]) -> None:
-        readable = [file for file in files if self._begin(file)]
+        readable = [readable for file in files if (readable := self._begin(file))]
         others = stage_plain_parquet(self._duck, readable)
         progress(f"read {len(readable) - len(others)} plain Parquet files")
         left = stage_plain_jsonl(self._duck, others)
@@ -86,16 +93,20 @@ class _Staging:
         # Only rejections are left. If even these can't be written, the landing fails: their rows would be unaccounted.
         self._write(self._waiting)
 
-    def _begin(self, file: LandingFile) -> bool:
-        """Record the file's current content. Returns False if it can't be read."""
+    def _begin(self, file: LandingFile) -> LandingFile | None:
+        """Record the file's current content. Returns the file with a path on this disk; None if it can't be read."""
         try:
             if file.problem:
                 raise UnusableFile("unreadable_file", file.problem)
-            self.found.contents[file] = read_content(file.path)
+            readable, content = self._copies.read(file)
+        except ChangedObject:
+            self._refuse_unread([file], UnusableFile("changed_file", CHANGED))
+            return None
         except Exception as problem:  # noqa: BLE001 - one bad file must not stop the others
             self._refuse_unread([file], problem)
-            return False
-        return True
+            return None
+        self.found.contents[readable] = content
+        return readable
 
     def _read(self, file: LandingFile) -> None:
         """Read a file, a long one in chunks. If reading fails halfway, delete its staged rows again."""
@@ -154,8 +165,7 @@ class _Staging:
         changed = [file for file in files if file not in self.found.unread and not self._is_the_same(file)]
         if changed:
             self._take_out(changed)
-            problem = UnusableFile("changed_file", "changed while it was read. It lands again once it stays unchanged")
-            self._refuse_unread(changed, problem)
+            self._refuse_unread(changed, UnusableFile("changed_file", CHANGED))
 
     def _is_the_same(self, file: LandingFile) -> bool:
         try:

@@ -19,9 +19,12 @@ from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
+from fly_billing.object_store.address import Place, StoreFolder
+from fly_billing.object_store.objects import StoredObject, list_entries, list_objects, move_objects
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.usage.landing import land_batch, split_into_batches
+from fly_billing.usage.landing_folder import has_day_folder
 from fly_billing.usage.landing_ledger import Ledger, find_different_days, open_against_ledger, read_ledger
 from fly_billing.usage.usage_table import (
     EVENTS,
@@ -32,6 +35,8 @@ from fly_billing.usage.usage_table import (
     list_data_files,
     sum_partitions,
 )
+
+CHECKPOINT_POINTER = "_last_checkpoint"
 
 
 class UsageTableRepairError(ActionableError):
@@ -59,25 +64,25 @@ class Damage:
         return not self.problem
 
 
-def find_damage(database: BillingDatabase, usage_table: UsageTable, landing_dir: Path) -> Damage:
+def find_damage(database: BillingDatabase, usage_table: UsageTable, landing_dir: Place) -> Damage:
     """Compare the whole table with Postgres and read every row of its files. Changes nothing."""
     with database.transaction() as connection:
         return _find_damage(connection, usage_table, landing_dir)
 
 
-def _find_damage(connection: Connection, usage_table: UsageTable, landing_dir: Path) -> Damage:
+def _find_damage(connection: Connection, usage_table: UsageTable, landing_dir: Place) -> Damage:
     ledger = read_ledger(connection)
     try:
         table = open_against_ledger(connection, usage_table)
-        if wrong := find_unreadable_files(usage_table.path, table.data_files):
+        if wrong := find_unreadable_files(usage_table, table.data_files):
             raise UsageTableMismatch(usage_table.path, "readable data files", "; ".join(wrong[:3]))
     except UsageTableMismatch as problem:
         assert ledger is not None
         base = _newest(usage_table, ledger)
         found = list_data_files(base) if base else []
         days = find_different_days(ledger.partitions, sum_partitions(usage_table.path, found))
-        days |= {file.day for file in found if find_unreadable_files(usage_table.path, [file])}
-        lost = [day for day in sorted(days) if not (landing_dir / day.isoformat()).is_dir()]
+        days |= {file.day for file in found if find_unreadable_files(usage_table, [file])}
+        lost = [day for day in sorted(days) if not has_day_folder(landing_dir, day)]
         return Damage(base, str(problem), sorted(days), lost)
     return Damage(table.delta, "")
 
@@ -105,7 +110,7 @@ def _newest(usage_table: UsageTable, ledger: Ledger) -> DeltaTable | None:
 def reland_damaged_days(
     database: BillingDatabase,
     usage_table: UsageTable,
-    landing_dir: Path,
+    landing_dir: Place,
     first_month: BillingMonth,
     now: datetime,
     *,
@@ -169,8 +174,12 @@ def _begin(connection: Connection, usage_table: UsageTable, ledger: Ledger, dama
     rows(connection, "reset_landed_months", days=damage.days)
 
 
-def _set_aside(path: Path) -> None:
+def _set_aside(path: Place) -> None:
     """Move the old content into a subfolder instead of deleting it, because the folder may be a mount point."""
+    if isinstance(path, StoreFolder):
+        names = [stored.name for stored in _objects(path) if not stored.name.startswith("_damaged")]
+        move_objects(path, names, path / _free_stored_name(path, "_damaged"))
+        return
     if path.is_dir() and any(path.iterdir()):
         aside = path / _free_name(path, "_damaged")
         aside.mkdir()
@@ -179,17 +188,45 @@ def _set_aside(path: Path) -> None:
                 entry.rename(aside / entry.name)
 
 
-def _set_aside_log(path: Path, last: int) -> None:
+def _set_aside_log(path: Place, last: int) -> None:
     """Move the commits after this version out of the Delta log, so that the next commit follows it."""
+    if isinstance(path, StoreFolder):
+        _set_aside_stored_log(path, last)
+        return
     log = path / "_delta_log"
-    later = [file for file in log.iterdir() if file.name[:20].isdecimal() and int(file.name[:20]) > last]
+    later = [file for file in log.iterdir() if _is_after(file.name, last)]
     if later:
         aside = path / _free_name(path, "_damaged_log")
         aside.mkdir()
         # The checkpoint pointer may name one of the moved files. Delta works without it.
-        for file in [*later, log / "_last_checkpoint"]:
+        for file in [*later, log / CHECKPOINT_POINTER]:
             if file.exists():
                 file.rename(aside / file.name)
+
+
+def _set_aside_stored_log(folder: StoreFolder, last: int) -> None:
+    log = folder / "_delta_log"
+    names = [stored.name for stored in _objects(log)]
+    if later := [name for name in names if _is_after(name, last)]:
+        pointer = [name for name in names if name == CHECKPOINT_POINTER]
+        move_objects(log, later + pointer, folder / _free_stored_name(folder, "_damaged_log"))
+
+
+def _is_after(name: str, last: int) -> bool:
+    """Return True for the log file of a later version."""
+    return name[:20].isdecimal() and int(name[:20]) > last
+
+
+def _objects(folder: StoreFolder) -> list[StoredObject]:
+    try:
+        return list_objects(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _free_stored_name(folder: StoreFolder, name: str) -> str:
+    taken = set(list_entries(folder))
+    return next(f"{name}_{number}" for number in range(1, 10_000) if f"{name}_{number}" not in taken)
 
 
 def _free_name(path: Path, name: str) -> str:

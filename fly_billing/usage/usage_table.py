@@ -32,6 +32,10 @@ from deltalake.exceptions import DeltaError
 
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
+from fly_billing.object_store.address import Place, StoreFolder
+from fly_billing.object_store.local_copies import LocalCopies
+from fly_billing.object_store.objects import check_bucket, describe_store_error
+from fly_billing.object_store.stores import delta_options
 from fly_billing.output_files import make_folder
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql
@@ -76,6 +80,7 @@ PARTITIONS_OF_FILE = r"""
 # Matches the arrow by which delta-rs introduces a cause, in color.
 _CAUSE = re.compile(r"\s*(?:\x1b\[[0-9;]*m)?↳(?:\x1b\[[0-9;]*m)?\s*")
 # With one of these in a path, delta-rs aborts the whole process or looks for the table elsewhere.
+KEY_FOR_DELTA = re.compile(r"[A-Za-z0-9._=/-]+")
 NOT_FOR_DELTA = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
@@ -110,7 +115,7 @@ class UsageTableMismatch(ActionableError):
     The message is one line: which table, what was expected, what was found, and what to do.
     """
 
-    def __init__(self, path: Path, expected: str, found: str) -> None:
+    def __init__(self, path: Place, expected: str, found: str) -> None:
         super().__init__(
             f"the usage table {path} does not agree with the billing database: expected {expected}; found {found}."
             " Nothing was read from it, booked or closed. Make sure that its share is mounted and that"
@@ -172,8 +177,15 @@ class DataFile:
 PartitionKey = tuple[date, date]
 
 
-def delta_uri(path: Path) -> str:
+def delta_uri(path: Place) -> str:
     """Return the table's address for delta-rs. Raises UsageTableError if delta-rs can't use the path."""
+    if isinstance(path, StoreFolder):
+        if not KEY_FOR_DELTA.fullmatch(path.key):
+            raise UsageTableError(
+                f"the usage table can't be in {path}: its folder needs a name of ASCII letters, digits, and `.`, `_`,"
+                " `=`, `-` or `/`. Set FLY_BILLING_LAKE_DIR to another folder"
+            )
+        return str(path)
     try:
         path = path.resolve()
     except RuntimeError as loop:  # Python 3.11 and 3.12 raise this for links that form a loop
@@ -198,15 +210,15 @@ class UsageTableVersion:
 
     def __init__(
         self,
-        path: Path,
+        usage_table: UsageTable,
         delta: DeltaTable | None,
         shift: int = 0,
         first_version: int = 0,
         older: Sequence[tuple[int, int, int]] = (),
-        memory_mb: int = DUCKDB_MEMORY_MB,
     ) -> None:
-        self.path = path
-        self.memory_mb = memory_mb
+        self.usage_table = usage_table
+        self.path = usage_table.path
+        self.memory_mb = usage_table.memory_mb
         self.delta = delta
         self.shift = shift
         self._first_version = first_version
@@ -271,7 +283,7 @@ class UsageTableVersion:
     def _relation(self, connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -> duckdb.DuckDBPyRelation:
         if not files:
             return connection.from_arrow(EVENTS.empty_table())
-        paths = [path_for_duckdb(self.path / file.path) for file in files]
+        paths = [path_for_duckdb(self.usage_table.local_folder / file.path) for file in files]
         found = connection.read_parquet(paths, filename=True, hive_partitioning=False)
         return found.project(f"* exclude (filename), {PARTITIONS_OF_FILE}")
 
@@ -284,12 +296,15 @@ class UsageTableVersion:
     ) -> tuple[int, list[Path]]:
         """Return the table version and the paths of the selected Parquet files. Selects as `open_view` does.
 
+        The files of a table in an object store are copied to the local disk first, unless they were copied before.
+
         Raises:
             UsageTableMismatch: A file is missing or its size differs from the Delta log.
             UsageVersionGone: The table does not have this version, or does not have it any more.
         """
         chosen = self._chosen(month, days, version, since)
-        return self.version if version is None else version, [self.path / file.path for file in chosen]
+        folder = self.usage_table.local_folder
+        return self.version if version is None else version, [folder / file.path for file in chosen]
 
     def may_be_shared(self, month: BillingMonth) -> bool:
         """Return False if the Delta log rules out that the month has events that several meters read."""
@@ -306,7 +321,7 @@ class UsageTableVersion:
             and (days is None or file.day in days)
             and (since is None or file.day >= since)
         ]
-        if damaged := find_damaged_files(self.path, chosen):
+        if damaged := find_damaged_files(self.usage_table, chosen):
             names = "; ".join(damaged[:3]) + ("; ..." if len(damaged) > 3 else "")
             read = "" if version is None else f" of version {version}"
             raise UsageTableMismatch(
@@ -321,7 +336,7 @@ class UsageTableVersion:
             raise UsageVersionGone("no usage was ever landed")
         shift = self._shift_of(version)
         try:
-            return DeltaTable(delta_uri(self.path), version=version - shift)
+            return self.usage_table.delta(version - shift)
         except (DeltaError, OSError, ValueError) as problem:
             raise UsageVersionGone(describe_delta_error(problem)) from None
 
@@ -344,28 +359,66 @@ class UsageTable:
 
     Attributes:
         memory_mb: The memory limit of each DuckDB that reads or writes the table.
+        copies: The local copies of its files; only a table in an object store needs them.
     """
 
-    path: Path
+    path: Place
     memory_mb: int = DUCKDB_MEMORY_MB
+    copies: LocalCopies | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> UsageTable:
         """Return the table in FLY_BILLING_LAKE_DIR, with the memory limit FLY_BILLING_MEMORY_MB."""
-        return cls(settings.lake_dir, settings.memory_mb)
+        return cls(settings.lake_dir, settings.memory_mb, LocalCopies(settings.copies_dir, settings.copies_mb * 10**6))
+
+    @property
+    def local_folder(self) -> Path:
+        """The folder on this disk with the files of the table, or with their copies. The key index is there, too."""
+        if isinstance(self.path, Path):
+            return self.path
+        assert self.copies is not None, "a table in an object store is made with `from_settings`"
+        return self.copies.folder_of(self.path)
+
+    @property
+    def is_in_store(self) -> bool:
+        """Return True if the table is in an object store: other machines may land into it, with their own key index."""
+        return isinstance(self.path, StoreFolder)
+
+    @property
+    def _options(self) -> dict[str, str] | None:
+        return delta_options(self.path) if isinstance(self.path, StoreFolder) else None
 
     def exists(self) -> bool:
-        return DeltaTable.is_deltatable(delta_uri(self.path))
+        return DeltaTable.is_deltatable(delta_uri(self.path), self._options)
 
     def create(self) -> DeltaTable:
         """Create the empty table (version 0): only for a platform's first landing and a repair with --new-table."""
         uri = delta_uri(self.path)
-        make_folder(self.path)
-        return DeltaTable.create(uri, EVENTS, partition_by=PARTITIONS, mode="error")
+        if isinstance(self.path, Path):
+            make_folder(self.path)
+        return DeltaTable.create(uri, EVENTS, partition_by=PARTITIONS, mode="error", storage_options=self._options)
 
     def delta(self, version: int | None = None) -> DeltaTable:
         """Open a version as numbered in the Delta log, the latest by default. Raises DeltaError or OSError."""
-        return DeltaTable(delta_uri(self.path), version=version)
+        return DeltaTable(delta_uri(self.path), version=version, storage_options=self._options)
+
+    def describe(self, problem: Exception) -> str:
+        """Describe an error of delta-rs in one line."""
+        if isinstance(self.path, StoreFolder):
+            return describe_store_error(self.path, str(problem))
+        return describe_delta_error(problem)
+
+    def describe_absence(self) -> str:
+        """Return what is at the place of a table that is not there, for a message."""
+        if isinstance(self.path, StoreFolder):
+            try:
+                check_bucket(self.path)
+            except OSError as problem:
+                return problem.strerror or str(problem)
+            return "no usage table"
+        if not self.path.is_dir():
+            return "no such folder"
+        return "no usage table" if any(self.path.iterdir()) else "an empty folder"
 
     def replace_days(self, days: Sequence[date], events: pa.RecordBatchReader | pa.Table) -> DeltaTable:
         """Replace the whole content of these landing days by `events` in one atomic commit. Returns the new version."""
@@ -406,7 +459,7 @@ def list_data_files(delta: DeltaTable) -> list[DataFile]:
     return files
 
 
-def sum_partitions(path: Path, files: Iterable[DataFile]) -> dict[PartitionKey, Partition]:
+def sum_partitions(path: Place, files: Iterable[DataFile]) -> dict[PartitionKey, Partition]:
     """Sum the files by landing day and usage month. Raises UsageTableMismatch if the Delta log lacks a row count."""
     grouped: dict[PartitionKey, list[DataFile]] = defaultdict(list)
     for file in files:
@@ -424,12 +477,25 @@ def sum_partitions(path: Path, files: Iterable[DataFile]) -> dict[PartitionKey, 
 PARQUET_END = b"PAR1"
 
 
-def find_damaged_files(path: Path, files: Iterable[DataFile]) -> list[str]:
-    """Describe each file that is missing, is not of the size in the Delta log, or is not a Parquet file."""
+def find_damaged_files(usage_table: UsageTable, files: Sequence[DataFile]) -> list[str]:
+    """Describe each file that is missing, is not of the size in the Delta log, or is not a Parquet file.
+
+    In an object store, files never change once they are written. So a file with a local copy counts as undamaged.
+    """
+    if isinstance(usage_table.path, Path) or usage_table.copies is None:
+        return _damaged_files(usage_table.local_folder, files)
+    problems = usage_table.copies.fetch(usage_table.path, {file.path: file.bytes for file in files})
+    there = [file for file in files if file.path not in problems]
+    return [f"{name} ({problem})" for name, problem in problems.items()] + _damaged_files(
+        usage_table.local_folder, there
+    )
+
+
+def _damaged_files(folder: Path, files: Iterable[DataFile]) -> list[str]:
     damaged = []
     for file in files:
         try:
-            with (path / file.path).open("rb") as content:
+            with (folder / file.path).open("rb") as content:
                 size = content.seek(0, os.SEEK_END)
                 content.seek(max(0, size - len(PARQUET_END)))
                 end = content.read()
@@ -443,18 +509,21 @@ def find_damaged_files(path: Path, files: Iterable[DataFile]) -> list[str]:
     return damaged
 
 
-def find_unreadable_files(path: Path, files: Iterable[DataFile]) -> list[str]:
+def find_unreadable_files(usage_table: UsageTable, files: Sequence[DataFile]) -> list[str]:
     """Like `find_damaged_files`, but read every row, which also finds damaged content of the right size.
 
-    Does not notice a changed byte that still decodes: these Parquet files have no checksums.
+    Does not notice a changed byte that still decodes: these Parquet files have no checksums. The files of a table in an
+    object store are fetched again.
     """
     damaged = []
+    if isinstance(usage_table.path, StoreFolder) and usage_table.copies is not None:
+        usage_table.copies.forget(usage_table.path, [file.path for file in files])
     for file in files:
-        if wrong := find_damaged_files(path, [file]):
+        if wrong := find_damaged_files(usage_table, [file]):
             damaged += wrong
             continue
         try:
-            with pq.ParquetFile(path / file.path) as content:
+            with pq.ParquetFile(usage_table.local_folder / file.path) as content:
                 rows = sum(batch.num_rows for batch in content.iter_batches())
         except (OSError, ValueError, MemoryError, pa.ArrowException) as problem:
             damaged.append(f"{file.path} ({describe_delta_error(problem)})")

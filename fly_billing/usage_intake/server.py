@@ -26,9 +26,6 @@ from fly_billing.usage_intake.rules.tokens import (
     token_of,
 )
 
-# `s3://bucket` as a path has one slash.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-
 
 def serve(
     settings: Settings, host: str, port: int, say: Callable[[str], None], publish_after: float = PUBLISH_AFTER
@@ -89,13 +86,7 @@ def local_landing_dir(settings: Settings) -> Path:
     Raises:
         SettingsError: It is the address of an object store, or does not exist.
     """
-    named = str(settings.landing_dir)
-    if _URL.match(named):
-        raise SettingsError(
-            f"FLY_BILLING_LANDING_DIR={named} is an object store, in which events can't be appended and synced: set a"
-            " local folder for this command, and copy its day folders to the object store"
-        )
-    folder = Path(named)
+    folder = settings.local_landing_dir("in which events can't be appended and synced")
     if not settings.sets("FLY_BILLING_LANDING_DIR"):
         make_folder(folder)
     if not folder.is_dir():

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
+from fly_billing.object_store.address import Place, StoreFolder
+from fly_billing.object_store.objects import ChangedObject
 from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing_folder import (
+    RECENT,
     UNREAD,
     FileContent,
     LandingFile,
     LandingProblem,
+    content_of,
     find_landing_problems,
     list_day_folders,
     list_files,
-    read_content,
+    size_of,
 )
 
 # The hourly schedule lands days up to this old that did not land after they ended.
@@ -48,25 +51,44 @@ class _RejectedFile:
 
 
 def days_to_land(
-    database: BillingDatabase, landing_dir: Path, now: datetime, *, by_content: bool = False
+    database: BillingDatabase,
+    landing_dir: Place,
+    now: datetime,
+    months: Collection[BillingMonth] = (),
+    *,
+    by_content: bool = False,
 ) -> list[date]:
     """List landing days up to today whose files differ by name or size from those that landed.
 
     Also lists days whose folder can't be read (landing reports why), and days with rejected rows that would be accepted
     now, for example because their meter or organization exists now.
 
+    On a disk, it looks into all day folders. In an object store, where each costs a request, it looks into those of
+    days that never landed, of the last 40 days, and of `months`: the cost does not grow with history.
+
     Args:
+        months: The months whose days are always looked into, however old they are.
         by_content: Read every file, and compare SHA-256 as well.
     """
     landed: dict[date, dict[str, FileContent]] = defaultdict(dict)
     for file in database.records(_LandedContent, "landed_files"):
         landed[file.landing_day][file.path] = FileContent(file.sha256, file.bytes)
     come = [day for day in list_day_folders(landing_dir) if day <= now.date()]
+    if isinstance(landing_dir, StoreFolder):
+        oldest = now.date() - RECENT
+        come = [
+            day for day in come if day >= oldest or day not in landed or any(_is_in(day, month) for month in months)
+        ]
     changed = {day for day in come if _is_changed(landing_dir, day, landed[day], by_content)}
     return sorted(changed.union(database.values("days_to_land_again")))
 
 
-def _is_changed(landing_dir: Path, day: date, landed: Mapping[str, FileContent], by_content: bool) -> bool:
+def _is_in(day: date, month: BillingMonth) -> bool:
+    """Return True if the day's folder may have usage of the month that can be on its invoice."""
+    return month.first_day <= day < (month.end + RECENT).date()
+
+
+def _is_changed(landing_dir: Place, day: date, landed: Mapping[str, FileContent], by_content: bool) -> bool:
     try:
         files = list_files(landing_dir, day)
     except OSError:
@@ -83,13 +105,13 @@ def _is_other(file: LandingFile, landed: FileContent, by_content: bool) -> bool:
     try:
         # A file that could not be read when its day landed lands again as soon as it can be read.
         if by_content or landed == UNREAD:
-            return read_content(file.path) != landed
-        return file.path.stat().st_size != landed.bytes
-    except OSError:
+            return content_of(file) != landed
+        return size_of(file) != landed.bytes
+    except (OSError, ChangedObject):
         return landed != UNREAD
 
 
-def list_landing_problems(database: BillingDatabase, landing_dir: Path, now: datetime) -> list[LandingProblem]:
+def list_landing_problems(database: BillingDatabase, landing_dir: Place, now: datetime) -> list[LandingProblem]:
     """List problems in the landing folder that need manual fixes, and files that were rejected as a whole."""
     rejected = [
         LandingProblem(f"{file.landing_day}/{file.path}", f"rejected ({file.reason}): {file.message}")
@@ -99,7 +121,7 @@ def list_landing_problems(database: BillingDatabase, landing_dir: Path, now: dat
 
 
 def days_due(
-    database: BillingDatabase, landing_dir: Path, now: datetime, grace: timedelta, month: BillingMonth | None = None
+    database: BillingDatabase, landing_dir: Place, now: datetime, grace: timedelta, month: BillingMonth | None = None
 ) -> list[date]:
     """List past days to land: days with changed files, and days without which a month can't be closed.
 
@@ -109,7 +131,7 @@ def days_due(
         month: List all days that it needs before it can be closed, also if nothing else is due for it.
     """
     yesterday = now.date() - timedelta(days=1)
-    due = set(days_to_land(database, landing_dir, now, by_content=True))
+    due = set(days_to_land(database, landing_dir, now, [month] if month else (), by_content=True))
     for closing in months_to_close(database, BillingMonth.containing(now).start):
         due.update(day for day in days_before_closing(database, closing, grace) if day <= yesterday)
     if month:
@@ -117,7 +139,7 @@ def days_due(
     return sorted(due)
 
 
-def first_month_with_work(database: BillingDatabase, landing_dir: Path, before: datetime) -> BillingMonth | None:
+def first_month_with_work(database: BillingDatabase, landing_dir: Place, before: datetime) -> BillingMonth | None:
     """Return the first month that has usage, a landing folder or an invoice, or that can still be closed by itself.
 
     None if there is none. Months before FIRST_MONTH do not count.
@@ -134,14 +156,14 @@ def first_month_with_work(database: BillingDatabase, landing_dir: Path, before: 
 
 
 def days_to_land_for(
-    database: BillingDatabase, landing_dir: Path, months: Sequence[BillingMonth], now: datetime, grace: timedelta
+    database: BillingDatabase, landing_dir: Place, months: Sequence[BillingMonth], now: datetime, grace: timedelta
 ) -> list[date]:
     """List the days that these consecutive months need: not landed since they ended, or with changed files since."""
     if not months:
         return []
     first, last = months[0].first_day, months[-1].last_landing_day(grace)
     due = {day for month in months for day in days_before_closing(database, month, grace)}
-    due.update(day for day in days_to_land(database, landing_dir, now) if first <= day <= last)
+    due.update(day for day in days_to_land(database, landing_dir, now, months) if first <= day <= last)
     return sorted(day for day in due if day <= now.date())
 
 

@@ -273,9 +273,7 @@ def usage_table_in(folder: Path, rows: list[dict[str, Any]]) -> UsageTableVersio
     usage_table = UsageTable(folder / "usage_table")
     usage_table.create()
     days = sorted({row["landing_day"] for row in rows})
-    return UsageTableVersion(
-        usage_table.path, usage_table.replace_days(days, pa.Table.from_pylist(rows, schema=EVENTS))
-    )
+    return UsageTableVersion(usage_table, usage_table.replace_days(days, pa.Table.from_pylist(rows, schema=EVENTS)))
 
 
 Rollups = dict[tuple[str, str, str], list[SegmentUsage]]
@@ -405,7 +403,9 @@ def test_spark_bills_a_level_held_all_month_without_an_event(on_spark: SparkEngi
     """10 GB for 29 days of 24 hours."""
     how = Aggregation("time_weighted", series="volume", time_unit=3600)
     terms = terms_of([Total("acme", "m", "{}", how, [], [], carried={"vol-1": Decimal(10)})])
-    rollups, sums = added_up(on_spark, UsageTableVersion(tmp_path / "usage_table", None), terms, FEBRUARY.end)
+    rollups, sums = added_up(
+        on_spark, UsageTableVersion(UsageTable(tmp_path / "usage_table"), None), terms, FEBRUARY.end
+    )
     assert sums == {("acme", "m"): (0, Decimal(6_960))}
     assert [segment.daily for segment in rollups["acme", "m", "{}"]] == [(Decimal(240),) * 29]
 

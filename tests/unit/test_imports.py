@@ -14,6 +14,7 @@ LAYERS = (
     {"money"},
     {"errors", "http_limits"},
     {"output_files", "periods"},
+    {"object_store"},
     {"settings"},
     {"credentials"},
     {"embedded_postgres", "stripe_sandbox", "celery_workers"},

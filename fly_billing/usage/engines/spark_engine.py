@@ -63,7 +63,9 @@ class SparkEngine:
         version, files = table.files(month)
         events = (
             # Limits partition columns to the folders inside the table.
-            self.spark.read.option("basePath", path_for_spark(table.path)).parquet(*map(path_for_spark, files))
+            self.spark.read.option("basePath", path_for_spark(table.usage_table.local_folder)).parquet(
+                *map(path_for_spark, files)
+            )
             if files
             else self.spark.createDataFrame(EVENTS.empty_table())
         )

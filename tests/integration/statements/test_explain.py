@@ -277,14 +277,14 @@ def test_a_final_item_is_explained_by_the_events_that_it_billed_without_later_on
 def test_unreadable_usage_behind_an_item_is_reported(platform: Platform) -> None:
     used(platform, event("e1", "3"))
     usage = usage_of(first_item(platform))
-    for file in platform.usage_table.path.rglob("*.parquet"):
+    for file in platform.usage_table.local_folder.rglob("*.parquet"):
         file.unlink()
     with (
         pytest.raises(UsageUnreadable, match="version 1 of the usage table can no longer be read"),
         open_billed_events(platform.database, platform.usage_table, usage),
     ):
         pass
-    shutil.rmtree(platform.usage_table.path)
+    shutil.rmtree(platform.usage_table.local_folder)
     with (
         pytest.raises(UsageUnreadable, match=r"no such folder.*FLY_BILLING_LAKE_DIR is correct"),
         open_billed_events(platform.database, platform.usage_table, usage),
@@ -754,7 +754,7 @@ def test_an_event_without_an_item_is_found(
 
 def test_an_unreadable_version_of_the_usage_table_does_not_count_as_checked(platform: Platform) -> None:
     used(platform, event("e1", "3"), event("e2", "4"))
-    for file in platform.usage_table.path.rglob("*.parquet"):
+    for file in platform.usage_table.local_folder.rglob("*.parquet"):
         file.unlink()
     (row,) = check_items_per_event(platform.database, platform.usage_table, SEPTEMBER, ["acme"])
     assert (row["organization_id"], row["events"]) == (None, 2)
@@ -804,7 +804,7 @@ def run(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]
         "DATABASE_URL": url.set(drivername="postgresql").render_as_string(hide_password=False),
         "DAGSTER_DATABASE_URL": url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
         "FLY_BILLING_DATA_DIR": str(platform.landing_dir.parent / "data"),
-        "FLY_BILLING_LAKE_DIR": str(platform.usage_table.path),
+        "FLY_BILLING_LAKE_DIR": str(platform.usage_table.local_folder),
     }
     return subprocess.run(
         [COMMAND, "explain", *arguments],

@@ -701,7 +701,7 @@ def test_the_check_on_usage_finds_rejected_rows_and_events_that_vanished(platfor
 
     platform.land(DAY)
     emptied = UsageTableVersion(
-        platform.usage_table.path, platform.usage_table.replace_days([DAY], EVENTS.empty_table().to_reader())
+        platform.usage_table, platform.usage_table.replace_days([DAY], EVENTS.empty_table().to_reader())
     )
     accounts = count_landed_rows(platform.database, [DAY])
     assert [row["accepted_in_table"] for row in unaccounted_days(accounts, emptied, [DAY])] == [0]

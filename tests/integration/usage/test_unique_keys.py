@@ -155,7 +155,7 @@ def test_an_index_that_is_missing_or_older_than_the_table_is_rebuilt(
     platform: Platform, loss: str, tmp_path: Path
 ) -> None:
     platform.land(DAY)
-    folder = platform.usage_table.path / FOLDER
+    folder = platform.usage_table.local_folder / FOLDER
     shutil.copytree(folder, tmp_path / "old")
     write_both(platform)
     platform.land(EARLY)

@@ -43,21 +43,23 @@ def landed(platform: Platform) -> Platform:
 
 
 def log_of(platform: Platform) -> list[Path]:
-    return sorted((platform.usage_table.path / "_delta_log").glob("*.json"))
+    return sorted((platform.usage_table.local_folder / "_delta_log").glob("*.json"))
 
 
 def data_of(platform: Platform, day: date) -> Path:
-    (found,) = [platform.usage_table.path / file.path for file in platform.table().data_files if file.day == day]
+    (found,) = [
+        platform.usage_table.local_folder / file.path for file in platform.table().data_files if file.day == day
+    ]
     return found
 
 
 def moved_away(platform: Platform) -> None:
-    shutil.rmtree(platform.usage_table.path)
+    shutil.rmtree(platform.usage_table.local_folder)
 
 
 def share_not_mounted(platform: Platform) -> None:
-    shutil.rmtree(platform.usage_table.path)
-    platform.usage_table.path.mkdir()
+    shutil.rmtree(platform.usage_table.local_folder)
+    platform.usage_table.local_folder.mkdir()
 
 
 # The database refuses to change days' records in a transaction that did not land them.
@@ -65,18 +67,18 @@ LANDED_NOW = "update landing_days set landed_at = landed_at"
 
 
 def a_file_in_its_place(platform: Platform) -> None:
-    shutil.rmtree(platform.usage_table.path)
-    platform.usage_table.path.write_text("moved to the new share", encoding="utf-8")
+    shutil.rmtree(platform.usage_table.local_folder)
+    platform.usage_table.local_folder.write_text("moved to the new share", encoding="utf-8")
 
 
 def a_file_in_place_of_the_log(platform: Platform) -> None:
-    shutil.rmtree(platform.usage_table.path / "_delta_log")
-    (platform.usage_table.path / "_delta_log").write_bytes(b"")
+    shutil.rmtree(platform.usage_table.local_folder / "_delta_log")
+    (platform.usage_table.local_folder / "_delta_log").write_bytes(b"")
 
 
 def a_link_to_itself(platform: Platform) -> None:
-    shutil.rmtree(platform.usage_table.path)
-    platform.usage_table.path.symlink_to(platform.usage_table.path)
+    shutil.rmtree(platform.usage_table.local_folder)
+    platform.usage_table.local_folder.symlink_to(platform.usage_table.local_folder)
 
 
 def last_log_missing(platform: Platform) -> None:
@@ -122,7 +124,7 @@ def table_of_another_platform(platform: Platform) -> None:
     """Replace the table by one with the same number of versions and the same rows."""
     rows = pa.Table.from_pylist(events_of(platform), schema=EVENTS)
     last = platform.usage_table.delta().version()
-    shutil.rmtree(platform.usage_table.path)
+    shutil.rmtree(platform.usage_table.local_folder)
     other = platform.usage_table
     other.create()
     while other.replace_days([FIRST, SECOND], rows).version() < last:
@@ -174,14 +176,14 @@ FAULTS: dict[Fault, str] = {
 def bring_back(landed: Platform, tmp_path: Path) -> Callable[[], None]:
     """Return a function that restores the state from the beginning of the test."""
     backup = tmp_path / "backup"
-    shutil.copytree(landed.usage_table.path, backup)
+    shutil.copytree(landed.usage_table.local_folder, backup)
     versions = landed.query("select landing_day, lake_version from landing_days")
 
     def copy_back() -> None:
-        if landed.usage_table.path.is_symlink() or landed.usage_table.path.is_file():
-            landed.usage_table.path.unlink()
-        shutil.rmtree(landed.usage_table.path, ignore_errors=True)
-        shutil.copytree(backup, landed.usage_table.path)
+        if landed.usage_table.local_folder.is_symlink() or landed.usage_table.local_folder.is_file():
+            landed.usage_table.local_folder.unlink()
+        shutil.rmtree(landed.usage_table.local_folder, ignore_errors=True)
+        shutil.copytree(backup, landed.usage_table.local_folder)
         for row in versions:
             landed.execute(
                 "update landing_days set lake_version = :lake_version where landing_day = :landing_day", **row
@@ -204,7 +206,7 @@ def test_a_damaged_usage_table_stops_the_month_which_is_billed_once_the_table_is
         landed.roll_up(now=CLOSED)
     message = str(refused.value)
     assert "\n" not in message
-    assert str(landed.usage_table.path) in message
+    assert str(landed.usage_table.local_folder) in message
     assert FAULTS[fault] in message
     assert "fly-billing land --repair" in message
     assert landed.query("select * from usage_snapshots") == []
@@ -292,19 +294,19 @@ def cause_of(result: ExecuteInProcessResult) -> str:
 def test_no_reader_creates_a_usage_table(platform: Platform) -> None:
     platform.roll_up()
     assert platform.bill().failures == []
-    assert not platform.usage_table.path.exists()
+    assert not platform.usage_table.local_folder.exists()
     assert check_items_per_event(platform.database, platform.usage_table, SEPTEMBER, ["acme"]) == []
-    assert not platform.usage_table.path.exists()
+    assert not platform.usage_table.local_folder.exists()
 
 
 def test_a_table_restored_from_yesterday_is_refused(platform: Platform, tmp_path: Path) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     platform.land(DAY)
-    shutil.copytree(platform.usage_table.path, tmp_path / "yesterday")
+    shutil.copytree(platform.usage_table.local_folder, tmp_path / "yesterday")
     write_jsonl(platform.landing_dir, [event("e2", "4")], DAY + timedelta(days=1))
     platform.land(DAY + timedelta(days=1))
-    shutil.rmtree(platform.usage_table.path)
-    shutil.copytree(tmp_path / "yesterday", platform.usage_table.path)
+    shutil.rmtree(platform.usage_table.local_folder)
+    shutil.copytree(tmp_path / "yesterday", platform.usage_table.local_folder)
     with pytest.raises(UsageTableMismatch, match=r"expected version 2 of table .*; found the older version 1"):
         platform.roll_up()
     assert platform.query("select * from usage_rollups") == []
@@ -401,14 +403,14 @@ def test_a_platform_from_before_the_ledger_recorded_the_table_continues_with_it(
 def test_explain_gives_the_reason_if_it_can_not_list_the_events(platform: Platform) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
-    shutil.rmtree(platform.usage_table.path)
+    shutil.rmtree(platform.usage_table.local_folder)
     url = platform.database.engine.url
     names = {
         **os.environ,
         "DATABASE_URL": url.set(drivername="postgresql").render_as_string(hide_password=False),
         "DAGSTER_DATABASE_URL": url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
         "FLY_BILLING_DATA_DIR": str(platform.landing_dir.parent / "data"),
-        "FLY_BILLING_LAKE_DIR": str(platform.usage_table.path),
+        "FLY_BILLING_LAKE_DIR": str(platform.usage_table.local_folder),
     }
     process = subprocess.run(
         [COMMAND, "explain", "acme", "2026-09", "1", "--events"],
