@@ -27,7 +27,7 @@ from fly_billing.checks.rules.failures import Place, rows_by_place
 from fly_billing.corrections.month_run import BillingRun, MonthReport, bill_and_correct
 from fly_billing.invoicing.bill_run import Billed
 from fly_billing.invoicing.group_members import groups_by_organization, payers_in_other_groups
-from fly_billing.partitions import billing_partitions, month_by_org
+from fly_billing.partitions import FROM_SCRATCH, billing_partitions, month_by_org
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
@@ -86,11 +86,11 @@ def invoices(
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """One invoice per paying organization and month, with items that add up to the total, to the cent.
 
-    While the month is open or in its grace period, every run recalculates the upcoming invoice. After that the invoice
-    is final and never changes. If usage changes later, the next run books the difference once, as an adjustment on the
-    payer's next open invoice; changed terms wait until someone decides. An organization that can't be billed fails
-    alone: its partition stays failed, and `billing_failures` and its statement give the reason. Fix the cause and
-    materialize the partition.
+    While the month is open or in its grace period, every run recalculates the upcoming invoices whose inputs changed
+    (all of them, if the run has the tag `fly_billing/from_scratch`). After that the invoice is final and never changes.
+    If usage changes later, the next run books the difference once, as an adjustment on the payer's next open invoice;
+    changed terms wait until someone decides. An organization that can't be billed fails alone: its partition stays
+    failed, and `billing_failures` and its statement give the reason. Fix the cause and materialize the partition.
     """
     database, usage_table = billing_postgres.database(), usage_store.usage_table()
     parts = billing_partitions(context, clock.now())
@@ -98,6 +98,7 @@ def invoices(
     run = BillingRun(
         database, usage_table, billing_terms.terms(), billing_terms.correction_guard(), context.run.run_id, clock.now,
         unlanded_days=days_to_land(database, usage_store.landing(), clock.now(), months),
+        from_scratch=FROM_SCRATCH in context.run.tags,
     )  # fmt: skip
     run.refuse_other_usage(months)
     reports = []

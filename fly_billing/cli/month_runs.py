@@ -9,19 +9,21 @@ from fly_billing.cli.runs import open_runs
 from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.finance.report.files import report_name
 from fly_billing.operations.run_results import read_bill_result, read_sync_result
+from fly_billing.partitions import FROM_SCRATCH
 from fly_billing.periods import BillingMonth
 
 
-def bill_month(console: Terminal, month: BillingMonth, *, as_json: bool) -> bool:
+def bill_month(console: Terminal, month: BillingMonth, *, from_scratch: bool = False, as_json: bool) -> bool:
     """Bill a month for all organizations. Returns True if no run or check failed.
 
-    Prints the month's rejected usage that is unresolved, because no invoice has it.
+    `from_scratch` also calculates open invoices whose inputs did not change since the last run. Prints the month's
+    rejected usage that is unresolved, because no invoice has it.
     """
     with open_runs() as (runs, _, database):
         since = datetime.now(UTC)
         runs.register_organizations()
         with busy(progress_terminal(console, as_json=as_json), f"Billing {month}"):
-            runs.bill(month)
+            runs.bill(month, {FROM_SCRATCH: "true"} if from_scratch else None)
         result = read_bill_result(database, month, since)
     return show_bill_result(console, month, result, runs.record, as_json=as_json)
 

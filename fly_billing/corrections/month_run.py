@@ -33,6 +33,7 @@ class BillingRun:
     Attributes:
         clock: Returns the current time, in UTC.
         unlanded_days: Landing days with files that are not landed yet; their months can't be closed.
+        from_scratch: Calculate open invoices even if their inputs are unchanged.
     """
 
     database: BillingDatabase
@@ -42,6 +43,7 @@ class BillingRun:
     run_id: str
     clock: Callable[[], datetime]
     unlanded_days: Sequence[date] = ()
+    from_scratch: bool = False
 
     def refuse_other_usage(self, months: Collection[BillingMonth]) -> None:
         """Raise UsageTableMismatch if the usage table does not match what was landed for one of these months."""
@@ -95,7 +97,8 @@ class MonthReport:
             counted(len(self.billed.invoices), "invoice"),
             counted(len(self.billed.failures), "failure"),
         )
-        return f"{self.month}: {invoices}, {failures}"
+        unchanged = sum(invoice.is_unchanged for invoice in self.billed.invoices)
+        return f"{self.month}: {invoices}{f' ({unchanged:,} unchanged)' if unchanged else ''}, {failures}"
 
 
 def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]) -> MonthReport:
@@ -104,7 +107,10 @@ def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]
     A month that can't be closed is in the report, not raised, so that the run's other months are billed.
     """
     try:
-        billed = bill(run.database, month, groups, run.terms, run.clock(), run.run_id, unlanded_days=run.unlanded_days)
+        billed = bill(
+            run.database, month, groups, run.terms, run.clock(), run.run_id, unlanded_days=run.unlanded_days,
+            from_scratch=run.from_scratch,
+        )  # fmt: skip
     except MonthNotClosed as problem:
         return MonthReport(month, groups, problem)
     corrections = _correct(run, month, groups, billed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,14 +27,19 @@ from fly_billing.invoicing.inputs_reader import (
     BilledMember,
     BillingRecords,
     Payer,
+    UsageToBill,
     inputs_of,
     read_books,
     read_each,
     read_payers,
     read_records,
+    read_rollups,
     refuse_damaged_usage,
 )
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
+from fly_billing.invoicing.rules.fingerprint import inputs_fingerprint
+from fly_billing.invoicing.rules.inputs import InvoiceInputs
+from fly_billing.invoicing.unchanged import OpenInvoice, read_open_invoices, rules_version
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import (
@@ -51,7 +56,7 @@ from fly_billing.usage.rejections import RejectedGroup, read_unresolved
 
 INVOICE_COLUMNS = (
     "id", "organization_id", "month", "revision", "origin", "status", "currency", "amount", "total_cents",
-    "usage_snapshot_id", "computed_at",
+    "usage_snapshot_id", "computed_at", "inputs_fingerprint",
 )  # fmt: skip
 ITEM_COLUMNS = (
     "id", "invoice_id", "position", "kind", "organization_id", "product", "description", "quantity", "unit", "amount",
@@ -152,6 +157,7 @@ class BilledInvoice:
         amount: Exact, in the currency's major unit.
         total_cents: Rounded, in the currency's minor unit.
         items: The number of its items.
+        is_unchanged: True if its inputs were those of the last run, so that it was not calculated again.
     """
 
     id: UUID
@@ -161,6 +167,7 @@ class BilledInvoice:
     amount: Decimal
     total_cents: int
     items: int
+    is_unchanged: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,10 +197,12 @@ def bill(
     finalize: bool = True,
     unlanded_days: Sequence[date] = (),
     payers_at_once: int = PAYERS_AT_ONCE,
+    from_scratch: bool = False,
 ) -> Billed:
     """Compute the month's invoices of these groups, and finalize them if the month's grace period is over.
 
     If an organization can't be billed, the run records the reason and bills the others. Final invoices do not change.
+    An open invoice whose inputs are those of the last run stays as it is.
 
     Args:
         database: The billing database.
@@ -205,6 +214,7 @@ def bill(
         finalize: False: leave the invoices open even if the grace period is over.
         unlanded_days: Landing days whose folders have files that were not landed, as far as the caller knows.
         payers_at_once: The number of payers in a block.
+        from_scratch: Calculate every invoice, as the run that closes the month does.
 
     Raises:
         UsageNotLanded: The month would be closed before all its usage was landed.
@@ -229,7 +239,9 @@ def bill(
         complete = _complete_usage(connection, month, terms) if closing else None
         due_on = (now + timedelta(days=terms.due_days)).date() if closing else None
         blocks = [to_bill[first : first + payers_at_once] for first in range(0, len(to_bill), payers_at_once)]
-        invoices, failures = _bill_blocks(connection, month, blocks, complete, _Moment(now, due_on))
+        known = {} if closing or from_scratch else read_open_invoices(connection, month, groups)
+        run = _Run(month, read_books(connection), complete, _Moment(now, due_on), known)
+        invoices, failures = _bill_blocks(connection, run, blocks)
         _record(connection, month, to_bill, failures, run_id, now)
     return Billed(invoices, closing, final, failures)
 
@@ -272,35 +284,68 @@ def _refuse_rejected_usage(connection: Connection, month: BillingMonth) -> None:
         raise RejectedUsageUnresolved(month, groups)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """The inputs of a run that are the same for every payer.
+
+    Attributes:
+        complete: If the run closes the month: when its usage is complete.
+        known: The open invoices that stay if their inputs are unchanged.
+    """
+
+    month: BillingMonth
+    books: PriceBooks
+    complete: _CompleteUsage | None
+    moment: _Moment
+    known: Mapping[str, OpenInvoice]
+
+
+@dataclass(frozen=True)
+class _ToCalculate:
+    """A payer whose invoice has to be calculated; `inputs` are without usage."""
+
+    payer: Payer
+    inputs: InvoiceInputs
+    fingerprint: str
+
+
+# An invoice to write, with its payer and the fingerprint of its inputs.
+_Calculated = tuple[Payer, Invoice, str]
+
+
 def _bill_blocks(
-    connection: Connection,
-    month: BillingMonth,
-    blocks: Sequence[Sequence[Payer]],
-    complete: _CompleteUsage | None,
-    moment: _Moment,
+    connection: Connection, run: _Run, blocks: Sequence[Sequence[Payer]]
 ) -> tuple[list[BilledInvoice], list[Failure]]:
-    books = read_books(connection)
     billed: list[BilledInvoice] = []
     failures: list[Failure] = []
-    assembled: list[tuple[Payer, Invoice]] = []
+    assembled: list[_Calculated] = []
     rows(connection, "make_computed")
     with ThreadPoolExecutor(max_workers=1) as writer:
         for number, block in enumerate(blocks):
-            readable, failed = read_each(block, connection, partial(read_records, connection, month))
-            failures += [Failure(name, error) for name, error in failed]
+            readable, failed = read_each(block, connection, partial(read_records, connection, run.month, snapshots=()))
+            changed, unchanged, unbillable = _compare(run, readable)
+            usage, unread = read_each([found.payer for found in changed], connection, partial(_read_usage, connection))
+            failures += [Failure(name, error) for name, error in (*failed, *unread)]
+            rows(connection, "confirm_unchanged", ids=[invoice.id for invoice in unchanged], now=run.moment.now)
             # The connection does one thing at a time, so the previous block is written after this one was read.
-            writing = writer.submit(_write_each, connection, assembled, month, moment)
+            writing = writer.submit(_write_each, connection, assembled, run)
             with _no_garbage_collection():
-                assembled, unbilled = _assemble(month, readable, books, complete)
+                assembled, unbilled = _assemble(run, changed, dict(_by_payer(usage)))
             written, refused = writing.result()
             if number:
                 _correct_statistics(connection)
-            failures += unbilled + refused
-            billed += [_billed(invoice) for _, invoice in written]
-    written, refused = _write_each(connection, assembled, month, moment)
-    failures += refused
-    billed += [_billed(invoice) for _, invoice in written]
-    return billed, failures
+            failures += unbillable + unbilled + refused
+            billed += [*unchanged, *map(_billed, written)]
+    written, refused = _write_each(connection, assembled, run)
+    return billed + [_billed(invoice) for invoice in written], failures + refused
+
+
+def _read_usage(connection: Connection, payers: Sequence[Payer]) -> UsageToBill:
+    return read_rollups(connection, [snapshot for payer in payers for snapshot in payer.snapshots])
+
+
+def _by_payer(usage: Iterable[tuple[Payer, UsageToBill]]) -> Iterator[tuple[str, UsageToBill]]:
+    return ((payer.organization_id, found) for payer, found in usage)
 
 
 @contextmanager
@@ -326,31 +371,63 @@ def _correct_statistics(connection: Connection) -> None:
         driver_connection(connection).execute(compose.SQL("analyze {}").format(compose.Identifier(table)))
 
 
-def _billed(invoice: Invoice) -> BilledInvoice:
+def _billed(calculated: _Calculated) -> BilledInvoice:
+    _, invoice, _ = calculated
     return BilledInvoice(
         invoice.id, invoice.organization_id, invoice.revision, invoice.currency, invoice.amount, invoice.total_cents,
         len(invoice.items),
     )  # fmt: skip
 
 
-def _assemble(
-    month: BillingMonth,
-    payers: Sequence[tuple[Payer, BillingRecords]],
-    books: PriceBooks,
-    complete: _CompleteUsage | None,
-) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
-    billed, failures = [], []
+def _kept(invoice: OpenInvoice) -> BilledInvoice:
+    return BilledInvoice(
+        invoice.id, invoice.organization_id, invoice.revision, invoice.currency, invoice.amount, invoice.total_cents,
+        invoice.items, is_unchanged=True,
+    )  # fmt: skip
+
+
+def _compare(
+    run: _Run, payers: Sequence[tuple[Payer, BillingRecords]]
+) -> tuple[list[_ToCalculate], list[BilledInvoice], list[Failure]]:
+    """Return the payers to calculate, the invoices that stay as they are, and the payers that can't be billed."""
+    changed, unchanged, failures = [], [], []
     for payer, records in payers:
         try:
             records.refuse_unreadable(payer)
             for member in payer.members:
-                _refuse_incomplete_usage(member, month, complete)
-            billed.append((payer, assemble_invoice(inputs_of(payer, month, records, books))))
-        except BillingError as error:
-            failures.append(Failure(payer.organization_id, error))
-        except VALUE_ERRORS as problem:
-            failures.append(Failure(payer.organization_id, unreadable(f"{payer.organization_id} {month}", problem)))
+                _refuse_incomplete_usage(member, run.month, run.complete)
+            inputs = inputs_of(payer, run.month, records, run.books)
+        except (BillingError, *VALUE_ERRORS) as problem:
+            failures.append(_failure(payer.organization_id, run.month, problem))
+            continue
+        fingerprint = inputs_fingerprint(inputs, payer.snapshots, rules_version())
+        known = run.known.get(payer.organization_id)
+        if known and known.inputs_fingerprint == fingerprint:
+            unchanged.append(_kept(known))
+        else:
+            changed.append(_ToCalculate(payer, inputs, fingerprint))
+    return changed, unchanged, failures
+
+
+def _assemble(
+    run: _Run, payers: Sequence[_ToCalculate], usage: Mapping[str, UsageToBill]
+) -> tuple[list[_Calculated], list[Failure]]:
+    billed: list[_Calculated] = []
+    failures = []
+    for found in payers:
+        name = found.payer.organization_id
+        if name not in usage:  # it can't be read
+            continue
+        try:
+            invoice = assemble_invoice(usage[name].added_to(found.inputs))
+            billed.append((found.payer, invoice, found.fingerprint))
+        except (BillingError, *VALUE_ERRORS) as problem:
+            failures.append(_failure(name, run.month, problem))
     return billed, failures
+
+
+def _failure(name: str, month: BillingMonth, problem: Exception) -> Failure:
+    return Failure(name, problem if isinstance(problem, BillingError) else unreadable(f"{name} {month}", problem))
 
 
 def _refuse_incomplete_usage(member: BilledMember, month: BillingMonth, complete: _CompleteUsage | None) -> None:
@@ -376,24 +453,24 @@ def _refuse_incomplete_usage(member: BilledMember, month: BillingMonth, complete
 
 
 def _write_each(
-    connection: Connection, billed: Sequence[tuple[Payer, Invoice]], month: BillingMonth, moment: _Moment
-) -> tuple[list[tuple[Payer, Invoice]], list[Failure]]:
+    connection: Connection, billed: Sequence[_Calculated], run: _Run
+) -> tuple[list[_Calculated], list[Failure]]:
     """Write these invoices. Returns those that were written, and a failure for each that the database refused."""
-    done, refused = isolate_failures(connection, billed, lambda some: _write(connection, some, moment))
+    done, refused = isolate_failures(connection, billed, lambda some: _write(connection, some, run.moment))
     failures = [
-        Failure(payer.organization_id, unwritable(f"{payer.organization_id} {month}", problem))
-        for (payer, _), problem in refused
+        Failure(payer.organization_id, unwritable(f"{payer.organization_id} {run.month}", problem))
+        for (payer, _, _), problem in refused
     ]
-    return [pair for some, _ in done for pair in some], failures
+    return [invoice for some, _ in done for invoice in some], failures
 
 
-def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], moment: _Moment) -> None:
+def _write(connection: Connection, billed: Sequence[_Calculated], moment: _Moment) -> None:
     """Replace the open versions of these invoices; finalize them if there is a due date."""
-    invoices = [invoice for _, invoice in billed]
+    invoices = [invoice for _, invoice, _ in billed]
     rows(connection, "clear_computed")
     copy_rows(
         connection, "computed_invoices", INVOICE_COLUMNS,
-        (_invoice_row(invoice, payer, moment.now) for payer, invoice in billed),
+        (_invoice_row(invoice, payer, moment.now, fingerprint) for payer, invoice, fingerprint in billed),
     )  # fmt: skip
     rows(connection, "drop_parts_of_computed")
     rows(connection, "replace_open_invoices")
@@ -410,7 +487,7 @@ def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], mome
         ),
         "invoice_snapshots": (
             ("invoice_id", "snapshot_id"),
-            ((invoice.id, snapshot) for payer, invoice in billed for snapshot in payer.snapshots),
+            ((invoice.id, snapshot) for payer, invoice, _ in billed for snapshot in payer.snapshots),
         ),
         "invoice_taxes": (TAX_COLUMNS, (row for invoice in invoices for row in _tax_rows(invoice))),
         "invoice_tax_rates": (
@@ -428,10 +505,11 @@ def _write(connection: Connection, billed: Sequence[tuple[Payer, Invoice]], mome
         rows(connection, "finalize_computed", now=moment.now, due_on=moment.due_on)
 
 
-def _invoice_row(invoice: Invoice, payer: Payer, now: datetime) -> tuple[Any, ...]:
+def _invoice_row(invoice: Invoice, payer: Payer, now: datetime, fingerprint: str) -> tuple[Any, ...]:
     return (
         invoice.id, invoice.organization_id, invoice.month.first_day, invoice.revision, "billed", "open",
         invoice.currency, invoice.amount, invoice.total_cents, payer.members[0].snapshot_id, now,
+        fingerprint,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -171,8 +171,8 @@ def refuse_damaged_usage(member: BilledMember) -> None:
 
 
 def read_each(
-    payers: Sequence[Payer], connection: Connection, read: Callable[[Sequence[Payer]], BillingRecords]
-) -> tuple[list[tuple[Payer, BillingRecords]], list[tuple[str, BillingError]]]:
+    payers: Sequence[Payer], connection: Connection, read: Callable[[Sequence[Payer]], T]
+) -> tuple[list[tuple[Payer, T]], list[tuple[str, BillingError]]]:
     """Read the records of these payers. If that fails, it is tried with fewer payers, down to the ones at fault.
 
     Returns:
@@ -255,6 +255,14 @@ class UsageToBill:
 
     rollups: Grouped[UsageRollup]
     unreadable: Mapping[str, BillingError]
+
+    def added_to(self, inputs: InvoiceInputs) -> InvoiceInputs:
+        """Return the inputs with the members' usage. Raises BillingError if usage of one of them is unreadable."""
+        for member in inputs.members:
+            if member.organization_id in self.unreadable:
+                raise self.unreadable[member.organization_id]
+        members = [replace(member, rollups=self.rollups[member.organization_id]) for member in inputs.members]
+        return replace(inputs, members=members)
 
 
 def read_rollups(connection: Connection, snapshots: Sequence[UUID]) -> UsageToBill:

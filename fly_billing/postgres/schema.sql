@@ -41,6 +41,7 @@ CREATE TABLE public.invoices (
     due_on date,
     paid_at timestamp with time zone,
     number integer,
+    inputs_fingerprint text,
     CONSTRAINT amount_is_finite CHECK ((abs(amount) < '1000000000000'::numeric)),
     CONSTRAINT computed_at_is_a_time CHECK (((computed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (computed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT due_on_is_a_day CHECK (((due_on >= '1970-01-01'::date) AND (due_on < '2200-01-01'::date))),
@@ -49,6 +50,7 @@ CREATE TABLE public.invoices (
     CONSTRAINT invoices_check1 CHECK (((status = 'open'::text) OR (due_on IS NOT NULL))),
     CONSTRAINT invoices_check2 CHECK (((status = 'paid'::text) = (paid_at IS NOT NULL))),
     CONSTRAINT invoices_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT invoices_inputs_fingerprint_check CHECK ((inputs_fingerprint ~ '^[0-9a-f]{32}$'::text)),
     CONSTRAINT invoices_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
     CONSTRAINT invoices_number_check CHECK ((number > 0)),
     CONSTRAINT invoices_origin_check CHECK ((origin = ANY (ARRAY['billed'::text, 'imported'::text]))),
@@ -91,6 +93,8 @@ COMMENT ON COLUMN public.invoices.due_on IS 'The due date; null while it is open
 COMMENT ON COLUMN public.invoices.paid_at IS 'When Stripe received the payment; null unless it is paid.';
 
 COMMENT ON COLUMN public.invoices.number IS 'Consecutive per organization, assigned when it is finalized; void invoices keep theirs.';
+
+COMMENT ON COLUMN public.invoices.inputs_fingerprint IS 'Hash of everything that the invoice was calculated from: usage snapshots, purchases, terms, prices and the version of the rules. Billing an open month again leaves an invoice with equal inputs as it is. Null: always calculated again.';
 
 CREATE FUNCTION public.asked_of_invoice(invoice public.invoices, from_status text) RETURNS bigint
     LANGUAGE sql STABLE

@@ -14,11 +14,17 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=PANEL)
-def bill(month: BegunMonth, as_json: ResultJson = False) -> None:
+def bill(
+    month: BegunMonth,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Also calculate open invoices whose inputs did not change")
+    ] = False,
+    as_json: ResultJson = False,
+) -> None:
     """Bill a month for all organizations: roll up usage, build invoices, and finalize them if the month is closed."""
     from fly_billing.cli.month_runs import bill_month
 
-    exit_with(bill_month(console, month, as_json=as_json))
+    exit_with(bill_month(console, month, from_scratch=from_scratch, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -2,6 +2,10 @@
 -- No rows. Empties the temporary table for the next block of invoices.
 truncate computed_invoices;
 
+-- name: confirm_unchanged
+-- No rows. Records that these open invoices are still right: calculating them now would give the same.
+update invoices set computed_at = :now where id = any (:ids) and status = 'open';
+
 -- name: drop_open_of_linked
 -- No rows. Deletes open invoices of organizations that are on their payer's invoice in this month.
 delete from invoices as i
@@ -64,13 +68,17 @@ on conflict (organization_id, month) do update set
 -- No rows. Inserts computed invoices, or replaces their open versions. `computed_invoices` never has a finalized one;
 -- the database would refuse to change it.
 insert into invoices (
-    id, organization_id, month, revision, status, currency, amount, total_cents, usage_snapshot_id, computed_at
+    id, organization_id, month, revision, status, currency, amount, total_cents, usage_snapshot_id, computed_at,
+    inputs_fingerprint
 )
-select id, organization_id, month, revision, 'open', currency, amount, total_cents, usage_snapshot_id, computed_at
+select
+    id, organization_id, month, revision, 'open', currency, amount, total_cents, usage_snapshot_id, computed_at,
+    inputs_fingerprint
 from computed_invoices
 on conflict (id) do update set
     currency = excluded.currency, amount = excluded.amount, total_cents = excluded.total_cents,
-    usage_snapshot_id = excluded.usage_snapshot_id, computed_at = excluded.computed_at;
+    usage_snapshot_id = excluded.usage_snapshot_id, computed_at = excluded.computed_at,
+    inputs_fingerprint = excluded.inputs_fingerprint;
 
 -- name: tables_without_statistics
 -- One row per table of invoices for which Postgres plans as if it were empty.

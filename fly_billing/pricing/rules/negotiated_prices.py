@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -277,6 +278,11 @@ class Negotiated:
     @property
     def keys(self) -> Collection[str]:
         return self._by_key.keys()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all holdings."""
+        return blake2b(repr(sorted(map(repr, self.all()))).encode(), digest_size=16).hexdigest()
 
     @cached_property
     def at_zero_keys(self) -> set[str]:

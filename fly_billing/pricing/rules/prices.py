@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from hashlib import blake2b
 from itertools import product as combinations
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -267,9 +268,20 @@ class PriceBook:
                 for edge in filter(None, (price.effective_from, price.effective_until)):
                     insort(self._edges.setdefault(price.meter, []), edge)
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all versions of all prices, with the organization's negotiated ones."""
+        return f"{self._listed}{self._own.fingerprint if self._own else ''}"
+
+    @cached_property
+    def _listed(self) -> str:
+        prices = sorted(repr(price) for versions in self._by_key.values() for price in versions)
+        return blake2b(repr((prices, sorted(map(repr, self._unreadable)))).encode(), digest_size=16).hexdigest()
+
     def negotiated_by(self, own: Negotiated) -> PriceBook:
         """Return this book with the negotiated prices of one organization."""
         self._listed_at_zero  # noqa: B018 calculated once, then copied
+        self._listed  # noqa: B018
         book = copy(self)
         book._own = own
         book._edges = dict(self._edges)
