@@ -25,7 +25,6 @@ from fly_billing.money import counted, plain
 from fly_billing.periods import moment_text
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing import rate
-from fly_billing.pricing.book_schema import book_schema
 from fly_billing.pricing.loaded_books import NoSuchPriceBook, prices_of_book, summarize_books, used_versions
 from fly_billing.pricing.price_books import PriceBookFiles, read_price_book_files
 from fly_billing.pricing.rules.book_difference import PriceChange, difference
@@ -33,6 +32,7 @@ from fly_billing.pricing.rules.book_problems import unknown_meters
 from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.statements.rules.item_facts import charged_by
+from fly_billing.workspace.file_schemas import SCHEMAS
 
 
 class NoSuchPrice(ActionableError):
@@ -81,9 +81,9 @@ def _read_folder(folder: Path) -> PriceBookFiles:
     return book
 
 
-def print_schema() -> None:
-    """Print the JSON Schema of a price book's file."""
-    print(json.dumps(book_schema(), indent=2))
+def print_schema(kind: str) -> None:
+    """Print the JSON Schema of a kind of file: one of SCHEMAS."""
+    print(json.dumps(SCHEMAS[kind](), indent=2))
 
 
 def show_books(console: Terminal, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from fly_billing.pricing.rules.fields import did_you_mean, refuse_other_word, re
 from fly_billing.workspace.books_folder import BOOKS
 from fly_billing.workspace.entries import ChargeEntry, Entry, OrganizationEntry, SubscriptionEntry, WorkspaceSettings
 from fly_billing.workspace.entry_values import Moment, Name, Text, Whole, checked
+from fly_billing.workspace.field_schemas import Schema, schema
 from fly_billing.workspace.reading import WorkspaceReading
 
 DATABASES = "databases"
@@ -116,7 +117,13 @@ def word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-_Query = Annotated[PlatformQuery, checked(_query)]
+def _query_schema(query: str) -> Schema:
+    """Return the JSON Schema of a query, whose columns and values are of these fields."""
+    known = {"enum": list(fields_of(query))}
+    values = {"type": "object", "propertyNames": known, "additionalProperties": {"type": "object"}}
+    fields = {"query": {"type": "string", "pattern": r"\S"}, "values": values}
+    fields["columns"] = {"type": "object", "additionalProperties": known}
+    return {"type": "object", "properties": fields, "required": ["query"], "additionalProperties": False}
 
 
 class PlatformDatabase(Entry):
@@ -133,13 +140,13 @@ class PlatformDatabase(Entry):
     KEY: ClassVar[tuple[str, ...]] = ("name",)
 
     name: Name
-    url_variable: Annotated[str, checked(_variable)]
-    naive_times: Annotated[str | None, checked(_utc)] = None
+    url_variable: Annotated[str, checked(_variable), schema({"type": "string", "pattern": f"^{_VARIABLE.pattern}$"})]
+    naive_times: Annotated[str | None, checked(_utc), schema({"enum": ["UTC", None]})] = None
     billed_from: Moment | None = None
     statement_seconds: Whole = 300
-    organizations: _Query
-    subscriptions: _Query | None = None
-    charges: _Query | None = None
+    organizations: Annotated[PlatformQuery, checked(_query), schema(_query_schema("organizations"))]
+    subscriptions: Annotated[PlatformQuery, checked(_query), schema(_query_schema("subscriptions"))] | None = None
+    charges: Annotated[PlatformQuery, checked(_query), schema(_query_schema("charges"))] | None = None
 
     @property
     def queries(self) -> Mapping[str, PlatformQuery]:

@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fly_billing.customers.rules.organizations import CustomerDetails, OrganizationRecord, PayerLink, TaxStatus
 from fly_billing.customers.rules.terms import (
+    COMMITMENT_KINDS,
+    COUPON_KINDS,
+    CREDIT_KINDS,
+    PAYS,
     CommitmentTerms,
     CouponTerms,
     CreditTerms,
@@ -24,7 +28,9 @@ from fly_billing.customers.rules.terms import (
     SubscriptionTerms,
     TaxTerms,
 )
+from fly_billing.invoicing.rules.inputs import ANCHORS, BILLED, COMMITMENTS, PRORATIONS
 from fly_billing.pricing.rules.fields import did_you_mean
+from fly_billing.pricing.rules.tax_rates import CATEGORIES, EXPLAINED, LEGAL_TEXT_LENGTH, NOT_CHARGED
 from fly_billing.workspace.entry_values import (
     Cadence,
     LongText,
@@ -36,6 +42,30 @@ from fly_billing.workspace.entry_values import (
     Text,
     Texts,
     Whole,
+)
+from fly_billing.workspace.field_schemas import (
+    CURRENCY,
+    FALSE,
+    FLAG,
+    LOCATION,
+    LONG_TEXT,
+    MONTHS,
+    NOT_ZERO,
+    ONE,
+    PERCENT,
+    POSITIVE,
+    SOME,
+    SOME_PERCENT,
+    ZERO,
+    exactly_one,
+    given,
+    only_if,
+    rules,
+    schema,
+    scope_of,
+    together,
+    when,
+    words,
 )
 from fly_billing.workspace.rules.records import comparable, key_of
 
@@ -140,6 +170,7 @@ DETAILS = (
 class SubscriptionEntry(Entry):
     """A recurring fee. `key` tells two of one price and start apart."""
 
+    model_config = rules(only_if("anchored_at", "anchor", "start"))
     KIND = "subscription"
     KEY: ClassVar[tuple[str, ...]] = ("organization", "price", "started_at", "key")
     MAKES = SubscriptionTerms
@@ -148,11 +179,11 @@ class SubscriptionEntry(Entry):
     price: Text
     started_at: Moment
     ended_at: Moment | None = None
-    quantity: Number = Decimal(1)
+    quantity: Annotated[Number, schema(POSITIVE)] = Decimal(1)
     trial_ends_at: Moment | None = None
-    billed: Text = "in_arrears"
-    proration: Text = "second"
-    anchor: Text = "calendar"
+    billed: Annotated[Text, words(BILLED)] = "in_arrears"
+    proration: Annotated[Text, words(PRORATIONS)] = "second"
+    anchor: Annotated[Text, words(ANCHORS)] = "calendar"
     anchored_at: Moment | None = None
     key: Text | None = None
 
@@ -160,19 +191,20 @@ class SubscriptionEntry(Entry):
 class CouponEntry(Entry):
     """A discount that organizations can get."""
 
+    model_config = rules(exactly_one("percent", "amount"), together("amount", "currency"))
     KIND = "coupon"
     KEY = ("code",)
     MAKES = CouponTerms
 
     code: Text
     description: LongText
-    percent: Number | None = None
-    amount: Number | None = None
-    currency: Text | None = None
-    months: Whole | None = None
+    percent: Annotated[Number, schema(SOME_PERCENT)] | None = None
+    amount: Annotated[Number, schema(POSITIVE)] | None = None
+    currency: Annotated[Text, schema(CURRENCY)] | None = None
+    months: Annotated[Whole, schema(MONTHS)] | None = None
     redeem_by: Moment | None = None
-    most_redemptions: Whole | None = None
-    scope: ScopeData = Field(default_factory=dict)
+    most_redemptions: Annotated[Whole, schema(SOME)] | None = None
+    scope: Annotated[ScopeData, scope_of(COUPON_KINDS)] = Field(default_factory=dict)
     rank: Whole = 0
 
 
@@ -192,21 +224,22 @@ class DiscountEntry(Entry):
 class CommitmentEntry(Entry):
     """The least or most that an organization pays. `key` tells two of one description and first month apart."""
 
+    model_config = rules(when("kind", ["maximum"], {"properties": {"months": ONE}}))
     KIND = "commitment"
     KEY = ("organization", "kind", "description", "first_month", "key")
     MAKES = CommitmentTerms
 
     organization: Text
-    kind: Text = "minimum"
+    kind: Annotated[Text, words(COMMITMENTS)] = "minimum"
     description: LongText
-    amount: Number
-    currency: Text | None = None
+    amount: Annotated[Number, schema(POSITIVE)]
+    currency: Annotated[Text, schema(CURRENCY)] | None = None
     first_month: Month
     last_month: Month | None = None
-    months: Whole = 1
+    months: Annotated[Whole, schema(MONTHS)] = 1
     runs_from: Moment | None = None
     runs_until: Moment | None = None
-    scope: ScopeData = Field(default_factory=dict)
+    scope: Annotated[ScopeData, scope_of(COMMITMENT_KINDS)] = Field(default_factory=dict)
     key: Text | None = None
 
 
@@ -219,19 +252,24 @@ class CreditEntry(Entry):
 
     organization: Text
     description: LongText
-    amount: Number
-    currency: Text | None = None
+    amount: Annotated[Number, schema(POSITIVE)]
+    currency: Annotated[Text, schema(CURRENCY)] | None = None
     granted_at: Moment
     expires_at: Moment | None = None
-    pays: Text = "net"
+    pays: Annotated[Text, words(PAYS)] = "net"
     priority: Whole = 0
-    scope: ScopeData = Field(default_factory=dict)
+    scope: Annotated[ScopeData, scope_of(CREDIT_KINDS)] = Field(default_factory=dict)
     key: Text | None = None
 
 
 class ChargeEntry(Entry):
     """A single charge, or (below zero) an amount that is given back."""
 
+    model_config = rules(
+        exactly_one("amount", "unit_amount"),
+        together("period_start", "period_end"),
+        {"if": given("amount"), "then": {"properties": {"quantity": ONE, "unit": {"const": "item"}}}},
+    )
     KIND = "charge"
     KEY: ClassVar[tuple[str, ...]] = ("organization", "description", "occurred_at", "key")
     MAKES = OneOffCharge
@@ -239,11 +277,11 @@ class ChargeEntry(Entry):
     organization: Text
     description: LongText
     occurred_at: Moment
-    amount: Number | None = None
-    quantity: Number = Decimal(1)
+    amount: Annotated[Number, schema(NOT_ZERO)] | None = None
+    quantity: Annotated[Number, schema(NOT_ZERO)] = Decimal(1)
     unit: Text = "item"
-    unit_amount: Number | None = None
-    currency: Text | None = None
+    unit_amount: Annotated[Number, schema(NOT_ZERO)] | None = None
+    currency: Annotated[Text, schema(CURRENCY)] | None = None
     product: Text = "One-off"
     period_start: Moment | None = None
     period_end: Moment | None = None
@@ -256,20 +294,25 @@ class ChargeEntry(Entry):
 class TaxEntry(Entry):
     """A tax of one organization, instead of those of its price book."""
 
+    model_config = rules(
+        when("category", EXPLAINED, given("legal_text")),
+        when("category", NOT_CHARGED, {"properties": {"percent": ZERO, "is_inclusive": FALSE}}),
+        {"if": given("legal_text"), "then": {"properties": {"is_inclusive": FALSE}}},
+    )
     KIND = "tax"
     KEY = ("organization", "name", "first_month")
     MAKES = TaxTerms
 
     organization: Text
     name: Text
-    percent: Number
+    percent: Annotated[Number, schema(PERCENT)]
     first_month: Month
     last_month: Month | None = None
-    is_inclusive: bool = False
+    is_inclusive: Annotated[bool, schema(FLAG)] = False
     tax: Text | None = None
-    category: Text = "standard"
-    legal_text: LongText | None = None
-    scope: ScopeData = Field(default_factory=dict)
+    category: Annotated[Text, words(CATEGORIES)] = "standard"
+    legal_text: Annotated[LongText, schema({**LONG_TEXT, "maxLength": LEGAL_TEXT_LENGTH})] | None = None
+    scope: Annotated[ScopeData, scope_of(COUPON_KINDS)] = Field(default_factory=dict)
 
 
 class TaxCustomerEntry(Entry):
@@ -281,7 +324,7 @@ class TaxCustomerEntry(Entry):
 
     organization: Text
     first_month: Month
-    location: Text | None = None
+    location: Annotated[Text, schema(LOCATION)] | None = None
     kind: Text | None = None
 
 
@@ -351,7 +394,7 @@ def _sentence(model: type[Entry], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         known = sorted(model.model_fields)
         return f"unknown field {name!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
-    if error["type"] == "missing":
+    if error["type"] == "missing" or error["input"] is None:
         return f"{name} is missing"
     if cause := error.get("ctx", {}).get("error"):
         return str(cause)

@@ -6,12 +6,13 @@ Not here: the fields of an entry (`entries`), and which values a record may have
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo
 
-from fly_billing.customers.rules.checks import check_id
+from fly_billing.customers.rules.checks import check_id, check_moment
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.rules.fields import (
     AMOUNT_DECIMALS,
@@ -22,6 +23,19 @@ from fly_billing.pricing.rules.fields import (
     read_time,
     read_whole,
     refuse_other_word,
+)
+from fly_billing.workspace.field_schemas import (
+    LONG_TEXT,
+    MOMENT,
+    MONTH,
+    NAME,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    WHOLE,
+    schema,
+    scope_of,
+    words,
 )
 from fly_billing.workspace.rules.records import comparable
 
@@ -48,6 +62,12 @@ def _long_text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name} {value!r} is no text: write it in quotes")
     return value
+
+
+def _moment(name: str, value: Any) -> datetime:
+    moment = read_time({name: value}, name)
+    check_moment(name, moment)
+    return moment
 
 
 def _month(name: str, value: Any) -> BillingMonth:
@@ -77,6 +97,8 @@ def _scope(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} {value!r} has no fields: write it such as {{products: [Machines]}}")
     read = {part: _texts(part, each) if part in _LISTS else each for part, each in value.items()}
+    if "meter" in read:
+        read["meter"] = _text("meter", read["meter"])
     if "match" in read:
         read["match"] = read_match(read)
     return {str(part): comparable(each) for part, each in read.items()}
@@ -95,13 +117,13 @@ def _name(name: str, value: Any) -> str:
     return str(value)
 
 
-Text = Annotated[str, checked(_text)]
-LongText = Annotated[str, checked(_long_text)]
-Moment = Annotated[Any, checked(lambda name, value: read_time({name: value}, name))]
-Month = Annotated[Any, checked(_month)]
-Number = Annotated[Decimal, checked(_number)]
-Whole = Annotated[int, checked(_whole)]
-Texts = Annotated[tuple[str, ...], checked(_texts)]
-ScopeData = Annotated[dict[str, Any], checked(_scope)]
-Cadence = Annotated[str, checked(_cadence)]
-Name = Annotated[str, checked(_name)]
+Text = Annotated[str, checked(_text), schema(TEXT)]
+LongText = Annotated[str, checked(_long_text), schema(LONG_TEXT)]
+Moment = Annotated[datetime, checked(_moment), schema(MOMENT)]
+Month = Annotated[BillingMonth, checked(_month), schema(MONTH)]
+Number = Annotated[Decimal, checked(_number), schema(NUMBER)]
+Whole = Annotated[int, checked(_whole), schema(WHOLE)]
+Texts = Annotated[tuple[str, ...], checked(_texts), schema(TEXTS)]
+ScopeData = Annotated[dict[str, Any], checked(_scope), scope_of()]
+Cadence = Annotated[str, checked(_cadence), words(CADENCES)]
+Name = Annotated[str, checked(_name), schema(NAME)]

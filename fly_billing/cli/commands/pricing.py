@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -105,11 +105,19 @@ def list_books(as_json: ExactJson = False) -> None:
 
 
 @books.command("schema")
-def show_schema() -> None:
-    """Print the JSON Schema of a price book's file, for your editor."""
+def show_schema(
+    kind: Annotated[
+        Literal["book", "terms", "sources", "settings"],
+        typer.Argument(help="A price book's file, or terms.yaml, sources.yaml, fly_billing.yaml"),
+    ] = "book",
+) -> None:
+    """Print the JSON Schema of a price book's file, or of a workspace's, for your editor: book|terms|sources|settings.
+
+    `fly-billing init` writes them into the folder `schemas`.
+    """
     from fly_billing.cli.price_books import print_schema
 
-    print_schema()
+    print_schema(kind)
 
 
 @books.command("negotiated")
