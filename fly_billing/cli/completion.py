@@ -1,4 +1,4 @@
-"""Completes ids of organizations and price keys in a shell.
+"""Completes ids of organizations, price keys and price groups in a shell.
 
 Completion shows no error and makes no data folder. It starts the folder's Postgres if nothing runs it, and stops it.
 """
@@ -53,3 +53,10 @@ def complete_price(incomplete: str) -> list[str]:
     from fly_billing.customers.overview import price_keys_beginning
 
     return _complete(lambda database: price_keys_beginning(database, incomplete, fees=False))
+
+
+def complete_group(incomplete: str) -> list[str]:
+    """Return price groups that begin so."""
+    from fly_billing.customers.price_groups import price_groups_beginning
+
+    return _complete(lambda database: price_groups_beginning(database, incomplete))

@@ -17,14 +17,17 @@ from dotenv import load_dotenv
 from fly_billing.cli.commands import (
     alerts,
     billing,
+    charges,
     corrections,
-    customers,
     finance,
     invoices,
     local,
     operations,
+    organizations,
+    price_agreements,
     pricing,
     stripe,
+    terms,
     usage,
     workspace,
 )
@@ -41,7 +44,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 SUBJECTS = (
-    local, workspace, customers, usage, pricing, billing, invoices, finance, corrections, stripe, operations, alerts,
+    local, workspace, organizations, charges, terms, price_agreements, usage, pricing, billing, invoices, finance,
+    corrections, stripe, operations, alerts,
 )  # fmt: skip
 for subject in SUBJECTS:
     app.add_typer(subject.app)

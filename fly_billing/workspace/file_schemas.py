@@ -65,7 +65,8 @@ def _list(entry: Schema) -> Schema:
 
 def _entry(model: type[Entry]) -> Schema:
     """Return the schema of an entry, without the titles that pydantic makes from the names of fields."""
-    return _untitled(model.model_json_schema())
+    found: Schema = _untitled(model.model_json_schema())
+    return found
 
 
 def _untitled(value: Any) -> Any:

@@ -92,6 +92,7 @@ TRIED = {
     "coupon give": (["acme", EVIL],),
     "commit": (["acme", "5.00", "--description", EVIL, "--dry-run"],),
     "tax add": (["acme", EVIL, "19", "--dry-run", "--json"],),
+    "group list": ([], ["acme", "--past", "--json"], [EVIL]),
     "tax status": (["acme", "--kind", "business", "--dry-run"],),
     "approve-corrections": (["2026-09", "--total", "1.00", "--by", EVIL, "--why", EVIL],),
     "apply": (["{hostile}", "--yes", "--by", EVIL, "--why", EVIL],),
@@ -111,6 +112,7 @@ NOT_TRIED = {
     "stripe-sandbox faults": "names effects", "stripe-sandbox clear": "a fixed text",
     "subscribe": "refused as coupon give", "change-plan": "as subscribe", "cancel": "as subscribe",
     "coupon add": "as coupon give", "link": "as coupon give", "price override": "as coupon give",
+    "group join": "as coupon give", "group leave": "as coupon give",
     "finance report": "names a file", "prices schema": "a fixed text", "clean": "names folders",
 }  # fmt: skip
 

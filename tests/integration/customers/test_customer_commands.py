@@ -80,6 +80,8 @@ DATED = (
     "charge acme 5.00 Setup --on {month}-01",
     "credit grant acme 5.00 Outage --from {month}-01",
     "price override acme requests --percent-off 10 --from {month}-01",
+    "group join acme early --from {month}-01",
+    "group leave acme early --at {month}-01",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -33,10 +34,11 @@ def landed(platform: Platform) -> list[tuple[str, str]]:
 
 
 def test_rows_from_pandas_land_with_exact_quantities_and_utc_times(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLY_BILLING_LANDING_DIR", str(platform.landing_dir))
-    exec(compile(example("python"), str(USAGE_FILES), "exec"), {})
+    (tmp_path / "example.py").write_text(example("python"), encoding="utf-8")
+    runpy.run_path(str(tmp_path / "example.py"))
     assert landed(platform) == [
         ("2026-10-05 10:00:00", "1500000.000000000000000"), ("2026-10-05 11:30:00", "0.250000000000000"),
     ]  # fmt: skip
