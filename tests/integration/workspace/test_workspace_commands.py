@@ -80,7 +80,7 @@ def test_a_plan_that_the_database_would_refuse_says_so_before_it_is_applied(fold
     edit(folder / "price_book/main/prices.yaml", "effective_from: 2026-01-01", "effective_from: 2025-01-01")
     planned = run("plan", folder)
     assert planned.exit_code == 1
-    assert "refused terms.yaml: line 4: subscription of acme to support from 2025-12-01: it begins" in planned.output
+    assert "refused terms.yaml: line 5: subscription of acme to support from 2025-12-01: it begins" in planned.output
     assert "acme is a customer from 2026-01-01 on" in planned.output
     assert planned.output.splitlines()[-1] == "1 change refused: nothing can be applied."
     assert platform.query("select 1 from workspace_records") == []
