@@ -1,11 +1,12 @@
 """Assembles the code location. It has no logic; tests pass their own resources to `build_defs`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagster import AssetsDefinition, AssetSpec, Definitions, definitions
 
 from fly_billing.assets.catalog import catalogued
+from fly_billing.assets.declared_sources import source_assets
 from fly_billing.assets.external import organizations, platform_database, price_books, usage_sources
 from fly_billing.assets.finance_journals import finance_journals
 from fly_billing.assets.finance_months import finance_months
@@ -72,15 +73,22 @@ def build_defs(
         "workspace_folder": WorkspaceFolder(),
     }
     used = {**resources, **(resource_overrides or {})}
+    declared = source_assets(used["workspace_folder"].folder())
     settings, first = Settings.from_environment(), first_month or month_or_all(lambda: _first_month(used))
     return Definitions(
-        assets=[starting_in(first, catalogued(asset, settings)) for asset in ASSETS],
+        assets=[starting_in(first, catalogued(asset, settings)) for asset in [*declared, *_fed_by(declared)]],
         jobs=JOBS,
         schedules=SCHEDULES,
         sensors=SENSORS,
         resources=used,
         executor=chosen_executor(settings),
     )
+
+
+def _fed_by(declared: Sequence[AssetSpec]) -> list[AssetsDefinition | AssetSpec]:
+    """Return our assets, with these sources upstream of the landing folder."""
+    fed = usage_sources.merge_attributes(deps=[source.key for source in declared])
+    return [fed if asset is usage_sources else asset for asset in ASSETS]
 
 
 def _first_month(resources: Mapping[str, Any]) -> BillingMonth | None:

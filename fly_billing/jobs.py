@@ -52,7 +52,7 @@ from fly_billing.worklist.due import (
     months_to_sync,
     months_with_late_usage,
 )
-from fly_billing.workspace.files import WorkspaceHasMistakes
+from fly_billing.workspace.reading import WorkspaceHasMistakes
 
 read_platform = define_asset_job(
     "read_platform",

@@ -21,6 +21,7 @@ from dagster import (
 )
 
 from fly_billing.assets.catalog import OWNERS, USAGE, WRITES_FILES, usage_table
+from fly_billing.assets.declared_sources import record_sources
 from fly_billing.assets.external import observe_sources, usage_sources
 from fly_billing.assets.partition_checks import PartitionCheck, partition_checks
 from fly_billing.assets.partition_metadata import PARTITION_ROWS
@@ -32,6 +33,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
+from fly_billing.resources.workspace_folder import WorkspaceFolder
 from fly_billing.usage.landing_run import LandingReport, count_rejected_rows, land_and_check
 from fly_billing.usage.rejections import RejectedGroup, list_unresolved
 from fly_billing.worklist.due import list_landing_problems
@@ -79,7 +81,11 @@ LANDED_HOURLY = FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail
 )
 @explains_failures
 def usage_events(
-    context: AssetExecutionContext, billing_postgres: BillingPostgres, usage_store: UsageStore, clock: Clock
+    context: AssetExecutionContext,
+    billing_postgres: BillingPostgres,
+    usage_store: UsageStore,
+    workspace_folder: WorkspaceFolder,
+    clock: Clock,
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """Every accepted usage event, landed once and never changed.
 
@@ -89,7 +95,10 @@ def usage_events(
     """
     database, landing = billing_postgres.database(), usage_store.landing()
     days = landing_day_partitions(context, clock.now())
-    landed = land_and_check(database, usage_store.usage_table(), landing, days, clock.now(), context.log.info)
+    landed = land_and_check(
+        database, usage_store.usage_table(), landing, days, clock.now(), context.log.info,
+        workspace_folder.declared_sources(),
+    )  # fmt: skip
     unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
     unresolved = [_described(group) for group in list_unresolved(database)]
     failures = [_failure(day, landed.failures[day]) for day in sorted(landed.failures)]
@@ -103,6 +112,7 @@ def usage_events(
         check("usage_events", RESOLVED, unresolved, WARN, **{REPORTED_BY_SENSOR: True}),
     ]
     observe_sources(context, landed.files)
+    record_sources(context, landed.sources, clock.now())
     yield from report(context, outcomes, chain(by_day, others), are_recorded=False)
 
 

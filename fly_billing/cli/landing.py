@@ -13,8 +13,10 @@ from fly_billing.operations.run_results import read_land_result
 from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.repair import find_damage, reland_damaged_days
+from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable
 from fly_billing.worklist.due import days_due, list_landing_problems
+from fly_billing.workspace.files import read_declared_sources
 
 
 def land_files(console: Terminal, month: BillingMonth | None, *, as_json: bool) -> bool:
@@ -54,6 +56,9 @@ def repair_usage_table(console: Terminal, *, yes: bool, new_table: bool) -> bool
             console.print(f"Nothing was changed. `fly-billing land --repair --yes{flags}` does it.")
             return False
         now = datetime.now(UTC)
-        reland_damaged_days(database, usage_table, settings.landing_dir, FIRST_MONTH, now, new_table=new_table)
+        contracts = SourceContracts(read_declared_sources(settings.workspace_dir))
+        reland_damaged_days(
+            database, usage_table, settings.landing_dir, FIRST_MONTH, now, new_table=new_table, contracts=contracts
+        )
         console.print("Repaired: the usage table agrees with the billing database.")
         return True

@@ -12,6 +12,7 @@ from rich.table import Table
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
 from fly_billing.focus.spreadsheet_text import as_cell
+from fly_billing.foreign_text import visible
 from fly_billing.money import counted, plain
 from fly_billing.output_files import csv_writer, output_file
 from fly_billing.periods import BillingMonth
@@ -36,6 +37,7 @@ def show_rejected(
     month: BillingMonth | None,
     csv_file: Path | None,
     *,
+    source: str | None,
     as_list: bool,
     as_json: bool,
     overwrite: bool,
@@ -43,6 +45,7 @@ def show_rejected(
     """Print the unresolved rejected rows by source and reason, or row by row, or write them to a CSV file.
 
     Args:
+        source: Only those of this source of files, or of events with this CloudEvents `source`.
         as_json: Print one JSON document instead, with the rows if `as_list`.
 
     Raises:
@@ -50,8 +53,8 @@ def show_rejected(
     """
     with local_platform() as settings:
         database = BillingDatabase(settings.database_url)
-        groups = list_unresolved(database, month)
-        rows = list_rows(database, month) if as_list or csv_file else []
+        groups = list_unresolved(database, month, source)
+        rows = list_rows(database, month, source) if as_list or csv_file else []
     if as_json:
         print(json.dumps(as_data(month, groups, rows if as_list else None), indent=2))
     if csv_file:
@@ -61,7 +64,8 @@ def show_rejected(
     elif as_json:
         return
     elif not groups:
-        console.print("No rejected usage is unresolved" + (f" in {month}." if month else "."))
+        of_source = f" of {visible(source)}" if source else ""
+        console.print(f"No rejected usage{of_source} is unresolved" + (f" in {month}." if month else "."))
     elif as_list:
         for row in rows:
             console.print(f"{row.landing_day}/{row.path}:{row.line} {row.reason}: {row.message}", soft_wrap=True)

@@ -6,6 +6,7 @@ from fly_billing.sensors.alert_on_failed_payment import alert_on_failed_payment
 from fly_billing.sensors.alert_on_failed_run import alert_on_failed_run
 from fly_billing.sensors.alert_on_failed_sync import alert_on_failed_sync
 from fly_billing.sensors.alert_on_held_corrections import alert_on_held_corrections
+from fly_billing.sensors.alert_on_late_source import alert_on_late_source
 from fly_billing.sensors.alert_on_open_credits import alert_on_open_credits
 from fly_billing.sensors.alert_on_rejected_usage import alert_on_rejected_usage
 from fly_billing.sensors.alert_on_silent_source import alert_on_silent_source
@@ -24,6 +25,7 @@ SENSORS = [
     alert_on_failed_run,
     alert_on_failed_sync,
     alert_on_held_corrections,
+    alert_on_late_source,
     alert_on_open_credits,
     alert_on_rejected_usage,
     alert_on_silent_source,

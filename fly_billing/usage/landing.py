@@ -42,6 +42,7 @@ from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landi
 from fly_billing.usage.landing_staging import StagedFiles, stage_files
 from fly_billing.usage.readers.compressed_files import ENDINGS as PACKED
 from fly_billing.usage.readers.json_lines import register_json_functions
+from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import EVENTS, PartitionKey, UsageTable, UsageTableVersion, open_duckdb
 
 FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected")
@@ -150,8 +151,12 @@ def land_days(
     first_month: BillingMonth,
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,
+    contracts: SourceContracts | None = None,
 ) -> list[LandedFile]:
     """Land these days in batches of up to `BYTES_AT_ONCE`. Each batch is committed before the next one starts.
+
+    Args:
+        contracts: Of the declared sources; gets what each of them brought. None: none is declared.
 
     Raises:
         DaysNotLanded: Some days can't be landed: the folder can't be read, or it is missing although its files were
@@ -166,7 +171,7 @@ def land_days(
     def land(some: Sequence[date]) -> list[LandedFile]:
         with database.transaction() as connection:
             lock_until_commit(connection, "land_usage")
-            return land_batch(connection, usage_table, landing_dir, some, first_month, now, progress)
+            return land_batch(connection, usage_table, landing_dir, some, first_month, now, progress, contracts)
 
     landed: list[LandedFile] = []
     failures: dict[date, str] = {}
@@ -253,6 +258,7 @@ def land_batch(
     first_month: BillingMonth,
     now: datetime,
     progress: Callable[[str], None],
+    contracts: SourceContracts | None = None,
 ) -> list[LandedFile]:
     """Land these days together, in the transaction of the caller, who holds the lock `land_usage`.
 
@@ -268,6 +274,8 @@ def land_batch(
         _refuse_to_forget(connection, days, staged)
         duck.execute(sql("measured"))
         duck.execute(sql("validate_usage"), {"first_month": first_month.start})
+        contracts = contracts or SourceContracts()
+        contracts.apply(duck)
         touched = _settle(duck, connection, table, index, days)
         progress(f"writing {counted(len(touched), 'landing day')} to the usage table")
         written = usage_table.replace_days(touched, _events(duck))
@@ -277,7 +285,9 @@ def land_batch(
         # This comes first: the database only lets a transaction that landed a day replace that day's months.
         rows(connection, "mark_days_written", days=touched, lake_version=written.version() + table.shift)
         acknowledge_version(connection, table, written, touched, _counted(duck))
-        return _account(duck, connection, staged, days)
+        files_landed = _account(duck, connection, staged, days)
+        contracts.count(duck)
+        return files_landed
 
 
 def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartitionKey, tuple[int, int]]:

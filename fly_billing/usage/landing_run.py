@@ -16,6 +16,8 @@ from fly_billing.postgres.database import BillingDatabase, Row
 from fly_billing.usage.checks import count_landed_rows, unaccounted_days
 from fly_billing.usage.landing import DaysNotLanded, LandedFile, land_days
 from fly_billing.usage.landing_ledger import open_usage_table
+from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
+from fly_billing.usage.source_contracts import LandedSource, SourceContracts
 from fly_billing.usage.usage_table import UsageTable
 
 
@@ -28,6 +30,7 @@ class LandingReport:
         failures: Why a day could not be landed, and what to do, by day.
         unaccounted: A row per landing day whose rows are not all accepted, duplicate or rejected.
         table_version: The version of the usage table afterwards.
+        sources: What each declared source brought, by name.
     """
 
     days: Sequence[date]
@@ -35,6 +38,7 @@ class LandingReport:
     failures: Mapping[date, str]
     unaccounted: Sequence[Mapping[str, Any]]
     table_version: int
+    sources: Mapping[str, LandedSource]
 
 
 def land_and_check(
@@ -44,6 +48,7 @@ def land_and_check(
     days: Sequence[date],
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,
+    declared: DeclaredSources = NOTHING_DECLARED,
 ) -> LandingReport:
     """Land these days and check their rows. A day that can't be landed is reported; the others are landed.
 
@@ -52,13 +57,14 @@ def land_and_check(
         UsageTableMismatch: The usage table is not the one that was landed into before.
     """
     failures: Mapping[date, str] = {}
+    contracts = SourceContracts(declared)
     try:
-        files = land_days(database, usage, landing_dir, days, FIRST_MONTH, now, progress)
+        files = land_days(database, usage, landing_dir, days, FIRST_MONTH, now, progress, contracts)
     except DaysNotLanded as problem:
         files, failures = problem.files, problem.failures
     table = open_usage_table(database, usage)
     unaccounted = unaccounted_days(count_landed_rows(database, days), table, days)
-    return LandingReport(days, files, failures, unaccounted, table.version)
+    return LandingReport(days, files, failures, unaccounted, table.version, contracts.landed)
 
 
 def count_rejected_rows(database: BillingDatabase, days: Sequence[date]) -> list[Row]:

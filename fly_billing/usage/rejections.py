@@ -131,22 +131,32 @@ class _Quantities:
     price_book: str | None
 
 
-def list_unresolved(database: BillingDatabase, month: BillingMonth | None = None) -> list[RejectedGroup]:
-    """List the unresolved rows of a month, or of all months, by source and reason."""
+def list_unresolved(
+    database: BillingDatabase, month: BillingMonth | None = None, source: str | None = None
+) -> list[RejectedGroup]:
+    """List the unresolved rows of a month, or of all months, by source and reason.
+
+    Args:
+        source: Only those of this source of files, or of events with this CloudEvents `source`.
+    """
     with database.consistent_read() as connection:
-        return read_unresolved(connection, month)
+        return read_unresolved(connection, month, source)
 
 
-def read_unresolved(connection: Connection, month: BillingMonth | None = None) -> list[RejectedGroup]:
+def read_unresolved(
+    connection: Connection, month: BillingMonth | None = None, source: str | None = None
+) -> list[RejectedGroup]:
     """Like `list_unresolved`, in this transaction."""
-    found = records(connection, _Quantities, "unresolved_quantities", **_days_of(month))
+    found = records(connection, _Quantities, "unresolved_quantities", source=source, **_days_of(month))
     books = open_price_books(connection) if found else PriceBooks({})
     return [_group(list(parts), books) for _, parts in groupby(found, lambda row: (row.usage_source, row.reason))]
 
 
-def list_rows(database: BillingDatabase, month: BillingMonth | None = None) -> list[RejectedRow]:
-    """List the unresolved rows of a month, or of all months, by landing day, file and line."""
-    return database.records(RejectedRow, "unresolved_rows", **_days_of(month))
+def list_rows(
+    database: BillingDatabase, month: BillingMonth | None = None, source: str | None = None
+) -> list[RejectedRow]:
+    """List the unresolved rows of a month, or of all months, by landing day, file and line. `source` as above."""
+    return database.records(RejectedRow, "unresolved_rows", source=source, **_days_of(month))
 
 
 def has_unresolved(connection: Connection, organization_id: str, month: BillingMonth) -> bool:

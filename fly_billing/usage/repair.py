@@ -26,6 +26,7 @@ from fly_billing.postgres.database import BillingDatabase, lock_until_commit, ro
 from fly_billing.usage.landing import land_batch, split_into_batches
 from fly_billing.usage.landing_folder import has_day_folder
 from fly_billing.usage.landing_ledger import Ledger, find_different_days, open_against_ledger, read_ledger
+from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import (
     EVENTS,
     UsageTable,
@@ -116,12 +117,14 @@ def reland_damaged_days(
     *,
     new_table: bool = False,
     progress: Callable[[str], None] = lambda _: None,
+    contracts: SourceContracts | None = None,
 ) -> Damage:
     """Land the days with differences again. Returns the damage; afterwards the table agrees with Postgres.
 
     Args:
         new_table: The old table is lost for good. If no version of it can be read, create a new table and land all
             days again.
+        contracts: Of the declared sources; None: none is declared.
 
     Raises:
         UsageTableRepairError, LandingError, DaysNotLanded: Nothing was changed in Postgres.
@@ -147,7 +150,7 @@ def reland_damaged_days(
         _begin(connection, usage_table, ledger, damage)
         if damage.days:
             for some in split_into_batches(landing_dir, damage.days):
-                land_batch(connection, usage_table, landing_dir, some, first_month, now, progress)
+                land_batch(connection, usage_table, landing_dir, some, first_month, now, progress, contracts)
         open_against_ledger(connection, usage_table).files()
     return damage
 

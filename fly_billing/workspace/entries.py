@@ -32,7 +32,6 @@ from fly_billing.invoicing.rules.inputs import ANCHORS, BILLED, COMMITMENTS, PRO
 from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.pricing.rules.tax_rates import CATEGORIES, EXPLAINED, LEGAL_TEXT_LENGTH, NOT_CHARGED
 from fly_billing.workspace.entry_values import (
-    Cadence,
     LongText,
     Moment,
     Month,
@@ -40,7 +39,6 @@ from fly_billing.workspace.entry_values import (
     Number,
     ScopeData,
     Text,
-    Texts,
     Whole,
 )
 from fly_billing.workspace.field_schemas import (
@@ -339,18 +337,6 @@ class LinkEntry(Entry):
     payer: Text
     first_month: Month
     last_month: Month | None = None
-
-
-class SourceEntry(Entry):
-    """A source of usage files. Nothing is written for it."""
-
-    KIND = "source"
-    KEY = ("name",)
-
-    name: Text
-    meters: Texts
-    cadence: Cadence = "daily"
-    description: LongText | None = None
 
 
 class WorkspaceSettings(Entry):

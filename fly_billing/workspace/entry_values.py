@@ -22,7 +22,6 @@ from fly_billing.pricing.rules.fields import (
     read_printable,
     read_time,
     read_whole,
-    refuse_other_word,
 )
 from fly_billing.workspace.field_schemas import (
     LONG_TEXT,
@@ -35,11 +34,9 @@ from fly_billing.workspace.field_schemas import (
     WHOLE,
     schema,
     scope_of,
-    words,
 )
 from fly_billing.workspace.rules.records import comparable
 
-CADENCES = ("hourly", "daily", "weekly", "monthly")
 _LISTS = ("kinds", "products", "price_keys")
 
 
@@ -104,11 +101,6 @@ def _scope(name: str, value: Any) -> dict[str, Any]:
     return {str(part): comparable(each) for part, each in read.items()}
 
 
-def _cadence(name: str, value: Any) -> str:
-    refuse_other_word(name, value, CADENCES)
-    return str(value)
-
-
 def _name(name: str, value: Any) -> str:
     try:
         check_id(_text(name, value))
@@ -125,5 +117,4 @@ Number = Annotated[Decimal, checked(_number), schema(NUMBER)]
 Whole = Annotated[int, checked(_whole), schema(WHOLE)]
 Texts = Annotated[tuple[str, ...], checked(_texts), schema(TEXTS)]
 ScopeData = Annotated[dict[str, Any], checked(_scope), scope_of()]
-Cadence = Annotated[str, checked(_cadence), words(CADENCES)]
 Name = Annotated[str, checked(_name), schema(NAME)]

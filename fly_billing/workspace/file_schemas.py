@@ -13,8 +13,9 @@ from typing import Any
 from fly_billing.pricing.book_schema import book_schema
 from fly_billing.workspace.books_folder import MEMBERS, NEGOTIATED
 from fly_billing.workspace.databases import DATABASES, PlatformDatabase
-from fly_billing.workspace.entries import TERMS, Entry, SourceEntry, WorkspaceSettings
+from fly_billing.workspace.entries import TERMS, Entry, WorkspaceSettings
 from fly_billing.workspace.field_schemas import TEXT, Schema, exactly_one
+from fly_billing.workspace.usage_sources import SOURCES, UNDECLARED, UNDECLARED_WORDS, SourceEntry
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -34,7 +35,8 @@ def terms_schema() -> Schema:
 def sources_schema() -> Schema:
     """Return the JSON Schema of sources.yaml."""
     return _file("sources.yaml: where usage and organizations come from", {
-        "sources": _list(_entry(SourceEntry)), DATABASES: _list(_entry(PlatformDatabase)),
+        SOURCES: _list(_entry(SourceEntry)), UNDECLARED: {"enum": list(UNDECLARED_WORDS)},
+        DATABASES: _list(_entry(PlatformDatabase)),
     })  # fmt: skip
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.price_books import Meter, PriceBookFiles
 from fly_billing.pricing.rules.book_problems import unknown_meters
 from fly_billing.pricing.rules.fields import did_you_mean, refuse_unknown
+from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
 from fly_billing.workspace.books_folder import BOOKS, MEMBERS, NEGOTIATED, only_book, read_books
 from fly_billing.workspace.databases import (
     DATABASES,
@@ -26,30 +26,26 @@ from fly_billing.workspace.databases import (
     owner_of,
     read_databases,
 )
-from fly_billing.workspace.entries import TERMS, Entry, OrganizationEntry, SourceEntry, WorkspaceSettings
+from fly_billing.workspace.entries import TERMS, Entry, OrganizationEntry, WorkspaceSettings
 from fly_billing.workspace.organizations_csv import ORGANIZATIONS, read_organizations, with_price_books
 from fly_billing.workspace.price_records import member_record, meter_record, negotiated_record, records_of_book
-from fly_billing.workspace.reading import WorkspaceReading
+from fly_billing.workspace.reading import WorkspaceHasMistakes, WorkspaceReading
 from fly_billing.workspace.rules.mistakes import Books, mistakes_between
 from fly_billing.workspace.rules.records import Record
+from fly_billing.workspace.usage_sources import (
+    SOURCES,
+    SOURCES_FILE,
+    UNDECLARED,
+    SourceEntry,
+    read_sources,
+    rejects_others,
+)
 
 VERSION = 1
-SETTINGS, TERMS_FILE, SOURCES = "fly_billing.yaml", "terms.yaml", "sources.yaml"
+SETTINGS, TERMS_FILE = "fly_billing.yaml", "terms.yaml"
 _NEEDED = (SETTINGS, ORGANIZATIONS, TERMS_FILE)
 # The fields of terms that name an organization.
 _NAMING = ("organization", "payer")
-
-
-class WorkspaceHasMistakes(ActionableError):
-    """The files of a workspace have mistakes. The message has a line for each; nothing was applied.
-
-    Attributes:
-        problems: The lines.
-    """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True)
@@ -125,9 +121,10 @@ def read_workspace(folder: Path, loaded: KnownPrices = NOTHING_LOADED) -> Worksp
     books = read_books(reading, terms, TERMS_FILE)
     meters = _meters(reading, books)
     _report_unknown_meters(reading, books, meters.keys() | set(loaded.meters))
-    document = reading.document(SOURCES)
-    sources = _read_sources(reading, document, meters.keys() | set(loaded.meters))
-    databases = read_databases(reading, settings, document, SOURCES)
+    document = reading.document(SOURCES_FILE)
+    _report_unknown_parts(reading, document)
+    sources = read_sources(reading, document, meters.keys() | set(loaded.meters))
+    databases = read_databases(reading, settings, document, SOURCES_FILE)
     others = _of_databases(settings, databases, loaded)
     reading.entries = [*with_price_books(reading, organizations, only_book(reading, books)), *reading.entries]
     if not organizations and reading.problems:  # the file can't be read: naming its organizations is no mistake
@@ -152,10 +149,28 @@ def read_declared_databases(folder: Path) -> DeclaredDatabases:
     """
     reading = WorkspaceReading(folder)
     settings = _read_settings(reading)
-    databases = read_databases(reading, settings, reading.document(SOURCES), SOURCES)
+    databases = read_databases(reading, settings, reading.document(SOURCES_FILE), SOURCES_FILE)
     if reading.problems or settings is None:
         raise WorkspaceHasMistakes(reading.problems)
     return DeclaredDatabases(settings, databases, only_folder(folder))
+
+
+def read_declared_sources(folder: Path | None) -> DeclaredSources:
+    """Read the settings of a workspace and its usage sources, and no other files. None: there is no workspace.
+
+    Raises:
+        WorkspaceHasMistakes: It is no workspace, or these parts have mistakes. Has a line for each.
+    """
+    if folder is None:
+        return NOTHING_DECLARED
+    reading = WorkspaceReading(folder)
+    _read_settings(reading)
+    document = reading.document(SOURCES_FILE)
+    sources = read_sources(reading, document, None)
+    is_strict = rejects_others(reading, document)
+    if reading.problems:
+        raise WorkspaceHasMistakes([f"{folder}: {problem}" for problem in dict.fromkeys(reading.problems)])
+    return DeclaredSources(tuple(entry.source() for entry in sources), is_strict)
 
 
 def _of_databases(
@@ -188,7 +203,7 @@ def _read_settings(reading: WorkspaceReading) -> WorkspaceSettings | None:
 
 def _report_other_files(reading: WorkspaceReading) -> None:
     """Report files that nothing reads: a misspelt one would end everything that it should have named."""
-    known = (*_NEEDED, SOURCES)
+    known = (*_NEEDED, SOURCES_FILE)
     for name in _NEEDED:
         if not (reading.folder / name).is_file():
             reading.report(name, "there is no such file: without it, everything that it named would end")
@@ -224,23 +239,11 @@ def _report_unknown_meters(reading: WorkspaceReading, books: Sequence[PriceBookF
             reading.report(f"{BOOKS}/{book.name}", problem)
 
 
-def _read_sources(reading: WorkspaceReading, document: Mapping[str, Any], meters: Collection[str]) -> list[SourceEntry]:
+def _report_unknown_parts(reading: WorkspaceReading, document: Mapping[str, Any]) -> None:
     try:
-        refuse_unknown(document, frozenset({"sources", DATABASES}), SOURCES)
+        refuse_unknown(document, frozenset({SOURCES, UNDECLARED, DATABASES}), SOURCES_FILE)
     except ValueError as problem:
-        reading.report(SOURCES, str(problem))
-    found: dict[str, SourceEntry] = {}
-    for place, data in reading.listed(document, "sources", SOURCES):
-        entry = reading.entry(SourceEntry, data, place)
-        if not isinstance(entry, SourceEntry):
-            continue
-        if entry.name in found:
-            reading.report(place, f"source {entry.name} is there twice")
-        for meter in entry.meters:
-            if meter not in meters:
-                reading.report(place, f"source {entry.name}: no meter {meter!r}{did_you_mean(meter, meters)}")
-        found[entry.name] = entry
-    return list(found.values())
+        reading.report(SOURCES_FILE, str(problem))
 
 
 def _records(

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
 from fly_billing.pricing.yaml_documents import YAMLError, mistake_in_yaml, read_yaml_document
 from fly_billing.workspace.entries import Entry, problems_of_entry
+
+
+class WorkspaceHasMistakes(ActionableError):
+    """The files of a workspace have mistakes. The message has a line for each; nothing was applied.
+
+    Attributes:
+        problems: The lines.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 @dataclass

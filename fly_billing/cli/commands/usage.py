@@ -52,6 +52,9 @@ def land(
 @app.command(rich_help_panel=PANEL)
 def rejected(
     month: OptionalMonth = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this source: as shown, or the `source` of events")
+    ] = None,
     as_list: Annotated[bool, typer.Option("--list", help="List every row with its file, line and reason")] = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the rows to a CSV file")] = None,
     as_json: ExactJson = False,
@@ -60,7 +63,7 @@ def rejected(
     """Show rejected usage that is neither fixed nor waived, by source and reason, with the money at stake."""
     from fly_billing.cli.rejected import show_rejected
 
-    show_rejected(wide_console(), month, csv, as_list=as_list, as_json=as_json, overwrite=overwrite)
+    show_rejected(wide_console(), month, csv, source=source, as_list=as_list, as_json=as_json, overwrite=overwrite)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -7,7 +7,7 @@ select exists (
 
 -- name: unresolved_quantities
 -- One row per source, reason, organization, meter, dimensions and day of unresolved rejected rows whose usage is in
--- [:first, :until); all days if null. `readable` rows have a quantity, and `quantity` is their sum. `price_book` is
+-- [:first, :until); all days if null. :source is a source of files, or the CloudEvents source of events; null: all. `readable` rows have a quantity, and `quantity` is their sum. `price_book` is
 -- null if the organization does not exist, `aggregation` if not exactly one meter reads the rows.
 select
     u.usage_source, u.reason, u.organization_id, u.meter, u.read_dimensions as dimensions, u.usage_day,
@@ -26,18 +26,33 @@ left join lateral (
 left join meters as m on m.key = u.meter and u.read_dimensions is not null
 where u.usage_day >= coalesce(cast(:first as date), '-infinity')
     and u.usage_day < coalesce(cast(:until as date), 'infinity')
+    and (
+        cast(:source as text) is null or u.usage_source = :source
+        or exists (
+            select from rejected_usage as r
+            where r.landing_day = u.landing_day and r.path = u.path and r.line = u.line and r.source = :source
+        )
+    )
 group by
     u.usage_source, u.reason, u.organization_id, u.meter, u.read_dimensions, u.usage_day, m.aggregation,
     coalesce(held.price_book, o.price_book)
 order by u.usage_source, u.reason, u.organization_id, u.meter, u.usage_day, u.read_dimensions;
 
 -- name: unresolved_rows
--- One row per unresolved rejected row whose usage is in [:first, :until); all rows if null.
+-- One row per unresolved rejected row whose usage is in [:first, :until); all rows if null. :source is a source of
+-- files, or the CloudEvents source of events; null: all.
 select
     landing_day, usage_source, path, line, reason, message, organization_id, meter, event_id, happened_at, quantity
 from unresolved_rejections
 where usage_day >= coalesce(cast(:first as date), '-infinity')
     and usage_day < coalesce(cast(:until as date), 'infinity')
+    and (
+        cast(:source as text) is null or usage_source = :source
+        or exists (
+            select from rejected_usage as r
+            where r.landing_day = unresolved_rejections.landing_day and r.path = unresolved_rejections.path and r.line = unresolved_rejections.line and r.source = :source
+        )
+    )
 order by landing_day, path, line;
 
 -- name: waive_rejections

@@ -122,6 +122,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "alert_on_held_corrections",
         "alert_on_open_credits",
         "alert_on_rejected_usage",
+        "alert_on_late_source",
         "alert_on_silent_source",
         "alert_on_spend",
         "poll_stripe_events",

@@ -33,6 +33,7 @@ from fly_billing.usage.engines.duckdb_engine import (
 from fly_billing.usage.opening_levels import LEVELS
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.readers.staged_rows import LINES, PLACE, PLACED
+from fly_billing.usage.source_contracts import CONTRACT_FIELDS
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
 
 OCTOBER = BillingMonth(2026, 10)
@@ -79,6 +80,14 @@ LANDING: tuple[Step, ...] = (
     ("organizations", pa.schema([("id", pa.string()), ("existed_from", pa.timestamp("us", "UTC"))])),
     ("measured", {}),
     ("validate_usage", {"first_month": OCTOBER.start}),
+    ("declared_sources", pa.schema([("source", pa.string())])),
+    ("declared_meters", pa.schema([("source", pa.string()), ("meter", pa.string())])),
+    ("declared_types", {}),
+    ("contract_fields", CONTRACT_FIELDS),
+    ("contract_problems", {"rejects_others": False}),
+    ("broken_contracts", {}),
+    ("reject_broken_contracts", {}),
+    ("explain_broken_contracts", {}),
     ("landing_candidates", {}),
     ("previous_events", EVENTS),
     ("removed_events", {}),
@@ -97,6 +106,7 @@ LANDING: tuple[Step, ...] = (
     ("rejected_usage", {}),
     ("count_files", {}),
     ("count_orphaned_days", {}),
+    ("count_sources", {}),
     ("events", EVENTS),
     ("count_events_by_day", {"days": [date(2026, 10, 1)]}),
     ("indexed", EVENTS),

@@ -16,7 +16,7 @@ from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.server import connect
 from fly_billing.postgres.database import lock_until_commit
 from fly_billing.workspace.applying import AppliedWorkspace, WorkspaceNotApplied, apply_workspace
-from fly_billing.workspace.files import WorkspaceHasMistakes
+from fly_billing.workspace.reading import WorkspaceHasMistakes
 from tests.integration.workspace.conftest import GROUPS, TERMS, Shop
 from tests.support.builders import CLOSED, NOW, OCTOBER, SEPTEMBER, Platform, at
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fly_billing.cli.main import app as command
-from fly_billing.workspace.files import WorkspaceHasMistakes
+from fly_billing.workspace.reading import WorkspaceHasMistakes
 from tests.integration.workspace.conftest import Shop
 from tests.integration.workspace.platforms import VARIABLE, App, make_app
 from tests.support.builders import Platform

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from fly_billing.cli.main import app
 from fly_billing.workspace.applying import WorkspaceNotApplied
-from fly_billing.workspace.files import WorkspaceHasMistakes
+from fly_billing.workspace.reading import WorkspaceHasMistakes
 from fly_billing.workspace.starter_files import FolderNotEmpty
 from tests.support.builders import Platform
 

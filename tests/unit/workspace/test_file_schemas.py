@@ -14,10 +14,11 @@ import pytest
 from fly_billing.pricing.yaml_documents import read_yaml_document
 from fly_billing.workspace.books_folder import MEMBERS, NEGOTIATED
 from fly_billing.workspace.databases import DATABASES, PlatformDatabase
-from fly_billing.workspace.entries import TERMS, Entry, SourceEntry, WorkspaceSettings
+from fly_billing.workspace.entries import TERMS, Entry, WorkspaceSettings
 from fly_billing.workspace.file_schemas import SCHEMAS, sources_schema, terms_schema
 from fly_billing.workspace.reading import WorkspaceReading
 from fly_billing.workspace.starter_files import STARTER, write_starter
+from fly_billing.workspace.usage_sources import SourceEntry
 
 DOCS = Path(__file__).parents[3] / "docs"
 QUERY = {"query": "select 1"}
@@ -59,7 +60,12 @@ VALUES: list[Any] = [
     {"match": ["ams"]}, {"match": {"region": []}}, {"match": None}, QUERY, {"query": ""}, {"sql": "select 1"},
     {"query": "select 1", "columns": {"slug": "organization"}}, {"query": "select 1", "columns": {"slug": "slug"}},
     {"query": "select 1", "columns": ["organization"]}, {"query": "select 1", "values": {"currency": {"1": "EUR"}}},
-    {"query": "select 1", "values": {"currency": "EUR"}}, {"query": "select 1", "values": {"curency": {"1": "EUR"}}},
+    "90m", "3h", "0d", "team:proxy", "ann@example.com", {"region": "text"}, {"size": {}},
+    {"size": {"type": "integer", "values": [1, 2]}},
+    {"size": {"type": "integer", "required": False, "description": "In GB"}}, {"size": {"type": "int"}},
+    {"size": {"values": []}}, {"size": {"required": "yes"}}, {"size": {"kind": "text"}}, {"quantity": "number"},
+    {"a\"b": "text"}, {"size": None}, {"query": "select 1", "values": {"currency": "EUR"}},
+    {"query": "select 1", "values": {"curency": {"1": "EUR"}}},
 ]  # fmt: skip
 # Fields beside each other, of which the reader refuses some.
 COMBINATIONS: list[tuple[str, dict[str, Any]]] = [

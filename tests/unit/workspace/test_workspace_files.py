@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.workspace.files import KnownPrices, Workspace, WorkspaceHasMistakes, read_workspace
+from fly_billing.workspace.files import KnownPrices, Workspace, read_workspace
+from fly_billing.workspace.reading import WorkspaceHasMistakes
 from fly_billing.workspace.starter_files import STARTER
 
 HEADER = "id,name,currency\n"
