@@ -95,10 +95,8 @@ def usage_events(
     """
     database, landing = billing_postgres.database(), usage_store.landing()
     days = landing_day_partitions(context, clock.now())
-    landed = land_and_check(
-        database, usage_store.usage_table(), landing, days, clock.now(), context.log.info,
-        workspace_folder.declared_sources(),
-    )  # fmt: skip
+    usage, declared = usage_store.usage_table(), workspace_folder.declared_sources()
+    landed = land_and_check(database, usage, landing, days, clock.now(), context.log.info, declared)
     unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
     unresolved = [_described(group) for group in list_unresolved(database)]
     failures = [_failure(day, landed.failures[day]) for day in sorted(landed.failures)]

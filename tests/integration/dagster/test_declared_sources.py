@@ -207,5 +207,10 @@ def test_a_source_that_nobody_declares_any_more_is_forgotten(billed: Deployment,
     cursor, _ = tick(billed, ten + timedelta(hours=4), None)
     (shop / "sources.yaml").write_text("sources: []\n", encoding="utf-8")
     assert tick(billed, ten + timedelta(hours=5), cursor) == ("{}", "nothing new")
+
+
+def test_a_tick_fails_while_the_sources_have_a_mistake(deployment: Deployment, shop: Path) -> None:
     (shop / "sources.yaml").write_text("sources: [{name: api}]\n", encoding="utf-8")
-    assert "meters is missing" in tick(billed, ten, cursor)[1]
+    with pytest.raises(Exception) as failed:
+        tick(deployment, datetime(2026, 10, 9, tzinfo=UTC), None)
+    assert "source api: meters is missing" in f"{failed.value} {failed.value.__cause__}"

@@ -24,10 +24,11 @@ from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors import SENSORS
 
-# These work without it: the first two post their alerts directly, the next two read no database, and the last one is
-# ticked by a run (`test_sync_after_close.py`).
+# These work without it: the first two post their alerts directly, the next two read no database, the next one opens it
+# only to alert, and the last one is ticked by a run (`test_sync_after_close.py`).
 WORK_WITHOUT = {
-    "alert_on_failed_run", "alert_on_failed_check", "send_heartbeat", "read_platform_hourly", "sync_closed_months",
+    "alert_on_failed_run", "alert_on_failed_check", "send_heartbeat", "read_platform_hourly", "alert_on_late_source",
+    "sync_closed_months",
 }  # fmt: skip
 RESOURCES: dict[str, Any] = {
     "alerts": Alerts(),
