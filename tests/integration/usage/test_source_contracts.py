@@ -160,7 +160,9 @@ def test_a_corrected_contract_accepts_the_rows_when_their_day_lands_again(platfo
 def test_a_repair_of_the_usage_table_keeps_to_the_contracts(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [sent("e1"), sent("e2", region="nrt")])
     land(platform)
-    (data_file,) = platform.usage_table.path.rglob("*.parquet")
+    folder = platform.usage_table.path
+    assert isinstance(folder, Path)
+    (data_file,) = folder.rglob("*.parquet")
     data_file.unlink()
     contracts = SourceContracts(DECLARED)
     reland_damaged_days(
