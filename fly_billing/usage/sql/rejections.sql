@@ -50,7 +50,8 @@ where usage_day >= coalesce(cast(:first as date), '-infinity')
         cast(:source as text) is null or usage_source = :source
         or exists (
             select from rejected_usage as r
-            where r.landing_day = unresolved_rejections.landing_day and r.path = unresolved_rejections.path and r.line = unresolved_rejections.line and r.source = :source
+            where r.landing_day = unresolved_rejections.landing_day and r.path = unresolved_rejections.path
+                and r.line = unresolved_rejections.line and r.source = :source
         )
     )
 order by landing_day, path, line;

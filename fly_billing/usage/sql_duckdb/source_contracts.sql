@@ -42,7 +42,8 @@ wrong as (
             'data.' || field || case
                 when text is null then if(is_required, ' is missing', null)
                 when not is_of_type then ' ' || given || ' is no ' || wanted
-                when not list_contains(allowed, text) then ' ' || given || ' is none of ' || array_to_string(allowed, ', ')
+                when not list_contains(allowed, text)
+                    then ' ' || given || ' is none of ' || array_to_string(allowed, ', ')
             end, place
         ) as problem
     from shown
@@ -111,7 +112,8 @@ with outcomes as (
 )
 
 select
-    source, count(distinct (landing_day, path)) as files, count(*) as landed, sum(accepted)::bigint as accepted,
+    source, count(distinct struct_pack(day := landing_day, file := path)) as files,
+    count(*) as landed, sum(accepted)::bigint as accepted,
     sum(duplicate)::bigint as duplicate, sum(rejected)::bigint as rejected, max(time) as last_event_at
 from outcomes
 semi join declared_sources using (source)
