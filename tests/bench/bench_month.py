@@ -59,33 +59,33 @@ class Platform:
 
     def grow_old(self, months: int) -> None:
         """Bill the month once, and copy it into `months` months of history."""
-        order = self._next_order()
+        order = self.next_order()
         for stage in OURS:
-            _run(stage, order)
+            run_stage(stage, order)
         add_history(self._database, months)
 
     def measure(self, baselines: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each stage with its result: seconds, peak memory and counts."""
-        order = self._next_order()
+        order = self.next_order()
         for stage in (*OURS, *BESIDE):
-            yield stage, _run(stage, order)
+            yield stage, run_stage(stage, order)
         if "floor" in baselines:
-            _run("results_for_floor", order)
+            run_stage("results_for_floor", order)
         for stage in (name for name in baselines if name != "dagster"):
-            yield stage, _run(stage, order)
+            yield stage, run_stage(stage, order)
         if "dagster" in baselines:
             forget_month(self._database, landed=False)
-            yield "dagster", _run("dagster", order)
+            yield "dagster", run_stage("dagster", order)
         forget_month(self._database, landed=True)
 
-    def _next_order(self) -> Order:
+    def next_order(self) -> Order:
         self._runs += 1
         work = self._folders / str(self._runs)
         work.mkdir()
         return replace(self._order, work=str(work))
 
 
-def _run(stage: str, order: Order) -> dict[str, Any]:
+def run_stage(stage: str, order: Order) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.month_stages", stage, json.dumps(asdict(order))],
         capture_output=True, text=True, encoding="utf-8",
