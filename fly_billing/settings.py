@@ -301,6 +301,8 @@ class Settings(_FromEnvironment):
     def _with_access(self, place: Place) -> Place:
         if isinstance(place, Path):
             return place
+        if place.scheme == "az" and self.azure_account is None:
+            raise SettingsError(f"{place} needs AZURE_STORAGE_ACCOUNT_NAME, the account of its container: set it")
         return replace(place, access=StoreAccess(self.s3_endpoint, self.s3_region, self.azure_account, self.azure_key))
 
     @property

@@ -22,11 +22,14 @@ from fly_billing.object_store.stores import filesystem_of
 BYTES_AT_ONCE = 8 * 2**20
 _DENIED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY_ID|INVALID_CLIENT_TOKEN_ID|SIGNATURE_DOES_NOT_MATCH|UNRECOGNIZED_CLIENT"
-    r"|HTTP status 40[13]|HTTP response code 40[13]|ExpiredToken|EXPIRED_TOKEN|PermissionDenied|AuthenticationFailed"
+    r"|EXPIRED_TOKEN|ExpiredToken|PermissionDenied|AuthenticationFailed"
+    r"|HTTP status 40[13]|HTTP response code 40[13]|40[13] (?:Forbidden|Unauthorized)"
 )
 _UNREACHABLE = re.compile(
-    r"NETWORK_CONNECTION|REQUEST_TIMEOUT|curlCode|Could not resolve|Failed to connect|UNAVAILABLE"
+    r"NETWORK_CONNECTION|REQUEST_TIMEOUT|curlCode|Could not resolve|Failed to connect|UNAVAILABLE|error sending request"
 )
+# The ids of requests, and the colored arrows by which delta-rs introduces a cause.
+_NOISE = re.compile(r"\(Request ID: [^)]*\)|\x1b\[[0-9;]*m|↳")
 _VARIABLES = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or the machine's role",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or the machine's service account",
@@ -167,4 +170,4 @@ def describe_store_error(folder: StoreFolder, text: str) -> str:
         return f"{where} can't be reached: check the network" + (
             " and AWS_ENDPOINT_URL" if folder.scheme == "s3" else ""
         )
-    return " ".join(re.sub(r"\(Request ID: [^)]*\)", "", text).split())[:300]
+    return " ".join(_NOISE.sub("", text).split())[:300]

@@ -34,7 +34,7 @@ def _filesystem(scheme: str, access: StoreAccess) -> FileSystem:
         return fs.GcsFileSystem()
     if scheme == "az":
         key = access.account_key.get_secret_value() if access.account_key else None
-        return fs.AzureFileSystem(access.account, key)
+        return fs.AzureFileSystem(access.account, account_key=key)
     endpoint = urlsplit(access.endpoint) if access.endpoint else None
     return fs.S3FileSystem(
         region=access.region or AMAZON_DEFAULT_REGION,

@@ -303,7 +303,7 @@ def open_for_landing(
     if table.delta is None:
         raise UsageTableMismatch(usage_table.path, "a recorded table", "none")
     try:
-        latest = usage_table.delta()
+        latest = usage_table.latest(table.delta)
         if latest.version() > table.delta.version() and list_data_files(latest) != table.data_files:
             ahead = latest.version() - table.delta.version()
             progress(f"reverting {counted(ahead, 'commit')} of the usage table that no landing acknowledged")

@@ -34,7 +34,7 @@ from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.object_store.address import Place, StoreFolder
 from fly_billing.object_store.local_copies import LocalCopies
-from fly_billing.object_store.objects import check_bucket, describe_store_error
+from fly_billing.object_store.objects import check_bucket, describe_store_error, exists
 from fly_billing.object_store.stores import delta_options
 from fly_billing.output_files import make_folder
 from fly_billing.periods import BillingMonth
@@ -64,6 +64,8 @@ EVENTS = pa.schema(
 PARTITIONS = ["usage_month", "landing_day"]
 # By default, Delta removes log files older than 30 days, and with them the versions that invoices refer to.
 KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+# Opening a table reads each commit since the last checkpoint (by default, up to 100). In a store, each is a request.
+SHORT_LOG = {"delta.checkpointInterval": "10"}
 # Files take 45 % less space than with Snappy, and no more time. The values of these two columns hardly repeat.
 _UNREPEATED = ColumnProperties(dictionary_enabled=False)
 FILES = WriterProperties(
@@ -389,18 +391,31 @@ class UsageTable:
         return delta_options(self.path) if isinstance(self.path, StoreFolder) else None
 
     def exists(self) -> bool:
-        return DeltaTable.is_deltatable(delta_uri(self.path), self._options)
+        if isinstance(self.path, StoreFolder):
+            delta_uri(self.path)
+            return exists(self.path / "_delta_log")  # delta-rs would list the whole log
+        return DeltaTable.is_deltatable(delta_uri(self.path))
 
     def create(self) -> DeltaTable:
         """Create the empty table (version 0): only for a platform's first landing and a repair with --new-table."""
         uri = delta_uri(self.path)
         if isinstance(self.path, Path):
             make_folder(self.path)
-        return DeltaTable.create(uri, EVENTS, partition_by=PARTITIONS, mode="error", storage_options=self._options)
+        return DeltaTable.create(
+            uri, EVENTS, partition_by=PARTITIONS, mode="error", storage_options=self._options,
+            configuration=SHORT_LOG if self.is_in_store else None,
+        )  # fmt: skip
 
     def delta(self, version: int | None = None) -> DeltaTable:
         """Open a version as numbered in the Delta log, the latest by default. Raises DeltaError or OSError."""
         return DeltaTable(delta_uri(self.path), version=version, storage_options=self._options)
+
+    def latest(self, known: DeltaTable) -> DeltaTable:
+        """Open the latest version, of which `known` or a later one is it. Raises DeltaError or OSError."""
+        following = f"{known.version() + 1:020}.json"
+        if isinstance(self.path, StoreFolder) and not exists(self.path / "_delta_log" / following):
+            return known
+        return self.delta()
 
     def describe(self, problem: Exception) -> str:
         """Describe an error of delta-rs in one line."""
@@ -433,7 +448,7 @@ class UsageTable:
             writer_properties=FILES,
             post_commithook_properties=KEEP_LOG,
         )
-        return self.delta()
+        return table if self.is_in_store else self.delta()  # the write has updated `table`; opening it takes requests
 
 
 def list_data_files(delta: DeltaTable) -> list[DataFile]:

@@ -38,6 +38,7 @@ class S3Request:
     key: str
     query: str
     status: int
+    if_none_match: str | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class _Watched:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._lock = threading.Lock()
-        self._seen: list[tuple[str, str, str, int]] = []
+        self._seen: list[tuple[str, str, str, int, str | None]] = []
         self._hold: tuple[str, re.Pattern[str]] | None = None
         self._is_held = False
 
@@ -113,8 +114,8 @@ class _Watched:
         def started(status: str, *arguments: Any) -> Any:
             with self._lock:
                 key = environ["PATH_INFO"].encode("latin-1").decode().strip("/")
-                seen = (environ["REQUEST_METHOD"], key, environ.get("QUERY_STRING", ""), int(status[:3]))
-                self._seen.append(seen)
+                query, condition = environ.get("QUERY_STRING", ""), environ.get("HTTP_IF_NONE_MATCH")
+                self._seen.append((environ["REQUEST_METHOD"], key, query, int(status[:3]), condition))
             return start(status, *arguments)
 
         return started

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql, sql_spark
+from fly_billing.settings import SettingsError
 from fly_billing.usage.engines.duckdb_engine import (
     PriceOf,
     has_non_additive_meters,
@@ -60,6 +61,11 @@ class SparkEngine:
 
     @actionable_spark_errors()
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
+        if table.usage_table.is_in_store and not self.spark.sparkContext.master.startswith("local"):
+            raise SettingsError(
+                "a Spark cluster can't read the usage table in an object store, whose files are copied to this machine:"
+                " set SPARK_MASTER=local[*], FLY_BILLING_ROLLUP_ENGINE=duckdb, or a folder that all machines share"
+            )
         version, files = table.files(month)
         events = (
             # Limits partition columns to the folders inside the table.
