@@ -12,6 +12,7 @@ from fly_billing.money import counted
 from fly_billing.operations.run_results import read_land_result
 from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.rejections import list_days
 from fly_billing.usage.repair import find_damage, reland_damaged_days
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable
@@ -19,10 +20,13 @@ from fly_billing.worklist.due import days_due, list_landing_problems
 from fly_billing.workspace.files import read_declared_sources
 
 
-def land_files(console: Terminal, month: BillingMonth | None, *, as_json: bool) -> bool:
+def land_files(console: Terminal, month: BillingMonth | None, *, with_rejected: bool, as_json: bool) -> bool:
     """Land every day with new or changed files, and every day that `month` needs before it can be closed.
 
     A month is closed only after each of its landing days was landed once it was over, also days without files.
+
+    Args:
+        with_rejected: Also land days with unresolved rejected rows again: perhaps sources.yaml was corrected.
 
     Returns:
         True if no run or check failed and nothing in the landing folder needs attention.
@@ -30,6 +34,8 @@ def land_files(console: Terminal, month: BillingMonth | None, *, as_json: bool) 
     with open_runs() as (runs, settings, database):
         now = datetime.now(UTC)
         days = days_due(database, settings.landing_dir, now, settings.grace, month)
+        if with_rejected:
+            days = sorted({*days, *list_days(database)})
         with busy(progress_terminal(console, as_json=as_json), f"Landing {counted(len(days), 'day')}"):
             for stretch in stretches(days):
                 runs.land(stretch)

@@ -159,6 +159,11 @@ def list_rows(
     return database.records(RejectedRow, "unresolved_rows", source=source, **_days_of(month))
 
 
+def list_days(database: BillingDatabase) -> list[date]:
+    """List the landing days with unresolved rows, ascending."""
+    return database.values("days_with_rejections")
+
+
 def has_unresolved(connection: Connection, organization_id: str, month: BillingMonth) -> bool:
     """Return True if a row that names this organization is unresolved in the month."""
     (found,) = values(connection, "is_rejected_usage_unresolved", organization_id=organization_id, **_days_of(month))

@@ -30,6 +30,9 @@ app = typer.Typer()
 @app.command(rich_help_panel=PANEL)
 def land(
     month: OptionalBegunMonth = None,
+    with_rejected: Annotated[
+        bool, typer.Option("--rejected", help="Also land days with rejected rows again, after correcting sources.yaml")
+    ] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Compare the whole usage table with Postgres and list the days that differ")
     ] = False,
@@ -46,7 +49,7 @@ def land(
         raise typer.BadParameter("--json prints what landed: leave it out with --repair")
     if repair:
         exit_with(repair_usage_table(console, yes=yes, new_table=new_table))
-    exit_with(land_files(console, month, as_json=as_json))
+    exit_with(land_files(console, month, with_rejected=with_rejected, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -1,3 +1,7 @@
+-- name: days_with_rejections
+-- One row per landing day with an unresolved rejected row, ascending.
+select distinct landing_day from unresolved_rejections order by landing_day;
+
 -- name: is_rejected_usage_unresolved
 -- One row: true if a rejected row of this organization and month is unresolved.
 select exists (

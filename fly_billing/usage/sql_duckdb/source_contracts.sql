@@ -59,12 +59,12 @@ select
     end as reason,
     case
         when declared_sources.source is null
-            then 'source ' || said.source || ' is not declared: add it to sources.yaml, then land this day again'
+            then 'source ' || said.source || ' is not declared: add it to sources.yaml, then run `fly-billing land --rejected`'
         when declared_types.source is null
             then 'source ' || said.source || ' may not send ' || said.type
-            || ': add the meter to the source in sources.yaml, then land this day again'
+            || ': add the meter in sources.yaml, then run `fly-billing land --rejected`'
         else 'source ' || said.source || ': ' || wrong.problem
-            || ': correct the event, or the contract in sources.yaml'
+            || ': correct the event, or sources.yaml and run `fly-billing land --rejected`'
     end as message
 from said
 left join declared_sources on declared_sources.source = said.source

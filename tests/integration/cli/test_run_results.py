@@ -78,6 +78,23 @@ def commands(postgres: PostgresServer, deployment: Deployment, tmp_path: Path) -
     drop_database(postgres, DAGSTER)
 
 
+def test_rejected_rows_land_again_after_a_correction_of_the_sources(
+    commands: Commands, deployment: Deployment, tmp_path: Path
+) -> None:
+    """The source test may send nothing but other; then it may send machine_seconds, of which 4 land."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "fly_billing.yaml").write_text("version: 1\nname: shop\n", encoding="utf-8")
+    commands.environment["FLY_BILLING_WORKSPACE"] = str(folder)
+    (folder / "sources.yaml").write_text("sources: [{name: test, meters: [other]}]\n", encoding="utf-8")
+    landed = commands.data("land")
+    assert landed["rows"] == {"accepted": 0, "duplicate": 0, "rejected": 6}
+    assert {reason["reason"] for reason in landed["reasons_of_rejection"]} == {"undeclared_meter", "unknown_meter"}
+    (folder / "sources.yaml").write_text("sources: [{name: test, meters: [machine_seconds]}]\n", encoding="utf-8")
+    assert commands.data("land")["rows"] == {"accepted": 0, "duplicate": 0, "rejected": 0}
+    assert commands.data("land", "--rejected")["rows"] == {"accepted": 4, "duplicate": 1, "rejected": 1}
+
+
 def test_each_command_counts_what_it_did_and_lists_what_failed(
     commands: Commands, deployment: Deployment, sandbox: SandboxServer
 ) -> None:

@@ -16,7 +16,7 @@ from fly_billing.usage.rejections import list_rows, list_unresolved
 from fly_billing.usage.repair import reland_damaged_days
 from fly_billing.usage.rules.declared_sources import DataField, DeclaredSource, DeclaredSources
 from fly_billing.usage.source_contracts import LandedSource, SourceContracts
-from tests.support.builders import DAY, NOW, WRITERS, Platform, event, write_jsonl
+from tests.support.builders import DAY, NOW, WRITERS, Platform, event, write_csv, write_jsonl
 
 ROUTER = DeclaredSource(
     "router", ("requests",), "hourly", timedelta(hours=3), "team:edge", "", (
@@ -56,7 +56,7 @@ def test_a_field_that_breaks_the_contract_rejects_its_row_alone(platform: Platfo
     ]  # fmt: skip
     WRITERS[kind](platform.landing_dir, rows)
     land(platform)
-    fix = ": correct the event, or the contract in sources.yaml"
+    fix = ": correct the event, or sources.yaml and run `fly-billing land --rejected`"
     found = reasons(platform)
     assert {reason for reason, _ in found.values()} == {"broken_contract"}
     problems = {name: message.removeprefix("source router: ") for name, (_, message) in found.items()}
@@ -91,7 +91,7 @@ def test_json_values_have_the_types_of_the_contract(
     folder.mkdir(parents=True)
     (folder / "router.jsonl").write_text(json.dumps(written) + "\n", encoding="utf-8")
     land(platform)
-    fix = ": correct the event, or the contract in sources.yaml"
+    fix = ": correct the event, or sources.yaml and run `fly-billing land --rejected`"
     expected = {} if problem is None else {"e1": ("broken_contract", f"source router: {problem}{fix}")}
     assert reasons(platform) == expected
 
@@ -103,7 +103,7 @@ def test_a_source_may_send_its_own_meters_only(platform: Platform) -> None:
     found = reasons(platform)
     assert found["e1"] == (
         "undeclared_meter",
-        "source proxy may not send requests: add the meter to the source in sources.yaml, then land this day again",
+        "source proxy may not send requests: add the meter in sources.yaml, then run `fly-billing land --rejected`",
     )
     assert found["e2"][0] == "unknown_meter"
     assert "e3" not in found
@@ -117,7 +117,7 @@ def test_events_of_other_sources_land_unless_they_are_to_be_rejected(platform: P
     assert reasons(platform) == {
         "e1": (
             "undeclared_source",
-            "source other is not declared: add it to sources.yaml, then land this day again",
+            "source other is not declared: add it to sources.yaml, then run `fly-billing land --rejected`",
         )
     }
     land(platform, DeclaredSources((), rejects_others=True))
@@ -155,6 +155,24 @@ def test_a_corrected_contract_accepts_the_rows_when_their_day_lands_again(platfo
     assert reasons(platform).keys() == {"e1"}
     land(platform, DeclaredSources((DeclaredSource("router", ("requests",)),)))
     assert platform.rejected() == []
+
+
+def test_a_source_may_send_a_type_that_one_of_its_meters_reads(platform: Platform) -> None:
+    """An event of ai.completion counts for two meters; the source needs to name one of them."""
+    for key in ("tokens_in", "tokens_out"):
+        platform.insert(
+            "meters", key=key, name=key, unit="token", dimensions=[], aggregation="sum", event_type="ai.completion",
+            quantity_of=key,
+        )  # fmt: skip
+    used = event("e1", source="ai", type="ai.completion", tokens_in="5", tokens_out="7", model="small")
+    write_csv(platform.landing_dir, [{name: value for name, value in used.items() if name != "quantity"}])
+    contract = (DataField("model", values=("large",)),)
+    land(platform, DeclaredSources((DeclaredSource("ai", ("tokens_in",), fields=contract),)))
+    assert reasons(platform)["e1"][0] == "broken_contract"
+    land(platform, DeclaredSources((DeclaredSource("ai", ("tokens_in",)),)))
+    assert platform.rejected() == []
+    land(platform, DeclaredSources((DeclaredSource("ai", ("requests",)),)))
+    assert reasons(platform)["e1"][0] == "undeclared_meter"
 
 
 def test_a_repair_of_the_usage_table_keeps_to_the_contracts(platform: Platform) -> None:

@@ -130,6 +130,14 @@ def differences(reading: WorkspaceReading, part: str, entries: Iterator[dict[str
     return found
 
 
+@pytest.mark.parametrize("name", ["name", "most_closed_percent"])
+def test_schema_and_reader_agree_about_the_settings(reading: WorkspaceReading, name: str) -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMAS["settings"]())
+    for value in VALUES:
+        entry = {"version": 1, "name": "shop", name: value}
+        assert validator.is_valid(entry) is is_read(reading, WorkspaceSettings, entry), value
+
+
 def is_unseen(name: str, value: Any) -> bool:
     return isinstance(value, str) and (name, value) in UNSEEN
 
