@@ -59,7 +59,8 @@ select
     end as reason,
     case
         when declared_sources.source is null
-            then 'source ' || said.source || ' is not declared: add it to sources.yaml, then run `fly-billing land --rejected`'
+            then 'source ' || said.source
+            || ' is not declared: add it to sources.yaml, then run `fly-billing land --rejected`'
         when declared_types.source is null
             then 'source ' || said.source || ' may not send ' || said.type
             || ': add the meter in sources.yaml, then run `fly-billing land --rejected`'
