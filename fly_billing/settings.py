@@ -7,7 +7,8 @@ a running server (see `cli.local_platform`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -341,6 +342,34 @@ def secret_from_environment(variable: str, reason: str) -> SecretStr:
     return SecretStr(text)
 
 
+@contextmanager
+def without_settings() -> Iterator[None]:
+    """Remove all settings, and variables of Postgres, Dagster and object stores, from the environment in the block.
+
+    For throw-away platforms: a user's server, key or PGSERVICE must neither reach them nor break them. Child processes
+    that start in the block do not get the variables either.
+    """
+    removed = {name: value for name, value in os.environ.items() if is_setting(name)}
+    for name in removed:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
+
+
+def is_setting(variable: str) -> bool:
+    """Return True if fly_billing, Postgres' client, Dagster or an object store's library reads the variable."""
+    return variable in _VARIABLES or variable.startswith(_PREFIXES)
+
+
 def reveal(secret: SecretStr | None) -> str | None:
     """Return a secret as text. Call it only where a connection is made."""
     return secret.get_secret_value() if secret else None
+
+
+_PREFIXES = (
+    "ALERT_", "AWS_", "AZURE_", "DAGSTER_", "FLY_BILLING_", "GOOGLE_", "HEARTBEAT_", "PAST_DUE_", "PG", "SLACK_",
+    "SMTP_", "STRIPE_",
+)  # fmt: skip
+_VARIABLES = frozenset({"DATABASE_URL", "SPARK_MASTER"})

@@ -5,7 +5,6 @@ Each worker has a throw-away server with a migrated template. Each test has a ne
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -15,16 +14,15 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database, throwaway
+from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import PIPELINE
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.postgres.migrate import migrate
-from fly_billing.stripe_sandbox import SandboxServer, spawn
+from fly_billing.settings import is_setting
+from fly_billing.stripe_sandbox import SandboxServer
+from fly_billing.testing import new_account, throwaway_database, throwaway_server, throwaway_stripe
 from tests.support import prepared
 from tests.support.builders import Platform
 from tests.support.deployment import Deployment, dagster_instance
-
-_numbers = itertools.count()
 
 # The machine's speed is no property of billing, so no example fails or counts as too slow because of its time.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -45,10 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "scenarios" not in item.path.parts)
 
 
-PREFIXES = ("STRIPE_", "FLY_BILLING_", "PG", "ALERT_", "SLACK_", "SMTP_", "HEARTBEAT_")
-STORES = ("AWS_", "GOOGLE_", "AZURE_")
-
-
 @pytest.fixture(autouse=True)
 def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove real servers and keys from the environment, so that no test can reach one.
@@ -57,11 +51,7 @@ def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.delenv("TERM", raising=False)
     for name in list(os.environ):
-        if name.startswith((*PREFIXES, *STORES)) or name in (
-            "DATABASE_URL",
-            "DAGSTER_DATABASE_URL",
-            "SPARK_MASTER",
-        ):
+        if is_setting(name):
             monkeypatch.delenv(name)
 
 
@@ -84,10 +74,7 @@ def _storage_of_open_instance() -> object:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    with throwaway(databases=("billing_template",)) as server:
-        template = BillingDatabase(server.url("billing_template"))
-        migrate(template)
-        template.engine.dispose()
+    with throwaway_server() as server:
         prepared.register(server)
         yield server
         prepared.forget(server)
@@ -96,26 +83,20 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def billing_database(postgres: PostgresServer) -> Iterator[BillingDatabase]:
     """Provide a migrated, empty billing database."""
-    name = f"billing_{next(_numbers)}"
-    create_database(postgres, name, template="billing_template")
-    database = BillingDatabase(postgres.url(name))
-    yield database
-    database.engine.dispose()
-    drop_database(postgres, name)
+    with throwaway_database(postgres) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")
-def sandbox_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
-    with spawn(tmp_path_factory.mktemp("stripe") / "sandbox.sqlite") as server:
+def sandbox_server() -> Iterator[SandboxServer]:
+    with throwaway_stripe() as server:
         yield server
 
 
 @pytest.fixture
 def sandbox(sandbox_server: SandboxServer) -> SandboxServer:
     """Provide a Stripe sandbox without customers, invoices and faults. Customers pay by card."""
-    sandbox_server.control.reset()
-    sandbox_server.control.settings(new_customers_have_a_card=True)
-    return sandbox_server
+    return new_account(sandbox_server)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,18 +17,20 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import column, insert, table, text
+from sqlalchemy import text
 
-from fly_billing.invoicing.bill_run import Billed, BilledInvoice, Terms, bill
+from fly_billing.invoicing.bill_run import Billed, BilledInvoice
 from fly_billing.invoicing.rules.inputs import FeeCharged
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
 from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.models import PerUnit
 from fly_billing.pricing.rules.prices import Price
-from fly_billing.usage.landing import LandedFile, land_days
+from fly_billing.testing import TERMS as TERMS
+from fly_billing.testing import ThrowawayPlatform
+from fly_billing.usage.landing import LandedFile
 from fly_billing.usage.landing_ledger import open_usage_table
-from fly_billing.usage.rollups import RollupReport, roll_up
+from fly_billing.usage.rollups import RollupReport
 from fly_billing.usage.usage_table import UsageTable, UsageTableVersion
 
 FIRST_MONTH = BillingMonth(2023, 1)
@@ -37,7 +39,6 @@ OCTOBER = BillingMonth(2026, 10)
 DAY = date(2026, 9, 15)
 NOW = datetime(2026, 9, 20, 12, tzinfo=UTC)
 # The grace period of September ends on 4 October at 00:00; in this hour after it, the month is closed.
-TERMS = Terms(grace=timedelta(hours=72), due_days=14)
 CLOSED = datetime(2026, 10, 4, 1, tzinfo=UTC)
 
 METERS = (
@@ -169,13 +170,8 @@ def days_of(first: date, last: date) -> list[date]:
 LANDING_DAYS = days_of(date(2026, 9, 1), date(2026, 10, 3))
 
 
-@dataclass(frozen=True)
-class Platform:
-    """A billing database with its usage table and landing folder, and the three steps of billing."""
-
-    database: BillingDatabase
-    usage_table: UsageTable
-    landing_dir: Path
+class Platform(ThrowawayPlatform):
+    """A throw-away platform with the terms of many examples, in September 2026 unless a test says otherwise."""
 
     @classmethod
     def with_acme(cls, database: BillingDatabase, landing_dir: Path) -> Platform:
@@ -185,33 +181,9 @@ class Platform:
         platform.add_organization("acme")
         return platform
 
-    def execute(self, statement: str, **parameters: Any) -> None:
-        with self.database.transaction() as connection:
-            connection.execute(text(statement), parameters)
-
-    def query(self, statement: str, **parameters: Any) -> list[Row]:
-        with self.database.transaction() as connection:
-            return [dict(row) for row in connection.execute(text(statement), parameters).mappings()]
-
     def load(self, *prices: Price) -> None:
         with self.database.transaction() as connection:
             load_price_book(connection, PriceBookFiles("fly", METERS, prices))
-
-    def add_organization(self, name: str, currency: str = "USD", created_at: str = "2026-01-10") -> None:
-        self.execute(
-            "insert into organizations (id, name, currency, billing_group, created_at)"
-            " values (:id, :name, :currency, :id, :created_at)",
-            id=name,
-            name=name.capitalize(),
-            currency=currency,
-            created_at=at(created_at),
-        )
-
-    def insert(self, into: str, **values: Any) -> None:
-        """Insert a row; other columns have their defaults."""
-        statement = insert(table(into, *(column(name) for name in values))).values(**values)
-        with self.database.transaction() as connection:
-            connection.execute(statement)
 
     def add_subscription(
         self, organization: str, price_key: str, started_at: datetime, ended_at: datetime | None = None, **terms: Any
@@ -304,7 +276,7 @@ class Platform:
         )
 
     def land(self, *days: date, now: datetime = NOW) -> list[LandedFile]:
-        return land_days(self.database, self.usage_table, self.landing_dir, days or [DAY], FIRST_MONTH, now)
+        return super().land(*(days or [DAY]), now=now)
 
     def table(self) -> UsageTableVersion:
         """Open the usage table as every reader does: compared with Postgres."""
@@ -320,10 +292,10 @@ class Platform:
         return [row["id"] for row in self.query("select id from organizations order by id")]
 
     def roll_up(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW) -> RollupReport:
-        return roll_up(self.database, self.usage_table, month, self.organizations(), now)
+        return super().roll_up(month, now)
 
     def bill(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW, run_id: str = "manual") -> Billed:
-        return bill(self.database, month, self.organizations(), TERMS, now, run_id)
+        return super().bill(month, now, run_id)
 
     def use(self, *usage: Mapping[str, Any], day: date = DAY, name: str = "usage") -> None:
         """Land these events and roll September up, on 20 September."""
@@ -332,11 +304,7 @@ class Platform:
         self.roll_up()
 
     def close(self, month: BillingMonth = SEPTEMBER) -> Billed:
-        """Land all files, roll the month up and bill it, an hour after its grace period."""
-        now = month.closes_at(TERMS.grace) + timedelta(hours=1)
-        self.land(*days_of(month.first_day, month.last_landing_day(TERMS.grace)), now=now)
-        self.roll_up(month, now)
-        return self.bill(month, now)
+        return super().close(month)
 
     def compute(self, month: BillingMonth = SEPTEMBER) -> None:
         """Roll the month up and bill it while it is open: on the 20th."""

@@ -32,7 +32,7 @@ LAYERS = (
     {"finance"},
     {"cutover"},
     {"operations"},  # reads all subjects: what needs a person
-    {"sample_platform"},
+    {"sample_platform", "testing"},
     {"resources"},
     {"automations", "partitions", "executors"},
     {"partition_start"},

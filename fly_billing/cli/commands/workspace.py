@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import ExactJson, console, exit_with
+from fly_billing.cli.parameters import ExactJson, console, exit_with, wide_console
 
 PANEL = "Workspace of files"
 
@@ -81,3 +81,21 @@ def apply_workspace(
     from fly_billing.cli.workspace import ApplyOptions, apply_folder
 
     exit_with(apply_folder(console, folder, ApplyOptions(yes, by, why, close_many, as_json)))
+
+
+@app.command("test", rich_help_panel=PANEL)
+def run_tests(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of cases, or folders above them")],
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=16, help="How many run at once. Default: one for each CPU, if many"),
+    ] = None,
+    as_json: ExactJson = False,
+) -> None:
+    """Run billing tests: cases with expected invoices, each on a throw-away platform (docs/billing_tests.md).
+
+    Exits 1 if a case fails, and 2 if a case has a mistake.
+    """
+    from fly_billing.cli.billing_tests import run_tests as run
+
+    exit_with(run(wide_console(), folders, jobs, as_json=as_json))

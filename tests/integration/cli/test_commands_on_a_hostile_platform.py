@@ -95,6 +95,7 @@ TRIED = {
     "group list": ([], ["acme", "--past", "--json"], [EVIL]),
     "tax status": (["acme", "--kind", "business", "--dry-run"],),
     "approve-corrections": (["2026-09", "--total", "1.00", "--by", EVIL, "--why", EVIL],),
+    "test": (["{case}", "--jobs", "1"], ["{case}", "--json"], [EVIL]),
     "apply": (["{hostile}", "--yes", "--by", EVIL, "--why", EVIL],),
 }
 # Commands that start servers or Dagster, which have their own tests, or that show no text written by others.
@@ -204,6 +205,18 @@ def write_hostile_workspace(folder: Path) -> None:
     (folder / "terms.yaml").write_text(json.dumps({"charges": [charge]}), encoding="utf-8")
 
 
+def write_hostile_case(folder: Path) -> None:
+    """Write a billing test that charges for an attack, and expects another one."""
+    folder.mkdir()
+    charge = {"organization_id": "acme", "description": EVIL, "amount": "5", "currency": "USD"}
+    item = [{"description": f"another {EVIL}", "cents": 5}]
+    steps = [
+        {"row": {"one_off_items": {**charge, "occurred_at": "2026-09-10T00:00:00Z"}}}, {"close": "2026-09"},
+        {"items": {"acme": {"2026-09": item}, EVIL: {"2026-09": item}}}, {"sql": EVIL},
+    ]  # fmt: skip
+    (folder / "case.json").write_text(json.dumps({"steps": steps}), encoding="utf-8")
+
+
 def test_no_command_prints_or_writes_control_characters_or_active_content(hostile: Platform, tmp_path: Path) -> None:
     files = {"{page}": tmp_path / "page.html", "{csv}": tmp_path / "focus.csv", "{book}": tmp_path / "book"}
     files["{pdf}"] = tmp_path / "invoice.pdf"
@@ -219,7 +232,8 @@ def test_no_command_prints_or_writes_control_characters_or_active_content(hostil
     files["{past}"].write_text(json.dumps(past), encoding="utf-8")
     data = json.dumps({"prices": [{**REQUESTS.to_data(), "description": EVIL}]})
     (files["{book}"] / "prices.yaml").write_text(data, encoding="utf-8")
-    files |= {"{shop}": tmp_path / "shop", "{hostile}": tmp_path / "hostile"}
+    files |= {"{shop}": tmp_path / "shop", "{hostile}": tmp_path / "hostile", "{case}": tmp_path / "case"}
+    write_hostile_case(files["{case}"])
     write_hostile_workspace(files["{hostile}"])
     seen: dict[str, bool] = {}
     for command, uses in TRIED.items():
