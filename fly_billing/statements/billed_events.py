@@ -27,14 +27,9 @@ from fly_billing.postgres.statements import sql
 from fly_billing.statements.billed_quantities import explain_quantities
 from fly_billing.statements.explanation_reader import BilledUsage
 from fly_billing.statements.rules.sums import Sum
+from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.landing_ledger import open_usage_table
-from fly_billing.usage.usage_table import (
-    UsageTable,
-    UsageTableMismatch,
-    UsageTableVersion,
-    UsageVersionGone,
-    open_duckdb,
-)
+from fly_billing.usage.usage_table import UsageTable, UsageTableVersion, UsageVersionGone, open_duckdb
 
 # Rows in memory at a time while events are listed.
 CHUNK = 10_000

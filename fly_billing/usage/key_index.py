@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 from fly_billing.money import counted
 from fly_billing.output_files import make_folder
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.usage_table import Partition, PartitionKey, UsageTableVersion, list_data_files, sum_partitions
+from fly_billing.usage.data_files import Partition, PartitionKey, list_data_files, sum_partitions
+from fly_billing.usage.usage_table import UsageTableVersion
 
 Words = NDArray[np.uint64]
 FORMAT = 2

@@ -27,6 +27,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, records, rows
 from fly_billing.postgres.statements import sql
 from fly_billing.usage.checks import LandingCounts
+from fly_billing.usage.data_files import PartitionKey
 from fly_billing.usage.key_index import KeyIndex, Words, find_repeated, make_entries
 from fly_billing.usage.landing_folder import (
     LandingError,
@@ -43,7 +44,7 @@ from fly_billing.usage.landing_staging import StagedFiles, stage_files
 from fly_billing.usage.readers.compressed_files import ENDINGS as PACKED
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.source_contracts import SourceContracts
-from fly_billing.usage.usage_table import EVENTS, PartitionKey, UsageTable, UsageTableVersion, open_duckdb
+from fly_billing.usage.usage_table import EVENTS, UsageTable, UsageTableVersion, open_duckdb
 
 FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected")
 REJECTED_COLUMNS = (

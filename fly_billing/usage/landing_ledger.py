@@ -22,18 +22,16 @@ from sqlalchemy import Connection
 from fly_billing.money import counted
 from fly_billing.object_store.address import StoreFolder
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
-from fly_billing.usage.usage_table import (
-    KEEP_LOG,
+from fly_billing.usage.data_files import (
     Partition,
     PartitionKey,
-    UsageTable,
     UsageTableError,
     UsageTableMismatch,
-    UsageTableVersion,
     describe_delta_error,
     list_data_files,
     sum_partitions,
 )
+from fly_billing.usage.usage_table import KEEP_LOG, UsageTable, UsageTableVersion
 
 # Limits the differences that a message lists.
 NAMED = 3

@@ -23,19 +23,12 @@ from fly_billing.object_store.address import Place, StoreFolder
 from fly_billing.object_store.objects import StoredObject, list_entries, list_objects, move_objects
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
+from fly_billing.usage.data_files import UsageTableError, UsageTableMismatch, list_data_files, sum_partitions
 from fly_billing.usage.landing import land_batch, split_into_batches
 from fly_billing.usage.landing_folder import has_day_folder
 from fly_billing.usage.landing_ledger import Ledger, find_different_days, open_against_ledger, read_ledger
 from fly_billing.usage.source_contracts import SourceContracts
-from fly_billing.usage.usage_table import (
-    EVENTS,
-    UsageTable,
-    UsageTableError,
-    UsageTableMismatch,
-    find_unreadable_files,
-    list_data_files,
-    sum_partitions,
-)
+from fly_billing.usage.usage_table import EVENTS, UsageTable
 
 CHECKPOINT_POINTER = "_last_checkpoint"
 
@@ -75,14 +68,14 @@ def _find_damage(connection: Connection, usage_table: UsageTable, landing_dir: P
     ledger = read_ledger(connection)
     try:
         table = open_against_ledger(connection, usage_table)
-        if wrong := find_unreadable_files(usage_table, table.data_files):
+        if wrong := usage_table.find_unreadable(table.data_files):
             raise UsageTableMismatch(usage_table.path, "readable data files", "; ".join(wrong[:3]))
     except UsageTableMismatch as problem:
         assert ledger is not None
         base = _newest(usage_table, ledger)
         found = list_data_files(base) if base else []
         days = find_different_days(ledger.partitions, sum_partitions(usage_table.path, found))
-        days |= {file.day for file in found if find_unreadable_files(usage_table, [file])}
+        days |= {file.day for file in found if usage_table.find_unreadable([file])}
         lost = [day for day in sorted(days) if not has_day_folder(landing_dir, day)]
         return Damage(base, str(problem), sorted(days), lost)
     return Damage(table.delta, "")

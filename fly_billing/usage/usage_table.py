@@ -10,27 +10,22 @@ Not here: file formats (`readers.files`), Postgres (`landing`, `landing_ledger`)
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import weakref
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import ColumnProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
 from deltalake.exceptions import DeltaError
 
-from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.object_store.address import Place, StoreFolder
 from fly_billing.object_store.local_copies import LocalCopies
@@ -40,6 +35,18 @@ from fly_billing.output_files import make_folder
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import DUCKDB_MEMORY_MB, Settings
+from fly_billing.usage.data_files import (
+    DataFile,
+    Partition,
+    PartitionKey,
+    UsageTableError,
+    UsageTableMismatch,
+    count_rows,
+    describe_delta_error,
+    find_damaged_files,
+    list_data_files,
+    sum_partitions,
+)
 from fly_billing.usage.landing_folder import path_for_duckdb, readable_name
 
 # Quantities have up to 15 decimals. Sums have room for 23 digits before the decimal point.
@@ -79,15 +86,9 @@ PARTITIONS_OF_FILE = r"""
     regexp_extract(filename, '/usage_month=([^/]+)/landing_day=([^/]+)/[^/]+$', 1) as usage_month,
     regexp_extract(filename, '/usage_month=([^/]+)/landing_day=([^/]+)/[^/]+$', 2)::date as landing_day
 """
-# Matches the arrow by which delta-rs introduces a cause, in color.
-_CAUSE = re.compile(r"\s*(?:\x1b\[[0-9;]*m)?↳(?:\x1b\[[0-9;]*m)?\s*")
 # With one of these in a path, delta-rs aborts the whole process or looks for the table elsewhere.
 KEY_FOR_DELTA = re.compile(r"[A-Za-z0-9._=/-]+")
 NOT_FOR_DELTA = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
-
-
-class UsageTableError(ActionableError):
-    """The usage table can't be used at this place or in this state. The message says what to do."""
 
 
 def open_duckdb(memory_mb: int = DUCKDB_MEMORY_MB) -> duckdb.DuckDBPyConnection:
@@ -111,23 +112,6 @@ def open_duckdb(memory_mb: int = DUCKDB_MEMORY_MB) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-class UsageTableMismatch(ActionableError):
-    """The usage table is not the one that Postgres records, or part of it can't be read.
-
-    The message is one line: which table, what was expected, what was found, and what to do.
-    """
-
-    def __init__(self, path: Place, expected: str, found: str) -> None:
-        super().__init__(
-            f"the usage table {path} does not agree with the billing database: expected {expected}; found {found}."
-            " Nothing was read from it, booked or closed. Make sure that its share is mounted and that"
-            " FLY_BILLING_LAKE_DIR is correct. If the table itself is damaged, restore it from a backup or run"
-            " `fly-billing land --repair`, which first shows the days that it would land again"
-        )
-
-
-# Begins the `dimensions` of an event that several meters read: a JSON array instead of an object.
-SHARED = "["
 # One row per meter that reads an event. An event that several meters read is one row of the table, so that it lands,
 # repeats and counts once. There `meter` is the event's type and `dimensions` are [{meter, quantity, dimensions}, ...].
 MEASUREMENTS = """
@@ -148,35 +132,6 @@ MEASUREMENTS = """
 
 class UsageVersionGone(Exception):
     """A version of the usage table that an invoice refers to can't be read any more. The message says why."""
-
-
-@dataclass(frozen=True)
-class Partition:
-    """The rows of a landing day and usage month, with duplicates, and an MD5 of the names and sizes of its files."""
-
-    rows: int
-    files: str
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A Parquet file of a version of the table.
-
-    Attributes:
-        bytes, rows: According to the Delta log; `rows` is None if the log does not say.
-        may_be_shared: It may contain events that several meters read.
-    """
-
-    path: str
-    bytes: int
-    rows: int | None
-    month: str
-    day: date
-    may_be_shared: bool = False
-
-
-# (landing day, first day of the usage month). A landing replaces the days, and a roll-up reads the months.
-PartitionKey = tuple[date, date]
 
 
 def delta_uri(path: Place) -> str:
@@ -323,7 +278,7 @@ class UsageTableVersion:
             and (days is None or file.day in days)
             and (since is None or file.day >= since)
         ]
-        if damaged := find_damaged_files(self.usage_table, chosen):
+        if damaged := self.usage_table.find_damaged(chosen):
             names = "; ".join(damaged[:3]) + ("; ..." if len(damaged) > 3 else "")
             read = "" if version is None else f" of version {version}"
             raise UsageTableMismatch(
@@ -435,6 +390,40 @@ class UsageTable:
             return "no such folder"
         return "no usage table" if any(self.path.iterdir()) else "an empty folder"
 
+    def find_damaged(self, files: Sequence[DataFile]) -> list[str]:
+        """Describe each file that is missing, is not of the size in the Delta log, or is not a Parquet file.
+
+        In an object store, files never change once they are written. So a file with a local copy counts as undamaged.
+        """
+        if isinstance(self.path, Path) or self.copies is None:
+            return find_damaged_files(self.local_folder, files)
+        problems = self.copies.fetch(self.path, {file.path: file.bytes for file in files})
+        copied = [file for file in files if file.path not in problems]
+        missing = [f"{name} ({problem})" for name, problem in problems.items()]
+        return missing + find_damaged_files(self.local_folder, copied)
+
+    def find_unreadable(self, files: Sequence[DataFile]) -> list[str]:
+        """Like `find_damaged`, but read every row, which also finds damaged content of the right size.
+
+        Does not notice a changed byte that still decodes: these Parquet files have no checksums. Fetches the files of a
+        table in an object store again.
+        """
+        if isinstance(self.path, StoreFolder) and self.copies is not None:
+            self.copies.forget(self.path, [file.path for file in files])
+        damaged = []
+        for file in files:
+            if wrong := self.find_damaged([file]):
+                damaged += wrong
+                continue
+            try:
+                rows = count_rows(self.local_folder, file)
+            except (OSError, ValueError, MemoryError, pa.ArrowException) as problem:
+                damaged.append(f"{file.path} ({describe_delta_error(problem)})")
+                continue
+            if rows != file.rows:
+                damaged.append(f"{file.path} ({counted(rows, 'row')}, not {file.rows})")
+        return damaged
+
     def replace_days(self, days: Sequence[date], events: pa.RecordBatchReader | pa.Table) -> DeltaTable:
         """Replace the whole content of these landing days by `events` in one atomic commit. Returns the new version."""
         listed = ", ".join(f"'{day.isoformat()}'" for day in days)
@@ -449,108 +438,6 @@ class UsageTable:
             post_commithook_properties=KEEP_LOG,
         )
         return table if self.is_in_store else self.delta()  # the write has updated `table`; opening it takes requests
-
-
-def list_data_files(delta: DeltaTable) -> list[DataFile]:
-    """List the files of this version from the Delta log, without reading data."""
-    found = pa.table(delta.get_add_actions(flatten=True))
-    names = ("path", "size_bytes", "num_records", "partition.usage_month", "partition.landing_day")
-    nothing = [None] * found.num_rows
-    # Without a minimum in the log, the file may contain shared events.
-    firsts = found["min.dimensions"].to_pylist() if "min.dimensions" in found.column_names else nothing
-    files = []
-    for place, size, rows, month, day, first in zip(*(found[name].to_pylist() for name in names), firsts, strict=True):
-        # `PARTITIONS_OF_FILE` relies on this.
-        folder, name = f"usage_month={month}/landing_day={day}/", unquote(place).rpartition("/")[2]
-        if unquote(place) != folder + name:
-            raise UsageTableError(
-                f"a file of the usage table is not in the folder of its month and landing day: {place}"
-            )
-        if not name.isprintable():
-            raise UsageTableError(
-                f"the log of the usage table lists an invalid file name: {readable_name(unquote(place))!r}"
-            )
-        files.append(DataFile(folder + name, size, rows, month, day, first is None or first.startswith(SHARED)))
-    return files
-
-
-def sum_partitions(path: Place, files: Iterable[DataFile]) -> dict[PartitionKey, Partition]:
-    """Sum the files by landing day and usage month. Raises UsageTableMismatch if the Delta log lacks a row count."""
-    grouped: dict[PartitionKey, list[DataFile]] = defaultdict(list)
-    for file in files:
-        grouped[file.day, BillingMonth.parse(file.month).first_day].append(file)
-    partitions = {}
-    for key, some in grouped.items():
-        if any(file.rows is None for file in some):
-            raise UsageTableMismatch(path, "a row count for each file in its log", f"none for {some[0].path}")
-        listed = "\n".join(sorted(f"{file.path} {file.bytes}" for file in some))
-        digest = hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest()
-        partitions[key] = Partition(sum(file.rows or 0 for file in some), digest)
-    return partitions
-
-
-PARQUET_END = b"PAR1"
-
-
-def find_damaged_files(usage_table: UsageTable, files: Sequence[DataFile]) -> list[str]:
-    """Describe each file that is missing, is not of the size in the Delta log, or is not a Parquet file.
-
-    In an object store, files never change once they are written. So a file with a local copy counts as undamaged.
-    """
-    if isinstance(usage_table.path, Path) or usage_table.copies is None:
-        return _damaged_files(usage_table.local_folder, files)
-    problems = usage_table.copies.fetch(usage_table.path, {file.path: file.bytes for file in files})
-    there = [file for file in files if file.path not in problems]
-    return [f"{name} ({problem})" for name, problem in problems.items()] + _damaged_files(
-        usage_table.local_folder, there
-    )
-
-
-def _damaged_files(folder: Path, files: Iterable[DataFile]) -> list[str]:
-    damaged = []
-    for file in files:
-        try:
-            with (folder / file.path).open("rb") as content:
-                size = content.seek(0, os.SEEK_END)
-                content.seek(max(0, size - len(PARQUET_END)))
-                end = content.read()
-        except OSError as problem:
-            damaged.append(f"{file.path} ({problem.strerror or problem})")
-            continue
-        if size != file.bytes:
-            damaged.append(f"{file.path} ({size} bytes, not {file.bytes})")
-        elif end != PARQUET_END:
-            damaged.append(f"{file.path} (overwritten: it does not end like a Parquet file)")
-    return damaged
-
-
-def find_unreadable_files(usage_table: UsageTable, files: Sequence[DataFile]) -> list[str]:
-    """Like `find_damaged_files`, but read every row, which also finds damaged content of the right size.
-
-    Does not notice a changed byte that still decodes: these Parquet files have no checksums. The files of a table in an
-    object store are fetched again.
-    """
-    damaged = []
-    if isinstance(usage_table.path, StoreFolder) and usage_table.copies is not None:
-        usage_table.copies.forget(usage_table.path, [file.path for file in files])
-    for file in files:
-        if wrong := find_damaged_files(usage_table, [file]):
-            damaged += wrong
-            continue
-        try:
-            with pq.ParquetFile(usage_table.local_folder / file.path) as content:
-                rows = sum(batch.num_rows for batch in content.iter_batches())
-        except (OSError, ValueError, MemoryError, pa.ArrowException) as problem:
-            damaged.append(f"{file.path} ({describe_delta_error(problem)})")
-            continue
-        if rows != file.rows:
-            damaged.append(f"{file.path} ({counted(rows, 'row')}, not {file.rows})")
-    return damaged
-
-
-def describe_delta_error(problem: Exception) -> str:
-    """Describe an error in one line, with the causes that delta-rs lists."""
-    return (_CAUSE.sub(": ", str(problem)).strip() or type(problem).__name__).splitlines()[0]
 
 
 def count_events_by_day(table: UsageTableVersion, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:

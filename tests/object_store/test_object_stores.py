@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,19 @@ from fly_billing.object_store.local_copies import LocalCopies
 from fly_billing.object_store.objects import ChangedObject, read_object
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.data_files import UsageTableError, UsageTableMismatch
 from fly_billing.usage.landing import DaysNotLanded, land_days
 from fly_billing.usage.landing_folder import LandingError, find_landing_problems, list_files
 from fly_billing.usage.landing_ledger import register_usage_table
 from fly_billing.usage.landing_staging import stage_files
 from fly_billing.usage.repair import UsageTableRepairError, find_damage, reland_damaged_days
-from fly_billing.usage.usage_table import UsageTable, UsageTableError, UsageTableMismatch, open_duckdb
+from fly_billing.usage.usage_table import UsageTable, open_duckdb
 from fly_billing.worklist.due import days_due, days_to_land, first_month_with_work
 from tests.support.builders import (
     DAY,
     FIRST_MONTH,
     NOW,
+    OCTOBER,
     TERMS,
     Platform,
     at,
@@ -40,6 +43,7 @@ from tests.support.builders import (
     write_jsonl,
     write_parquet,
 )
+from tests.support.deployment import Deployment, machine_seconds
 from tests.support.stored_platform import Bucket, StoredPlatform
 
 LATER = date(2026, 9, 16)
@@ -527,3 +531,30 @@ def test_status_reads_a_landing_folder_in_a_bucket(platform: StoredPlatform, tmp
     platform.bucket.put("landing/september/usage.jsonl", json_line(event("e1")))
     done = run(platform, tmp_path, "status")
     assert "september" in done.stdout, done.stdout + done.stderr
+
+
+def test_dagster_lands_and_bills_usage_in_a_bucket(
+    deployment: Deployment, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """36,000 of 2,592,000 seconds of a Machine at $2.02 cost $0.028. The checks look into the bucket, too."""
+    addresses = {"landing_address": f"s3://{bucket.name}/landing", "lake_address": f"s3://{bucket.name}/usage_table"}
+    stored = replace(deployment, **addresses)  # type: ignore[arg-type]
+    for name, value in {
+        "FLY_BILLING_COPIES_DIR": str(tmp_path / "copies"),
+        "AWS_ENDPOINT_URL": bucket.server.url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    deployment.add_organization("acme")
+    deployment.load_prices()
+    days = [date(2026, 10, 1), date(2026, 10, 2)]
+    for day in days:
+        deployment.write_usage(day, [machine_seconds(str(day), "acme", at(str(day)), "18000")])
+    bucket.replace_folder("landing", deployment.landing_dir)
+    bucket.put("landing/2026-10-1/usage.jsonl")
+    landed = stored.land(*days)
+    checks = {found.check_name: found.passed for found in landed.get_asset_check_evaluations()}
+    assert checks["every_landed_row_is_accepted_duplicate_or_rejected"]
+    assert not checks["everything_in_the_landing_folder_is_understood"]  # there is a folder 2026-10-1
+    stored.land_month(OCTOBER)
+    stored.bill(OCTOBER)
+    assert stored.totals(OCTOBER) == {"acme": ("finalized", 3)}

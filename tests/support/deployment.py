@@ -63,7 +63,11 @@ def _has_room() -> bool:
 
 @dataclass
 class Deployment:
-    """One platform. `now` is the time for every asset."""
+    """One platform. `now` is the time for every asset.
+
+    Attributes:
+        landing_address, lake_address: Where assets find usage, if not in `landing_dir` and `lake_dir`.
+    """
 
     database: BillingDatabase
     database_url: str
@@ -72,6 +76,8 @@ class Deployment:
     stripe_url: str
     instance: DagsterInstance
     now: datetime
+    landing_address: str | None = None
+    lake_address: str | None = None
 
     @property
     def reports_dir(self) -> Path:
@@ -135,7 +141,10 @@ class Deployment:
                 "clock": Clock(fixed_at=self.now.isoformat()),
                 "reports": Reports(reports_dir=str(self.reports_dir)),
                 "stripe_account": StripeAccount(api_key="sk_test_world", api_base=self.stripe_url),
-                "usage_store": UsageStore(landing_dir=str(self.landing_dir), lake_dir=str(self.lake_dir)),
+                "usage_store": UsageStore(
+                    landing_dir=self.landing_address or str(self.landing_dir),
+                    lake_dir=self.lake_address or str(self.lake_dir),
+                ),
             },
             first_month=FIRST_MONTH,
         )

@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.data_files import UsageTableError
 from fly_billing.usage.landing import DaysNotLanded, LandedFile
 from fly_billing.usage.landing_folder import LandingFile, list_files
 from fly_billing.usage.landing_staging import stage_files, with_place
 from fly_billing.usage.readers.files import read_landing_file
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.readers.jsonl_batches import stage_plain_jsonl
-from fly_billing.usage.usage_table import UsageTable, UsageTableError, open_duckdb
+from fly_billing.usage.usage_table import UsageTable, open_duckdb
 from tests.support.builders import (
     DAY,
     Platform,

@@ -10,8 +10,8 @@ import pytest
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
+from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.repair import UsageTableRepairError, find_damage, reland_damaged_days
-from fly_billing.usage.usage_table import UsageTableMismatch
 from tests.integration.usage.test_usage_table_compared import (
     CLOSED,
     FIRST,

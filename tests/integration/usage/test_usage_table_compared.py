@@ -22,7 +22,8 @@ from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.money import plain
 from fly_billing.statements.billed_events import check_items_per_event
-from fly_billing.usage.usage_table import EVENTS, UsageTableMismatch, open_duckdb
+from fly_billing.usage.data_files import UsageTableMismatch
+from fly_billing.usage.usage_table import EVENTS, open_duckdb
 from tests.support.builders import DAY, LANDING_DAYS, OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
 from tests.support.deployment import Deployment, machine_seconds
 from tests.support.unguarded import damage
