@@ -6,6 +6,7 @@ variables (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, ...), profiles, or
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ def _filesystem(scheme: str, access: StoreAccess) -> FileSystem:
     from pyarrow import fs  # takes 0.1 s, which a platform with local folders does not need
 
     if scheme == "gs":
-        return fs.GcsFileSystem()
+        return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=REQUEST_SECONDS))
     if scheme == "az":
         key = access.account_key.get_secret_value() if access.account_key else None
         return fs.AzureFileSystem(access.account, account_key=key)

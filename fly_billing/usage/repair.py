@@ -20,12 +20,12 @@ from sqlalchemy import Connection
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.object_store.address import Place, StoreFolder
-from fly_billing.object_store.objects import StoredObject, list_entries, list_objects, move_objects
+from fly_billing.object_store.objects import StoredObject, check_bucket, list_entries, list_objects, move_objects
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.usage.data_files import UsageTableError, UsageTableMismatch, list_data_files, sum_partitions
 from fly_billing.usage.landing import land_batch, split_into_batches
-from fly_billing.usage.landing_folder import has_day_folder
+from fly_billing.usage.landing_folder import describe_error, has_day_folder
 from fly_billing.usage.landing_ledger import Ledger, find_different_days, open_against_ledger, read_ledger
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import EVENTS, UsageTable
@@ -65,6 +65,8 @@ def find_damage(database: BillingDatabase, usage_table: UsageTable, landing_dir:
 
 
 def _find_damage(connection: Connection, usage_table: UsageTable, landing_dir: Place) -> Damage:
+    for place in (usage_table.path, landing_dir):
+        _refuse_unreachable(place)
     ledger = read_ledger(connection)
     try:
         table = open_against_ledger(connection, usage_table)
@@ -79,6 +81,15 @@ def _find_damage(connection: Connection, usage_table: UsageTable, landing_dir: P
         lost = [day for day in sorted(days) if not has_day_folder(landing_dir, day)]
         return Damage(base, str(problem), sorted(days), lost)
     return Damage(table.delta, "")
+
+
+def _refuse_unreachable(place: Place) -> None:
+    """Raise UsageTableRepairError if an object store can't be read now: its versions would all look lost."""
+    if isinstance(place, StoreFolder):
+        try:
+            check_bucket(place)
+        except OSError as problem:
+            raise UsageTableRepairError(f"{place} can't be read: {describe_error(problem)}") from None
 
 
 def _newest(usage_table: UsageTable, ledger: Ledger) -> DeltaTable | None:

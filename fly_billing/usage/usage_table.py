@@ -425,9 +425,23 @@ class UsageTable:
         return damaged
 
     def replace_days(self, days: Sequence[date], events: pa.RecordBatchReader | pa.Table) -> DeltaTable:
-        """Replace the whole content of these landing days by `events` in one atomic commit. Returns the new version."""
+        """Replace the whole content of these landing days by `events` in one atomic commit. Returns the new version.
+
+        Raises:
+            UsageTableError: The object store refused it.
+        """
+        if not isinstance(self.path, StoreFolder):
+            self._write(self.delta(), days, events)
+            return self.delta()
+        try:
+            table = self.delta()
+            self._write(table, days, events)
+        except (DeltaError, OSError) as problem:
+            raise UsageTableError(f"the usage table {self.path} can't be written: {self.describe(problem)}") from None
+        return table  # the write has updated it, and opening it again takes requests
+
+    def _write(self, table: DeltaTable, days: Sequence[date], events: pa.RecordBatchReader | pa.Table) -> None:
         listed = ", ".join(f"'{day.isoformat()}'" for day in days)
-        table = self.delta()
         write_deltalake(
             table,
             events,
@@ -437,7 +451,6 @@ class UsageTable:
             writer_properties=FILES,
             post_commithook_properties=KEEP_LOG,
         )
-        return table if self.is_in_store else self.delta()  # the write has updated `table`; opening it takes requests
 
 
 def count_events_by_day(table: UsageTableVersion, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:

@@ -486,6 +486,28 @@ def test_a_store_that_can_not_be_used_is_one_clear_line(
         assert "\n" not in said
 
 
+@pytest.mark.parametrize("request_", [r"PUT /.*part-.*parquet", r"PUT /.*_delta_log/0*1\.json"], ids=["data", "commit"])
+def test_a_table_that_can_not_be_written_is_one_clear_line_and_lands_later(
+    platform: StoredPlatform, request_: str
+) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "2")])
+    platform.bucket.server.refuse(request_)
+    with pytest.raises(UsageTableError) as refused:
+        platform.land()
+    assert str(refused.value).startswith(
+        f"the usage table {platform.usage_table.path} can't be written: {platform.bucket.server.url}"
+    )
+    assert "refuses access to the bucket" in str(refused.value)
+    assert [file.accepted for file in platform.land()] == [1]
+    assert ids(platform) == ["e1"]
+
+
+def test_nothing_is_repaired_while_the_store_can_not_be_read(landed: StoredPlatform) -> None:
+    nowhere = StoreFolder("s3", landed.bucket.name, "landing", StoreAccess(NOBODY, "eu-central-1"))
+    with pytest.raises(UsageTableRepairError, match=rf"^{nowhere} can't be read: {NOBODY} can't be reached: check the"):
+        find_damage(landed.database, landed.usage_table, nowhere)
+
+
 def test_an_empty_bucket_in_place_of_the_landing_folder_is_refused(landed: StoredPlatform) -> None:
     with pytest.raises(LandingError, match="and the folders of all other landed days are missing"):
         land_from(landed, landed.bucket.folder("another"))

@@ -55,6 +55,10 @@ class S3Server:
         """Hold the next request `METHOD /key` that matches: never apply it, or apply and never answer it."""
         self._control(f"hold/{'applied' if applied else 'unapplied'}", pattern)
 
+    def refuse(self, pattern: str) -> None:
+        """Refuse the next request `METHOD /key` that matches, as if the key had no right to make it."""
+        self._control("hold/refused", pattern)
+
     def wait_until_held(self) -> None:
         while not self._control("held"):
             time.sleep(0.02)
@@ -99,10 +103,10 @@ class _Watched:
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
             start("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._control(path.removeprefix("/_control/"), body)).encode()]
-        if f"Credential={ACCESS_KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
+        holds = self._matched(f"{environ['REQUEST_METHOD']} {path}")
+        if holds == "refused" or f"Credential={ACCESS_KEY}/" not in environ.get("HTTP_AUTHORIZATION", ""):
             start("403 Forbidden", [("Content-Type", "application/xml"), ("Content-Length", str(len(REFUSAL)))])
             return [REFUSAL]
-        holds = self._matched(f"{environ['REQUEST_METHOD']} {path}")
         if holds == "unapplied":
             self._wait_forever()
         answer = self._application(environ, self._counted(environ, start))
