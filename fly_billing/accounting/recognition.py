@@ -1,23 +1,32 @@
 """Stores which revenue of final invoices belongs to later months, and compares it with the invoices.
 
-Not here: how revenue is spread (`accounting.rules.recognition`), and closing months (`accounting.periods`).
+Credit notes at Stripe and void invoices take it back. Not here: how revenue is spread (`accounting.rules.recognition`),
+what a credit note takes back (`accounting.rules.credited_revenue`), and closing months (`accounting.periods`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from itertools import groupby, islice
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.accounting.rules.recognition import RevenueItem, deferrals, negated, revenue_by_period
-from fly_billing.accounting.rules.revenue_sums import DeferralDifference, RevenueSums, unrecognized
-from fly_billing.invoicing.rules.service_periods import one_off_period
+from fly_billing.accounting.rules.credited_revenue import RevenueChange, deferrals_of_changes
+from fly_billing.accounting.rules.recognition import RevenueItem, revenue_by_period
+from fly_billing.accounting.rules.revenue_sums import (
+    DeferralDifference,
+    KeptDeferral,
+    RevenueSums,
+    kept_deferrals,
+    unrecognized,
+)
+from fly_billing.invoicing.rules.service_periods import ServicePeriod, one_off_period
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, copy_rows, lock_until_commit, records
 from fly_billing.postgres.isolation import VALUE_ERRORS, UnreadableRow, reason_of
@@ -30,16 +39,37 @@ AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class RevenueSource:
-    """A change by which an invoice became final or void. `posted` is its accounting month."""
+    """A change of a final invoice's revenue: it became final or void, or a credit note at Stripe has a new state.
 
-    invoice_change_id: int
+    Attributes:
+        invoice_change_id, stripe_money_id: The source; one of them is None.
+        posted: Its accounting month.
+        note_id, noted_cents, credited_lines: As in `RevenueChange`; the lines as they are stored.
+        is_stored: Its deferrals are stored.
+    """
+
+    invoice_change_id: int | None
+    stripe_money_id: int | None
     invoice_id: UUID
     organization_id: str
     currency: str
     month: date
-    is_void: bool
     posted: date
     contained_tax_cents: int
+    is_void: bool
+    is_stored: bool
+    note_id: str | None = None
+    noted_cents: int = 0
+    credited_lines: Sequence[Mapping[str, Any]] | None = None
+
+    @property
+    def key(self) -> _Key:
+        return self.invoice_change_id, self.stripe_money_id, self.organization_id, self.currency
+
+    def as_change(self) -> RevenueChange:
+        """Return it for the rules. Raises KeyError, TypeError or ValueError if the lines can't be read."""
+        lines = [(_days(line["first_day"], line["end_day"]), int(line["cents"])) for line in self.credited_lines or ()]
+        return RevenueChange(_month(self.posted), self.is_void, self.note_id, self.noted_cents, lines)
 
 
 @dataclass
@@ -62,13 +92,14 @@ def defer_missing(connection: Connection, month: BillingMonth | None = None) -> 
     report = DeferralReport()
     for some in _batches(_sources(connection, month, only_missing=True)):
         rows = []
-        for source, found in _calculated(connection, some):
+        for _, found in _calculated(connection, some):
             if isinstance(found, UnreadableRow):
                 report.failed.append(found)
-            elif found:
-                report.deferred += 1
-                rows += [_row(source, at, cents) for at, cents in found.items()]
-        columns = ("month", "invoice_change_id", "organization_id", "currency", "amount_cents")
+                continue
+            missing = [(source, moved) for source, moved in found if moved and not source.is_stored]
+            report.deferred += bool(missing)
+            rows += [(at.first_day, *source.key, cents) for source, moved in missing for at, cents in moved.items()]
+        columns = ("month", "invoice_change_id", "stripe_money_id", "organization_id", "currency", "amount_cents")
         copy_rows(connection, "revenue_deferrals", columns, rows)
     return report
 
@@ -76,31 +107,37 @@ def defer_missing(connection: Connection, month: BillingMonth | None = None) -> 
 def deferral_differences(database: BillingDatabase, month: BillingMonth) -> list[DeferralDifference]:
     """Compare the stored deferrals of a month's invoices with those calculated from their items."""
     with database.consistent_read() as connection:
-        stored = records(connection, _Stored, "stored_deferrals", month=month.first_day)
-        should_be: dict[tuple[int, str, str, date], int] = {}
+        stored = {(row.key, row.month): row.amount_cents for row in _stored(connection, month)}
+        should_be: dict[tuple[_Key, date], int] = {}
         different: list[DeferralDifference] = []
         for some in _batches(_sources(connection, month, only_missing=False)):
-            for source, found in _calculated(connection, some):
+            for sources, found in _calculated(connection, some):
                 if isinstance(found, UnreadableRow):
-                    different.append(
-                        DeferralDifference.unreadable(source.organization_id, source.currency, found.reason)
-                    )
-                    stored = [row for row in stored if row.invoice_change_id != source.invoice_change_id]
+                    first, keys = sources[0], {source.key for source in sources}
+                    different.append(DeferralDifference.unreadable(first.organization_id, first.currency, found.reason))
+                    stored = {each: cents for each, cents in stored.items() if each[0] not in keys}
                 else:
-                    key = (source.invoice_change_id, source.organization_id, source.currency)
-                    should_be |= {(*key, at.first_day): cents for at, cents in found.items()}
-    is_stored = {row.key: row.amount_cents for row in stored}
+                    should_be |= {
+                        (source.key, at.first_day): cents for source, moved in found for at, cents in moved.items()
+                    }
     return different + [
-        DeferralDifference(key[1], key[2], f"{key[3]:%Y-%m}", is_stored.get(key), should_be.get(key))
-        for key in sorted(is_stored.keys() | should_be.keys())
-        if is_stored.get(key) != should_be.get(key)
+        DeferralDifference(
+            source_key[2], source_key[3], f"{at:%Y-%m}", stored.get((source_key, at)), should_be.get((source_key, at))
+        )
+        for source_key, at in sorted(stored.keys() | should_be.keys(), key=lambda each: (*map(str, each[0]), each[1]))
+        if stored.get((source_key, at)) != should_be.get((source_key, at))
     ]
 
 
 def recognition_problems(database: BillingDatabase, month: BillingMonth) -> list[dict[str, str]]:
-    """Return the rows of the check: deferrals that differ from the invoices, and sums that are not what was billed."""
+    """Return the rows of the check.
+
+    They are deferrals that differ from the invoices, deferrals that are left of invoices without revenue, and sums
+    that are not what was billed.
+    """
     different = [each.as_row(month) for each in deferral_differences(database, month)]
-    return different + unrecognized(month, revenue_sums(database, month))
+    kept = kept_deferrals(month, database.records(KeptDeferral, "deferrals_without_revenue", month=month.first_day))
+    return different + kept + unrecognized(month, revenue_sums(database, month))
 
 
 def revenue_sums(database: BillingDatabase, month: BillingMonth) -> list[RevenueSums]:
@@ -108,21 +145,26 @@ def revenue_sums(database: BillingDatabase, month: BillingMonth) -> list[Revenue
     return database.records(RevenueSums, "recognized_revenue", month=month.first_day)
 
 
+# The source of deferrals, the organization and the currency.
+_Key = tuple[int | None, int | None, str, str]
+
+
 @dataclass(frozen=True)
 class _Stored:
-    invoice_change_id: int
+    invoice_change_id: int | None
+    stripe_money_id: int | None
     organization_id: str
     currency: str
     month: date
     amount_cents: int
 
     @property
-    def key(self) -> tuple[int, str, str, date]:
-        return self.invoice_change_id, self.organization_id, self.currency, self.month
+    def key(self) -> _Key:
+        return self.invoice_change_id, self.stripe_money_id, self.organization_id, self.currency
 
 
-def _row(source: RevenueSource, month: BillingMonth, cents: int) -> tuple[date, int, str, str, int]:
-    return month.first_day, source.invoice_change_id, source.organization_id, source.currency, cents
+def _stored(connection: Connection, month: BillingMonth) -> list[_Stored]:
+    return records(connection, _Stored, "stored_deferrals", month=month.first_day)
 
 
 def _sources(connection: Connection, month: BillingMonth | None, *, only_missing: bool) -> list[RevenueSource]:
@@ -132,29 +174,39 @@ def _sources(connection: Connection, month: BillingMonth | None, *, only_missing
     )  # fmt: skip
 
 
-def _batches(sources: Sequence[RevenueSource]) -> Iterator[Sequence[RevenueSource]]:
-    for start in range(0, len(sources), AT_ONCE):
-        yield sources[start : start + AT_ONCE]
+def _batches(sources: Sequence[RevenueSource]) -> Iterator[list[list[RevenueSource]]]:
+    """Yield the sources of AT_ONCE invoices at a time, as a list for each invoice."""
+    invoices = (list(its) for _, its in groupby(sources, lambda source: source.invoice_id))
+    while some := list(islice(invoices, AT_ONCE)):
+        yield some
 
 
 def _calculated(
-    connection: Connection, sources: Sequence[RevenueSource]
-) -> Iterator[tuple[RevenueSource, dict[BillingMonth, int] | UnreadableRow]]:
+    connection: Connection, invoices: Sequence[Sequence[RevenueSource]]
+) -> Iterator[tuple[Sequence[RevenueSource], list[tuple[RevenueSource, dict[BillingMonth, int]]] | UnreadableRow]]:
+    """Yield the sources of each invoice, and each of them with what it moves."""
     items: dict[UUID, list[_Item]] = defaultdict(list)
-    for item in records(connection, _Item, "revenue_items", invoices=[source.invoice_id for source in sources]):
+    for item in records(connection, _Item, "revenue_items", invoices=[each[0].invoice_id for each in invoices]):
         items[item.invoice_id].append(item)
-    for source in sources:
+    for sources in invoices:
         try:
-            yield source, _deferrals_of(source, items[source.invoice_id])
+            yield sources, [*zip(sources, _deferrals_of(sources, items[sources[0].invoice_id]), strict=True)]
         except VALUE_ERRORS as problem:
-            yield source, UnreadableRow(source.organization_id, reason_of(problem))
+            yield sources, UnreadableRow(sources[0].organization_id, reason_of(problem))
 
 
-def _deferrals_of(source: RevenueSource, items: Sequence[_Item]) -> dict[BillingMonth, int]:
-    revenue = revenue_by_period(
-        [item.as_rule() for item in items], _month(source.month), source.currency, source.contained_tax_cents
+def _deferrals_of(sources: Sequence[RevenueSource], items: Sequence[_Item]) -> list[dict[BillingMonth, int]]:
+    """Return the deferrals of each change of an invoice."""
+    first = sources[0]
+    invoice = revenue_by_period(
+        [item.as_rule() for item in items], _month(first.month), first.currency, first.contained_tax_cents
     )
-    return deferrals(negated(revenue) if source.is_void else revenue, _month(source.posted))
+    return deferrals_of_changes(invoice, [source.as_change() for source in sources])
+
+
+def _days(first_day: str, end_day: str) -> ServicePeriod:
+    start, end = (datetime.combine(date.fromisoformat(day), time(), UTC) for day in (first_day, end_day))
+    return ServicePeriod(start, end)
 
 
 def _month(first: date) -> BillingMonth:

@@ -376,6 +376,7 @@ CREATE TABLE public.stripe_money (
     read_at timestamp with time zone NOT NULL,
     source text NOT NULL,
     tax_cents bigint,
+    credited_lines jsonb,
     CONSTRAINT balance_has_its_sum CHECK (((kind = 'customer_balance_transaction'::text) = (balance_cents IS NOT NULL))),
     CONSTRAINT credit_note_has_its_parts CHECK (
 CASE
@@ -383,6 +384,7 @@ CASE
     ELSE (num_nonnulls(unpaid_cents, refunded_cents, credited_cents, out_of_band_cents) = 0)
 END),
     CONSTRAINT only_a_balance_falls CHECK (((amount_cents >= 0) OR (kind = 'customer_balance_transaction'::text))),
+    CONSTRAINT only_a_credit_note_has_lines CHECK (((credited_lines IS NULL) OR (kind = 'credit_note'::text))),
     CONSTRAINT only_a_credit_note_has_tax CHECK ((tax_cents <=
 CASE kind
     WHEN 'credit_note'::text THEN amount_cents
@@ -448,6 +450,8 @@ COMMENT ON COLUMN public.stripe_money.read_at IS 'When we read it in this state.
 COMMENT ON COLUMN public.stripe_money.source IS 'What made us read it: our own request, a webhook, a poll of the events, or the nightly comparison with Stripe.';
 
 COMMENT ON COLUMN public.stripe_money.tax_cents IS 'The tax in a credit note. 0 if its invoice was void before it was read; null if that was read before taxes were.';
+
+COMMENT ON COLUMN public.stripe_money.credited_lines IS 'The lines of the invoice that a credit note names: first_day and end_day (half-open) of what each supplied, and its cents before tax. Null: none.';
 
 CREATE FUNCTION public.ledger_amounts(state public.stripe_money) RETURNS TABLE(event text, amount text, cents bigint)
     LANGUAGE sql IMMUTABLE
@@ -1973,11 +1977,15 @@ CREATE FUNCTION public.refuse_unbalanced_deferrals() RETURNS trigger
 declare
     wrong record;
 begin
-    select invoice_change_id, organization_id, sum(amount_cents) as total into wrong
-    from added group by invoice_change_id, organization_id, currency having sum(amount_cents) <> 0 limit 1;
+    select
+        coalesce('invoice change ' || invoice_change_id, 'credit note state ' || stripe_money_id) as source,
+        organization_id, sum(amount_cents) as total
+    into wrong
+    from added group by invoice_change_id, stripe_money_id, organization_id, currency
+    having sum(amount_cents) <> 0 limit 1;
     if found then
-        raise exception 'the deferrals of invoice change % of % sum to % instead of 0',
-            wrong.invoice_change_id, wrong.organization_id, wrong.total
+        raise exception 'the deferrals of % of % sum to % instead of 0',
+            wrong.source, wrong.organization_id, wrong.total
             using errcode = 'integrity_constraint_violation';
     end if;
     return null;
@@ -3242,28 +3250,35 @@ COMMENT ON COLUMN public.ledger_transactions.stripe_amounts_id IS 'The state of 
 
 CREATE TABLE public.revenue_deferrals (
     month date NOT NULL,
-    invoice_change_id bigint NOT NULL,
+    invoice_change_id bigint,
     organization_id text NOT NULL,
     currency character(3) NOT NULL,
     amount_cents bigint NOT NULL,
+    id bigint NOT NULL,
+    stripe_money_id bigint,
     CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT one_source CHECK ((num_nonnulls(invoice_change_id, stripe_money_id) = 1)),
     CONSTRAINT revenue_deferrals_amount_cents_check CHECK ((amount_cents <> 0)),
     CONSTRAINT revenue_deferrals_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT revenue_deferrals_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
 );
 
-COMMENT ON TABLE public.revenue_deferrals IS 'Revenue that an invoice moves from the month that charges it to those that supply it. The rows of an invoice sum to zero.';
+COMMENT ON TABLE public.revenue_deferrals IS 'Revenue that an invoice moves from the month that charges it to those that supply it, and that a credit note takes back. The rows of a source sum to zero.';
 
 COMMENT ON COLUMN public.revenue_deferrals.month IS 'The accounting month, its first day.';
 
-COMMENT ON COLUMN public.revenue_deferrals.invoice_change_id IS 'The change by which the invoice became final or void.';
+COMMENT ON COLUMN public.revenue_deferrals.invoice_change_id IS 'The source: the change by which the invoice became final or void. Null: a credit note.';
 
 COMMENT ON COLUMN public.revenue_deferrals.organization_id IS 'The payer.';
 
 COMMENT ON COLUMN public.revenue_deferrals.currency IS 'ISO 4217.';
 
 COMMENT ON COLUMN public.revenue_deferrals.amount_cents IS 'Above zero: recognized as revenue in the month. Below zero: deferred. In the currency''s minor unit.';
+
+COMMENT ON COLUMN public.revenue_deferrals.id IS 'Grows with each row.';
+
+COMMENT ON COLUMN public.revenue_deferrals.stripe_money_id IS 'The source: the state of a credit note at Stripe. Null: an invoice.';
 
 CREATE VIEW public.finance_journal AS
  SELECT public.accounting_month(e.month, e.transaction_id) AS month,
@@ -3279,7 +3294,7 @@ UNION ALL
     d.organization_id,
     d.currency,
         CASE
-            WHEN (d.amount_cents > 0) THEN 'revenue_recognized'::text
+            WHEN ((d.amount_cents > 0) = (d.stripe_money_id IS NULL)) THEN 'revenue_recognized'::text
             ELSE 'revenue_deferred'::text
         END AS event,
     entry.account,
@@ -4472,6 +4487,15 @@ COMMENT ON TABLE public.rejected_usage_waivers IS 'One row per rejected row that
 
 COMMENT ON COLUMN public.rejected_usage_waivers.content_sha256 IS 'The SHA-256 of the row''s text, or of the whole file if that was rejected (line 0).';
 
+ALTER TABLE public.revenue_deferrals ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.revenue_deferrals_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.rollup_failures (
     organization_id text NOT NULL,
     month date NOT NULL,
@@ -5160,7 +5184,7 @@ ALTER TABLE ONLY public.rejected_usage_waivers
     ADD CONSTRAINT rejected_usage_waivers_pkey PRIMARY KEY (landing_day, path, line, reason, content_sha256);
 
 ALTER TABLE ONLY public.revenue_deferrals
-    ADD CONSTRAINT revenue_deferrals_pkey PRIMARY KEY (month, invoice_change_id);
+    ADD CONSTRAINT revenue_deferrals_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.rollup_failures
     ADD CONSTRAINT rollup_failures_pkey PRIMARY KEY (organization_id, month);
@@ -5267,6 +5291,8 @@ CREATE INDEX adjustments_payer_id_month_idx ON public.adjustments USING btree (p
 
 CREATE INDEX alerts_id_idx ON public.alerts USING btree (id) WHERE (taken_at IS NULL);
 
+CREATE UNIQUE INDEX changes_are_deferred_once ON public.revenue_deferrals USING btree (invoice_change_id, month) WHERE (invoice_change_id IS NOT NULL);
+
 CREATE INDEX commitments_organization_id_idx ON public.commitments USING btree (organization_id);
 
 CREATE INDEX corrected_snapshots_snapshot_id_idx ON public.corrected_snapshots USING btree (snapshot_id);
@@ -5282,6 +5308,8 @@ CREATE INDEX credit_expiries_credit_grant_id_id_idx ON public.credit_expiries US
 CREATE INDEX credit_expiries_month_of_idx ON public.credit_expiries USING btree (public.month_of(recorded_at));
 
 CREATE INDEX credit_grants_organization_id_idx ON public.credit_grants USING btree (organization_id);
+
+CREATE UNIQUE INDEX credit_notes_are_deferred_once ON public.revenue_deferrals USING btree (stripe_money_id, month) WHERE (stripe_money_id IS NOT NULL);
 
 CREATE UNIQUE INDEX credit_notes_are_posted_once ON public.ledger_transactions USING btree (credit_note_id) WHERE (credit_note_id IS NOT NULL);
 
@@ -5350,8 +5378,6 @@ CREATE INDEX price_group_members_organization_id_idx ON public.price_group_membe
 CREATE INDEX rejected_usage_landing_day_idx ON public.rejected_usage USING btree (landing_day) WHERE is_free;
 
 CREATE INDEX rejected_usage_reason_idx ON public.rejected_usage USING btree (reason);
-
-CREATE INDEX revenue_deferrals_invoice_change_id_idx ON public.revenue_deferrals USING btree (invoice_change_id);
 
 CREATE UNIQUE INDEX stripe_amounts_are_posted_once ON public.ledger_transactions USING btree (stripe_amounts_id) WHERE (stripe_amounts_id IS NOT NULL);
 
@@ -6828,6 +6854,9 @@ ALTER TABLE ONLY public.revenue_deferrals
 
 ALTER TABLE ONLY public.revenue_deferrals
     ADD CONSTRAINT revenue_deferrals_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.revenue_deferrals
+    ADD CONSTRAINT revenue_deferrals_stripe_money_id_fkey FOREIGN KEY (stripe_money_id) REFERENCES public.stripe_money(id);
 
 ALTER TABLE ONLY public.rollup_failures
     ADD CONSTRAINT rollup_failures_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);

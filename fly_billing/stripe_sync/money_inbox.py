@@ -8,6 +8,7 @@ themselves (`stripe_sync.rules`), and recording the event (`stripe_sync.event_in
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -24,6 +25,7 @@ from fly_billing.stripe_sync.rules.money_objects import (
     PAYMENT,
     MoneyObject,
     changes_balance,
+    credited_lines,
     id_of,
     kind_of_event,
     pays_a_part,
@@ -88,6 +90,8 @@ def with_its_invoice(reader: StripeReader, money: MoneyObject) -> FoundMoney:
         return FoundMoney([money] if money.customer else [])
     asked = read_asked_amounts(invoice)
     found = replace(money, stripe_invoice_id=stripe_invoice_id, customer=money.customer or invoice["customer"])
+    if money.named_lines:
+        found = replace(found, credited_lines=credited_lines(money.named_lines, reader.all_lines(invoice)))
     return FoundMoney([found], [asked] if asked else [])
 
 
@@ -101,14 +105,19 @@ def record_money(connection: Connection, found: FoundMoney, source: str, read_at
     recorded = 0
     for money in found.money:
         for organization_id in values(connection, "organization_of_customer", customer=money.customer):
-            columns = {name: value for name, value in asdict(money).items() if name != "customer"}
             recorded += len(
                 rows(
                     connection, "record_stripe_money",
-                    **columns, organization_id=organization_id, read_at=read_at, source=source,
+                    **_columns(money), organization_id=organization_id, read_at=read_at, source=source,
                 )
             )  # fmt: skip
     return recorded + sum(record_asked(connection, asked, source, read_at) for asked in found.asked)
+
+
+def _columns(money: MoneyObject) -> dict[str, Any]:
+    lines = json.dumps([line.as_data() for line in money.credited_lines]) if money.credited_lines else None
+    columns = {**asdict(money), "credited_lines": lines}
+    return {name: value for name, value in columns.items() if name not in ("customer", "named_lines")}
 
 
 def record_asked(connection: Connection, asked: AskedAmounts, source: str, read_at: datetime) -> int:

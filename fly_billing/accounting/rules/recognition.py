@@ -150,8 +150,3 @@ def deferrals(revenue: Mapping[ServicePeriod, int], posted: BillingMonth) -> dic
         for month, part in recognized_by_month(cents, period, posted).items():
             moved[month] = moved.get(month, 0) + part
     return {month: cents for month, cents in sorted(moved.items()) if cents}
-
-
-def negated(revenue: Mapping[ServicePeriod, int]) -> dict[ServicePeriod, int]:
-    """Return the revenue of a void invoice."""
-    return {period: -cents for period, cents in revenue.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
@@ -66,6 +67,32 @@ class DeferralDifference:
 
     def _text(self, cents: int | None) -> str:
         return "nothing" if cents is None else format_cents(cents, self.currency)
+
+
+@dataclass(frozen=True)
+class KeptDeferral:
+    """Revenue of an invoice that counts after it was voided or credited in full, in cents. It should be 0."""
+
+    organization_id: str
+    currency: str
+    month: date
+    amount_cents: int
+
+
+def kept_deferrals(month: BillingMonth, kept: Iterable[KeptDeferral]) -> list[dict[str, str]]:
+    """Return a row of the check for each month in which revenue counts that was taken back before."""
+    return [
+        {
+            "month": str(month),
+            "organization_id": each.organization_id,
+            "what": f"revenue in {each.month:%Y-%m} of an invoice that is void or credited in full",
+            "is": format_cents(each.amount_cents, each.currency),
+            "should be": format_cents(0, each.currency),
+            "difference": format_cents(each.amount_cents, each.currency),
+            "what to do": _RUN_AGAIN,
+        }
+        for each in kept
+    ]
 
 
 def unrecognized(month: BillingMonth, sums: Iterable[RevenueSums]) -> list[dict[str, str]]:

@@ -38,12 +38,14 @@ group by month, currency
 order by month, currency;
 
 -- name: months_to_report
--- One row per month (its start) with a final invoice that is not paid, or whose status changed since :since.
+-- One row per month (its start) with a final invoice that is not paid, or whose status changed since :since, or that has a
+-- credit note or another object at Stripe which was read since.
 select distinct cast(i.month as timestamp) at time zone 'UTC' as month
 from invoices as i
 where i.status not in ('open', 'void')
     and (
         i.status = 'finalized'
         or exists (select from invoice_changes as c where c.invoice_id = i.id and c.changed_at >= :since)
+        or exists (select from stripe_money as m where m.invoice_id = i.id and m.read_at >= :since)
     )
 order by month;

@@ -7,9 +7,9 @@ the entries that they make (`ledger.rules.events`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from fly_billing.invoicing.rules.chargeable_amounts import from_stripe
@@ -42,6 +42,19 @@ class UnreadableMoney(ValueError):
 
 
 @dataclass(frozen=True)
+class CreditedLine:
+    """A line of an invoice that a credit note names: the days `[first_day, end_day)` that it supplied, before tax."""
+
+    first_day: date
+    end_day: date
+    cents: int
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as it is stored."""
+        return {"first_day": str(self.first_day), "end_day": str(self.end_day), "cents": self.cents}
+
+
+@dataclass(frozen=True)
 class MoneyObject:
     """A Stripe object as it was when it was read. Amounts are in our minor units.
 
@@ -59,6 +72,8 @@ class MoneyObject:
         credited_cents: The part of a credit note that is credited to the customer balance.
         out_of_band_cents: The part of a credit note that is paid back outside Stripe.
         tax_cents: The tax in a credit note, added or contained.
+        named_lines: The ids of the invoice's lines that a credit note names, each with its cents before tax.
+        credited_lines: The same with the days of what each line supplied, once the invoice is read (`credited_lines`).
         balance_cents: The customer balance after a balance transaction.
         reason: Stripe's reason, or the description of a balance transaction.
     """
@@ -77,6 +92,8 @@ class MoneyObject:
     credited_cents: int | None = None
     out_of_band_cents: int | None = None
     tax_cents: int | None = None
+    named_lines: tuple[tuple[str, int], ...] = ()
+    credited_lines: tuple[CreditedLine, ...] = ()
     balance_cents: int | None = None
     reason: str | None = None
 
@@ -130,7 +147,40 @@ def read_money_object(body: Mapping[str, Any]) -> MoneyObject:
         raise UnreadableMoney(f"{place_of(body)} is not an object of Stripe's API: {problem!r}") from problem
 
 
-def _credit_note_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:
+def credited_lines(
+    named: Iterable[tuple[str, int]], invoice_lines: Iterable[Mapping[str, Any]]
+) -> tuple[CreditedLine, ...]:
+    """Return the lines that a credit note names with their days; without those that the invoice does not have.
+
+    Stripe's periods include their last second. Raises KeyError, TypeError or ValueError.
+    """
+    periods = {line["id"]: line["period"] for line in invoice_lines}
+    return tuple(
+        CreditedLine(_day(periods[id]["start"]), _day(periods[id]["end"]) + timedelta(days=1), cents)
+        for id, cents in named
+        if id in periods
+    )
+
+
+def _day(seconds: int) -> date:
+    return datetime.fromtimestamp(seconds, UTC).date()
+
+
+def _named_lines(body: Mapping[str, Any], currency: str) -> tuple[tuple[str, int], ...]:
+    lines = (body.get("lines") or {}).get("data") or ()
+    return tuple(
+        (str(line["invoice_line_item"]), cents_of(_before_tax(line), currency))
+        for line in lines
+        if line.get("invoice_line_item")
+    )
+
+
+def _before_tax(line: Mapping[str, Any]) -> int:
+    contained = sum(tax["amount"] for tax in line.get("taxes") or () if tax.get("tax_behavior") == "inclusive")
+    return int(line["amount"] - (line.get("discount_amount") or 0) - contained)
+
+
+def _credit_note_parts(body: Mapping[str, Any], currency: str) -> dict[str, Any]:
     refunded = sum(refund["amount_refunded"] for refund in body.get("refunds") or ())
     outside = body.get("out_of_band_amount") or 0
     parts = {
@@ -140,7 +190,8 @@ def _credit_note_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]
         "credited_cents": body["post_payment_amount"] - refunded - outside,
         "tax_cents": sum(tax["amount"] for tax in body.get("total_taxes") or ()),
     }
-    return {name: cents_of(amount, currency) for name, amount in parts.items()}
+    cents = {name: cents_of(amount, currency) for name, amount in parts.items()}
+    return {**cents, "named_lines": _named_lines(body, currency)}
 
 
 def _balance_parts(body: Mapping[str, Any], currency: str) -> dict[str, int]:

@@ -4,16 +4,17 @@
 select id from organizations where stripe_customer_id = :customer for no key update;
 
 -- name: record_stripe_money
--- One row if the state is new. None if the last recorded state is equal, or was read later. The tax of a credit note never
--- changes. Its invoice takes back all tax when it becomes void, so a credit note that is read after that has none.
+-- One row if the state is new. None if the last recorded state is equal, or was read later. The tax and the lines of a
+-- credit note never change. Its invoice takes back all tax when it becomes void, so a credit note that is read after that
+-- has none.
 with latest as (
     select * from stripe_money where object_id = :id order by number desc limit 1
 )
 
 insert into stripe_money (
     object_id, number, kind, status, organization_id, invoice_id, stripe_invoice_id, payment_intent, currency,
-    amount_cents, unpaid_cents, refunded_cents, credited_cents, out_of_band_cents, tax_cents, balance_cents, reason,
-    created_at, read_at, source
+    amount_cents, unpaid_cents, refunded_cents, credited_cents, out_of_band_cents, tax_cents, credited_lines,
+    balance_cents, reason, created_at, read_at, source
 )
 select
     :id, coalesce((select number from latest), 0) + 1, :kind, :status, :organization_id,
@@ -29,6 +30,10 @@ select
             where s.stripe_invoice_id = :stripe_invoice_id and i.status = 'void'
         ) then case :kind when 'credit_note' then 0 end
         else :tax_cents
+    end,
+    case
+        when exists (select from latest) then (select credited_lines from latest)
+        else cast(:credited_lines as jsonb)
     end,
     :balance_cents, :reason, :created_at, :read_at, :source
 where
