@@ -189,7 +189,8 @@ CREATE FUNCTION public.follow_invoice_change() RETURNS trigger
     AS $$
 begin
     insert into invoice_changes (
-        invoice_id, from_status, to_status, changed_by, why, asked_cents, noted_cents, noted_tax_cents, part_paid_cents
+        invoice_id, from_status, to_status, changed_by, why, asked_cents, noted_cents, noted_tax_cents, part_paid_cents,
+        happened_at
     )
     values (
         new.id, old.status, new.status,
@@ -198,7 +199,11 @@ begin
         case when new.status in ('paid', 'uncollectible', 'void') then asked_of_invoice(new, old.status) end,
         case when new.status = 'void' then noted_of_invoice(new.id) end,
         case when new.status = 'void' then noted_tax_of_invoice(new.id) end,
-        case when new.status = 'paid' then part_paid_of_invoice(new.id) end
+        case when new.status = 'paid' then part_paid_of_invoice(new.id) end,
+        case
+            when new.status in ('uncollectible', 'void')
+                then cast(nullif(current_setting('fly_billing.happened_at', true), '') as timestamptz)
+        end
     );
     if old.status = 'open' then
         insert into credit_entries (grant_id, kind, amount, invoice_id)
@@ -1176,8 +1181,10 @@ CREATE TABLE public.invoice_changes (
     noted_cents bigint,
     noted_tax_cents bigint,
     part_paid_cents bigint,
+    happened_at timestamp with time zone,
     CONSTRAINT asked_cents_is_finite CHECK (((asked_cents >= 0) AND (asked_cents < '1000000000000000'::bigint))),
     CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT happened_at_is_a_time CHECK (((happened_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (happened_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT noted_cents_is_finite CHECK (((noted_cents >= 0) AND (noted_cents < '1000000000000000'::bigint))),
     CONSTRAINT noted_tax_cents_is_finite CHECK (((noted_tax_cents >= 0) AND (noted_tax_cents < '1000000000000000'::bigint))),
     CONSTRAINT part_paid_cents_is_finite CHECK (((part_paid_cents >= 0) AND (part_paid_cents < '1000000000000000'::bigint))),
@@ -1202,6 +1209,8 @@ COMMENT ON COLUMN public.invoice_changes.noted_cents IS 'The part of a void invo
 COMMENT ON COLUMN public.invoice_changes.noted_tax_cents IS 'The tax that credit notes at Stripe had taken back of a void invoice before. Null: 0.';
 
 COMMENT ON COLUMN public.invoice_changes.part_paid_cents IS 'Of a paid invoice, the parts that were paid before and are not in asked_cents. Null: asked_cents contains them.';
+
+COMMENT ON COLUMN public.invoice_changes.happened_at IS 'When Stripe voided or wrote off the invoice. Null: another change, or one that was recorded before this column was.';
 
 CREATE TABLE public.invoice_items (
     id uuid NOT NULL,
@@ -1320,6 +1329,8 @@ CREATE TABLE public.stripe_invoice_amounts (
     paid_credited_cents bigint NOT NULL,
     read_at timestamp with time zone NOT NULL,
     source text NOT NULL,
+    happened_at timestamp with time zone,
+    CONSTRAINT happened_at_is_a_time CHECK (((happened_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (happened_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT stripe_invoice_amounts_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT stripe_invoice_amounts_due_cents_check CHECK (((due_cents >= 0) AND (due_cents < '1000000000000000'::bigint))),
     CONSTRAINT stripe_invoice_amounts_ending_balance_cents_check CHECK ((abs(ending_balance_cents) < '1000000000000000'::bigint)),
@@ -1376,6 +1387,8 @@ COMMENT ON COLUMN public.stripe_invoice_amounts.read_at IS 'The time of the stat
 
 COMMENT ON COLUMN public.stripe_invoice_amounts.source IS 'What it was read from: our own request, a webhook, a polled event, or the nightly comparison with Stripe.';
 
+COMMENT ON COLUMN public.stripe_invoice_amounts.happened_at IS 'When the part of a payment was made that an event made us read. Null: not known; it counts when it was read.';
+
 CREATE VIEW public.ledger_rebuilt AS
  SELECT c.id AS invoice_change_id,
     NULL::uuid AS credit_note_id,
@@ -1411,7 +1424,7 @@ CREATE VIEW public.ledger_rebuilt AS
                 CASE c.to_status
                     WHEN 'finalized'::text THEN i.month
                     WHEN 'paid'::text THEN public.month_of(i.paid_at)
-                    ELSE public.month_of(c.changed_at)
+                    ELSE public.month_of(COALESCE(c.happened_at, c.changed_at))
                 END AS month) moved)
      CROSS JOIN LATERAL ( SELECT COALESCE(sum(t.amount_cents) FILTER (WHERE (t.kind = 'tax'::text)), (0)::numeric) AS added_tax,
             COALESCE((- sum(t.amount_cents) FILTER (WHERE
@@ -1551,7 +1564,7 @@ UNION ALL
     i.month AS source_month,
     i.organization_id,
     i.currency,
-    public.month_of(a.read_at) AS month,
+    public.month_of(COALESCE(a.happened_at, a.read_at)) AS month,
     r.event,
     r.account,
     (r.sign * (a.paid_cents - COALESCE(before.paid_cents, (0)::bigint))) AS amount_cents
@@ -3503,13 +3516,15 @@ CREATE VIEW public.finance_receivables AS
             i.id AS invoice_id,
             i.number,
             i.month,
-            i.due_on,
+            d.due_on,
             a.is_in_stripe,
             i.total_cents,
             (a.due_cents)::bigint AS due_cents,
-            GREATEST(0, (((public.finance_as_of() AT TIME ZONE 'UTC'::text))::date - i.due_on)) AS days_overdue
-           FROM (asked a
+            GREATEST(0, (((public.finance_as_of() AT TIME ZONE 'UTC'::text))::date - d.due_on)) AS days_overdue
+           FROM (((asked a
              JOIN public.invoices i ON ((i.id = a.id)))
+             LEFT JOIN public.stripe_invoices s ON ((s.invoice_id = i.id)))
+             CROSS JOIN LATERAL ( SELECT COALESCE(s.stripe_due_on, i.due_on) AS due_on) d)
           WHERE ((i.status = 'finalized'::text) AND (a.due_cents <> (0)::numeric))
         )
  SELECT organization_id,
@@ -3537,7 +3552,7 @@ COMMENT ON COLUMN public.finance_receivables.number IS 'The invoice''s number, c
 
 COMMENT ON COLUMN public.finance_receivables.month IS 'The first day of the month that the invoice bills.';
 
-COMMENT ON COLUMN public.finance_receivables.due_on IS 'The day by which it must be paid.';
+COMMENT ON COLUMN public.finance_receivables.due_on IS 'The due date that the customer sees: Stripe''s, or else ours.';
 
 COMMENT ON COLUMN public.finance_receivables.is_in_stripe IS 'True if Stripe finalized it; false: due_cents is what Stripe will ask for.';
 

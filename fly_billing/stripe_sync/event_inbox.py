@@ -180,6 +180,7 @@ def _change_status(connection: Connection, event: StripeEvent, outcome: EventOut
     if outcome.status:
         paid_at = event.paid_at or event.created
         rows(connection, "set_audit_context", who="Stripe", why=f"{event.type} {event.id}")
+        rows(connection, "set_time_at_stripe", happened_at=event.created.isoformat())
         rows(connection, "set_invoice_status", invoice_id=invoice_id, status=outcome.status, paid_at=paid_at)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -42,10 +42,12 @@ class FoundMoney:
     Attributes:
         money: Credit notes, refunds, disputes and balance changes; those of a balance in Stripe's order.
         asked: The amounts of the invoices that these are about.
+        paid_at: When the payment was made that the event is about; None: it is about no payment.
     """
 
     money: Sequence[MoneyObject] = ()
     asked: Sequence[AskedAmounts] = ()
+    paid_at: datetime | None = None
 
 
 def money_of_event(reader: StripeReader, body: Body) -> FoundMoney:
@@ -61,7 +63,10 @@ def money_of_event(reader: StripeReader, body: Body) -> FoundMoney:
     if kind == BALANCE:
         return FoundMoney(balance_changes(reader, thing["id"]))
     if kind == PAYMENT:
-        return FoundMoney(asked=_asked_for(reader, id_of(thing["invoice"]))) if pays_a_part(thing) else FoundMoney()
+        if not pays_a_part(thing):
+            return FoundMoney()
+        paid_at = datetime.fromtimestamp(body["created"], UTC)
+        return FoundMoney(asked=_asked_for(reader, id_of(thing["invoice"])), paid_at=paid_at)
     found = reader.money_object(kind, thing["id"])
     return FoundMoney() if found is None else with_its_invoice(reader, read_money_object(found))
 
@@ -111,7 +116,7 @@ def record_money(connection: Connection, found: FoundMoney, source: str, read_at
                     **_columns(money), organization_id=organization_id, read_at=read_at, source=source,
                 )
             )  # fmt: skip
-    return recorded + sum(record_asked(connection, asked, source, read_at) for asked in found.asked)
+    return recorded + sum(record_asked(connection, asked, source, read_at, found.paid_at) for asked in found.asked)
 
 
 def _columns(money: MoneyObject) -> dict[str, Any]:
@@ -120,12 +125,15 @@ def _columns(money: MoneyObject) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if name not in ("customer", "named_lines")}
 
 
-def record_asked(connection: Connection, asked: AskedAmounts, source: str, read_at: datetime) -> int:
+def record_asked(
+    connection: Connection, asked: AskedAmounts, source: str, read_at: datetime, paid_at: datetime | None = None
+) -> int:
     """Record what Stripe asks for with an invoice, if it changed. Ignores invoices of customers that are not ours.
 
     Args:
         source: As for `record_money`.
         read_at: The time at which Stripe asked for these amounts. An older state than the recorded one is ignored.
+        paid_at: When the part of a payment was made that changed these amounts; None: it counts when it was read.
     """
     columns = asdict(asked)
     customer = columns.pop("customer")
@@ -133,7 +141,7 @@ def record_asked(connection: Connection, asked: AskedAmounts, source: str, read_
         len(
             rows(
                 connection, "record_asked_amounts",
-                **columns, organization_id=organization_id, read_at=read_at, source=source,
+                **columns, organization_id=organization_id, read_at=read_at, source=source, happened_at=paid_at,
             )
         )
         for organization_id in values(

@@ -52,9 +52,10 @@ insert into tax_rates (id, organization_id, name, percent, first_month)
 select gen_random_uuid(), id, 'VAT', 20, '2023-06-01'
 from organizations where cast(right(id, 3) as integer) % 2 = 1
 """
-# Every third organization is charged for the year that follows: deferred revenue, also of void and credited invoices.
+# Every third organization is charged until a year from now, so revenue is still deferred when the campaign voids or
+# credits invoices.
 A_YEAR_AHEAD = """
-update one_off_items set period_start = :end, period_end = cast(:end as timestamptz) + interval '1 year'
+update one_off_items set period_start = :end, period_end = date_trunc('day', now()) + interval '1 year'
 where organization_id = any (:names) and occurred_at >= :first and occurred_at < :end
 """
 UNSENT = """

@@ -40,7 +40,7 @@ changed as (
             select accounting_month(t.month, t.id) from ledger_transactions as t where t.invoice_change_id = c.id
         ) as booked,
         (select min(d.month) from revenue_deferrals as d where d.invoice_change_id = c.id) as stored,
-        case c.to_status when 'void' then month_of(c.changed_at) else i.month end as its_month
+        case c.to_status when 'void' then month_of(coalesce(c.happened_at, c.changed_at)) else i.month end as its_month
     from later as i
     join invoice_changes as c on c.invoice_id = i.id and c.to_status in ('finalized', 'void')
     union all

@@ -39,6 +39,10 @@ where i.id = coalesce(
 )
 for no key update of i;
 
+-- name: set_time_at_stripe
+-- One row. When the change happened at Stripe that this transaction makes: its accounting month is the one of that time.
+select set_config('fly_billing.happened_at', :happened_at, true);
+
 -- name: set_invoice_status
 -- No rows. Sets the invoice's status to the one in Stripe. A trigger refuses a status that can't follow the current
 -- one.

@@ -81,13 +81,13 @@ ours as (
 insert into stripe_invoice_amounts (
     stripe_invoice_id, number, invoice_id, organization_id, status, currency, total_cents, starting_balance_cents,
     ending_balance_cents, due_cents, paid_cents, remaining_cents, out_of_band_cents, overpaid_cents,
-    unpaid_credited_cents, paid_credited_cents, read_at, source
+    unpaid_credited_cents, paid_credited_cents, read_at, source, happened_at
 )
 select
     :stripe_invoice_id, coalesce((select l.number from latest as l), 0) + 1, (select o.invoice_id from ours as o),
     :organization_id, :status, :currency, :total_cents, :starting_balance_cents, :ending_balance_cents, :due_cents,
     :paid_cents, :remaining_cents, :out_of_band_cents, :overpaid_cents, :unpaid_credited_cents, :paid_credited_cents,
-    :read_at, :source
+    :read_at, :source, cast(:happened_at as timestamptz)
 where
     not exists (
         select

@@ -173,7 +173,7 @@ def correct_late_usage(platform: Platform) -> None:
 # Receivables -------------------------------------------------------------------------------------------------------
 
 
-def add_invoice(platform: Platform, organization: str, month: date, cents: int, **columns: int) -> None:
+def add_invoice(platform: Platform, organization: str, month: date, cents: int, **columns: int | date) -> None:
     """Finalize an invoice with one item of `cents`, due on 15 October; `columns` are columns of stripe_invoices."""
     key = id_of(f"{organization} {month}")
     values = {
@@ -219,6 +219,22 @@ def test_an_amount_is_as_old_as_the_days_since_it_was_due(platform: Platform) ->
         "2026-12-14": (60, "31-60", 1000),
         "2027-01-13": (90, "61-90", 1000),
         "2027-01-14": (91, "over 90", 1000),
+    }
+
+
+def test_an_amount_ages_from_the_due_date_that_stripe_shows(platform: Platform) -> None:
+    """Ours is 15 October. It was sent late, so Stripe's due date is 1 November: on 2 November it is a day late."""
+    add_invoice(platform, "acme", MONTHS[0], 1000, stripe_due_on=date(2026, 11, 1), **asked(1000, 0))
+    found = {
+        str(day): rows(platform, "select due_on, days_overdue, age from finance_receivables", at(day))[0]
+        for day in ("2026-10-20", "2026-11-01", "2026-11-02", "2026-12-02")
+    }
+    due = date(2026, 11, 1)
+    assert found == {
+        "2026-10-20": (due, 0, "current"),
+        "2026-11-01": (due, 0, "current"),
+        "2026-11-02": (due, 1, "1-30"),
+        "2026-12-02": (due, 31, "31-60"),
     }
 
 
