@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -34,6 +34,7 @@ from fly_billing.stripe_sync.month_sync import sync_month
 from fly_billing.testing.case_state import WHO, CaseState, StepRefused
 from fly_billing.testing.platform import TERMS
 from fly_billing.workspace.applying import apply_workspace, plan_workspace
+from fly_billing.workspace.files import read_declared_sources
 
 # The defaults of the settings.
 GROUPS = Groups(most_own=200, shared=64)
@@ -66,6 +67,7 @@ class CaseSteps:
         if planned.refusals:
             raise StepRefused("\n".join(planned.refusals))
         apply_workspace(database, planned.workspace, actor, GROUPS, may_close_many=True)
+        self.state.platform = replace(self.state.platform, sources=read_declared_sources(copied))
 
     def copy_workspace(self, folder: PurePosixPath, replaced: Mapping[PurePosixPath, PurePosixPath]) -> Path:
         """Return a copy of the workspace's files, without folders that a workspace does not have."""
@@ -123,12 +125,13 @@ class CaseSteps:
         time: datetime,
         quantity: Decimal,
         data: Mapping[str, str] | None = None,
+        source: str = "case",
         id: str | None = None,
     ) -> None:
         """Put one usage event into the landing folder of its day."""
         self.events += 1
         event = {
-            "specversion": "1.0", "id": id or f"event-{self.events}", "source": "case", "type": meter,
+            "specversion": "1.0", "id": id or f"event-{self.events}", "source": source, "type": meter,
             "subject": organization, "time": time.isoformat(), "data": {"quantity": plain(quantity), **(data or {})},
         }  # fmt: skip
         with (self._landing_folder(time.date()) / "case.jsonl").open("a", encoding="utf-8") as file:

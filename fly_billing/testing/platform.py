@@ -7,7 +7,7 @@ servers (`throwaway`), Stripe (`stripe_steps`), and expected values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,8 @@ from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
 from fly_billing.usage.landing import LandedFile, land_days
 from fly_billing.usage.rollups import RollupReport, roll_up
+from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
+from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable
 
 # The defaults of the settings: months close 72 hours after their end, invoices are due after 14 days.
@@ -27,11 +29,16 @@ TERMS = Terms(grace=timedelta(hours=72), due_days=14)
 
 @dataclass(frozen=True)
 class ThrowawayPlatform:
-    """A billing database with its usage table and landing folder, and the steps of billing."""
+    """A billing database with its usage table and landing folder, and the steps of billing.
+
+    Attributes:
+        sources: The declared sources, whose contracts landing holds.
+    """
 
     database: BillingDatabase
     usage_table: UsageTable
     landing_dir: Path
+    sources: DeclaredSources = field(default=NOTHING_DECLARED, kw_only=True)
 
     @classmethod
     def in_folder(cls, database: BillingDatabase, folder: Path) -> Self:
@@ -72,7 +79,10 @@ class ThrowawayPlatform:
 
     def land(self, *days: date, now: datetime) -> list[LandedFile]:
         """Land these days of the landing folder."""
-        return land_days(self.database, self.usage_table, self.landing_dir, list(days), FIRST_MONTH, now)
+        contracts = SourceContracts(self.sources)
+        return land_days(
+            self.database, self.usage_table, self.landing_dir, list(days), FIRST_MONTH, now, contracts=contracts
+        )
 
     def roll_up(self, month: BillingMonth, now: datetime) -> RollupReport:
         return roll_up(self.database, self.usage_table, month, self.billing_groups(), now)

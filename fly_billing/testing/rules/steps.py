@@ -131,7 +131,7 @@ VERBS: Mapping[str, Verb] = {
     "file": Verb({"day": values.day, "from": values.file}, {"as": values.file}, files=("from",)),
     "usage": Verb(
         {"organization": values.text, "meter": values.text, "time": values.moment, "quantity": values.number},
-        {"data": by(values.text, values.text), "id": values.text},
+        {"data": by(values.text, values.text), "source": values.text, "id": values.text},
     ),
     "land": Verb({"days": listed(values.day), "now": values.moment}),
     "roll_up": Verb(_DATED),

@@ -147,3 +147,14 @@ def test_results_in_json_have_every_difference(shop: Path) -> None:
             "place": "case.yaml line 13: totals",
         }
     ]  # fmt: skip
+
+
+def test_landing_holds_the_contracts_of_the_workspace(shop: Path) -> None:
+    """Only the declared source `proxy` may send usage: its 1,500,000 requests are $2.50, those of others nothing."""
+    sources = shop / "sources.yaml"
+    sources.write_text(sources.read_text(encoding="utf-8") + "\nundeclared: reject\n", encoding="utf-8")
+    case = shop / "tests" / "first_month" / "case.yaml"
+    stranger = "  - usage: {organization: acme, meter: requests, time: 2026-01-11, quantity: 7, source: stranger}\n"
+    text = case.read_text(encoding="utf-8").replace("  - close:", f"{stranger}  - close:") + "  - rejected: 1\n"
+    case.write_text(text, encoding="utf-8")
+    assert lines_of(run(shop))[0] == "passed first_month 0.0 s"
