@@ -28,7 +28,7 @@ from fly_billing.finance.rules.month_sums import untied
 from fly_billing.ledger.checks import ledger_differences
 from fly_billing.ledger.expired_credits import record_expired_credits
 from fly_billing.ledger.owed_and_asked import asked_differences
-from fly_billing.ledger.rules.owed_and_asked import BALANCE, CURRENCY, TRIAL
+from fly_billing.ledger.rules.owed_and_asked import BALANCE, CURRENCY, DELETED, TRIAL
 from fly_billing.partitions import month_key, month_partitions, months
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -111,7 +111,7 @@ def finance_months(
 def _against_stripe(database: BillingDatabase, requested: Sequence[BillingMonth]) -> dict[str, list[Mapping[str, Any]]]:
     """Return what differs between the ledger and Stripe by check, as rows of the newest of these months."""
     newest, found = max(requested), asked_differences(database)
-    of_balances = {TRIAL: TRIAL_BALANCE, BALANCE: STRIPE_BALANCES, CURRENCY: STRIPE_BALANCES}
+    of_balances = {TRIAL: TRIAL_BALANCE, BALANCE: STRIPE_BALANCES, CURRENCY: STRIPE_BALANCES, DELETED: STRIPE_BALANCES}
     return {
         check: [each.as_row(newest) for each in found if of_balances.get(each.kind, OWED) == check]
         for check in (OWED, STRIPE_BALANCES, TRIAL_BALANCE)

@@ -205,6 +205,13 @@ def read_pairs(file: InputFile, columns: tuple[str, str]) -> dict[str, str]:
 
 
 def _table(file: Path, text: str) -> list[list[str]]:
+    header = text.lstrip().partition("\n")[0]
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if separator in header and "," not in header:
+            raise ExportNotReadable(
+                f"{file} has {name} between its columns, as spreadsheets save them: take Stripe's own file, or save it"
+                " again with commas"
+            )
     try:
         table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as problem:

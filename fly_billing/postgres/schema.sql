@@ -4098,6 +4098,40 @@ ALTER TABLE public.ledger_transactions ALTER COLUMN id ADD GENERATED ALWAYS AS I
     CACHE 1
 );
 
+CREATE VIEW public.lost_balances AS
+ WITH deleted AS (
+         SELECT stripe_money.organization_id,
+            stripe_money.currency,
+            ((- sum(stripe_money.amount_cents)))::bigint AS cents,
+            min(stripe_money.id) AS first_id
+           FROM public.stripe_money
+          WHERE ((stripe_money.kind = 'customer_balance_transaction'::text) AND (stripe_money.status = 'deleted_with_customer'::text))
+          GROUP BY stripe_money.organization_id, stripe_money.currency
+        ), left_over AS (
+         SELECT d.organization_id,
+            d.currency,
+                CASE
+                    WHEN (d.cents < 0) THEN LEAST((0)::numeric, ((d.cents)::numeric - COALESCE(sum(LEAST(m.amount_cents, (0)::bigint)), (0)::numeric)))
+                    ELSE GREATEST((0)::numeric, ((d.cents)::numeric - COALESCE(sum(GREATEST(m.amount_cents, (0)::bigint)), (0)::numeric)))
+                END AS cents
+           FROM (deleted d
+             LEFT JOIN public.stripe_money m ON (((m.organization_id = d.organization_id) AND (m.currency = d.currency) AND (m.id > d.first_id) AND (m.kind = 'customer_balance_transaction'::text) AND (m.status = 'adjustment'::text))))
+          GROUP BY d.organization_id, d.currency, d.cents
+        )
+ SELECT organization_id,
+    currency,
+    (cents)::bigint AS cents
+   FROM left_over
+  WHERE (cents <> (0)::numeric);
+
+COMMENT ON VIEW public.lost_balances IS 'One row per organization and currency whose balance at Stripe was deleted with its customer, and not given or charged again since.';
+
+COMMENT ON COLUMN public.lost_balances.organization_id IS 'The organization of the deleted customer.';
+
+COMMENT ON COLUMN public.lost_balances.currency IS 'ISO 4217.';
+
+COMMENT ON COLUMN public.lost_balances.cents IS 'What is missing, in minor units: below zero is credit.';
+
 CREATE TABLE public.meters (
     key text NOT NULL,
     name text NOT NULL,
@@ -7100,6 +7134,9 @@ GRANT SELECT ON TABLE public.landing_days TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.ledger_posted TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_posted TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.lost_balances TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.lost_balances TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.meters TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.meters TO fly_billing_reader;

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,8 @@ from fly_billing.stripe_sync.rules.invoice_amounts import AskedAmounts, read_ask
 from fly_billing.stripe_sync.rules.money_objects import (
     BALANCE,
     CREDIT_NOTE,
+    CUSTOMER_DELETED,
+    DELETED_WITH_CUSTOMER,
     PAYMENT,
     MoneyObject,
     changes_balance,
@@ -43,11 +45,13 @@ class FoundMoney:
         money: Credit notes, refunds, disputes and balance changes; those of a balance in Stripe's order.
         asked: The amounts of the invoices that these are about.
         paid_at: When the payment was made that the event is about; None: it is about no payment.
+        deleted: Customers that were deleted, with the time of it: Stripe does not have the recorded balance any more.
     """
 
     money: Sequence[MoneyObject] = ()
     asked: Sequence[AskedAmounts] = ()
     paid_at: datetime | None = None
+    deleted: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def money_of_event(reader: StripeReader, body: Body) -> FoundMoney:
@@ -58,6 +62,8 @@ def money_of_event(reader: StripeReader, body: Body) -> FoundMoney:
         UnreadableMoney: Stripe sent something else.
     """
     kind, thing = kind_of_event(body["type"]), body["data"]["object"]
+    if body["type"] == CUSTOMER_DELETED:
+        return FoundMoney(deleted={str(thing["id"]): datetime.fromtimestamp(body["created"], UTC)})
     if kind is None or (kind == BALANCE and not changes_balance(body)):
         return FoundMoney()
     if kind == BALANCE:
@@ -116,6 +122,8 @@ def record_money(connection: Connection, found: FoundMoney, source: str, read_at
                     **_columns(money), organization_id=organization_id, read_at=read_at, source=source,
                 )
             )  # fmt: skip
+    for customer, deleted_at in found.deleted.items():
+        recorded += _record_deleted(connection, customer, deleted_at, source, read_at)
     return recorded + sum(record_asked(connection, asked, source, read_at, found.paid_at) for asked in found.asked)
 
 
@@ -123,6 +131,19 @@ def _columns(money: MoneyObject) -> dict[str, Any]:
     lines = json.dumps([line.as_data() for line in money.credited_lines]) if money.credited_lines else None
     columns = {**asdict(money), "credited_lines": lines}
     return {name: value for name, value in columns.items() if name not in ("customer", "named_lines")}
+
+
+def _record_deleted(connection: Connection, customer: str, deleted_at: datetime, source: str, read_at: datetime) -> int:
+    """Record that a customer's balances are 0 since it was deleted. A repeated or reordered event records nothing."""
+    return sum(
+        len(
+            rows(
+                connection, "record_deleted_balances", customer=customer, organization_id=organization_id,
+                status=DELETED_WITH_CUSTOMER, deleted_at=deleted_at, read_at=read_at, source=source,
+            )
+        )
+        for organization_id in values(connection, "organization_of_customer", customer=customer)
+    )  # fmt: skip
 
 
 def record_asked(

@@ -78,9 +78,13 @@ class _Customers:
     def __init__(self, database: BillingDatabase) -> None:
         found = database.records(_Customer, "customers_of_organizations")
         self._organizations = {customer.stripe_customer_id: customer.organization_id for customer in found}
+        self._customers = {customer.organization_id: customer.stripe_customer_id for customer in found}
 
     def organization(self, customer: str | None) -> str | None:
         return self._organizations.get(customer or "")
+
+    def of(self, organization_id: str) -> str | None:
+        return self._customers.get(organization_id)
 
 
 @dataclass(frozen=True)
@@ -197,13 +201,22 @@ class _Sweep:
         for each in self._database.records(_Balance, "known_balances"):
             if each.balance_cents:
                 known[each.organization_id][each.currency] = each.balance_cents
+        listed: set[str] = set()
         for body in self._ours(BALANCES, self._reader.customers()):
             now, customer = self._try(BALANCES, body, balances_of), body["id"]
+            listed.add(self._customers.organization(customer) or "")
             if now is not None and now != known[self._customers.organization(customer) or ""]:
                 self._record(BALANCES, customer, customer, partial(self._changes, customer))
 
+        for organization_id in sorted(known.keys() - listed):
+            customer = self._customers.of(organization_id)
+            if customer and self._reader.is_deleted(customer):
+                self._record(BALANCES, customer, customer, partial(FoundMoney, deleted={customer: self._now}))
+
     def _changes(self, customer: str) -> FoundMoney:
-        return FoundMoney(balance_changes(self._reader, customer))
+        """Return the changes of a balance that differs. If it has none, the recorded one was of an earlier customer."""
+        changes = balance_changes(self._reader, customer)
+        return FoundMoney(changes) if changes else FoundMoney(deleted={customer: self._now})
 
     def _ours(self, kind: str, bodies: Iterable[Body]) -> Iterator[Body]:
         """Yield the objects of our customers."""

@@ -18,6 +18,8 @@ from fly_billing.stripe_sync.rules.money_objects import CREDIT_NOTE, DISPUTE, RE
 from fly_billing.stripe_sync.sender import StripeSender
 
 PAGE = 100
+# Stripe's codes for a customer that was deleted or never existed.
+MISSING = ("resource_missing", "customer_missing")
 
 Body = Mapping[str, Any]
 
@@ -71,10 +73,21 @@ class StripeReader:
         try:
             body = self._read("retrieve_customer", lambda: self._client.v1.customers.retrieve(customer))
         except ReadingFailed as failed:
-            if failed.answer.code in ("resource_missing", "customer_missing"):
+            if failed.answer.code in MISSING:
                 return False
             raise
         return not body.get("deleted")
+
+    def is_deleted(self, customer: str) -> bool:
+        """Return True if Stripe says that the customer was deleted. One of another account is unknown, not deleted."""
+        try:
+            return bool(
+                self._read("retrieve_customer", lambda: self._client.v1.customers.retrieve(customer)).get("deleted")
+            )
+        except ReadingFailed as failed:
+            if failed.answer.code in MISSING:
+                return False
+            raise
 
     def tax_ids(self, customer: str) -> list[Body]:
         """List the customer's tax ids."""
@@ -145,9 +158,13 @@ class StripeReader:
         return {CREDIT_NOTE: v1.credit_notes, REFUND: v1.refunds, DISPUTE: v1.disputes}[kind]
 
     def balance_transactions(self, customer: str) -> Iterator[Body]:
-        """Yield the changes of the customer's balance, newest first."""
+        """Yield the changes of the customer's balance, newest first; none if Stripe does not have the customer."""
         transactions = self._client.v1.customers.balance_transactions
-        return self._pages("list_balance_transactions", lambda after: transactions.list(customer, after))  # type: ignore[arg-type]
+        try:
+            yield from self._pages("list_balance_transactions", lambda after: transactions.list(customer, after))  # type: ignore[arg-type]
+        except ReadingFailed as failed:
+            if failed.answer.code not in MISSING:
+                raise
 
     def invoice_of_payment(self, payment_intent: str) -> str | None:
         """Return the id of the Stripe invoice that a payment paid, or None."""

@@ -87,6 +87,8 @@ class _Invoice:
     def _note(self, note_id: str, change: RevenueChange) -> None:
         month = ServicePeriod.of_month(change.posted)
         before = self.noted.get(note_id, {})
+        if change.noted_cents == sum(before.values()):
+            return
         if self.is_void:
             more = {month: change.noted_cents - sum(before.values())}
             self.noted[note_id] = _plus(before, more)

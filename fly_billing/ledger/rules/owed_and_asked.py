@@ -15,8 +15,9 @@ from datetime import date
 from fly_billing.money import format_cents
 from fly_billing.periods import BillingMonth
 
-STATUS, AMOUNT, FOREIGN, BALANCE, ELSEWHERE, CURRENCY, UNEXPLAINED, TRIAL = KINDS = (
-    "status", "amount", "foreign", "balance", "used_elsewhere", "other_currency", "unexplained", "trial_balance",
+STATUS, AMOUNT, FOREIGN, BALANCE, ELSEWHERE, CURRENCY, DELETED, UNEXPLAINED, TRIAL = KINDS = (
+    "status", "amount", "foreign", "balance", "used_elsewhere", "other_currency", "customer_deleted", "unexplained",
+    "trial_balance",
 )  # fmt: skip
 # The kinds that a command can fix by reading the objects at Stripe again.
 READ_AGAIN = frozenset({STATUS, AMOUNT, BALANCE})
@@ -37,6 +38,7 @@ class OwedAndAsked:
     billed_in: str
     used_elsewhere: int
     unread: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,13 @@ def _cause(invoice: InvoiceAtStripe) -> tuple[str, str, str]:
     return AMOUNT, cause, "`fly-billing repair` reads its credit notes again"
 
 
+_DELETED = (
+    "the customer was deleted in Stripe, and its balance with it: the next invoice does not use it",
+    "connect the organization with its new customer (organizations.stripe_customer_id), and give or charge the amount"
+    " there",
+)
+
+
 def _of_sums(both: OwedAndAsked, named: int) -> Iterator[AskedDifference]:
     balance_there = both.balance_there or 0
     moved = both.balance - balance_there
@@ -145,6 +154,8 @@ def _of_sums(both: OwedAndAsked, named: int) -> Iterator[AskedDifference]:
             f"the customer balance is in {both.currency}, and the invoices are in {both.billed_in}: none can use it",
             f"agree with the customer on the amount in {both.billed_in}, and move it there in Stripe",
         )  # fmt: skip
+    if both.lost:
+        yield _sum(both, DELETED, both.lost, 0, *_DELETED)
     if both.trial:
         yield _sum(
             both, TRIAL, both.trial, 0, "the ledger's accounts do not add up to zero",

@@ -4,7 +4,8 @@
 -- balance_there: the customer balance in Stripe; null if no change of it was ever read. billed_in: the currency of the
 -- organization's next invoices, which can't use a balance in another one. used_elsewhere: the part of the
 -- balance that invoices used which are not ours. unread: what our invoices changed the balance by, without the changes
--- that were read.
+-- that were read. lost: the balance that
+-- was deleted with the customer and not given again; below zero is credit.
 with ledger as (
     select
         organization_id, currency,
@@ -87,7 +88,7 @@ select
     b.balance_cents as balance_there,
     (select o.currency from organizations as o where o.id = k.organization_id) as billed_in,
     cast(coalesce(u.cents, 0) as bigint) as used_elsewhere,
-    cast(coalesce(n.cents, 0) as bigint) as unread
+    cast(coalesce(n.cents, 0) as bigint) as unread, coalesce(x.cents, 0) as lost
 from keys as k
 left join ledger as l using (organization_id, currency)
 left join waiting as w using (organization_id, currency)
@@ -95,6 +96,7 @@ left join asked as a using (organization_id, currency)
 left join balances as b using (organization_id, currency)
 left join used_elsewhere as u using (organization_id, currency)
 left join unread as n using (organization_id, currency)
+left join lost_balances as x using (organization_id, currency)
 order by k.organization_id, k.currency;
 
 -- name: invoices_that_differ_at_stripe

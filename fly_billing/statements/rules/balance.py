@@ -55,6 +55,7 @@ class LedgerSums:
         refunded_cents: What was refunded of what it paid.
         paid_cents: What it paid.
         is_charged: Someone charged its balance at Stripe by hand, at any time.
+        lost_cents: The balance that Stripe deleted with the customer, in none of these sums; below zero is credit.
     """
 
     currency: str
@@ -63,6 +64,7 @@ class LedgerSums:
     refunded_cents: int = 0
     paid_cents: int = 0
     is_charged: bool = False
+    lost_cents: int = 0
 
 
 class InvoiceAmounts(Protocol):

@@ -381,6 +381,9 @@ class Statement:
             yield f"Your bank disputes {_money(disputed)} that you paid. It is not part of what you owe."
         if refunded := {currency: balance.refunded for currency, balance in found if balance.refunded}:
             yield f"{_money(refunded)} of what you paid was refunded."
+        for each in self.ledger:
+            if each.lost_cents:
+                yield _of_lost_balance(each)
         since = self.stripe_read_at
         if since is not None and since < self.as_of - READ_WITHIN:
             yield f"Payments, refunds and credit since {moment_text(since)} are not included yet."
@@ -480,6 +483,15 @@ def negotiated_working(detail: Mapping[str, Any]) -> str:
         f"{grouped(agreed['percent_off'])} % off the list price" if "percent_off" in agreed else "your negotiated price"
     )
     return f"; {price} since {since} ({grouped(agreed['list']['amount'])} at the list price)"
+
+
+def _of_lost_balance(sums: LedgerSums) -> str:
+    amount = format_cents(abs(sums.lost_cents), sums.currency)
+    what, then = ("A credit", "reduces") if sums.lost_cents < 0 else ("An amount", "is added to")
+    return (
+        f"{what} of {amount} was deleted with your customer account at Stripe. It is not in these sums, and {then} no"
+        " invoice until we enter it again."
+    )
 
 
 def _money(totals: Mapping[str, int]) -> str:

@@ -93,6 +93,7 @@ order by name;
 -- name: ledger_of_statement
 -- One row per currency of the organization: the amounts that it owes by the ledger, paid, got back and disputes.
 -- is_charged: someone charged its balance at Stripe, so a balance below zero need not be an amount too small to charge.
+-- lost_cents: the balance that Stripe deleted with the customer.
 select
     e.currency,
     cast(coalesce(sum(e.amount_cents) filter (where e.account in ('receivable', 'stripe_balance')), 0) as bigint)
@@ -105,7 +106,13 @@ select
         'invoice_paid', 'invoice_part_paid', 'written_off_invoice_paid', 'written_off_invoice_part_paid',
         'stripe_overpayment'
     )), 0) as bigint) as paid_cents,
-    coalesce(bool_or(t.event = 'stripe_credit_taken'), false) as is_charged
+    coalesce(bool_or(t.event = 'stripe_credit_taken'), false) as is_charged,
+    coalesce(
+        (
+            select l.cents from lost_balances as l
+            where l.organization_id = :organization_id and l.currency = e.currency
+        ), 0
+    ) as lost_cents
 from ledger_entries as e
 join ledger_transactions as t
     on t.organization_id = e.organization_id and t.currency = e.currency and t.month = e.month

@@ -19,6 +19,10 @@ KINDS = (CREDIT_NOTE, REFUND, DISPUTE, BALANCE)
 # A payment of an invoice. It is no state of its own here: the amounts of its invoice include it.
 PAYMENT = "invoice_payment"
 
+CUSTOMER_DELETED = "customer.deleted"
+# The type of the change by which we record that a balance was deleted with its customer. It is none of Stripe's.
+DELETED_WITH_CUSTOMER = "deleted_with_customer"
+
 # The events after which an object of each kind must be read again. An event is only a hint: events arrive late, twice
 # and out of order, and the object has the truth.
 EVENTS_OF = {
@@ -31,7 +35,7 @@ EVENTS_OF = {
         "charge.dispute.funds_withdrawn",
         "charge.dispute.funds_reinstated",
     ),
-    BALANCE: ("customer.updated",),
+    BALANCE: ("customer.updated", CUSTOMER_DELETED),
     PAYMENT: ("invoice_payment.paid",),
 }
 MONEY_EVENTS = tuple(event for events in EVENTS_OF.values() for event in events)

@@ -50,6 +50,27 @@ where
     )
 returning number;
 
+-- name: record_deleted_balances
+-- One row per currency with a balance, as last read: the change that ends it, because its customer was deleted at Stripe
+-- or replaced here by :customer.
+insert into stripe_money (
+    object_id, number, kind, status, organization_id, currency, amount_cents, balance_cents, reason, created_at,
+    read_at, source
+)
+select
+    'deleted ' || :customer || ' ' || n.currency, 1, 'customer_balance_transaction', :status, n.organization_id,
+    n.currency, -n.balance_cents, 0, 'the balance ended with an earlier customer, or with ' || :customer, :deleted_at,
+    :read_at, :source
+from (
+    select distinct on (m.currency) m.organization_id, m.currency, m.balance_cents
+    from stripe_money as m
+    where m.organization_id = :organization_id and m.kind = 'customer_balance_transaction'
+    order by m.currency, m.id desc
+) as n
+where n.balance_cents <> 0
+on conflict do nothing
+returning object_id;
+
 -- name: organization_of_stripe_invoice
 -- One row or none: the organization that a Stripe invoice is for, by our journal, or else by its customer. Locked until
 -- the transaction ends, so that the states of its objects are recorded one after the other.

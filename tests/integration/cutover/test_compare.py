@@ -172,6 +172,8 @@ def test_a_line_separator_in_a_customers_name_does_not_end_its_row(september: Pl
         ("a.csv", "id,Customer\nin_1,cus_1\n", "has no column currency, status, total, date (utc)"),
         ("a.csv", "", "is empty"),
         ("a.csv", HEADER.replace("Subtotal", "Total") + ACME, "has the column total twice"),
+        ("a.csv", (HEADER + ACME).replace(",", ";"), "has semicolons between its columns"),
+        ("a.csv", (HEADER + ACME).replace(",", "\t"), "has tabs between its columns"),
         (
             "a.csv",
             HEADER + ACME + ACME.replace("58.43", "99.00"),
