@@ -123,19 +123,19 @@ def list_landing_problems(database: BillingDatabase, landing_dir: Place, now: da
 def days_due(
     database: BillingDatabase, landing_dir: Place, now: datetime, grace: timedelta, month: BillingMonth | None = None
 ) -> list[date]:
-    """List past days to land: days with changed files, and days without which a month can't be closed.
+    """List days up to today to land: days with changed files, and days without which a month can't be closed.
 
     Includes days without a folder: a day counts as a day without usage only once it landed after it ended.
 
     Args:
-        month: List all days that it needs before it can be closed, also if nothing else is due for it.
+        month: List all days up to today that it needs before it can be closed, also if nothing else is due for it.
     """
     yesterday = now.date() - timedelta(days=1)
     due = set(days_to_land(database, landing_dir, now, [month] if month else (), by_content=True))
     for closing in months_to_close(database, BillingMonth.containing(now).start):
         due.update(day for day in days_before_closing(database, closing, grace) if day <= yesterday)
     if month:
-        due.update(days_before_closing(database, month, grace))
+        due.update(day for day in days_before_closing(database, month, grace) if day <= now.date())
     return sorted(due)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey
 
+from fly_billing.periods import BillingMonth
 from fly_billing.usage.landing import DaysNotLanded
 from fly_billing.usage.landing_folder import LandingError, find_landing_problems
 from fly_billing.worklist.due import days_due, days_to_land, list_landing_problems
@@ -138,6 +139,16 @@ def test_a_day_without_a_folder_is_due_without_naming_a_month(platform: Platform
     assert NEXT_DAY in due
     platform.land(*due, now=now)
     assert NEXT_DAY not in days_due(platform.database, platform.landing_dir, now, timedelta(hours=72))
+
+
+def test_naming_an_open_month_lists_its_days_up_to_today_and_no_later_one(platform: Platform) -> None:
+    """On 15 September, the days from 16 September to the end of the grace period have not begun: none can land."""
+    now, grace, september = datetime(2026, 9, 15, 12, tzinfo=UTC), timedelta(hours=72), BillingMonth(2026, 9)
+    write_jsonl(platform.landing_dir, [event("e1")])
+    due = days_due(platform.database, platform.landing_dir, now, grace, september)
+    assert [day for day in due if day >= september.first_day] == [date(2026, 9, day) for day in range(1, 16)]
+    platform.land(*due, now=now)
+    assert days_due(platform.database, platform.landing_dir, now, grace, september) == [DAY]
 
 
 def test_an_unreadable_day_fails_its_partition_and_the_other_days_are_materialized(deployment: Deployment) -> None:
