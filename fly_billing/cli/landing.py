@@ -8,6 +8,7 @@ from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.run_results import progress_terminal, show_land_result
 from fly_billing.cli.runs import open_runs
 from fly_billing.cli.terminal import Terminal, busy
+from fly_billing.cli.workspace_folder import say_if_sources_here_are_not_used
 from fly_billing.money import counted
 from fly_billing.operations.run_results import read_land_result
 from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
@@ -41,6 +42,8 @@ def land_files(console: Terminal, month: BillingMonth | None, *, with_rejected: 
                 runs.land(stretch)
         unclear = list_landing_problems(database, settings.landing_dir, now)
         result = read_land_result(database, days, now)
+    if not as_json:
+        say_if_sources_here_are_not_used(console, settings)
     return show_land_result(console, result, unclear, runs.record, as_json=as_json)
 
 

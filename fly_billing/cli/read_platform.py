@@ -12,6 +12,7 @@ from typing import Any
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, styled
 from fly_billing.cli.workspace import print_change
+from fly_billing.cli.workspace_folder import workspace_folder
 from fly_billing.corrections.correction import Actor
 from fly_billing.customers.organizations import Groups
 from fly_billing.money import counted
@@ -46,10 +47,11 @@ def read_platform(console: Terminal, folder: Path | None, options: ReadOptions) 
         True if every database was read and every row taken.
 
     Raises:
+        FolderNotNamed: No folder is named, and the current one is no workspace.
         WorkspaceHasMistakes: The folder is no workspace, or its databases have mistakes.
     """
+    its = workspace_folder(folder, "read-platform")
     with local_platform(migrates=True) as settings:
-        its = (folder or settings.workspace_dir or Path()).resolve()
         migrate(owner_database(settings))
         actor = Actor(getpass.getuser(), datetime.now(UTC), "read from the platform's database")
         found = read_all_databases(

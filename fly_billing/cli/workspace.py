@@ -13,6 +13,7 @@ from typing import Any
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, confirm, joined, styled
+from fly_billing.cli.workspace_folder import say_if_sources_are_not_used, workspace_folder
 from fly_billing.corrections.correction import Actor
 from fly_billing.customers.organizations import Groups
 from fly_billing.money import counted
@@ -62,18 +63,23 @@ def start_workspace(console: Terminal, folder: Path) -> None:
     console.print(f"Edit these files, then: fly-billing plan {folder}; fly-billing apply {folder}", soft_wrap=True)
 
 
-def show_plan(console: Terminal, folder: Path, *, as_json: bool, is_check: bool) -> bool:
+def show_plan(console: Terminal, folder: Path | None, *, as_json: bool, is_check: bool) -> bool:
     """Print what an apply would change.
+
+    Args:
+        folder: None: FLY_BILLING_WORKSPACE, or the current folder.
 
     Returns:
         True if it can be applied and, for a check, changes nothing.
 
     Raises:
+        FolderNotNamed: No folder is named, and the current one is no workspace.
         WorkspaceHasMistakes: The files have mistakes.
     """
+    its = workspace_folder(folder, "plan")
     with local_platform(migrates=True) as settings:
         actor = Actor(getpass.getuser(), datetime.now(UTC))
-        planned = plan_workspace(_database(settings), folder.resolve(), actor, _groups(settings))
+        planned = plan_workspace(_database(settings), its, actor, _groups(settings))
     if as_json:
         print(json.dumps(_data(planned), indent=2))
     else:
@@ -81,16 +87,18 @@ def show_plan(console: Terminal, folder: Path, *, as_json: bool, is_check: bool)
     return not (planned.refusals or planned.loss or (is_check and planned.plan.changes))
 
 
-def apply_folder(console: Terminal, folder: Path, options: ApplyOptions) -> bool:
+def apply_folder(console: Terminal, folder: Path | None, options: ApplyOptions) -> bool:
     """Show the plan, ask, and apply it. Returns False if the person says no.
 
     Raises:
-        WorkspaceHasMistakes, WorkspaceNotApplied, CustomerRefused, PriceBookRefused: Nothing was applied.
+        FolderNotNamed, WorkspaceHasMistakes, WorkspaceNotApplied, CustomerRefused, PriceBookRefused: Nothing was
+            applied.
     """
+    its = workspace_folder(folder, "apply")
     actor = Actor(options.by or getpass.getuser(), datetime.now(UTC), options.why or "applied from workspace files")
     with local_platform(migrates=True) as settings:
         database, groups = _database(settings), _groups(settings)
-        planned = plan_workspace(database, folder.resolve(), actor, groups, is_tried=not options.yes)
+        planned = plan_workspace(database, its, actor, groups, is_tried=not options.yes)
         if not options.as_json:
             _print_plan(console, planned)
         if planned.refusals:
@@ -106,10 +114,12 @@ def apply_folder(console: Terminal, folder: Path, options: ApplyOptions) -> bool
             planned = replace(planned, plan=applied.plan, closed_months=applied.closed_months)
     if options.as_json:
         print(json.dumps(_data(planned), indent=2))
-    elif planned.plan.changes:
+        return True
+    if planned.plan.changes:
         console.print("Applied.")
         if options.yes:
             _print_closed_months(console, planned)
+    say_if_sources_are_not_used(console, its, settings)
     return True
 
 

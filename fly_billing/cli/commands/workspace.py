@@ -13,7 +13,13 @@ PANEL = "Workspace of files"
 
 app = typer.Typer()
 
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the workspace", show_default=False)]
+Folder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DIR]", help="Folder of the workspace. Default: FLY_BILLING_WORKSPACE, or this folder",
+        show_default=False,
+    ),
+]  # fmt: skip
 
 
 @app.command(rich_help_panel=PANEL)
@@ -28,7 +34,7 @@ def init(
 
 @app.command(rich_help_panel=PANEL)
 def plan(
-    folder: Folder = Path(),
+    folder: Folder = None,
     check: Annotated[bool, typer.Option("--check", help="Exit 1 if there are changes, too")] = False,
     as_json: ExactJson = False,
 ) -> None:
@@ -43,19 +49,13 @@ def plan(
 
 @app.command("read-platform", rich_help_panel=PANEL)
 def read_platform(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[DIR]", help="Folder of the workspace. Default: FLY_BILLING_WORKSPACE, or this folder",
-            show_default=False,
-        ),
-    ] = None,
+    folder: Folder = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the differences and write nothing")] = False,
     close_many: Annotated[
         bool, typer.Option("--close-many", help="Close or end more than most_closed_percent allows")
     ] = False,
     as_json: ExactJson = False,
-) -> None:  # fmt: skip
+) -> None:
     """Read organizations, subscriptions and charges from the databases in sources.yaml, and write the differences.
 
     Dagster does the same before each landing. Exits 1 if a row was refused, or a database can't be read.
@@ -68,7 +68,7 @@ def read_platform(
 
 @app.command("apply", rich_help_panel=PANEL)
 def apply_workspace(
-    folder: Folder = Path(),
+    folder: Folder = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
     by: Annotated[str | None, typer.Option(metavar="NAME", help="Who applies it. Default: your user name")] = None,
     why: Annotated[str | None, typer.Option(metavar="REASON", help="Why, for `fly-billing history`")] = None,

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fly_billing.cli.main import app
+from fly_billing.cli.workspace_folder import FolderNotNamed
 from fly_billing.workspace.applying import WorkspaceNotApplied
 from fly_billing.workspace.reading import WorkspaceHasMistakes
 from fly_billing.workspace.starter_files import FolderNotEmpty
@@ -43,10 +44,41 @@ def test_a_new_workspace_plans_and_applies_as_it_stands(folder: Path) -> None:
     assert "= in the database already, and the workspace's from now on: meter (1)" in planned.output
     assert "my-platform: 3 added, 1 taken over, 1 changed; 0 unchanged." in planned.output
     applied = run("apply", folder, "--yes")
-    assert (applied.exit_code, applied.output.splitlines()[-1]) == (0, "Applied.")
+    assert (applied.exit_code, applied.output.splitlines()[-2]) == (0, "Applied.")
     again = run("plan", folder, "--check")
     assert (again.exit_code, again.output) == (0, "my-platform: no changes; 5 unchanged.\n")
+    assert run("apply", folder).output.splitlines()[0] == "my-platform: no changes; 5 unchanged."
+
+
+def test_applying_says_that_sources_are_not_used_until_the_variable_names_the_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unused = f"note sources.yaml is not used until FLY_BILLING_WORKSPACE={folder} is set"
+    assert run("apply", folder, "--yes").output.splitlines()[-2:] == ["Applied.", unused]
+    assert run("apply", folder).output.splitlines() == ["my-platform: no changes; 5 unchanged.", unused]
+    monkeypatch.setenv("FLY_BILLING_WORKSPACE", str(folder))
     assert run("apply", folder).output == "my-platform: no changes; 5 unchanged.\n"
+    monkeypatch.setenv("FLY_BILLING_WORKSPACE", str(folder.parent))
+    assert run("apply", folder).output.splitlines()[-1] == unused
+    (folder / "sources.yaml").write_text("# nobody yet\n", encoding="utf-8")
+    assert run("apply", folder).output == "my-platform: no changes; 5 unchanged.\n"
+
+
+def test_without_a_folder_the_commands_take_the_variable_and_then_a_workspace_in_this_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    for command in ("plan", "apply", "read-platform"):
+        refused = run(command).exception
+        assert isinstance(refused, FolderNotNamed)
+        assert str(refused).startswith(f"name the folder: fly-billing {command} DIR. FLY_BILLING_WORKSPACE is not set")
+    monkeypatch.setenv("FLY_BILLING_WORKSPACE", "shop")
+    assert "my-platform: 3 added" in run("plan").output
+    monkeypatch.delenv("FLY_BILLING_WORKSPACE")
+    monkeypatch.chdir(folder)
+    assert run("apply", "--yes").exit_code == 0
+    monkeypatch.setenv("FLY_BILLING_WORKSPACE", str(folder.parent / "elsewhere"))
+    assert isinstance(run("plan").exception, WorkspaceHasMistakes)
 
 
 def test_a_plan_as_json_has_each_field_before_and_after(folder: Path) -> None:
