@@ -77,8 +77,8 @@ def show_rejected(
             soft_wrap=True,
         )
         console.print(
-            "What to do: fix the files and run `fly-billing land`, or run"
-            " `fly-billing waive --source SOURCE --reason REASON --by NAME --because TEXT`.",
+            "What to do: fix the files and run `fly-billing land`, correct sources.yaml and run `fly-billing land"
+            " --rejected`, or run `fly-billing waive --source SOURCE --reason REASON --by NAME --because TEXT`.",
             soft_wrap=True,
         )
 

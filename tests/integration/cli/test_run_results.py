@@ -92,6 +92,7 @@ def test_rejected_rows_land_again_after_a_correction_of_the_sources(
     assert {reason["reason"] for reason in landed["reasons_of_rejection"]} == {"undeclared_meter", "unknown_meter"}
     (folder / "sources.yaml").write_text("sources: [{name: test, meters: [machine_seconds]}]\n", encoding="utf-8")
     assert commands.data("land")["rows"] == {"accepted": 0, "duplicate": 0, "rejected": 0}
+    assert "correct sources.yaml and run `fly-billing land --rejected`" in commands.words("rejected")[-1]
     assert commands.data("land", "--rejected")["rows"] == {"accepted": 4, "duplicate": 1, "rejected": 1}
 
 
