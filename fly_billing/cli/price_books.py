@@ -39,6 +39,10 @@ class NoSuchPrice(ActionableError):
     """The price book has no such price in force. The message suggests similar ones."""
 
 
+class BookNotNamed(ActionableError):
+    """A command needs the name of a price book. The message lists them."""
+
+
 class PriceBookHasMistakes(ActionableError):
     """A folder's files have mistakes. The message has a line for each."""
 
@@ -100,20 +104,22 @@ def show_books(console: Terminal, *, as_json: bool) -> None:
     console.print(table)
 
 
-def show_book(console: Terminal, source: str, word: str | None, at: datetime | None, *, as_json: bool) -> None:
+def show_book(console: Terminal, source: str | None, word: str | None, at: datetime | None, *, as_json: bool) -> None:
     """Print the price versions of a book: all, those whose key contains a word, or those in force at a time.
 
-    Raises NoSuchPriceBook, PriceBookHasMistakes.
+    Args:
+        source: None: the only loaded book.
+
+    Raises:
+        NoSuchPriceBook, PriceBookHasMistakes: There is no such book.
+        BookNotNamed: Several books are loaded, or none.
     """
-    found = [
-        price
-        for price in _prices(source)
-        if (word is None or word in price.key) and (at is None or price.is_in_force(at))
-    ]
+    prices = _prices(source)
+    found = [price for price in prices if (word is None or word in price.key) and (at is None or price.is_in_force(at))]
     if as_json:
         print(json.dumps([price.to_data() for price in found], indent=2))
         return
-    table = _table(f"Prices of {visible(source)}", "Price", "Usage", "Charges", "From", "Until")
+    table = _table(f"Prices of {visible(source or prices[0].book)}", "Price", "Usage", "Charges", "From", "Until")
     for price in found:
         end = moment_text(price.effective_until) if price.effective_until else ""
         table.add_row(price.key, _usage(price), _charges(price), moment_text(price.effective_from), end)
@@ -176,12 +182,13 @@ class Quote:
     """A question: the cost of a month's quantity under the price `key` of a book, in force at a time.
 
     Attributes:
+        book: A folder or a loaded book; None: the only loaded book, or the only one with this key.
         share: Multiplies the free allowance.
     """
 
     key: str
     quantity: str
-    book: str
+    book: str | None
     at: datetime
     share: str = "1"
 
@@ -191,6 +198,7 @@ def show_quote(console: Terminal, quote: Quote, *, as_json: bool) -> None:
 
     Raises:
         NoSuchPriceBook, PriceBookHasMistakes, NoSuchPrice: There is no such price.
+        BookNotNamed: Several loaded books have the key, or no book is loaded.
         NotQuoted: The quantity or share is no number that can be charged.
     """
     price = _price_of(quote)
@@ -216,23 +224,45 @@ class NotQuoted(ActionableError):
 
 
 def _price_of(quote: Quote) -> Price:
-    prices = _prices(quote.book)
+    prices = _prices(quote.book, quote.key)
     try:
         return PriceBook(prices).for_key(quote.key, quote.at)
     except BillingError as problem:
         known = {price.key for price in prices if price.is_in_force(quote.at)}
+        book = visible(quote.book or prices[0].book)
         raise NoSuchPrice(
-            f"{visible(quote.book)} has no price {visible(quote.key)} in force at {moment_text(quote.at)}"
+            f"{book} has no price {visible(quote.key)} in force at {moment_text(quote.at)}"
             f"{did_you_mean(quote.key, known)}: `fly-billing prices show` lists them"
         ) from problem
 
 
-def _prices(source: str) -> Sequence[Price]:
-    """Return the prices of a folder, or of a loaded book."""
-    if Path(source).is_dir():
+def _prices(source: str | None, key: str | None = None) -> Sequence[Price]:
+    """Return the prices of a folder, or of a loaded book; None: of the only one, or of the only one with the key."""
+    if source is not None and Path(source).is_dir():
         return _read_folder(Path(source)).prices
     with local_platform() as settings:
-        return prices_of_book(BillingDatabase(settings.database_url), source)
+        database = BillingDatabase(settings.database_url)
+        return prices_of_book(database, _only_book(database, key) if source is None else source)
+
+
+def _only_book(database: BillingDatabase, key: str | None) -> str:
+    """Return the name of the only loaded book, or of the only one that has a price with this key.
+
+    Raises BookNotNamed, NoSuchPrice.
+    """
+    books = [book.book for book in summarize_books(database, datetime.now(UTC))]
+    if not books:
+        raise BookNotNamed("no price book is loaded: name a folder with --book")
+    if key is not None and len(books) > 1:
+        keys = {book: {price.key for price in prices_of_book(database, book)} for book in books}
+        books = [book for book in books if key in keys[book]]
+        if not books:
+            known = did_you_mean(key, set().union(*keys.values()))
+            raise NoSuchPrice(f"none of the books {', '.join(keys)} has a price {visible(key)}{known}")
+    if len(books) > 1:
+        subject = "several books are loaded" if key is None else f"several books have a price {visible(key)}"
+        raise BookNotNamed(f"{subject}: name one with --book: {', '.join(books)}")
+    return books[0]
 
 
 def _table(title: str, *headings: str, numbers: int = 0) -> Table:

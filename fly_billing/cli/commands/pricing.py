@@ -29,7 +29,10 @@ AtTime = Annotated[
     datetime | None,
     typer.Option(metavar="TIME", help="Only prices in force at this time, in UTC: 2026-10-01 or 2026-10-01T12:00"),
 ]
-Book = Annotated[str, typer.Option(metavar="BOOK", help="A folder, or the name of a loaded book")]
+Book = Annotated[
+    str | None,
+    typer.Option(metavar="BOOK", help="A folder, or the name of a loaded book. Default: the only one that fits"),
+]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -58,7 +61,7 @@ def check_prices(folders: Annotated[list[Path], typer.Argument(metavar="FOLDER..
 @books.command("show")
 def show_book_prices(
     word: Annotated[str | None, typer.Argument(metavar="[WORD]", help="Only prices with this in their key")] = None,
-    book: Book = "fly",
+    book: Book = None,
     at: AtTime = None,
     as_json: ExactJson = False,
 ) -> None:
@@ -84,7 +87,7 @@ def compare_books(
 def quote_price(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key of a price")],
     quantity: Annotated[str, typer.Argument(metavar="QUANTITY", help="A month's quantity: 12500 or 0.5")],
-    book: Book = "fly",
+    book: Book = None,
     at: AtTime = None,
     share: Annotated[str, typer.Option(help="Multiplies the free allowance: 3 seats, or 1/2 of a month")] = "1",
     as_json: ExactJson = False,

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fly_billing.cli.main import app
-from fly_billing.cli.price_books import NoSuchPrice
+from fly_billing.cli.price_books import BookNotNamed, NoSuchPrice
 from fly_billing.corrections.price_loading import PriceBookNotLoaded, load_prices
 from fly_billing.pricing.loaded_books import NoSuchPriceBook
 from tests.support.builders import Platform
@@ -127,6 +127,22 @@ def test_an_unknown_key_or_book_is_refused_with_a_suggestion(loaded: Platform, m
     assert "'flyy' is neither a folder nor a loaded price book (did you mean fly?); loaded are fly" in str(
         done.exception
     )
+
+
+def test_a_quote_needs_no_name_of_a_book_if_only_one_has_the_price(loaded: Platform, mine: Path) -> None:
+    """2,000 calls, of which 1,000 are free, cost 2 by the only book with calls. Then both books have support."""
+    edit(mine, "key: requests\n    meter", "key: calls\n    meter")
+    load_prices(loaded.database, mine)
+    assert data("quote", "calls", "2000")["amount"] == "2"
+    assert data("quote", "support", "1")["book"] == "fly"
+    unknown = run("quote", "suppord", "1").exception
+    assert str(unknown) == "none of the books fly, mine has a price suppord (did you mean support?)"
+    edit(mine, "key: calls", "key: support")
+    load_prices(loaded.database, mine)
+    both = run("quote", "support", "1").exception
+    assert isinstance(both, BookNotNamed)
+    assert str(both) == "several books have a price support: name one with --book: fly, mine"
+    assert str(run("show").exception) == "several books are loaded: name one with --book: fly, mine"
 
 
 def test_the_prices_of_a_loaded_book_are_shown_by_word_and_time(loaded: Platform) -> None:
