@@ -113,7 +113,9 @@ def _exit_with_message(message: str) -> NoReturn:
     # Indent all lines but the first, so that none can pass for a message of its own.
     first, *rest = message.splitlines() or [""]
     text = lines(first, *(f"  {line}" for line in rest))
-    Terminal(stderr=True).print(joined(styled("fly-billing:", "red"), " ", text))
+    # In a file or the log of a CI job, one mistake is one line, however long.
+    is_terminal = sys.stderr.isatty()
+    Terminal(stderr=True).print(joined(styled("fly-billing:", "red"), " ", text), soft_wrap=not is_terminal)
     sys.exit(2)
 
 

@@ -95,6 +95,20 @@ def test_a_data_folder_that_cannot_be_made_or_written_is_named(folder: Path, dat
         assert (code, message in printed) == (2, True) or command == ["clean"], (command, printed)
 
 
+def test_a_long_message_is_one_line_of_a_log(folder: Path) -> None:
+    """Not wrapped at 80 columns: `grep` finds it, and each line of a CI job's log is a mistake of its own."""
+    done = subprocess.run(
+        [*COMMAND, "plan"],
+        cwd=folder, env={**os.environ, "FLY_BILLING_DATA_DIR": str(folder / "data"), "COLUMNS": "80"},
+        capture_output=True, encoding="utf-8", timeout=600, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "fly-billing: name the folder: fly-billing plan DIR. FLY_BILLING_WORKSPACE is not set, and"
+        f" {folder} has no fly_billing.yaml"
+    )
+
+
 def test_an_environment_file_that_is_no_text_is_named(folder: Path) -> None:
     (folder / ".env").write_bytes(b"\xd8\x00\xff")
     code, printed = run(folder, "totals")
