@@ -16,6 +16,7 @@ from fly_billing.customers.rules.checks import check_moment
 from fly_billing.customers.writing import TableRow, TermTable, Written, known_rows, refuse, write_rows
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.negotiated_prices import conflicts_of, misfits_of
+from fly_billing.pricing.price_books import read_dimensions
 from fly_billing.pricing.rules.negotiated_prices import Membership, NegotiatedPrice
 
 OVERRIDES = TermTable(
@@ -44,7 +45,8 @@ def write_price_overrides(connection: Connection, actor: Actor, some: Sequence[N
         if (problem := _problem(one, organizations, prices)) is not None
     ]
     refuse(problems)
-    refuse([problem for one in some for problem in misfits_of(one, prices.listed(one.book))])
+    meters = read_dimensions(connection)
+    refuse([problem for one in some for problem in misfits_of(one, prices.listed(one.book), meters)])
     known = known_rows(connection, OVERRIDES, (one.organization_id or f"group {one.group}" for one in some))
     written = write_rows(connection, actor, OVERRIDES, [_row(one) for one in some], known)
     refuse(conflicts_of(connection, sorted({one.book for one in some})))

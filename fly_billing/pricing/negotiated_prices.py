@@ -20,6 +20,7 @@ from fly_billing.errors import BillingError, not_computable
 from fly_billing.postgres.database import copy_rows, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.postgres.organizations import list_organization_ids
+from fly_billing.pricing.rules.book_problems import Dimensions, no_dimension
 from fly_billing.pricing.rules.fields import read_match, read_object, unreadable_reason
 from fly_billing.pricing.rules.negotiated_prices import (
     OF_ITS_OWN,
@@ -193,6 +194,7 @@ def load_agreements(
     listed: Sequence[Price],
     prices: Sequence[NegotiatedPrice],
     memberships: Sequence[Membership],
+    meters: Dimensions,
 ) -> None:
     """Write the negotiated prices and memberships of a book's files; existing ones stay. Needs `make_loaded_prices`.
 
@@ -202,6 +204,7 @@ def load_agreements(
         listed: The list prices of the book.
         prices: The negotiated prices of the files.
         memberships: The memberships of the files.
+        meters: The dimensions of every meter.
 
     Raises:
         ValueError: Has a line for each mistake: an unknown organization, a key that the book does not have, a price
@@ -209,7 +212,7 @@ def load_agreements(
     """
     organizations = set(list_organization_ids(connection))
     by_key = _by_key(listed)
-    problems = [problem for price in prices for problem in _misfits(price, by_key)]
+    problems = [problem for price in prices for problem in _misfits(price, by_key, meters)]
     problems += [
         f"{price.place}{price.name}: there is no organization {price.organization_id!r}"
         for price in prices
@@ -231,9 +234,9 @@ def load_agreements(
     _refuse(conflicts_of(connection, [book]))
 
 
-def misfits_of(price: NegotiatedPrice, listed: Iterable[Price]) -> list[str]:
+def misfits_of(price: NegotiatedPrice, listed: Iterable[Price], meters: Dimensions) -> list[str]:
     """Return a line if the book has no such key, or if the price does not fit a list price that it replaces."""
-    return list(_misfits(price, _by_key(listed)))
+    return list(_misfits(price, _by_key(listed), meters))
 
 
 def conflicts_of(connection: Connection, books: Collection[str]) -> list[str]:
@@ -265,9 +268,12 @@ def _price_row(price: NegotiatedPrice) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _misfits(price: NegotiatedPrice, by_key: Mapping[str, Sequence[Price]]) -> Iterator[str]:
+def _misfits(price: NegotiatedPrice, by_key: Mapping[str, Sequence[Price]], meters: Dimensions) -> Iterator[str]:
     if price.key not in by_key:
         yield f"{price.place}{price.name}: price book {price.book} has no price {price.key!r}"
+    for meter in sorted({version.meter for version in by_key.get(price.key, ()) if version.meter}):
+        if problem := no_dimension(price.match, meter, meters):
+            yield f"{price.place}{price.name}: {problem}"
     for version in by_key.get(price.key, ()):
         ended = version.effective_until is not None and version.effective_until <= price.effective_from
         is_later = price.effective_until is not None and version.effective_from >= price.effective_until

@@ -28,14 +28,19 @@ from sqlalchemy import Connection
 
 from fly_billing.bounds import refuse_incomplete
 from fly_billing.foreign_text import visible
-from fly_billing.postgres.database import copy_rows, records, rows, values
+from fly_billing.postgres.database import copy_rows, records, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.pricing.csv_tables import read_csv_table
 from fly_billing.pricing.negotiated_prices import PriceBooks, load_agreements, read_agreements
 from fly_billing.pricing.rules.aggregations import PROPERTY, SUM, Aggregation
-from fly_billing.pricing.rules.book_problems import problems_between_prices, unknown_meters
+from fly_billing.pricing.rules.book_problems import (
+    no_dimension,
+    problems_between_prices,
+    scope_of_nothing,
+    unknown_meters,
+    unmatchable_prices,
+)
 from fly_billing.pricing.rules.fields import (
-    did_you_mean,
     read_match,
     read_object,
     read_printable,
@@ -186,22 +191,8 @@ class PriceBookFiles:
 
     def _refuse_scope_of_nothing(self, tax: BookTaxRate) -> None:
         """Refuse a rate for something the book does not sell: a misspelt scope would silently tax at another rate."""
-        scope = tax.rate.scope
-        # Each one-off item has a product of its own, so a rate for one-off items may name any product.
-        products = () if scope.kinds == ("one_off",) else scope.products
-        sold = {
-            "products": (products, {price.product for price in self.prices} | {"One-off"}),
-            "price_keys": (scope.price_keys, {price.key for price in self.prices}),
-            "meter": ((scope.meter,) if scope.meter else (), {meter.key for meter in self.meters}),
-            "match": (tuple(scope.match), {name for price in self.prices for name in price.match}),
-        }
-        for name, (named, known) in sold.items():
-            if unknown := sorted(set(named) - known):
-                meant = "".join(did_you_mean(word, known) for word in unknown)
-                raise ValueError(
-                    f"price book {self.name}: tax rate {tax.key}: {name} {', '.join(unknown)}: no price of the book has"
-                    f" that{meant}"
-                )
+        if problem := scope_of_nothing(tax.rate.scope, self.prices, [meter.key for meter in self.meters]):
+            raise ValueError(f"price book {self.name}: tax rate {tax.key}: {problem}")
 
 
 def _matching(price: NegotiatedPrice) -> str:
@@ -221,6 +212,7 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
     """
     book = folder.name
     found: dict[str, list[Any]] = defaultdict(list)
+    places: dict[str, str] = {}
     problems: list[str] = []
     for path in sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml")):
         try:
@@ -233,7 +225,9 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
             try:
                 for place, data in _entries(document, part, path):
                     try:
-                        found[part].append(read(data, place))
+                        entry = read(data, place)
+                        _refuse_second(entry, place, places)
+                        found[part].append(entry)
                     except ValueError as problem:
                         problems.append(visible(f"{place}{problem}{_column(data, problem)}"))
             except (OSError, ValueError) as problem:
@@ -241,9 +235,58 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
     if problems:
         raise ValueError("\n".join(problems))
     files = PriceBookFiles(book, *(found[part] for part in _readers(book)))
-    if together := problems_between_prices(files.prices):
-        raise ValueError("\n".join(visible(f"price book {book}: {problem}") for problem in together))
+    wrong = [f"{places[key]}{problem}" for key, problem in _of_no_dimension(files).items()]
+    if together := [f"price book {book}: {problem}" for problem in problems_between_prices(files.prices)] + wrong:
+        raise ValueError("\n".join(map(visible, together)))
     return files
+
+
+def _refuse_second(entry: Any, place: str, places: dict[str, str]) -> None:
+    """Raise ValueError if the book has this version of a price already; otherwise note its place, by key and version.
+
+    Args:
+        places: The place of each version by key and beginning, and of the first version of each key.
+    """
+    if isinstance(entry, ReservationBlock):
+        places.setdefault(_reservation(entry), place)
+    if not isinstance(entry, Price):
+        return
+    version = f"price {entry.key} from {_minute(entry.effective_from)}"
+    if version in places:
+        first = places[version].rstrip(": ")
+        if f"{version} {entry.currency}" in places:
+            raise ValueError(f"{version} is there twice, first in {first}")
+        raise ValueError(
+            f"{version} is in another currency in {first}: a book has one currency for a key, so give {entry.currency}"
+            " a key or a book of its own"
+        )
+    places |= {version: place, f"{version} {entry.currency}": place}
+    places.setdefault(entry.key, place)
+
+
+def _reservation(block: ReservationBlock) -> str:
+    return f"reservation {block.key}"
+
+
+def _of_no_dimension(files: PriceBookFiles) -> dict[str, str]:
+    """Return the problem of each price key or reservation that matches no dimension of its meter in this book."""
+    meters = {meter.key: meter.dimensions for meter in files.meters}
+    found = unmatchable_prices(files.prices, meters)
+    for block in files.reservations:
+        if problem := no_dimension([*block.match, block.bound_to], block.meter, meters):
+            found[_reservation(block)] = f"{_reservation(block)}: {problem}"
+    return found
+
+
+def read_dimensions(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Return the dimensions of every meter by key."""
+    return {meter.key: tuple(meter.dimensions) for meter in records(connection, _MeterRow, "meter_dimensions")}
+
+
+@dataclass(frozen=True)
+class _MeterRow:
+    key: str
+    dimensions: Sequence[str]
 
 
 def _readers(book: str) -> dict[str, Callable[[Mapping[str, Any], str], Any]]:
@@ -333,9 +376,10 @@ def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
     copy_rows(connection, "loaded_meters", METER_COLUMNS, (meter.as_row() for meter in book.meters))
     copy_rows(connection, "loaded_prices", PRICE_COLUMNS, (_price_row(price) for price in book.prices))
     rows(connection, "add_loaded_meters")
-    if unknown := unknown_meters(book.prices, values(connection, "meter_keys")):
+    meters = read_dimensions(connection)
+    if wrong := {**unmatchable_prices(book.prices, meters), **unknown_meters(book.prices, meters)}:
         raise ValueError(
-            "\n".join(visible(f"price book {book.name}: {problem}") for _, problem in sorted(unknown.items()))
+            "\n".join(visible(f"price book {book.name}: {problem}") for _, problem in sorted(wrong.items()))
         )
     rows(connection, "add_loaded_prices")
     for mixed in records(connection, mixed_intervals, "mixed_intervals", book=book.name):
@@ -344,7 +388,7 @@ def load_price_book(connection: Connection, book: PriceBookFiles) -> None:
     rows(connection, "add_loaded_tax_rates")
     if book.negotiated or book.members:
         listed = read_price_books(connection).get(book.name, [])
-        load_agreements(connection, book.name, listed, book.negotiated, book.members)
+        load_agreements(connection, book.name, listed, book.negotiated, book.members, meters)
 
 
 def _price_row(price: Price) -> tuple[Any, ...]:

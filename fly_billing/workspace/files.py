@@ -6,7 +6,7 @@ price_book/. Not here: the fields of an entry (`entries`), and the database.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.price_books import Meter, PriceBookFiles
-from fly_billing.pricing.rules.book_problems import unknown_meters
+from fly_billing.pricing.rules.book_problems import Dimensions, unknown_meters, unmatchable_prices
 from fly_billing.pricing.rules.fields import did_you_mean, refuse_unknown
 from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
 from fly_billing.workspace.books_folder import BOOKS, MEMBERS, NEGOTIATED, only_book, read_books
@@ -68,12 +68,12 @@ class KnownPrices:
 
     Attributes:
         books: The prices of each loaded book.
-        meters: The keys of all loaded meters.
+        meters: The dimensions of all loaded meters, by key.
         organizations: Those that a workspace or the database of a platform owns, and those that closed their account.
     """
 
     books: Books = field(default_factory=dict)
-    meters: Collection[str] = ()
+    meters: Dimensions = field(default_factory=dict)
     organizations: Sequence[OwnedOrganization] = ()
 
 
@@ -120,10 +120,12 @@ def read_workspace(folder: Path, loaded: KnownPrices = NOTHING_LOADED) -> Worksp
     _read_terms(reading, terms)
     books = read_books(reading, terms, TERMS_FILE)
     meters = _meters(reading, books)
-    _report_unknown_meters(reading, books, meters.keys() | set(loaded.meters))
+    dimensions = {**loaded.meters, **{meter.key: meter.dimensions for meter in meters.values()}}
+    _report_wrong_meters(reading, books, dimensions)
     document = reading.document(SOURCES_FILE)
     _report_unknown_parts(reading, document)
-    sources = read_sources(reading, document, meters.keys() | set(loaded.meters))
+    # A book with mistakes may have the meter that a source names.
+    sources = read_sources(reading, document, None if reading.unread_books else dimensions.keys())
     databases = read_databases(reading, settings, document, SOURCES_FILE)
     others = _of_databases(settings, databases, loaded)
     reading.entries = [*with_price_books(reading, organizations, only_book(reading, books)), *reading.entries]
@@ -233,9 +235,10 @@ def _meters(reading: WorkspaceReading, books: Sequence[PriceBookFiles]) -> dict[
     return found
 
 
-def _report_unknown_meters(reading: WorkspaceReading, books: Sequence[PriceBookFiles], meters: Collection[str]) -> None:
+def _report_wrong_meters(reading: WorkspaceReading, books: Sequence[PriceBookFiles], meters: Dimensions) -> None:
     for book in books:
-        for _, problem in sorted(unknown_meters(book.prices, meters).items()):
+        wrong = {**unmatchable_prices(book.prices, meters), **unknown_meters(book.prices, meters)}
+        for _, problem in sorted(wrong.items()):
             reading.report(f"{BOOKS}/{book.name}", problem)
 
 

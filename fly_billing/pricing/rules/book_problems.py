@@ -12,6 +12,10 @@ from itertools import combinations, product
 
 from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.pricing.rules.prices import Price
+from fly_billing.pricing.rules.scope import Scope
+
+# The dimensions of each meter, by its key.
+Dimensions = Mapping[str, Collection[str]]
 
 
 def unknown_meters(prices: Iterable[Price], meters: Collection[str]) -> dict[str, str]:
@@ -21,6 +25,50 @@ def unknown_meters(prices: Iterable[Price], meters: Collection[str]) -> dict[str
         for price in prices
         if price.meter is not None and price.meter not in meters
     }
+
+
+def unmatchable_prices(prices: Iterable[Price], meters: Dimensions) -> dict[str, str]:
+    """Return the problem of each price key that matches something else than its meter's dimensions.
+
+    Rollups have a meter's dimensions and nothing else, so such a price would never apply. Unknown meters are skipped.
+    """
+    found = {}
+    for price in prices:
+        problem = no_dimension(price.match, price.meter, meters)
+        if problem:
+            found[price.key] = f"price {price.key}: {problem}"
+    return found
+
+
+def no_dimension(match: Iterable[str], meter: str | None, meters: Dimensions) -> str | None:
+    """Return the problem if `match` names something else than the meter's dimensions; None if it is right."""
+    known = meters.get(meter or "")
+    unknown = [] if known is None else sorted(set(match) - set(known))
+    if not unknown:
+        return None
+    is_no = "is no dimension" if len(unknown) == 1 else "are no dimensions"
+    return (
+        f"match names {', '.join(unknown)}, which {is_no} of meter {meter}, so it would never apply"
+        f"{did_you_mean(unknown[0], known or ())}: correct it, or add it to the meter's `dimensions`"
+    )
+
+
+def scope_of_nothing(scope: Scope, prices: Iterable[Price], meters: Iterable[str]) -> str | None:
+    """Return the problem if a scope names something that none of these prices or meters has; None if it is right."""
+    listed = list(prices)
+    # Each one-off item has a product of its own, so a scope of only one-off items may name any product.
+    products = () if scope.kinds == ("one_off",) else scope.products
+    sold = {
+        "products": (products, {price.product for price in listed} | {"One-off"}),
+        "price_keys": (scope.price_keys, {price.key for price in listed}),
+        "meter": ((scope.meter,) if scope.meter else (), set(meters)),
+        "match": (tuple(scope.match), {name for price in listed for name in price.match}),
+    }
+    for name, (named, known) in sold.items():
+        if unknown := sorted(set(named) - known):
+            meant = "".join(did_you_mean(word, known) for word in unknown)
+            return f"{name} {', '.join(unknown)}: no price has that{meant}"
+    return None
 
 
 def problems_between_prices(prices: Sequence[Price]) -> list[str]:

@@ -45,9 +45,9 @@ create temp table loaded_tax_rates (like tax_rates) on commit drop;
 create temp table loaded_negotiated_prices (like negotiated_prices) on commit drop;
 create temp table loaded_members (like price_group_members) on commit drop;
 
--- name: meter_keys
--- One row per meter.
-select key from meters;
+-- name: meter_dimensions
+-- One row per meter, with its dimensions.
+select key, dimensions from meters;
 
 -- name: price_books
 -- One row per price book that is loaded: its currencies, its price versions and keys, those in force at :at, and the

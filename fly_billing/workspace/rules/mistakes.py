@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from fly_billing.periods import moment_text
+from fly_billing.pricing.rules.book_problems import scope_of_nothing
 from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.pricing.rules.prices import Price
+from fly_billing.pricing.rules.scope import Scope
 from fly_billing.workspace.rules.records import Record
 
 Books = Mapping[str, Sequence[Price]]
@@ -49,6 +52,7 @@ def mistakes_between(
         *_other_currencies(records, organizations),
         *_discounts(records, organizations, coupons),
         *_links(records, organizations),
+        *(() if unread_books else _scopes_of_nothing(records, books)),
     ]
 
 
@@ -148,6 +152,18 @@ def _discounts(
                 f"{record.place}discount {record.key}: coupon {code} is in {coupon['currency']}, but"
                 f" {record.organization} is billed in {about['currency']}"
             )
+
+
+def _scopes_of_nothing(records: Iterable[Record], books: Books) -> Iterator[str]:
+    """Find scopes that name something that no price has: the coupon, credit, tax or commitment would never apply."""
+    prices = [price for book in books.values() for price in book]
+    meters = {price.meter for price in prices if price.meter}
+    for record in records:
+        scope = Scope.from_data(record.values.get("scope") or {})
+        # One-off items have products of their own, which no price has.
+        named = replace(scope, products=()) if "one_off" in scope.kinds else scope
+        if problem := scope_of_nothing(named, prices, meters):
+            yield f"{record.place}{record.kind} {record.key}: scope: {problem}"
 
 
 def _links(records: Iterable[Record], organizations: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -43,7 +43,7 @@ def stored(platform: Platform) -> dict[str, Price]:
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.NAME))
 def test_a_price_of_any_model_is_read_back_unchanged(platform: Platform, model: PriceModel) -> None:
-    bare = price("bare", "0", "requests", model=model)
+    bare = price("bare", "0", "egress_gb", model=model)
     full = replace(
         bare,
         key="full",
@@ -117,3 +117,9 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, text: str, message
     (tmp_path / "mine" / "prices.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"(?s)prices\.yaml: .*{message}"):
         read_price_book_files(tmp_path / "mine")
+
+
+def test_a_price_for_something_that_its_loaded_meter_does_not_count_is_not_loaded(platform: Platform) -> None:
+    with pytest.raises(ValueError, match=r"^price book fly: price dear: match names regoin, .*did you mean region"):
+        platform.load(price("dear", "9", "egress_gb", match={"regoin": ("ams",)}))
+    assert "dear" not in stored(platform)

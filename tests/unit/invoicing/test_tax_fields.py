@@ -187,7 +187,7 @@ def test_the_same_version_twice_is_refused(tmp_path: Path) -> None:
 def test_a_rate_for_a_product_that_the_book_does_not_sell_is_refused(field: str, named: Any) -> None:
     """A misspelled product would get the standard rate, and the reduced rate would apply to nothing."""
     rate = BookTaxRate.from_data("fly", PLAIN | {field: named})
-    with pytest.raises(ValueError, match=rf"price book fly: tax rate it: {field} \w+: no price of the book has that"):
+    with pytest.raises(ValueError, match=rf"price book fly: tax rate it: {field} \w+: no price has that"):
         PriceBookFiles("fly", METERS, [price("atlas", "1", "requests", match={"region": ("ams",)})], taxes=[rate])
 
 

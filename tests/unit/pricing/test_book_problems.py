@@ -6,14 +6,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
 from fly_billing.pricing.rules.book_difference import difference
-from fly_billing.pricing.rules.book_problems import problems_between_prices, unknown_meters
+from fly_billing.pricing.rules.book_problems import problems_between_prices, scope_of_nothing, unknown_meters
 from fly_billing.pricing.rules.models import PerUnit
 from fly_billing.pricing.rules.prices import Price
+from fly_billing.pricing.rules.scope import Scope
 from tests.support.builders import REQUESTS
 
 JULY, AUGUST = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)
@@ -76,6 +78,20 @@ def test_a_misspelt_meter_is_named_with_a_suggestion() -> None:
     assert unknown_meters([replace(REQUESTS, meter="request"), SUPPORT], {"requests", "egress_gb"}) == {
         "requests": "price requests: no meter 'request' (did you mean requests?)"
     }
+
+
+def test_a_scope_of_nothing_is_named_with_a_suggestion() -> None:
+    of_region = replace(REQUESTS, key="requests-ams", match={"region": ("ams",)})
+
+    def problem(**scope: Any) -> str | None:
+        return scope_of_nothing(Scope(**scope), [of_region, SUPPORT], ["requests"])
+
+    assert problem(price_keys=("suport",)) == "price_keys suport: no price has that (did you mean support?)"
+    assert problem(meter="request") == "meter request: no price has that (did you mean requests?)"
+    assert problem(match={"regoin": ("ams",)}) == "match regoin: no price has that (did you mean region?)"
+    assert problem(products=("Nothing",)) == "products Nothing: no price has that"
+    assert problem(products=("Nothing",), kinds=("one_off",)) is None
+    assert problem(price_keys=("support",), meter="requests", match={"region": ("ams",)}) is None
 
 
 def test_the_shipped_book_has_no_problems() -> None:

@@ -74,8 +74,51 @@ def test_a_field_that_occurs_twice_is_refused_by_name_with_file_and_line(tmp_pat
 def test_an_entry_that_occurs_twice_in_a_book_is_refused_by_name(
     tmp_path: Path, files: dict[str, str], named: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"'{named}' more than once"):
+    with pytest.raises(
+        ValueError, match=rf"(line \d+: {named} is there twice, first in .*line \d+|'{named}' more than once)"
+    ):
         book(tmp_path, **files)
+
+
+def test_two_currencies_of_one_version_name_both_lines(tmp_path: Path) -> None:
+    euros = REQUESTS.replace("    unit: request", "    unit: request\n    currency: EUR")
+    with pytest.raises(
+        ValueError, match=r"line 2: price requests from 2023-01-01 00:00 is in another currency in"
+    ) as refused:
+        book(tmp_path, a="prices:" + REQUESTS, b="prices:" + euros)
+    assert str(refused.value).endswith("a book has one currency for a key, so give EUR a key or a book of its own")
+
+
+METER = "meters: [{key: requests, name: Requests, unit: request, dimensions: [region]}]\n"
+MATCHED = REQUESTS.replace("    unit: request", "    unit: request\n    match: {%s: ams}")
+
+
+@pytest.mark.parametrize(("name", "meant"), [("regoin", " (did you mean region?)"), ("app", "")])
+def test_a_price_for_something_that_no_event_is_counted_by_is_refused(tmp_path: Path, name: str, meant: str) -> None:
+    """It would never apply, and the price for all regions would be charged instead."""
+    with pytest.raises(ValueError) as refused:
+        book(tmp_path, a=METER + "prices:" + MATCHED % name)
+    assert str(refused.value) == (
+        f"{tmp_path / 'a.yaml'}: line 3: price requests: match names {name}, which is no dimension of meter requests,"
+        f" so it would never apply{meant}: correct it, or add it to the meter's `dimensions`"
+    )
+
+
+def test_a_price_for_a_region_needs_a_meter_with_regions(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="match names region, which is no dimension of meter requests"):
+        book(tmp_path, a=METER.replace(", dimensions: [region]", "") + "prices:" + MATCHED % "region")
+    assert [price.match for price in book(tmp_path, a=METER + "prices:" + MATCHED % "region").prices] == [
+        {"region": ("ams",)}
+    ]
+
+
+def test_a_reservation_for_something_that_no_event_is_counted_by_is_refused(tmp_path: Path) -> None:
+    block = (
+        "reservations: [{key: block, description: Block, currency: USD, upfront_amount: 36, monthly_credit: 5,"
+        " months: 12, meter: requests, match: {preset: small}, bound_to: regoin, effective_from: 2026-01-01}]"
+    )
+    with pytest.raises(ValueError, match="reservation block: match names preset, regoin, which are no dimensions of"):
+        book(tmp_path, a=METER + "prices:" + REQUESTS + "\n" + block)
 
 
 @pytest.mark.parametrize(

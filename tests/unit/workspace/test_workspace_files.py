@@ -342,6 +342,34 @@ def test_a_price_of_an_unknown_meter_is_named_with_the_one_that_was_meant(folder
     assert mistakes(folder) == ["price_book/main: price requests: no meter 'request' (did you mean requests?)"]
 
 
+@pytest.mark.parametrize(
+    ("terms", "named"),
+    [
+        ("coupons: [{code: TEN, description: Ten off, percent: 10, scope: {price_keys: [suport]}}]", "coupon TEN"),
+        ("credits: [{organization: acme, description: Gift, amount: 5, granted_at: 2026-09-01,"
+         " scope: {price_keys: [suport]}}]",
+         "credit acme/Gift/2026-09-01"),
+        ("taxes: [{organization: acme, name: VAT, tax: VAT, percent: 19, first_month: 2026-09,"
+         " scope: {price_keys: [suport]}}]",
+         "tax acme/VAT/2026-09"),
+        ("commitments: [{organization: acme, kind: minimum, description: At least 50, amount: 50, first_month: 2026-09,"
+         " scope: {price_keys: [suport]}}]", "commitment acme/minimum/At least 50/2026-09"),
+    ],
+)  # fmt: skip
+def test_a_term_for_a_price_that_does_not_exist_is_refused(folder: Path, terms: str, named: str) -> None:
+    """It would never apply: nobody would get the coupon or the credit, or pay the tax."""
+    (mistake,) = term_mistakes(folder, terms)
+    assert mistake == (
+        f"terms.yaml: line 1: {named}: scope: price_keys suport: no price has that (did you mean support?)"
+    )
+
+
+def test_a_source_of_a_meter_in_a_book_with_mistakes_is_no_mistake(folder: Path) -> None:
+    prices = folder / "price_book" / "main" / "prices.yaml"
+    prices.write_text(prices.read_text(encoding="utf-8").replace("unit_amount", "unit_amuont"), encoding="utf-8")
+    assert [mistake for mistake in mistakes(folder) if not mistake.startswith("price_book/main/")] == []
+
+
 def test_an_address_without_a_country_is_refused(folder: Path) -> None:
     (folder / "terms.yaml").write_text("# none\n", encoding="utf-8")
     assert organization_mistakes(folder, "id,name,currency,city,country\nacme,Acme,USD,Berlin,\n") == [
