@@ -38,6 +38,7 @@ from fly_billing.usage.readers.staged_rows import (
 )
 from fly_billing.usage.rules.cells import write_document
 
+OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 TOO_LONG = f"the line has more than {LONGEST_LINE:,} characters"
 
 
@@ -197,6 +198,8 @@ def _read_csv(file: BinaryIO) -> Iterator[pa.Table]:
         rows: list[dict[str, Any]] = []
         size = 0
         for line, raw, fields in _csv_records(_lines_of(lines_of_file, ("\n", "\r"))):
+            if columns is None:
+                _refuse_other_separators(raw)
             if columns is None and not isinstance(fields, csv.Error):
                 columns = _Columns(fields)
                 if not _names_columns(fields):
@@ -211,6 +214,13 @@ def _read_csv(file: BinaryIO) -> Iterator[pa.Table]:
                     columns.documents.clear()
         if rows:
             yield pa.Table.from_pylist(rows, schema=STAGED)
+
+
+def _refuse_other_separators(header: str) -> None:
+    """Raise UnusableFile if the header names the columns, but not with commas between them."""
+    for separator, name in OTHER_SEPARATORS.items():
+        if _names_columns([column.strip(' "') for column in header.split(separator)]):
+            raise UnusableFile("other_separator", f"its columns are separated by {name}: separate them by commas")
 
 
 class _Columns:

@@ -173,6 +173,20 @@ def test_a_csv_file_without_a_needed_column_has_all_its_rows_rejected(platform: 
     ]
 
 
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs")])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_csv_file_with_other_separators_is_one_rejected_row_that_names_them(
+    platform: Platform, separator: str, name: str, quote: str
+) -> None:
+    rows = ["id,source,type,subject,time,quantity", *(f"e{number},proxy,requests,acme,,1" for number in range(3))]
+    lines = [separator.join(f"{quote}{cell}{quote}" for cell in row.split(",")) for row in rows]
+    write_text(platform.landing_dir, DAY, "usage.csv", "\n".join(lines))
+    assert counts(platform.land()) == {"usage.csv": (1, 0, 0, 1)}
+    (row,) = platform.rejected()
+    assert (row["line"], row["reason"], row["raw"]) == (0, "other_separator", "usage.csv")
+    assert row["message"] == f"its columns are separated by {name}: separate them by commas"
+
+
 def test_a_parquet_file_without_a_needed_column_has_all_its_rows_rejected(platform: Platform) -> None:
     write_table(platform.landing_dir, pa.table({"id": ["e1", "e2"], "source": ["proxy", "proxy"]}))
     assert counts(platform.land()) == {"usage.parquet": (2, 0, 0, 2)}
