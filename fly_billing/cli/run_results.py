@@ -16,6 +16,7 @@ from fly_billing.operations.run_results import (
     BillResult,
     InvoicesByOutcome,
     LandResult,
+    SyncResult,
 )
 from fly_billing.periods import BillingMonth
 from fly_billing.usage.landing_folder import LandingProblem
@@ -50,12 +51,16 @@ def show_bill_result(
 
 
 def show_sync_result(
-    console: Terminal, month: BillingMonth, found: Sequence[InvoicesByOutcome], record: RunRecord, *, as_json: bool
+    console: Terminal, month: BillingMonth, result: SyncResult, record: RunRecord, *, as_json: bool
 ) -> bool:
     """Print what the sync did. Returns True if no run or check failed."""
     if as_json:
-        return _print_json({"month": str(month), **_invoices(found, SYNCED_AS)}, record)
-    _print_outcomes(console, found)
+        invoices = _invoices(result.invoices, SYNCED_AS)
+        return _print_json({"month": str(month), **invoices, "open_invoices": result.open_invoices}, record)
+    if result.invoices or not result.open_invoices:
+        _print_outcomes(console, result.invoices)
+    if result.open_invoices:
+        console.print(f"open until the month closes: {counted(result.open_invoices, 'invoice')}")
     return show_outcome(console, record, f"sync_month {month} done")
 
 

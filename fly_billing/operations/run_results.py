@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from fly_billing.finance.tables_reader import count_open_invoices
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.checks import count_landed_rows
@@ -59,6 +60,20 @@ class BillResult:
 
 
 @dataclass(frozen=True)
+class SyncResult:
+    """The month after a sync.
+
+    Attributes:
+        invoices: The final ones by outcome: sent by the sync, already_there before it, nothing_to_pay (never sent),
+            failed (a sync needs a fix or another attempt), or waiting.
+        open_invoices: The number of invoices that are not final, and so not sent.
+    """
+
+    invoices: Sequence[InvoicesByOutcome]
+    open_invoices: int
+
+
+@dataclass(frozen=True)
 class LandResult:
     """The days of a landing.
 
@@ -88,13 +103,12 @@ def read_bill_result(database: BillingDatabase, month: BillingMonth, since: date
     )
 
 
-def read_sync_result(database: BillingDatabase, month: BillingMonth, since: datetime) -> list[InvoicesByOutcome]:
-    """Read the month's final invoices after a sync that began at `since`.
-
-    By outcome: sent by it, already_there before it, nothing_to_pay (never sent), failed (a sync needs a fix or another
-    attempt), or waiting.
-    """
-    return database.records(InvoicesByOutcome, "sync_results", month=month.first_day, since=since)
+def read_sync_result(database: BillingDatabase, month: BillingMonth, since: datetime) -> SyncResult:
+    """Read the month after a sync that began at `since`."""
+    with database.transaction() as connection:
+        open_invoices = count_open_invoices(connection, month)
+    found = database.records(InvoicesByOutcome, "sync_results", month=month.first_day, since=since)
+    return SyncResult(found, open_invoices)
 
 
 def read_land_result(database: BillingDatabase, days: Sequence[date], since: datetime) -> LandResult:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,20 @@ def test_each_command_counts_what_it_did_and_lists_what_failed(
     assert first.startswith("sent: 1 invoice with 1 item, $")
     assert second.startswith("already there: 1 invoice with 1 item, $")
     assert done == "sync_month 2026-09 done"
+
+
+def test_a_sync_of_an_open_month_says_how_many_invoices_are_open(commands: Commands, deployment: Deployment) -> None:
+    """September is billed on the 20th. An invoice is sent once its month is closed: neither is sent now."""
+    deployment.now = datetime(2026, 9, 20, tzinfo=UTC)
+    deployment.register_organizations()
+    deployment.land(date(2026, 9, 2), date(2026, 9, 2))
+    deployment.bill(SEPTEMBER, fails=True)
+    assert commands.words("sync", "2026-09") == [
+        "open until the month closes: 2 invoices",
+        "sync_month 2026-09 done",
+    ]
+    synced = commands.data("sync", "2026-09")
+    assert (synced["open_invoices"], synced["totals"]) == (2, [])
 
 
 def test_json_of_a_plan_or_a_repair_is_refused(commands: Commands) -> None:
