@@ -28,7 +28,8 @@ def test_the_ten_lines_of_the_readme_bill_and_send_an_invoice(tmp_path: Path) ->
 
     1,000,000 x 0.000002 = 2.00; 750,000 x 0.000001 = 0.75; the support plan is 29.00: 31.75.
     """
-    commands = first_block(README.read_text(encoding="utf-8"), SECTION)
+    readme = README.read_text(encoding="utf-8")
+    commands = first_block(readme, SECTION)
     assert len(commands) == 10
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -49,4 +50,5 @@ def test_the_ten_lines_of_the_readme_bill_and_send_an_invoice(tmp_path: Path) ->
     assert "rows: 2 accepted, 0 duplicate, 0 rejected" in done.stdout
     assert "finalized: 1 invoice with 2 items, $31.75" in done.stdout
     assert "2 events add up to 1,750,000 requests, the billed quantity." in done.stdout
-    assert "sent: 1 invoice with 2 items, $31.75" in done.stdout
+    assert "`sync` says `sent: 1 invoice with 2 items, $31.75`" in readme
+    assert done.stdout.splitlines()[-2:] == ["sent: 1 invoice with 2 items, $31.75", "sync_month 2026-10 done"]
