@@ -12,8 +12,9 @@ from fly_billing.assets.run_report import PartitionOutcomes, table
 from fly_billing.corrections.correction import Corrections
 from fly_billing.corrections.month_run import MonthReport
 from fly_billing.corrections.month_totals import invoice_totals
-from fly_billing.invoicing.bill_run import Billed, MonthNotClosed, RejectedUsageUnresolved, UsageNotLanded
+from fly_billing.invoicing.bill_run import Billed
 from fly_billing.invoicing.group_members import groups_by_organization
+from fly_billing.invoicing.month_closing import MonthNotClosed, RejectedUsageUnresolved, UsageNotLanded
 from fly_billing.money import plain
 from fly_billing.partitions import BillingPartition, partition_key
 from fly_billing.postgres.database import BillingDatabase

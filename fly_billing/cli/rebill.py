@@ -23,7 +23,7 @@ from fly_billing.corrections.reissue import Reissued
 from fly_billing.corrections.rules.gross_amounts import gives_credit_back
 from fly_billing.corrections.rules.guard import Hold, total_to_approve
 from fly_billing.errors import ActionableError
-from fly_billing.invoicing.bill_run import Terms
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.money import counted, exact_sum, format_cents, plain, to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase

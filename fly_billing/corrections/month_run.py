@@ -15,8 +15,9 @@ from fly_billing.corrections.correction import Actor, Corrections
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
 from fly_billing.corrections.rules.guard import CorrectionGuard, HeldTotal
-from fly_billing.invoicing.bill_run import Billed, MonthNotClosed, Terms, bill
+from fly_billing.invoicing.bill_run import Billed, bill
 from fly_billing.invoicing.checks import DamagedUsage, damaged_usage, rollups_not_priced_once, wrong_totals
+from fly_billing.invoicing.month_closing import MonthNotClosed, Terms
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase

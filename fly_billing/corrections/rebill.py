@@ -31,7 +31,7 @@ from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.reissue import Reissued, reissue
 from fly_billing.corrections.rules.guard import CorrectionGuard, Hold
 from fly_billing.errors import ActionableError
-from fly_billing.invoicing.bill_run import Terms
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.money import from_cents, parse_typed_amount
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records

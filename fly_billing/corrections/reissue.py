@@ -14,7 +14,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
-from fly_billing.invoicing.bill_run import Billed, Terms, bill
+from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.invoicing.rules.assembly import invoice_id
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows

@@ -6,7 +6,7 @@ from dagster import ConfigurableResource
 
 from fly_billing.corrections.approvals import guard_of
 from fly_billing.corrections.rules.guard import CorrectionGuard
-from fly_billing.invoicing.bill_run import Terms
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.settings import Settings
 
 

@@ -9,8 +9,9 @@ from uuid import uuid5
 from sqlalchemy import Connection
 
 from fly_billing.corrections.correction import Actor
-from fly_billing.invoicing.bill_run import Terms, bill
+from fly_billing.invoicing.bill_run import bill
 from fly_billing.invoicing.group_members import groups_by_organization
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, OneOffItem
 from fly_billing.periods import BillingMonth

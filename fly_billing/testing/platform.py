@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from sqlalchemy import column, insert, table, text
 
-from fly_billing.invoicing.bill_run import Billed, Terms, bill
+from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
 from fly_billing.usage.landing import LandedFile, land_days

@@ -20,7 +20,8 @@ from typing import Any
 
 from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.dagster_storage import INSTANCE_FILE
-from fly_billing.invoicing.bill_run import Terms, bill
+from fly_billing.invoicing.bill_run import bill
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.statement_reader import read_statement

@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from fly_billing.assets.failure_causes import failure_causes
-from fly_billing.invoicing.bill_run import Terms, bill
+from fly_billing.invoicing.bill_run import bill
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.jobs import landing_range
 from fly_billing.periods import BillingMonth
 from fly_billing.sensors.alert_on_failed_run import run_alert

@@ -13,7 +13,8 @@ from uuid import NAMESPACE_URL, uuid5
 import stripe
 from sqlalchemy import text
 
-from fly_billing.invoicing.bill_run import Billed, Terms, bill
+from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sandbox import SandboxServer

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
-from fly_billing.invoicing.bill_run import Billed, Terms, bill
+from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.invoicing.rules.billing_groups import billing_group_of
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase

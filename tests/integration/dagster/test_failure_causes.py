@@ -37,7 +37,7 @@ from fly_billing.embedded_postgres import (
     drop_database,
 )
 from fly_billing.errors import ActionableError, BillingError
-from fly_billing.invoicing.bill_run import UsageNotLanded
+from fly_billing.invoicing.month_closing import UsageNotLanded
 from fly_billing.periods import BillingMonth
 from fly_billing.sensors.alert_on_failed_run import run_alert
 from fly_billing.sensors.finished_runs import events_of

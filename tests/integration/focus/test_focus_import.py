@@ -19,7 +19,8 @@ from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.focus.imports import FocusImport, FocusImportError, import_focus
-from fly_billing.invoicing.bill_run import Billed, Terms, bill
+from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.month_closing import Terms
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing import LandedFile, land_days

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.invoicing.bill_run import UsageNotLanded, bill
+from fly_billing.invoicing.bill_run import bill
+from fly_billing.invoicing.month_closing import UsageNotLanded
 from fly_billing.invoicing.rules.assembly import invoice_id
 from fly_billing.postgres.connections.problems import DatabaseFailed
 from fly_billing.pricing.rules.models import Flat

@@ -10,7 +10,8 @@ import pytest
 
 from fly_billing.assets.invoice_report import are_recorded, partition_outcomes
 from fly_billing.corrections.month_run import MonthReport
-from fly_billing.invoicing.bill_run import Billed, RejectedUsageUnresolved, Terms, bill
+from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.month_closing import RejectedUsageUnresolved, Terms
 from fly_billing.partitions import BillingPartition
 from fly_billing.usage.rejections import waive
 from tests.support.builders import CLOSED, DAY, SEPTEMBER, TERMS, Platform, days_of, event, write_jsonl

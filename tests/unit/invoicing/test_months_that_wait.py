@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from fly_billing.invoicing.bill_run import RejectedUsageUnresolved
+from fly_billing.invoicing.month_closing import RejectedUsageUnresolved
 from fly_billing.periods import BillingMonth
 from fly_billing.usage.rejections import RejectedGroup
 from fly_billing.usage.rules.rejected_amounts import Estimate

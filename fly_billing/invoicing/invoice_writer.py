@@ -1,0 +1,114 @@
+"""Writes calculated invoices with their items, taxes and the usage that they bill, and finalizes them.
+
+Not here: calculating them (`invoicing.rules.assembly`), and which of them are written (`bill_run`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from fly_billing.invoicing.inputs_reader import Payer
+from fly_billing.invoicing.rules.assembly import Invoice
+from fly_billing.postgres.database import copy_rows, rows
+
+INVOICE_COLUMNS = (
+    "id", "organization_id", "month", "revision", "origin", "status", "currency", "amount", "total_cents",
+    "usage_snapshot_id", "computed_at", "inputs_fingerprint",
+)  # fmt: skip
+ITEM_COLUMNS = (
+    "id", "invoice_id", "position", "kind", "organization_id", "product", "description", "quantity", "unit", "amount",
+    "amount_cents", "price_id", "negotiated_price_id", "price_key", "meter", "subscription_id", "period_start",
+    "period_end", "interval_start", "interval_end", "one_off_item_id", "adjustment_id", "discount_id", "commitment_id",
+    "credit_grant_id", "tax_rate_id", "detail",
+)  # fmt: skip
+TAX_COLUMNS = (
+    "invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents", "category",
+    "legal_text", "shares",
+)  # fmt: skip
+
+# An invoice to write, with its payer and the fingerprint of its inputs.
+Calculated = tuple[Payer, Invoice, str]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The time at which invoices are computed, and their due date if they are made final."""
+
+    now: datetime
+    due_on: date | None
+
+
+def write_invoices(connection: Connection, billed: Sequence[Calculated], moment: Moment) -> None:
+    """Replace the open versions of these invoices; finalize them if there is a due date."""
+    invoices = [invoice for _, invoice, _ in billed]
+    rows(connection, "clear_computed")
+    copy_rows(
+        connection, "computed_invoices", INVOICE_COLUMNS,
+        (_invoice_row(invoice, payer, moment.now, fingerprint) for payer, invoice, fingerprint in billed),
+    )  # fmt: skip
+    rows(connection, "drop_parts_of_computed")
+    rows(connection, "replace_open_invoices")
+    parts: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
+        "invoice_items": (ITEM_COLUMNS, (row for invoice in invoices for row in _item_rows(invoice))),
+        "invoice_item_rollups": (
+            ("invoice_id", "rollup_id", "item_id"),
+            (
+                (invoice.id, rollup, item.id)
+                for invoice in invoices
+                for item in invoice.items
+                for rollup in item.rollup_ids
+            ),
+        ),
+        "invoice_snapshots": (
+            ("invoice_id", "snapshot_id"),
+            ((invoice.id, snapshot) for payer, invoice, _ in billed for snapshot in payer.snapshots),
+        ),
+        "invoice_taxes": (TAX_COLUMNS, (row for invoice in invoices for row in _tax_rows(invoice))),
+        "invoice_tax_rates": (
+            ("invoice_id", "tax_rate_id"),
+            ((invoice.id, rate) for invoice in invoices for rate in invoice.tax_rates),
+        ),
+        "invoice_commitments": (
+            ("invoice_id", "commitment_id", "counted"),
+            ((invoice.id, commitment, counted) for invoice in invoices for commitment, counted in invoice.counted),
+        ),
+    }
+    for table, (columns, computed) in parts.items():
+        copy_rows(connection, table, columns, computed)
+    if moment.due_on:
+        rows(connection, "finalize_computed", now=moment.now, due_on=moment.due_on)
+
+
+def _invoice_row(invoice: Invoice, payer: Payer, now: datetime, fingerprint: str) -> tuple[Any, ...]:
+    return (
+        invoice.id, invoice.organization_id, invoice.month.first_day, invoice.revision, "billed", "open",
+        invoice.currency, invoice.amount, invoice.total_cents, payer.members[0].snapshot_id, now,
+        fingerprint,
+    )  # fmt: skip
+
+
+def _item_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
+    for position, item in enumerate(invoice.items, start=1):
+        yield (
+            item.id, invoice.id, position, item.kind, item.organization_id, item.product, item.description,
+            item.quantity, item.unit, item.amount, item.amount_cents, item.price_id, item.negotiated_price_id,
+            item.price_key, item.meter, item.subscription_id, item.period_start, item.period_end, item.interval_start,
+            item.interval_end, item.one_off_item_id, item.adjustment_id, item.discount_id, item.commitment_id,
+            item.credit_grant_id, item.tax_rate_id, json.dumps(item.detail),
+        )  # fmt: skip
+
+
+def _tax_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
+    positions = {item.id: position for position, item in enumerate(invoice.items, start=1)} if invoice.taxes else {}
+    for tax in invoice.taxes:
+        shares = sorted((positions[share.item_id], share.taxable_cents, share.tax_cents) for share in tax.shares)
+        yield (
+            invoice.id, tax.rate_id, tax.name, tax.percent, tax.is_inclusive, tax.taxable_cents, tax.tax_cents,
+            tax.category, tax.legal_text, json.dumps(shares),
+        )  # fmt: skip
