@@ -17,7 +17,7 @@ from fly_billing.usage.rejections import list_days
 from fly_billing.usage.repair import find_damage, reland_damaged_days
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable
-from fly_billing.worklist.due import days_due, list_landing_problems
+from fly_billing.worklist.due import accepted_events, days_due, list_landing_problems
 from fly_billing.workspace.files import read_declared_sources
 
 
@@ -37,11 +37,12 @@ def land_files(console: Terminal, month: BillingMonth | None, *, with_rejected: 
         days = days_due(database, settings.landing_dir, now, settings.grace, month)
         if with_rejected:
             days = sorted({*days, *list_days(database)})
+        before = accepted_events(database)
         with busy(progress_terminal(console, as_json=as_json), f"Landing {counted(len(days), 'day')}"):
             for stretch in stretches(days):
                 runs.land(stretch)
         unclear = list_landing_problems(database, settings.landing_dir, now)
-        result = read_land_result(database, days, now)
+        result = read_land_result(database, days, now, before)
     if not as_json:
         say_if_sources_here_are_not_used(console, settings)
     return show_land_result(console, result, unclear, runs.record, as_json=as_json)

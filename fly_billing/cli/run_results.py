@@ -16,6 +16,7 @@ from fly_billing.operations.run_results import (
     BillResult,
     InvoicesByOutcome,
     LandResult,
+    LateUsage,
     SyncResult,
 )
 from fly_billing.periods import BillingMonth
@@ -79,7 +80,20 @@ def show_land_result(
         console.print(f"  {found['reason']}: {number}, for example: {found['for_example']}", soft_wrap=True)
     if result.not_landed:
         console.print(styled("not landed", "red"), counted(len(result.not_landed), "landing day"))
-    return show_outcome(console, record, f"{counted(len(result.landed), 'landing day')} landed") and not unclear
+    is_clean = show_outcome(console, record, f"{counted(len(result.landed), 'landing day')} landed")
+    for late in result.late:
+        console.print(styled("late", "yellow"), late_in_words(late), soft_wrap=True)
+    return is_clean and not unclear
+
+
+def late_in_words(late: LateUsage) -> str:
+    """Say which usage is on no invoice yet, and the command that books it."""
+    command = f"`fly-billing bill {late.month}`"
+    if late.events > 0:
+        belongs, it = ("belongs", "it") if late.events == 1 else ("belong", "them")
+        subject = f"{counted(late.events, 'event')} {belongs} to {late.month}, which is final"
+        return f"{subject}: {command} books {it} on the next invoice"
+    return f"usage of {late.month}, which is final, landed since: {command} books the difference on the next invoice"
 
 
 def show_outcome(console: Terminal, record: RunRecord, success: str) -> bool:
@@ -112,6 +126,7 @@ def land_data(result: LandResult, unclear: Sequence[LandingProblem]) -> dict[str
         "files": result.files,
         "rows": {"accepted": result.accepted, "duplicate": result.duplicate, "rejected": result.rejected},
         "reasons_of_rejection": [dict(reason) for reason in result.reasons],
+        "late_usage": [{"month": str(late.month), "new_events": late.events} for late in result.late],
         "needs_attention": [{"path": problem.path, "message": problem.message} for problem in unclear],
     }
 

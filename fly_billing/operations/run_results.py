@@ -16,6 +16,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.checks import count_landed_rows
 from fly_billing.usage.landing_run import count_rejected_rows
 from fly_billing.usage.rejections import RejectedGroup, list_unresolved
+from fly_billing.worklist.due import accepted_events, months_with_late_usage
 
 # The outcomes of invoices, in the order in which people read them.
 BILLED_AS = ("finalized", "upcoming", "already_final", "not_updated")
@@ -74,6 +75,19 @@ class SyncResult:
 
 
 @dataclass(frozen=True)
+class LateUsage:
+    """A final month with usage that landed since it was last billed.
+
+    Attributes:
+        events: How many more events it has than before the landing; not more than 0 if events were replaced, or landed
+            earlier.
+    """
+
+    month: BillingMonth
+    events: int
+
+
+@dataclass(frozen=True)
 class LandResult:
     """The days of a landing.
 
@@ -81,6 +95,7 @@ class LandResult:
         landed: The days that this run landed. The row counts are theirs.
         not_landed: The days that it did not, because the run failed.
         reasons: A row per reason of rejection, with the number of rows and an example.
+        late: The final months that need another billing run, which books the difference.
     """
 
     landed: Sequence[date]
@@ -90,6 +105,7 @@ class LandResult:
     duplicate: int
     rejected: int
     reasons: Sequence[Mapping[str, Any]]
+    late: Sequence[LateUsage]
 
 
 def read_bill_result(database: BillingDatabase, month: BillingMonth, since: datetime) -> BillResult:
@@ -111,8 +127,10 @@ def read_sync_result(database: BillingDatabase, month: BillingMonth, since: date
     return SyncResult(found, open_invoices)
 
 
-def read_land_result(database: BillingDatabase, days: Sequence[date], since: datetime) -> LandResult:
-    """Read what a run that began at `since` landed of these days."""
+def read_land_result(
+    database: BillingDatabase, days: Sequence[date], since: datetime, before: Mapping[BillingMonth, int]
+) -> LandResult:
+    """Read what a run that began at `since` landed of these days. `before`: the `accepted_events` before it."""
     landed = database.values("days_landed_since", days=list(days), since=since)
     counts = count_landed_rows(database, landed)
     return LandResult(
@@ -123,4 +141,11 @@ def read_land_result(database: BillingDatabase, days: Sequence[date], since: dat
         duplicate=sum(day.duplicate for day in counts),
         rejected=sum(day.rejected for day in counts),
         reasons=count_rejected_rows(database, landed),
+        late=_late_usage(database, before),
     )
+
+
+def _late_usage(database: BillingDatabase, before: Mapping[BillingMonth, int]) -> list[LateUsage]:
+    late = months_with_late_usage(database)
+    now = accepted_events(database) if late else {}
+    return [LateUsage(month, now.get(month, 0) - before.get(month, 0)) for month in late]

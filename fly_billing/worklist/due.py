@@ -192,6 +192,12 @@ def months_with_late_usage(database: BillingDatabase) -> list[BillingMonth]:
     return _months(database.values("months_with_late_usage"))
 
 
+def accepted_events(database: BillingDatabase) -> dict[BillingMonth, int]:
+    """Return the number of accepted events by month of usage."""
+    found = database.rows("accepted_events")
+    return {BillingMonth(row["month"].year, row["month"].month): row["events"] for row in found}
+
+
 def months_to_reconcile(database: BillingDatabase, since: datetime) -> list[BillingMonth]:
     """List months with invoices in Stripe that can still change: unpaid ones, or ones sent since then."""
     return _months(database.values("months_to_reconcile", since=since))

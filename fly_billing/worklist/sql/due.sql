@@ -54,6 +54,10 @@ having max(d.lake_version) > (
 )
 order by i.month;
 
+-- name: accepted_events
+-- One row per month of which usage ever landed: its first day, and the number of its accepted events.
+select month, cast(sum(accepted) as bigint) as events from landed_months group by month order by month;
+
 -- name: rejected_files
 -- One row per file that was rejected as a whole, because it could not be read or its format is unknown.
 select landing_day, path, reason, message from rejected_usage where line = 0 order by landing_day, path;

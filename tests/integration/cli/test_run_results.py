@@ -144,6 +144,27 @@ def test_a_sync_of_an_open_month_says_how_many_invoices_are_open(commands: Comma
     assert (synced["open_invoices"], synced["totals"]) == (2, [])
 
 
+def test_landing_names_late_usage_of_a_final_month_until_it_is_billed(
+    commands: Commands, deployment: Deployment
+) -> None:
+    """On 10 October, another hour of acme's Machine in September arrives, which is final since 4 October."""
+    commands.data("land", "2026-09")
+    commands.data("bill", "2026-09", code=1)
+    deployment.write_usage(date(2026, 10, 10), [machine_seconds("late", "acme", SEPTEMBER.start, "3600")])
+    *_, landed, late = commands.words("land")
+    assert landed.endswith("landed")
+    assert late == (
+        "late 1 event belongs to 2026-09, which is final: `fly-billing bill 2026-09` books it on the next invoice"
+    )
+    assert commands.data("land")["late_usage"] == [{"month": "2026-09", "new_events": 0}]
+    assert commands.words("land")[-1] == (
+        "late usage of 2026-09, which is final, landed since: `fly-billing bill 2026-09` books the difference on the"
+        " next invoice"
+    )
+    commands.data("bill", "2026-09", code=1)
+    assert commands.data("land")["late_usage"] == []
+
+
 def test_json_of_a_plan_or_a_repair_is_refused(commands: Commands) -> None:
     for arguments in (["sync", "2026-09", "--dry-run"], ["land", "--repair"]):
         assert commands.words(*arguments, "--json", code=2) == []
