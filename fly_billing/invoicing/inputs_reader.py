@@ -1,7 +1,7 @@
 """Reads the inputs of a month's invoices: payers and members, their usage and purchases, and the terms.
 
 One statement per kind of record reads those of many payers. Not here: calculating amounts
-(`invoicing.rules.assembly`), and writing invoices (`bill_run`).
+(`invoicing.rules.assembly`), and writing invoices (`invoice_writer`).
 """
 
 from __future__ import annotations
