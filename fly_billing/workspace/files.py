@@ -13,9 +13,10 @@ from typing import Any
 
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
-from fly_billing.pricing.price_books import Meter, PriceBookFiles
+from fly_billing.pricing.price_books import PriceBookFiles
 from fly_billing.pricing.rules.book_problems import Dimensions, unknown_meters, unmatchable_prices
 from fly_billing.pricing.rules.fields import did_you_mean, refuse_unknown
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
 from fly_billing.workspace.books_folder import BOOKS, MEMBERS, NEGOTIATED, only_book, read_books
 from fly_billing.workspace.databases import (

@@ -26,7 +26,8 @@ from fly_billing.customers.taxes import TAX_STATUSES, TAXES
 from fly_billing.customers.writing import TermTable, known_rows
 from fly_billing.postgres.database import Row, records, rows, values
 from fly_billing.pricing.negotiated_prices import read_agreements
-from fly_billing.pricing.price_books import METER_COLUMNS, read_dimensions, read_price_books
+from fly_billing.pricing.price_books import read_dimensions, read_price_books
+from fly_billing.pricing.rules.meters import METER_COLUMNS
 from fly_billing.workspace.entries import NAMES, TERMS, OrganizationEntry
 from fly_billing.workspace.files import KnownPrices, OwnedOrganization, Workspace
 from fly_billing.workspace.price_records import book_tax_record, member_record, negotiated_record, price_record

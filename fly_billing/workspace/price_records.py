@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from fly_billing.pricing.price_books import METER_COLUMNS, Meter, PriceBookFiles
+from fly_billing.pricing.price_books import PriceBookFiles
 from fly_billing.pricing.rules.book_difference import plain_numbers, price_fields
+from fly_billing.pricing.rules.meters import METER_COLUMNS, Meter
 from fly_billing.pricing.rules.negotiated_prices import Membership, NegotiatedPrice
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.tax_books import BookTaxRate

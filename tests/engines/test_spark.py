@@ -23,7 +23,7 @@ from pyspark.sql import SparkSession
 
 from fly_billing.money import exact_sum
 from fly_billing.periods import BillingMonth
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import (
     AGGREGATIONS,
     ROUNDED,
@@ -32,6 +32,7 @@ from fly_billing.pricing.rules.aggregations import (
     SegmentUsage,
     UsageOfMonth,
 )
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from fly_billing.usage.engines.duckdb_engine import PriceOf, no_price, register_terms
 from fly_billing.usage.engines.engine import DuckDBEngine, RollupEngine

@@ -11,8 +11,9 @@ import pytest
 
 from fly_billing.invoicing.bill_run import BilledInvoice
 from fly_billing.periods import BillingMonth
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.models import PerUnit
 from tests.support.builders import OCTOBER, SEPTEMBER, TERMS, Platform, at, days_of, event, price, write_jsonl
 

@@ -23,7 +23,8 @@ from fly_billing.invoicing.bill_run import Billed, BilledInvoice
 from fly_billing.invoicing.rules.inputs import FeeCharged
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.models import PerUnit
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.testing import TERMS as TERMS

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from fly_billing.focus.imports.rows import FocusRow
 from fly_billing.money import plain
-from fly_billing.pricing.price_books import Meter, PriceBookFiles
+from fly_billing.pricing.price_books import PriceBookFiles
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.models import PerUnit
 from fly_billing.pricing.rules.prices import Price
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fly_billing.periods import moment_text
-from fly_billing.pricing.rules.book_problems import scope_of_nothing
+from fly_billing.pricing.rules.book_problems import BookPrices, scope_of_nothing
 from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.scope import Scope
@@ -156,13 +156,13 @@ def _discounts(
 
 def _scopes_of_nothing(records: Iterable[Record], books: Books) -> Iterator[str]:
     """Find scopes that name something that no price has: the coupon, credit, tax or commitment would never apply."""
-    prices = [price for book in books.values() for price in book]
-    meters = {price.meter for price in prices if price.meter}
+    prices = BookPrices.of(price for book in books.values() for price in book)
+    meters = {price.meter for price, _ in prices.listed if price.meter}
     for record in records:
         scope = Scope.from_data(record.values.get("scope") or {})
         # One-off items have products of their own, which no price has.
         named = replace(scope, products=()) if "one_off" in scope.kinds else scope
-        if problem := scope_of_nothing(named, prices, meters):
+        for problem in scope_of_nothing(named, prices, meters):
             yield f"{record.place}{record.kind} {record.key}: scope: {problem}"
 
 

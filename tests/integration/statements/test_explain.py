@@ -26,8 +26,9 @@ from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.rules.differences import CAUSES
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from fly_billing.statements.billed_events import (

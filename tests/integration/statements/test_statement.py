@@ -14,7 +14,8 @@ from sqlalchemy import event as sqlalchemy_event
 
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.postgres.organizations import NoSuchOrganization
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.rules.spend import SpendShare
 from fly_billing.statements.rules.statement import SELLER_NOT_RECORDED, StatementInvoice, StatementTax

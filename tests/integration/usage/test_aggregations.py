@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 
 from fly_billing.money import exact_sum
 from fly_billing.periods import BillingMonth
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import ROUNDED, Aggregation, Measurement, SegmentUsage, UsageOfMonth
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from fly_billing.usage.engines.duckdb_engine import aggregate, recount, register_terms
 from fly_billing.usage.opening_levels import LEVELS

@@ -14,8 +14,9 @@ import pytest
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from fly_billing.statements.billed_events import check_items_per_event, open_billed_events
 from fly_billing.statements.explanation_reader import list_items, read_explanation

@@ -18,8 +18,9 @@ import pytest
 from fly_billing.cli.rejected import as_data, write_csv_file
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.errors import ActionableError
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.usage.rejections import (

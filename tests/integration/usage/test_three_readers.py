@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fly_billing.pricing.price_books import Meter, PriceBookFiles, load_price_book
+from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.usage.usage_table import open_duckdb
 from tests.support.builders import DAY, Platform, event, write_csv, write_parquet, write_table, write_text
 

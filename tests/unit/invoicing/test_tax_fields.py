@@ -176,7 +176,7 @@ def test_a_version_is_identified_by_its_book_its_key_and_its_month() -> None:
 
 
 def test_the_same_version_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'tax rate vat from 2026-01' more than once"):
+    with pytest.raises(ValueError, match=r"line 7: tax rate vat from 2026-01 is there twice, first in .*line 3"):
         written(tmp_path, TAXES.replace("2026-10", "2026-01"))
 
 

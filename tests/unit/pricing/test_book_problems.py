@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +13,12 @@ import pytest
 
 from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
 from fly_billing.pricing.rules.book_difference import difference
-from fly_billing.pricing.rules.book_problems import problems_between_prices, scope_of_nothing, unknown_meters
+from fly_billing.pricing.rules.book_problems import (
+    BookPrices,
+    problems_between_prices,
+    scope_of_nothing,
+    unknown_meters,
+)
 from fly_billing.pricing.rules.models import PerUnit
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.scope import Scope
@@ -27,8 +33,12 @@ def other(price: Price = REQUESTS, key: str = "calls", **changes: object) -> Pri
     return replace(price, key=key, **changes)  # type: ignore[arg-type]
 
 
+def between(prices: Sequence[Price]) -> list[str]:
+    return [found.problem for found in problems_between_prices(BookPrices.of(prices))]
+
+
 def test_two_keys_for_the_same_usage_at_the_same_time_are_a_problem() -> None:
-    (problem,) = problems_between_prices([REQUESTS, other(effective_from=JULY)])
+    (problem,) = between([REQUESTS, other(effective_from=JULY)])
     assert problem == (
         "prices calls and requests fit the same requests from 2026-07-01 on: end one of them, or give one more"
         " dimensions in `match`"
@@ -45,33 +55,33 @@ def test_two_keys_for_the_same_usage_at_the_same_time_are_a_problem() -> None:
     ],
 )
 def test_prices_of_which_one_applies_are_no_problem(others: list[Price]) -> None:
-    assert problems_between_prices([REQUESTS, *others]) == []
+    assert between([REQUESTS, *others]) == []
 
 
 def test_prices_that_follow_each_other_are_no_problem_and_an_overlap_of_a_moment_is() -> None:
     ended = replace(REQUESTS, effective_until=JULY)
-    assert problems_between_prices([ended, other(effective_from=JULY)]) == []
-    assert len(problems_between_prices([replace(ended, effective_until=AUGUST), other(effective_from=JULY)])) == 1
+    assert between([ended, other(effective_from=JULY)]) == []
+    assert len(between([replace(ended, effective_until=AUGUST), other(effective_from=JULY)])) == 1
 
 
 def test_only_shared_values_of_a_dimension_are_ambiguous_and_named() -> None:
     one = other(REQUESTS, "europe", match={"region": ("ams", "fra")})
-    assert problems_between_prices([one, other(match={"region": ("ord",)})]) == []
-    (problem,) = problems_between_prices([one, other(match={"region": ("ord", "fra")})])
+    assert between([one, other(match={"region": ("ord",)})]) == []
+    (problem,) = between([one, other(match={"region": ("ord", "fra")})])
     assert "fit the same requests (region fra)" in problem
 
 
 def test_versions_of_a_key_in_two_currencies_are_a_problem() -> None:
-    (problem,) = problems_between_prices([REQUESTS, replace(REQUESTS, effective_from=JULY, currency="EUR")])
+    (problem,) = between([REQUESTS, replace(REQUESTS, effective_from=JULY, currency="EUR")])
     assert problem.startswith("price requests: its versions are in EUR and USD, but a month can't change its currency")
 
 
 def test_an_allowance_of_no_fee_is_a_problem_with_a_suggestion() -> None:
     included = replace(REQUESTS, free_allowance=Decimal(25), allowance_with="suport")
-    assert problems_between_prices([included, SUPPORT]) == [
+    assert between([included, SUPPORT]) == [
         "price requests: allowance_with 'suport' is no fee of the book (did you mean support?)"
     ]
-    assert problems_between_prices([replace(included, allowance_with="support"), SUPPORT]) == []
+    assert between([replace(included, allowance_with="support"), SUPPORT]) == []
 
 
 def test_a_misspelt_meter_is_named_with_a_suggestion() -> None:
@@ -83,20 +93,21 @@ def test_a_misspelt_meter_is_named_with_a_suggestion() -> None:
 def test_a_scope_of_nothing_is_named_with_a_suggestion() -> None:
     of_region = replace(REQUESTS, key="requests-ams", match={"region": ("ams",)})
 
-    def problem(**scope: Any) -> str | None:
-        return scope_of_nothing(Scope(**scope), [of_region, SUPPORT], ["requests"])
+    def problems(**scope: Any) -> list[str]:
+        return scope_of_nothing(Scope(**scope), BookPrices.of([of_region, SUPPORT]), ["requests"])
 
-    assert problem(price_keys=("suport",)) == "price_keys suport: no price has that (did you mean support?)"
-    assert problem(meter="request") == "meter request: no price has that (did you mean requests?)"
-    assert problem(match={"regoin": ("ams",)}) == "match regoin: no price has that (did you mean region?)"
-    assert problem(products=("Nothing",)) == "products Nothing: no price has that"
-    assert problem(products=("Nothing",), kinds=("one_off",)) is None
-    assert problem(price_keys=("support",), meter="requests", match={"region": ("ams",)}) is None
+    assert problems(price_keys=("suport",)) == ["price_keys suport: no price has that (did you mean support?)"]
+    assert problems(meter="request") == ["meter request: no price has that (did you mean requests?)"]
+    assert problems(match={"regoin": ("ams",)}) == ["match regoin: no price has that (did you mean region?)"]
+    assert problems(products=("Nothing",)) == ["products Nothing: no price has that"]
+    assert len(problems(products=("Nothing",), meter="request")) == 2
+    assert problems(products=("Nothing",), kinds=("one_off",)) == []
+    assert problems(price_keys=("support",), meter="requests", match={"region": ("ams",)}) == []
 
 
 def test_the_shipped_book_has_no_problems() -> None:
     book = read_price_book_files(SHIPPED / "fly")
-    assert problems_between_prices(book.prices) == []
+    assert between(book.prices) == []
     assert unknown_meters(book.prices, {meter.key for meter in book.meters}) == {}
 
 
@@ -112,11 +123,14 @@ prices:
 """,
         encoding="utf-8",
     )
-    with pytest.raises(ValueError, match="price book") as refused:
+    with pytest.raises(ValueError) as refused:
         read_price_book_files(tmp_path)
-    assert [line.split(": ", 1)[1][:20] for line in str(refused.value).splitlines()] == [
-        "price c: its version",
-        "prices a and b fit t",
+    path = tmp_path / "book.yml"
+    assert str(refused.value).splitlines() == [
+        f"{path}: line 7: price c: its versions are in EUR and USD, but a month can't change its currency: give each"
+        f" currency a key or a book of its own (the other is in {path}: line 6)",
+        f"{path}: line 5: prices a and b fit the same requests from 2026-01-01 on: end one of them, or give one more"
+        f" dimensions in `match` (the other is in {path}: line 4)",
     ]
 
 

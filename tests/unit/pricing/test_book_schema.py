@@ -10,7 +10,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from fly_billing.pricing.book_schema import book_schema
-from fly_billing.pricing.price_books import METER_FIELDS, SHIPPED
+from fly_billing.pricing.price_books import SHIPPED
+from fly_billing.pricing.rules.meters import METER_FIELDS
 from fly_billing.pricing.rules.models import MODELS
 from fly_billing.pricing.rules.prices import PRICE_FIELDS
 from fly_billing.pricing.rules.reservations import ReservationBlock

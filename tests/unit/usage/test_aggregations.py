@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fly_billing.periods import BillingMonth
-from fly_billing.pricing.price_books import Meter
 from fly_billing.pricing.rules.aggregations import Aggregation, Measurement, SegmentUsage, UsageOfMonth
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from tests.support.builders import SEPTEMBER, at
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.pricing.price_books import Meter
 from fly_billing.pricing.rules.aggregations import Aggregation, Measurement, UsageOfMonth
+from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 from tests.support.builders import SEPTEMBER, at
 
