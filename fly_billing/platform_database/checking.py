@@ -13,7 +13,7 @@ from fly_billing.platform_database.rows import PlatformRows
 from fly_billing.platform_database.rules.refusals import RefusedRow, attributed, place_of
 from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.workspace.entries import Entry, OrganizationEntry
-from fly_billing.workspace.rules.mistakes import Books, mistakes_between
+from fly_billing.workspace.rules.mistakes import Books, Named, mistakes_between
 from fly_billing.workspace.rules.records import Record, comparable
 
 Placed = tuple[RefusedRow, Entry]
@@ -65,7 +65,7 @@ def check_rows(rows: PlatformRows, books: Books) -> CheckedRows:
     organizations = rows.organizations
     checked = checked.without(_too_early(checked.entries, organizations))
     records = [record_of(row, entry, organizations) for row, entry in checked.entries]
-    refused, _ = attributed(mistakes_between(records, books), places)
+    refused, _ = attributed(mistakes_between(records, Named(books)), places)
     return checked.without(refused)
 
 

@@ -49,6 +49,7 @@ from fly_billing.workspace.ending import end_records
 from fly_billing.workspace.entries import OrganizationEntry, WorkspaceSettings
 from fly_billing.workspace.files import VERSION, Workspace
 from fly_billing.workspace.held import held_records, with_uses
+from fly_billing.workspace.rules.mistakes import books_of
 from fly_billing.workspace.rules.planning import ADDED, ENDED, REMOVED, PlannedChange, WorkspacePlan, make_plan
 from fly_billing.workspace.rules.records import HeldRecord, Record, comparable
 from fly_billing.workspace.writing import keep_owners, write_records
@@ -183,7 +184,7 @@ def _plan(
     now: datetime,
 ) -> _Planned:
     settings = WorkspaceSettings(version=VERSION, name=declared.owner(database))
-    checked = check_rows(found, read_price_books(connection))
+    checked = check_rows(found, books_of(read_price_books(connection)))
     while True:  # until no row is refused: a refused one keeps all records of its organization as they are
         planned = _compared(connection, settings, checked, now)
         refused = [_refused(change, checked) for change in planned.plan.refusals]

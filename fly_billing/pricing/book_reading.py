@@ -160,13 +160,17 @@ def _minute(moment: datetime) -> str:
 
 def read_book(folder: Path) -> BookReading:
     """Read the files of a book as far as they can be read. The folder's name is the book's."""
+    reading = read_entries(folder)
+    report_between_entries(reading)
+    report_other_dimensions(reading, reading.meters)
+    return reading
+
+
+def read_entries(folder: Path) -> BookReading:
+    """Read the entries of a book's files, without comparing them."""
     reading = BookReading(folder.name)
     for path in sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml")):
         _read_file(reading, path)
-    _report_repeated(reading)
-    _report_prices(reading)
-    _report_scopes(reading)
-    report_other_dimensions(reading, reading.meters)
     return reading
 
 
@@ -218,6 +222,13 @@ def _charge(part: str, data: Mapping[str, Any]) -> Mapping[str, Any]:
     amount = "percent" if data.get("model") == "graduated_percentage" else "unit_amount"
     model = "graduated" if "tiers" in data else "percentage" if "percent" in data else "per_unit"
     return {"tiers": [{amount: "1"}], "model": model}
+
+
+def report_between_entries(reading: BookReading) -> None:
+    """Report entries that are there twice, prices that do not fit together, and taxes of nothing."""
+    _report_repeated(reading)
+    _report_prices(reading)
+    _report_scopes(reading)
 
 
 def _report_repeated(reading: BookReading) -> None:

@@ -180,9 +180,10 @@ def read_databases(
 ) -> list[PlatformDatabase]:
     """Read the databases of sources.yaml. Reports the mistakes. `document`: of the file `name`."""
     found: dict[str, PlatformDatabase] = {}
-    for place, data in reading.listed(document, DATABASES, name):
-        entry = reading.entry(PlatformDatabase, data, place)
-        if not isinstance(entry, PlatformDatabase):
+    for place, data in reading.listed(document, DATABASES, name, PlatformDatabase.KIND):
+        read = reading.entry(PlatformDatabase, data, place)
+        entry = read.entry if read else None
+        if read is None or not read.has_key or not isinstance(entry, PlatformDatabase):
             continue
         if entry.name in found:
             reading.report(place, f"database {entry.name} is there twice")

@@ -8,7 +8,7 @@ values with the rules that commands use, too. Not here: reading files (`files`),
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
 
@@ -103,10 +103,20 @@ class Entry(BaseModel):
         assert self.MAKES is not None
         return self.MAKES(**{name: value for name, value in given.items() if value is not None}, place=place)
 
+    def check(self) -> None:
+        """Check the values together, with the rules of its typed record. Raises ValueError."""
+        if self.MAKES is not None:
+            self.record("")
+
     @classmethod
     def title(cls, data: Mapping[str, Any]) -> str:
         """Name an entry that may have mistakes: its kind, and as much of its key as it has."""
-        return " ".join([cls.KIND, "/".join(str(data[name]) for name in cls.KEY if isinstance(data.get(name), str))])
+        return f"{cls.KIND} {cls.readable_key(data)}"
+
+    @classmethod
+    def readable_key(cls, data: Mapping[str, Any]) -> str:
+        """Return as much of the key as an entry with mistakes has."""
+        return "/".join(str(data[name]) for name in cls.KEY if isinstance(data.get(name), str))
 
 
 class OrganizationEntry(Entry):
@@ -146,6 +156,10 @@ class OrganizationEntry(Entry):
         named = {"name", "currency", "price_book", *self.model_fields_set} - {"id"}
         return {name: comparable(getattr(self, name)) for name in type(self).model_fields if name in named}
 
+    def check(self) -> None:
+        self.model_copy(update={"price_book": self.price_book or "main"}).organization("", _SOME_TIME)
+        self.details("")
+
     def organization(self, place: str, created_at: datetime) -> OrganizationRecord:
         """Return the typed record; `created_at`, unless the file has one. Raises ValueError naming the field."""
         return OrganizationRecord(
@@ -159,6 +173,8 @@ class OrganizationEntry(Entry):
         return CustomerDetails(self.id, **given, place=place)
 
 
+# The start of an organization whose file has none, for the check of its other fields.
+_SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 DETAILS = (
     "legal_name", "email", "line1", "line2", "postal_code", "city", "state", "country", "tax_ids", "collection",
     "net_days", "purchase_order", "memo", "footer",
@@ -371,8 +387,9 @@ TERMS: dict[str, type[Entry]] = {
 
 
 def problems_of_entry(model: type[Entry], problem: ValidationError) -> list[str]:
-    """Describe every mistake of an entry, each beginning with its field."""
-    return [_sentence(model, error) for error in problem.errors(include_url=False)]
+    """Describe every mistake of an entry, each beginning with its field; unknown fields first."""
+    errors = sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
+    return [_sentence(model, error) for error in errors]
 
 
 def _sentence(model: type[Entry], error: Any) -> str:

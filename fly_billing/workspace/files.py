@@ -14,11 +14,11 @@ from typing import Any
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
 from fly_billing.pricing.price_books import PriceBookFiles
-from fly_billing.pricing.rules.book_problems import Dimensions, unknown_meters, unmatchable_prices
-from fly_billing.pricing.rules.fields import did_you_mean, refuse_unknown
+from fly_billing.pricing.rules.book_problems import Dimensions
+from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.pricing.rules.meters import Meter
 from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
-from fly_billing.workspace.books_folder import BOOKS, MEMBERS, NEGOTIATED, only_book, read_books
+from fly_billing.workspace.books_folder import KINDS_OF_BOOKS, WorkspaceBooks
 from fly_billing.workspace.databases import (
     DATABASES,
     DeclaredDatabases,
@@ -27,11 +27,11 @@ from fly_billing.workspace.databases import (
     owner_of,
     read_databases,
 )
-from fly_billing.workspace.entries import TERMS, Entry, OrganizationEntry, WorkspaceSettings
+from fly_billing.workspace.entries import TERMS, CouponEntry, Entry, OrganizationEntry, WorkspaceSettings
 from fly_billing.workspace.organizations_csv import ORGANIZATIONS, read_organizations, with_price_books
 from fly_billing.workspace.price_records import member_record, meter_record, negotiated_record, records_of_book
 from fly_billing.workspace.reading import WorkspaceHasMistakes, WorkspaceReading
-from fly_billing.workspace.rules.mistakes import Books, mistakes_between
+from fly_billing.workspace.rules.mistakes import Books, Named, mistakes_between
 from fly_billing.workspace.rules.records import Record
 from fly_billing.workspace.usage_sources import (
     SOURCES,
@@ -45,8 +45,8 @@ from fly_billing.workspace.usage_sources import (
 VERSION = 1
 SETTINGS, TERMS_FILE = "fly_billing.yaml", "terms.yaml"
 _NEEDED = (SETTINGS, ORGANIZATIONS, TERMS_FILE)
-# The fields of terms that name an organization.
-_NAMING = ("organization", "payer")
+# The kinds of records of the parts of sources.yaml.
+_KINDS_OF_SOURCES = {SOURCES: SourceEntry.KIND, UNDECLARED: "", DATABASES: PlatformDatabase.KIND}
 
 
 @dataclass(frozen=True)
@@ -117,31 +117,27 @@ def read_workspace(folder: Path, loaded: KnownPrices = NOTHING_LOADED) -> Worksp
     settings = _read_settings(reading)
     _report_other_files(reading)
     organizations = read_organizations(reading)
-    terms = reading.document(TERMS_FILE)
+    terms = reading.document(TERMS_FILE, CouponEntry.KIND)
     _read_terms(reading, terms)
-    books = read_books(reading, terms, TERMS_FILE)
-    meters = _meters(reading, books)
-    dimensions = {**loaded.meters, **{meter.key: meter.dimensions for meter in meters.values()}}
-    _report_wrong_meters(reading, books, dimensions)
-    document = reading.document(SOURCES_FILE)
-    _report_unknown_parts(reading, document)
-    # A book with mistakes may have the meter that a source names.
-    sources = read_sources(reading, document, None if reading.unread_books else dimensions.keys())
+    books = WorkspaceBooks(reading, terms, TERMS_FILE)
+    meters = books.meters()
+    dimensions = {**loaded.meters, **books.dimensions()}
+    books.report(loaded.books, dimensions)
+    document = reading.document(SOURCES_FILE, PlatformDatabase.KIND)
+    reading.refuse_unknown_parts(document, SOURCES_FILE, _KINDS_OF_SOURCES)
+    sources = read_sources(reading, document, dimensions.keys() if books.has_all_meters else None)
     databases = read_databases(reading, settings, document, SOURCES_FILE)
-    others = _of_databases(settings, databases, loaded)
-    reading.entries = [*with_price_books(reading, organizations, only_book(reading, books)), *reading.entries]
-    if not organizations and reading.problems:  # the file can't be read: naming its organizations is no mistake
-        reading.unread_organizations |= {getattr(entry, name, "") for _, entry in reading.entries for name in _NAMING}
+    others = _of_databases(reading, settings, databases, loaded)
+    reading.entries = [*with_price_books(reading, organizations, books.only), *reading.entries]
     records = [*map(meter_record, meters.values()), *_records(reading, books, others)]
-    known = {**loaded.books, **{book.name: book.prices for book in books}}
-    reading.problems += map(
-        visible, mistakes_between(records, known, reading.unread_organizations, reading.unread_books, others)
-    )
+    named = Named({**loaded.books, **books.prices}, others, reading.unsure)
+    reading.problems += map(visible, mistakes_between(records, named))
     if reading.problems or settings is None:
         raise WorkspaceHasMistakes(list(dict.fromkeys(reading.problems)))
-    of_id = {entry.id: entry for _, entry in reading.entries if isinstance(entry, OrganizationEntry)}
-    typed = _terms(reading, books, records)
-    return Workspace(settings, records, of_id, typed, tuple(meters.values()), books, sources, databases)
+    of_id = {read.entry.id: read.entry for read in reading.entries if isinstance(read.entry, OrganizationEntry)}
+    files = books.files()
+    typed = _terms(reading, files, records)
+    return Workspace(settings, records, of_id, typed, tuple(meters.values()), files, sources, databases)
 
 
 def read_declared_databases(folder: Path) -> DeclaredDatabases:
@@ -177,9 +173,14 @@ def read_declared_sources(folder: Path | None) -> DeclaredSources:
 
 
 def _of_databases(
-    settings: WorkspaceSettings | None, databases: Sequence[PlatformDatabase], loaded: KnownPrices
+    reading: WorkspaceReading,
+    settings: WorkspaceSettings | None,
+    databases: Sequence[PlatformDatabase],
+    loaded: KnownPrices,
 ) -> dict[str, Mapping[str, Any]]:
     """Return the organizations that were read from the workspace's databases: its terms may name them."""
+    if not reading.unsure.isdisjoint((WorkspaceSettings.KIND, PlatformDatabase.KIND)):
+        return {one.id: vars(one) for one in loaded.organizations}  # of all databases
     if settings is None or not databases:
         return {}
     owners = {None, *(owner_of(settings, database) for database in databases)}
@@ -200,8 +201,10 @@ def _read_settings(reading: WorkspaceReading) -> WorkspaceSettings | None:
         raise WorkspaceHasMistakes(
             [visible(f"{SETTINGS}: this workspace {given}, but this fly-billing reads version {VERSION}")]
         )
-    entry = reading.entry(WorkspaceSettings, document, f"{SETTINGS}: ") if document else None
-    return entry if isinstance(entry, WorkspaceSettings) else None
+    read = reading.entry(WorkspaceSettings, document, f"{SETTINGS}: ") if document else None
+    if read is None:
+        reading.unsure.add(WorkspaceSettings.KIND)
+    return read.entry if read and isinstance(read.entry, WorkspaceSettings) else None
 
 
 def _report_other_files(reading: WorkspaceReading) -> None:
@@ -216,56 +219,28 @@ def _report_other_files(reading: WorkspaceReading) -> None:
 
 
 def _read_terms(reading: WorkspaceReading, document: Mapping[str, Any]) -> None:
-    try:
-        refuse_unknown(document, frozenset({*TERMS, NEGOTIATED, MEMBERS}), TERMS_FILE)
-    except ValueError as problem:
-        reading.report(TERMS_FILE, str(problem))
+    kinds = {part: model.KIND for part, model in TERMS.items()}
+    reading.refuse_unknown_parts(document, TERMS_FILE, kinds | KINDS_OF_BOOKS)
     for part, model in TERMS.items():
-        for place, data in reading.listed(document, part, TERMS_FILE):
+        for place, data in reading.listed(document, part, TERMS_FILE, model.KIND):
             if entry := reading.entry(model, data, place):
-                reading.entries.append((place, entry))
+                reading.entries.append(entry)
 
 
-def _meters(reading: WorkspaceReading, books: Sequence[PriceBookFiles]) -> dict[str, Meter]:
-    """Return the meters of all books by key. Several books may have a meter, if it is the same."""
-    found: dict[str, Meter] = {}
-    for book in books:
-        for meter in book.meters:
-            if found.setdefault(meter.key, meter) != meter:
-                reading.report(f"{BOOKS}/{book.name}", f"meter {meter.key} differs from that of another book")
-    return found
-
-
-def _report_wrong_meters(reading: WorkspaceReading, books: Sequence[PriceBookFiles], meters: Dimensions) -> None:
-    for book in books:
-        wrong = {**unmatchable_prices(book.prices, meters), **unknown_meters(book.prices, meters)}
-        for _, problem in sorted(wrong.items()):
-            reading.report(f"{BOOKS}/{book.name}", problem)
-
-
-def _report_unknown_parts(reading: WorkspaceReading, document: Mapping[str, Any]) -> None:
-    try:
-        refuse_unknown(document, frozenset({SOURCES, UNDECLARED, DATABASES}), SOURCES_FILE)
-    except ValueError as problem:
-        reading.report(SOURCES_FILE, str(problem))
-
-
-def _records(
-    reading: WorkspaceReading, books: Sequence[PriceBookFiles], others: Mapping[str, Mapping[str, Any]]
-) -> list[Record]:
+def _records(reading: WorkspaceReading, books: WorkspaceBooks, others: Mapping[str, Mapping[str, Any]]) -> list[Record]:
     """Return the comparable records, with the values that they take over from other records."""
     named: dict[tuple[str, str], Mapping[str, Any]] = {("organization", one): its for one, its in others.items()}
-    named |= {(entry.KIND, entry.record_key): entry.values() for _, entry in reading.entries}
+    named |= {(read.entry.KIND, read.key): read.entry.values() for read in reading.entries if read.has_key}
     found = []
-    for place, entry in reading.entries:
-        values = entry.values()
+    for read in reading.entries:
+        entry, values = read.entry, read.entry.values()
         if "currency" in values and values["currency"] is None and entry.KIND != "coupon":
             values["currency"] = named.get(("organization", values["organization"]), {}).get("currency")
         if entry.KIND == "discount":
             months = named.get(("coupon", values["coupon"]), {}).get("months")
             values["last_month"] = _last_month(values["first_month"], values["last_month"], months)
-        found.append(Record(entry.KIND, entry.record_key, values, _id_of(entry), place))
-    return [*found, *(record for book in books for record in records_of_book(book))]
+        found.append(Record(entry.KIND, read.key, values, _id_of(entry), read.place, read.unread, read.has_key))
+    return [*found, *(record for book in books.readings for record in records_of_book(book))]
 
 
 def _id_of(entry: Entry) -> str:
@@ -278,7 +253,7 @@ def _terms(
     reading: WorkspaceReading, books: Sequence[PriceBookFiles], records: Sequence[Record]
 ) -> dict[tuple[str, str], Any]:
     """Return the typed record of each term. A discount ends with its coupon."""
-    found = {(entry.KIND, entry.record_key): entry.record(place) for place, entry in reading.entries if entry.MAKES}
+    found = {(read.entry.KIND, read.key): read.entry.record(read.place) for read in reading.entries if read.entry.MAKES}
     for record in records:
         if record.kind == "discount" and (last := record.values["last_month"]):
             discount = found[record.kind, record.key]

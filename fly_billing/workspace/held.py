@@ -31,6 +31,7 @@ from fly_billing.pricing.rules.meters import METER_COLUMNS
 from fly_billing.workspace.entries import NAMES, TERMS, OrganizationEntry
 from fly_billing.workspace.files import KnownPrices, OwnedOrganization, Workspace
 from fly_billing.workspace.price_records import book_tax_record, member_record, negotiated_record, price_record
+from fly_billing.workspace.rules.mistakes import books_of
 from fly_billing.workspace.rules.planning import CHANGED, ENDED, REMOVED, PlannedChange, judged
 from fly_billing.workspace.rules.records import HeldRecord, Record, comparable, key_of
 
@@ -69,7 +70,7 @@ class _Owned:
 def known_prices(connection: Connection) -> KnownPrices:
     """Read the loaded price books and meters, and the organizations that have an owner."""
     return KnownPrices(
-        read_price_books(connection),
+        books_of(read_price_books(connection)),
         read_dimensions(connection),
         records(connection, OwnedOrganization, "owned_organizations"),
     )

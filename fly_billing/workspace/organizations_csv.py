@@ -2,86 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fly_billing.pricing.csv_tables import read_csv_table
 from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.workspace.entries import OrganizationEntry
-from fly_billing.workspace.reading import WorkspaceReading, encoding_problem
+from fly_billing.workspace.reading import PlacedEntry, WorkspaceReading, encoding_problem
 
 ORGANIZATIONS = "organizations.csv"
 # The values that an empty cell stands for; otherwise none.
 _EMPTY: Mapping[str, Any] = {"tax_ids": (), "collection": "charge_automatically"}
 # Columns whose empty cells mean nothing: they are required, have another default, or stay as they are.
 _STAYING = ("id", "name", "currency", "price_book", "created_at", "stripe_customer_id")
-# The start of an organization whose file has none, for the check of its other fields.
-_SOME_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+_REQUIRED = {name for name, about in OrganizationEntry.model_fields.items() if about.is_required()}
 
 
-def read_organizations(reading: WorkspaceReading) -> list[tuple[str, OrganizationEntry]]:
-    """Return the rows without mistakes, each with its place. Reports the mistakes."""
+def read_organizations(reading: WorkspaceReading) -> list[PlacedEntry]:
+    """Return the rows, as far as they can be read. Reports the mistakes."""
     path = reading.folder / ORGANIZATIONS
     if not path.is_file():
+        reading.unsure.add(OrganizationEntry.KIND)
         return []
     if problem := encoding_problem(path) or _separator_problem(path):
         reading.report(ORGANIZATIONS, problem)
+        reading.unsure.add(OrganizationEntry.KIND)
         return []
-    found, columns = [], OrganizationEntry.model_fields.keys()
-    unknown: set[str] = set()
+    found: list[PlacedEntry] = []
+    columns: set[str] = set()
     try:
         for row in read_csv_table(path):
+            columns = {name.strip() for name in row}
             place = f"{ORGANIZATIONS}: line {row.line}: "
-            unknown |= {name.strip() for name in row} - columns
-            entry = reading.entry(OrganizationEntry, _cells(row), place)
-            if isinstance(entry, OrganizationEntry):
-                found.append((place, entry))
-            else:
-                reading.unread_organizations.add(row.get("id", "").strip())
+            if entry := reading.entry(OrganizationEntry, _cells(row), place, absent=_REQUIRED - columns):
+                found.append(entry)
     except ValueError as problem_of_table:
         reading.problems += str(problem_of_table).splitlines()
-    for name in sorted(unknown):
-        known = ", ".join(sorted(columns))
-        reading.report(
-            ORGANIZATIONS, f"line 1: unknown column {name!r}{did_you_mean(name, columns)}; known are {known}"
-        )
-    return found
+        reading.unsure.add(OrganizationEntry.KIND)
+    meant = _report_columns(reading, columns) if columns else set()
+    return [replace(read, unread=read.unread | meant) for read in found]
+
+
+def _report_columns(reading: WorkspaceReading, columns: set[str]) -> set[str]:
+    """Report unknown columns, and required ones that are not there. Return the fields that unknown ones may mean."""
+    fields = set(OrganizationEntry.model_fields)
+    unknown, known = sorted(columns - fields), ", ".join(sorted(fields))
+    meant = {field for field in fields - columns if any(did_you_mean(name, [field]) for name in unknown)}
+    for name in unknown:
+        suggestion = did_you_mean(name, fields)
+        reading.report(ORGANIZATIONS, f"line 1: unknown column {name!r}{suggestion}; known are {known}")
+    for name in sorted(_REQUIRED - columns - meant):
+        reading.report(ORGANIZATIONS, f"line 1: column {name} is missing")
+    return meant
 
 
 def with_price_books(
-    reading: WorkspaceReading, organizations: Sequence[tuple[str, OrganizationEntry]], only: str | None
-) -> Iterator[tuple[str, OrganizationEntry]]:
-    """Yield the organizations without mistakes, with a price book each.
+    reading: WorkspaceReading, organizations: Sequence[PlacedEntry], only: str | None
+) -> Iterator[PlacedEntry]:
+    """Yield the organizations with a price book each. Reports those that need to name theirs.
 
     Args:
         only: The price book of a row that names none. None: it must name one.
     """
-    for place, entry in organizations:
-        complete = entry if entry.price_book else entry.model_copy(update={"price_book": only})
-        problems = [] if complete.price_book else ["price_book is missing: there is not just one in price_book/"]
-        problems += [problem for check in _CHECKS if complete.price_book and (problem := _problem_of(check, complete))]
-        for problem in problems:
-            reading.report(place, f"organization {entry.id}: {problem}")
-        if problems:
-            reading.unread_organizations.add(entry.id)
+    for read in organizations:
+        entry = read.entry
+        if not isinstance(entry, OrganizationEntry) or entry.price_book or "price_book" in read.unread:
+            yield read
+        elif only is not None:
+            yield replace(read, entry=entry.model_copy(update={"price_book": only}))
         else:
-            yield place, complete
-
-
-_CHECKS: tuple[Callable[[OrganizationEntry], Any], ...] = (
-    lambda entry: entry.organization("", _SOME_TIME),
-    lambda entry: entry.details(""),
-)
-
-
-def _problem_of(check: Callable[[OrganizationEntry], Any], entry: OrganizationEntry) -> str | None:
-    try:
-        check(entry)
-    except ValueError as problem:
-        return str(problem)
-    return None
+            problem = "price_book is missing: there is not just one in price_book/"
+            reading.report(read.place, f"organization {read.key}: {problem}")
+            yield replace(read, unread=read.unread | {"price_book"})
 
 
 def _cells(row: Mapping[str, str]) -> dict[str, str | tuple[str, ...] | None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from fly_billing.pricing.price_books import PriceBookFiles
+from fly_billing.pricing.book_reading import READ_PARTS, BookReading
 from fly_billing.pricing.rules.book_difference import plain_numbers, price_fields
 from fly_billing.pricing.rules.meters import METER_COLUMNS, Meter
 from fly_billing.pricing.rules.negotiated_prices import Membership, NegotiatedPrice
@@ -21,16 +22,12 @@ BOOK_TAX_COLUMNS = (
 )  # fmt: skip
 
 
-def records_of_book(book: PriceBookFiles) -> Iterable[Record]:
+def records_of_book(book: BookReading) -> Iterable[Record]:
     """Yield the records of a book's files besides its meters, which several books may have."""
-    for price in book.prices:
-        yield price_record(price)
-    for tax in book.taxes:
-        yield book_tax_record(_tax_columns(tax), tax.rate.id)
-    for negotiated in book.negotiated:
-        yield negotiated_record(negotiated)
-    for member in book.members:
-        yield member_record(member)
+    for part, record in _RECORDS.items():
+        for read in book.entries[part]:
+            has_key = read.unread.isdisjoint(READ_PARTS[part].key)
+            yield replace(record(read.entry), unread=read.unread, has_key=has_key)
 
 
 def meter_record(meter: Meter) -> Record:
@@ -74,6 +71,14 @@ def member_record(member: Membership) -> Record:
     }  # fmt: skip
     key = key_of(member.group, member.organization_id, member.start)
     return Record("group member", key, values, key, member.place)
+
+
+_RECORDS: Mapping[str, Callable[[Any], Record]] = {
+    "prices": price_record,
+    "taxes": lambda tax: book_tax_record(_tax_columns(tax), tax.rate.id),
+    "negotiated": negotiated_record,
+    "members": member_record,
+}
 
 
 def _tax_columns(of_book: BookTaxRate) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from pydantic import ValidationError
 
 from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
-from fly_billing.pricing.yaml_documents import YAMLError, mistake_in_yaml, read_yaml_document
+from fly_billing.pricing.rules.fields import refuse_unknown
+from fly_billing.pricing.rules.partly_read import read_partly
+from fly_billing.pricing.yaml_documents import YAMLError, YamlMapping, mistake_in_yaml, read_yaml_document
 from fly_billing.workspace.entries import Entry, problems_of_entry
+from fly_billing.workspace.stand_ins import stand_ins
 
 
 class WorkspaceHasMistakes(ActionableError):
@@ -27,66 +31,112 @@ class WorkspaceHasMistakes(ActionableError):
         self.problems = tuple(problems)
 
 
+@dataclass(frozen=True)
+class PlacedEntry:
+    """An entry of a file.
+
+    Attributes:
+        place: Its file and line, with which errors begin: `terms.yaml: line 3: `.
+        entry: As far as it can be read: with stand-ins for the unread fields.
+        unread: The fields with mistakes.
+        key: Its name among all of its kind, as far as it can be read.
+    """
+
+    place: str
+    entry: Entry
+    unread: frozenset[str]
+    key: str
+
+    @property
+    def has_key(self) -> bool:
+        return self.unread.isdisjoint(self.entry.KEY)
+
+
 @dataclass
 class WorkspaceReading:
     """The state of reading one folder.
 
     Attributes:
         problems: A line for each mistake that was found.
-        entries: The entries that were read, each with its place: `terms.yaml: line 3: `.
-        unread_organizations: Ids of organizations whose own line has a mistake.
-        unread_books: Names of price books whose files have mistakes.
+        entries: The entries of organizations and terms.
+        unsure: Kinds of which there may be more records than could be read: naming an unknown one is no mistake.
     """
 
     folder: Path
     problems: list[str] = field(default_factory=list)
-    entries: list[tuple[str, Entry]] = field(default_factory=list)
-    unread_organizations: set[str] = field(default_factory=set)
-    unread_books: set[str] = field(default_factory=set)
+    entries: list[PlacedEntry] = field(default_factory=list)
+    unsure: set[str] = field(default_factory=set)
 
     def report(self, place: str, problem: str) -> None:
         """Add the mistakes of a file or an entry, one for each line."""
         self.problems += [visible(f"{place.removesuffix(': ')}: {line}") for line in problem.splitlines()]
 
-    def document(self, name: str) -> Mapping[str, Any]:
-        """Read a YAML file. A missing one is empty; so is one with a mistake, which is reported."""
+    def document(self, name: str, *kinds: str) -> Mapping[str, Any]:
+        """Read a YAML file, which has records of these kinds. A missing one is empty; so is one with a mistake."""
         path = self.folder / name
         if not path.is_file():
             return {}
-        if problem := encoding_problem(path):
-            self.report(name, problem)
-            return {}
         try:
+            if problem := encoding_problem(path):
+                raise ValueError(problem)
             return read_yaml_document(path)
         except (OSError, ValueError, YAMLError) as mistake:
             self.report(name, mistake_in_yaml(mistake))
+            self.unsure |= {*kinds}
             return {}
 
-    def listed(self, document: Mapping[str, Any], part: str, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield the entries of a part of a document, each with its place."""
+    def refuse_unknown_parts(self, document: Mapping[str, Any], name: str, kinds: Mapping[str, str]) -> None:
+        """Report parts of a document that nothing reads. `kinds`: the kind of records of each part."""
+        try:
+            refuse_unknown(document, frozenset(kinds), name)
+        except ValueError as problem:
+            self.report(name, str(problem))
+            self.unsure |= {kind for part, kind in kinds.items() if part not in document}
+
+    def listed(
+        self, document: Mapping[str, Any], part: str, name: str, kind: str
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield the entries of a part of a document, each with its place. Their records are of this kind."""
         entries = document.get(part)
         if entries is None:
             return
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        listed = entries if isinstance(entries, list) else [entries]
+        found = [entry for entry in listed if isinstance(entries, list) and isinstance(entry, YamlMapping)]
+        if len(found) < len(listed):
             self.report(name, f"{part} must be a list of entries with fields")
-            return
-        for entry in entries:
+            self.unsure.add(kind)
+        for entry in found:
             yield f"{name}: line {entry.line}: ", entry
 
-    def entry(self, model: type[Entry], data: Mapping[str, Any], place: str) -> Entry | None:
-        """Read an entry and check its values. Returns None if it has mistakes, which are reported."""
-        try:
-            entry = model.model_validate(dict(data))
-            if entry.MAKES is not None:
-                entry.record(place)
-            return entry
-        except ValidationError as problem:
-            lines = problems_of_entry(model, problem)
-        except ValueError as problem:
-            lines = [str(problem)]
-        for line in lines:
-            self.report(place, f"{model.title(data)}: {line}")
-        return None
+    def entry(
+        self, model: type[Entry], data: Mapping[str, Any], place: str, *, absent: Collection[str] = ()
+    ) -> PlacedEntry | None:
+        """Read an entry as far as it can be read. Reports its mistakes. None: nothing of it can be read.
+
+        Args:
+            absent: Fields whose absence was reported already.
+        """
+        found = read_partly(partial(_read_whole, model), data, stand_ins(model), model.model_fields)
+        for problem in found.problems:
+            if problem.reason.removesuffix(" is missing") not in absent:
+                self.report(place, f"{model.title(data)}: {problem}")
+        if not found.unread.isdisjoint(model.KEY):
+            self.unsure.add(model.KIND)
+        if found.entry is None:
+            return None
+        has_key = found.unread.isdisjoint(model.KEY)
+        key = found.entry.record_key if has_key else model.readable_key(data)
+        return PlacedEntry(place, found.entry, found.unread, key)
+
+
+def _read_whole(model: type[Entry], data: Mapping[str, Any]) -> Entry:
+    """Read an entry without mistakes. Raises ValueError with the first one."""
+    try:
+        entry = model.model_validate(dict(data))
+    except ValidationError as problem:
+        raise ValueError(problems_of_entry(model, problem)[0]) from None
+    entry.check()
+    return entry
 
 
 def encoding_problem(path: Path) -> str | None:

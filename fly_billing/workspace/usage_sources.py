@@ -20,7 +20,7 @@ from fly_billing.usage.rules.declared_sources import (
 from fly_billing.workspace.entries import Entry
 from fly_billing.workspace.entry_values import LongText, Text, Texts, checked
 from fly_billing.workspace.field_schemas import TEXTS, Schema, schema, words
-from fly_billing.workspace.reading import WorkspaceReading
+from fly_billing.workspace.reading import PlacedEntry, WorkspaceReading
 
 SOURCES, SOURCES_FILE = "sources", "sources.yaml"
 UNDECLARED = "undeclared"
@@ -137,20 +137,31 @@ def read_sources(
     """
     found: dict[str, SourceEntry] = {}
     of_assets: dict[str, str] = {}
-    for place, data in reading.listed(document, SOURCES, SOURCES_FILE):
-        entry = reading.entry(SourceEntry, data, place)
-        if not isinstance(entry, SourceEntry):
+    for place, data in reading.listed(document, SOURCES, SOURCES_FILE, SourceEntry.KIND):
+        read = reading.entry(SourceEntry, data, place)
+        entry = read.entry if read else None
+        if read is None or not isinstance(entry, SourceEntry):
+            continue
+        _report_unknown_meters(reading, read, entry.meters, meters)
+        if not read.has_key:
             continue
         if entry.name in found:
             reading.report(place, f"source {entry.name} is there twice")
         elif (other := of_assets.setdefault(asset_name(entry.name), entry.name)) != entry.name:
             reading.report(place, f"source {entry.name}: in Dagster it would have the same name as {other}")
-        for meter in entry.meters if meters is not None else ():
-            if meter not in (meters or ()):
-                reading.report(place, f"source {entry.name}: no meter {meter!r}{did_you_mean(meter, meters or ())}")
         found[entry.name] = entry
     rejects_others(reading, document)
     return list(found.values())
+
+
+def _report_unknown_meters(
+    reading: WorkspaceReading, read: PlacedEntry, named: Collection[str], meters: Collection[str] | None
+) -> None:
+    if meters is None or "meters" in read.unread:
+        return
+    for meter in named:
+        if meter not in meters:
+            reading.report(read.place, f"source {read.key}: no meter {meter!r}{did_you_mean(meter, meters)}")
 
 
 def rejects_others(reading: WorkspaceReading, document: Mapping[str, Any]) -> bool:

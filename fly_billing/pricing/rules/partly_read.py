@@ -72,6 +72,7 @@ class _Reading:
     ) -> None:
         self._read = read
         self._data: Mapping[str, Any] = dict(data)
+        self._given = set(data)
         self._stand_ins = stand_ins
         self._known = set(known)
         self._misspelt = [name for name in data if name not in known]
@@ -91,7 +92,7 @@ class _Reading:
 
     def _meant(self) -> set[str]:
         """Return the fields that are not there, but that an unknown field may be meant for."""
-        absent = self._known - self._data.keys()
+        absent = self._known - self._given
         similar = [{name for name in absent if did_you_mean(unknown, [name])} for unknown in self._misspelt]
         return set().union(*(each or absent for each in similar))
 
@@ -105,7 +106,7 @@ class _Reading:
 
     def _culprits(self, reason: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield the fields that a problem is about, each with the data in which it has no problem any more."""
-        unknown = [name for name in self._misspelt if name in self._data]
+        unknown = [name for name in self._misspelt if name in self._data and repr(name) in reason]
         if reason.startswith("unknown field") and unknown:
             rest = {name: value for name, value in self._data.items() if name not in unknown}
             yield from ((name, rest) for name in unknown)
@@ -136,6 +137,6 @@ def _words(reason: str) -> set[str]:
     return set(re.findall(r"\w+", reason))
 
 
-def _titled(found: Sequence[EntryProblem]) -> list[EntryProblem]:
+def _titled(found: Sequence[EntryProblem]) -> tuple[EntryProblem, ...]:
     """Return the problems with the name of the entry as it stands in the file, without stand-ins."""
-    return [replace(problem, title=found[0].title) for problem in found]
+    return tuple(replace(problem, title=found[0].title) for problem in found)

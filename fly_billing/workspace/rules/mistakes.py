@@ -1,15 +1,15 @@
 """Finds records of a workspace that are right alone but not together: an unknown organization, another currency.
 
-Every function yields sentences that begin with the record's file and line. Not here: the fields of one record
-(`workspace.entries`), and prices of one book that do not fit together (`pricing.rules.book_problems`).
+Every function yields sentences that begin with the record's file and line. Of a record with mistakes, only the fields
+that can be read are compared. Not here: the fields of one record (`workspace.entries`), and prices of one book that do
+not fit together (`pricing.rules.book_problems`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fly_billing.periods import moment_text
@@ -19,47 +19,54 @@ from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.workspace.rules.records import Record
 
-Books = Mapping[str, Sequence[Price]]
+Books = Mapping[str, BookPrices]
 # Kinds whose amounts are in the organization's currency.
 _WITH_CURRENCY = ("charge", "commitment", "credit")
 
 
-def mistakes_between(
-    records: Sequence[Record],
-    books: Books,
-    unread: Collection[str] = (),
-    unread_books: Collection[str] = (),
-    others: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-) -> list[str]:
-    """Return every mistake, a line each.
+@dataclass(frozen=True)
+class Named:
+    """Everything that records may name.
 
-    Args:
+    Attributes:
         books: The prices of each book, of the files and of those that are loaded.
-        unread: Ids of organizations whose own line has a mistake: naming them is none.
-        unread_books: Names of price books with mistakes: nothing is said about their prices.
-        others: Organizations that are not among the records and may be named, with their currency and price book.
+        organizations: Those that are not among the records, with their currency and price book.
+        unsure: Kinds of which there may be more records than could be read: naming an unknown one is no mistake.
     """
-    organizations = {
-        **others,
-        **{record.key: record.values for record in records if record.kind == "organization"},
-    }
-    coupons = {record.key: record.values for record in records if record.kind == "coupon"}
+
+    books: Books
+    organizations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unsure: Collection[str] = ()
+
+
+def books_of(prices: Mapping[str, Iterable[Price]]) -> Books:
+    """Return books without mistakes: the prices of each."""
+    return {name: BookPrices.of(each) for name, each in prices.items()}
+
+
+def mistakes_between(records: Sequence[Record], named: Named) -> list[str]:
+    """Return every mistake, a line each."""
+    others = {key: Record("organization", key, values, key) for key, values in named.organizations.items()}
+    own = {record.key: record for record in records if record.kind == "organization" and record.has_key}
+    organizations = {**others, **own}
+    coupons = {record.key: record for record in records if record.kind == "coupon" and record.has_key}
     return [
         *_repeated(records),
-        *_unknown_organizations(records, {*organizations, *unread}),
-        *_books_of_organizations(records, books, unread_books),
-        *_subscriptions(records, organizations, books),
+        *(() if "organization" in named.unsure else _unknown_organizations(records, organizations)),
+        *_books_of_organizations(records, named.books),
+        *_subscriptions(records, organizations, named.books),
         *_other_currencies(records, organizations),
-        *_discounts(records, organizations, coupons),
+        *(() if "coupon" in named.unsure else _unknown_coupons(records, coupons)),
+        *_coupons_in_other_currencies(records, organizations, coupons),
         *_links(records, organizations),
-        *(() if unread_books else _scopes_of_nothing(records, books)),
+        *_scopes_of_nothing(records, named.books),
     ]
 
 
 def _repeated(records: Iterable[Record]) -> Iterator[str]:
     first: dict[tuple[str, str], Record] = {}
     for record in records:
-        other = first.setdefault((record.kind, record.key), record)
+        other = first.setdefault((record.kind, record.key), record) if record.has_key else record
         if other is not record:
             where = other.place.rstrip(": ")
             yield f"{record.place}{record.kind} {record.key} is there twice{f', first in {where}' if where else ''}"
@@ -68,17 +75,18 @@ def _repeated(records: Iterable[Record]) -> Iterator[str]:
 def _unknown_organizations(records: Iterable[Record], known: Collection[str]) -> Iterator[str]:
     for record in records:
         names = ("payer", "organization") if record.kind == "link" else ("organization",)
-        for name in names:
-            if record.kind != "organization" and (value := record.values.get(name)) is not None and value not in known:
+        for name in names if record.kind != "organization" else ():
+            value = record.values.get(name)
+            if value is not None and value not in known and record.has(name):
                 yield (
                     f"{record.place}{record.kind} {record.key}: {name} {value!r} is not in"
                     f" organizations.csv{did_you_mean(value, known)}"
                 )
 
 
-def _books_of_organizations(records: Iterable[Record], books: Books, unread: Collection[str]) -> Iterator[str]:
+def _books_of_organizations(records: Iterable[Record], books: Books) -> Iterator[str]:
     for record in records:
-        if record.kind != "organization" or record.values["price_book"] in unread:
+        if record.kind != "organization" or not record.has("price_book"):
             continue
         book, currency = record.values["price_book"], record.values["currency"]
         if book not in books:
@@ -86,94 +94,125 @@ def _books_of_organizations(records: Iterable[Record], books: Books, unread: Col
                 f"{record.place}organization {record.key}: price_book {book!r} is neither a folder of price_book/ nor"
                 f" loaded{did_you_mean(book, books)}"
             )
-        elif (prices := books[book]) and currency not in {price.currency for price in prices}:
+        elif (
+            books[book].listed and record.has("currency") and books[book].has_all("currency")
+            and currency not in {price.currency for price in books[book].having()}
+        ):  # fmt: skip
             yield (
                 f"{record.place}organization {record.key}: it is billed in {currency}, but price book {book} has no"
                 f" price in {currency}"
             )
 
 
-def _subscriptions(
-    records: Iterable[Record], organizations: Mapping[str, Mapping[str, Any]], books: Books
-) -> Iterator[str]:
+def _subscriptions(records: Iterable[Record], organizations: Mapping[str, Record], books: Books) -> Iterator[str]:
     for record in records:
-        if record.kind == "subscription" and (about := organizations.get(record.values["organization"])):
-            problem = _fee_problem(record, about, books.get(about["price_book"]))
-            if problem:
+        if record.kind != "subscription" or not record.has("organization", "price"):
+            continue
+        about = organizations.get(record.values["organization"])
+        if about is not None and about.has("price_book") and (book := books.get(about.values["price_book"])):
+            for problem in _fee_problems(record, about, book):
                 yield f"{record.place}subscription {record.key}: {problem}"
 
 
-def _fee_problem(record: Record, about: Mapping[str, Any], prices: Sequence[Price] | None) -> str | None:
-    if prices is None:
-        return None  # the organization's line has the mistake
-    key, book = record.values["price"], about["price_book"]
-    versions = [price for price in prices if price.key == key]
-    fees = {price.key for price in prices if price.meter is None}
-    if not versions:
-        return f"price {key!r} is not in price book {book}{did_you_mean(key, fees)}"
-    if key not in fees:
-        return f"price {key!r} of book {book} is for usage: only a price without a meter is a fee"
-    if wrong := {price.currency for price in versions} - {about["currency"]}:
-        return f"price {key!r} is in {' and '.join(sorted(wrong))}, but {record.organization} in {about['currency']}"
+def _fee_problems(record: Record, about: Record, book: BookPrices) -> Iterator[str]:
+    key, name = record.values["price"], about.values["price_book"]
+    versions = _Versions(book, key)
+    if not versions.having():
+        if book.has_all("key"):
+            yield f"price {key!r} is not in price book {name}{did_you_mean(key, book.fees)}"
+        return
+    if key not in book.fees:
+        yield f"price {key!r} of book {name} is for usage: only a price without a meter is a fee"
+        return
+    wrong = {price.currency for price in versions.having("currency")} - {about.values["currency"]}
+    if wrong and about.has("currency"):
+        theirs = about.values["currency"]
+        yield f"price {key!r} is in {' and '.join(sorted(wrong))}, but {record.organization} in {theirs}"
     start = record.values.get("trial_ends_at") or record.values["started_at"]
-    if not any(
-        moment_text(price.effective_from) <= start
-        and (price.effective_until is None or start < moment_text(price.effective_until))
-        for price in versions
-    ):
-        return f"price {key!r} has no version in force on {start}, from which the fee is charged"
-    return None
+    is_certain = record.has("trial_ends_at", "started_at") and versions.have_all("effective_from", "effective_until")
+    if is_certain and not any(_is_in_force(price, start) for price in versions.having()):
+        yield f"price {key!r} has no version in force on {start}, from which the fee is charged"
 
 
-def _other_currencies(records: Iterable[Record], organizations: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Versions:
+    """The versions of one price."""
+
+    book: BookPrices
+    key: str
+
+    def having(self, *fields: str) -> list[Price]:
+        return [price for price in self.book.having("key", *fields) if price.key == self.key]
+
+    def have_all(self, *fields: str) -> bool:
+        return self.book.has_all("key") and len(self.having(*fields)) == len(self.having())
+
+
+def _is_in_force(price: Price, moment: str) -> bool:
+    until = price.effective_until
+    return moment_text(price.effective_from) <= moment and (until is None or moment < moment_text(until))
+
+
+def _other_currencies(records: Iterable[Record], organizations: Mapping[str, Record]) -> Iterator[str]:
     for record in records:
         about = organizations.get(record.organization or "")
-        if record.kind in _WITH_CURRENCY and about and record.values["currency"] != about["currency"]:
+        if record.kind not in _WITH_CURRENCY or about is None or not record.has("organization", "currency"):
+            continue
+        if about.has("currency") and record.values["currency"] != about.values["currency"]:
             yield (
                 f"{record.place}{record.kind} {record.key} is in {record.values['currency']}, but"
-                f" {record.organization} is billed in {about['currency']}"
+                f" {record.organization} is billed in {about.values['currency']}"
             )
 
 
-def _discounts(
-    records: Iterable[Record],
-    organizations: Mapping[str, Mapping[str, Any]],
-    coupons: Mapping[str, Mapping[str, Any]],
+def _unknown_coupons(records: Iterable[Record], coupons: Mapping[str, Record]) -> Iterator[str]:
+    for record in records:
+        if record.kind == "discount" and record.has("coupon") and (code := record.values["coupon"]) not in coupons:
+            yield f"{record.place}discount {record.key}: there is no coupon {code!r}{did_you_mean(code, coupons)}"
+
+
+def _coupons_in_other_currencies(
+    records: Iterable[Record], organizations: Mapping[str, Record], coupons: Mapping[str, Record]
 ) -> Iterator[str]:
     for record in records:
-        if record.kind != "discount":
+        if record.kind != "discount" or not record.has("organization", "coupon"):
             continue
-        code = record.values["coupon"]
-        coupon, about = coupons.get(code), organizations.get(record.values["organization"])
-        if coupon is None:
-            yield f"{record.place}discount {record.key}: there is no coupon {code!r}{did_you_mean(code, coupons)}"
-        elif about and coupon.get("currency") not in (None, about["currency"]):
+        coupon, about = coupons.get(record.values["coupon"]), organizations.get(record.values["organization"])
+        if coupon is None or about is None or not coupon.has("currency") or not about.has("currency"):
+            continue
+        if coupon.values.get("currency") not in (None, about.values["currency"]):
             yield (
-                f"{record.place}discount {record.key}: coupon {code} is in {coupon['currency']}, but"
-                f" {record.organization} is billed in {about['currency']}"
+                f"{record.place}discount {record.key}: coupon {coupon.key} is in {coupon.values['currency']}, but"
+                f" {record.organization} is billed in {about.values['currency']}"
             )
 
 
 def _scopes_of_nothing(records: Iterable[Record], books: Books) -> Iterator[str]:
     """Find scopes that name something that no price has: the coupon, credit, tax or commitment would never apply."""
-    prices = BookPrices.of(price for book in books.values() for price in book)
+    prices = BookPrices(
+        [each for book in books.values() for each in book.listed], all(book.is_whole for book in books.values())
+    )
     meters = {price.meter for price, _ in prices.listed if price.meter}
     for record in records:
-        scope = Scope.from_data(record.values.get("scope") or {})
+        scope = Scope.from_data((record.values.get("scope") or {}) if record.has("scope") else {})
         # One-off items have products of their own, which no price has.
         named = replace(scope, products=()) if "one_off" in scope.kinds else scope
         for problem in scope_of_nothing(named, prices, meters):
             yield f"{record.place}{record.kind} {record.key}: scope: {problem}"
 
 
-def _links(records: Iterable[Record], organizations: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    links = [record for record in records if record.kind == "link"]
+def _links(records: Iterable[Record], organizations: Mapping[str, Record]) -> Iterator[str]:
+    links = [record for record in records if record.kind == "link" and record.has("organization", "payer")]
     for link in links:
         of, payer = (organizations.get(link.values[name]) for name in ("organization", "payer"))
-        if link.values["organization"] == link.values["payer"]:
-            yield f"{link.place}link {link.key}: an organization can't be its own payer"
-        elif of and payer and of["currency"] != payer["currency"]:
-            yield f"{link.place}link {link.key}: they are billed in {of['currency']} and {payer['currency']}"
+        if of and payer and of.has("currency") and payer.has("currency"):
+            both = of.values["currency"], payer.values["currency"]
+            if both[0] != both[1]:
+                yield f"{link.place}link {link.key}: they are billed in {both[0]} and {both[1]}"
+    yield from _linked_twice([link for link in links if link.has("first_month", "last_month")])
+
+
+def _linked_twice(links: Sequence[Record]) -> Iterator[str]:
     linked: dict[str, list[Record]] = defaultdict(list)
     for link in links:
         for other in linked[link.values["organization"]]:

@@ -84,6 +84,8 @@ class Record:
         key: Its name among all records of its kind: `acme/support/2026-01-10`.
         id: Of its row, if it is new.
         place: Its file and line, with which errors begin.
+        unread: The fields with mistakes: their values say nothing.
+        has_key: False: a field that names it has a mistake.
     """
 
     kind: str
@@ -91,6 +93,12 @@ class Record:
     values: Mapping[str, Any]
     id: str
     place: str = field(default="", compare=False)
+    unread: frozenset[str] = field(default=frozenset(), compare=False)
+    has_key: bool = field(default=True, compare=False)
+
+    def has(self, *fields: str) -> bool:
+        """Return True if all these fields can be read."""
+        return self.unread.isdisjoint(fields)
 
     @property
     def organization(self) -> str | None:

@@ -91,7 +91,7 @@ def test_all_mistakes_of_the_files_are_named_together_with_file_line_and_key(tmp
         "    percent_off: 110\n"
         "    effective_from: 2026-09-16\n"
         "prices:\n"
-        "  - {key: typo, unit_amont: 1}\n"
+        "  - {key: typo, unit_amont: 1, product: P, description: D, unit: u, effective_from: 2026-09-16}\n"
         "members_csv: {file: members.csv, each: {group: startups, organization: '{who}', effective_from: '{from}'}}\n",
         encoding="utf-8",
     )

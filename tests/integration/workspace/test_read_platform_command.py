@@ -98,6 +98,7 @@ databases:
         " net_days, purchase_order, memo, footer",
         "app: unknown fields ['colums'] in organizations (did you mean columns?); known are ['columns', 'query',"
         " 'values']",
+        "app is there twice",
     ]
     planned = CliRunner().invoke(command, ["plan", str(app.shop.folder)])
     assert isinstance(planned.exception, WorkspaceHasMistakes)

@@ -74,9 +74,7 @@ def test_a_field_that_occurs_twice_is_refused_by_name_with_file_and_line(tmp_pat
 def test_an_entry_that_occurs_twice_in_a_book_is_refused_by_name(
     tmp_path: Path, files: dict[str, str], named: str
 ) -> None:
-    with pytest.raises(
-        ValueError, match=rf"(line \d+: {named} is there twice, first in .*line \d+|'{named}' more than once)"
-    ):
+    with pytest.raises(ValueError, match=rf"line \d+: {named} is there twice, first in .*line \d+"):
         book(tmp_path, **files)
 
 

@@ -118,7 +118,8 @@ def is_read(reading: WorkspaceReading, model: type[Entry], entry: Any) -> bool:
     """Return whether the reader accepts the entry, written as YAML. JSON is YAML."""
     path = reading.folder / "entry.yaml"
     path.write_text(json.dumps({"part": [entry]}), encoding="utf-8")
-    return reading.entry(model, read_yaml_document(path)["part"][0], "entry.yaml: ") is not None
+    read = reading.entry(model, read_yaml_document(path)["part"][0], "entry.yaml: ")
+    return read is not None and not read.unread
 
 
 def differences(reading: WorkspaceReading, part: str, entries: Iterator[dict[str, Any]]) -> list[str]:

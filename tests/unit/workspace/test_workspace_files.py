@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fly_billing.pricing.rules.book_problems import BookPrices
 from fly_billing.workspace.files import KnownPrices, Workspace, read_workspace
 from fly_billing.workspace.reading import WorkspaceHasMistakes
 from fly_billing.workspace.starter_files import STARTER
@@ -123,20 +124,22 @@ def test_mistakes_of_all_files_come_together_a_line_each(folder: Path) -> None:
     assert beginnings == [
         "fly_billing.yaml:",
         "organizations.csv:",
-        "terms.yaml:",
+        "organizations.csv:",
+        "organizations.csv:",
         "terms.yaml:",
         "terms.yaml:",
         "terms.yaml:",
         "price_book/main/prices.yaml:",
         "price_book/main/prices.yaml:",
         "sources.yaml:",
-        "organizations.csv:",
+        "sources.yaml:",
     ]
     assert "organizations.csv: line 3: organization ACME: name is missing" in found
     assert "terms.yaml: line 2: subscription support/yesterday: started_at 'yesterday' is no date" in found
     assert any("unknown field 'organisation' (did you mean organization?)" in line for line in found)
     assert any("cadence 'dayly' (did you mean daily?)" in line for line in found)
-    assert "organizations.csv: line 2: organization acme: currency 'usd' is not an ISO 4217 code" in found[-1]
+    assert "organizations.csv: line 2: organization acme: currency 'usd' is not an ISO 4217 code" in found[1]
+    assert "sources.yaml: line 1: source proxy: no meter 'request' (did you mean requests?)" in found
 
 
 @pytest.mark.parametrize(
@@ -312,7 +315,7 @@ def test_an_organization_s_price_book_must_be_in_the_files_or_loaded(folder: Pat
         " (did you mean main?)",
         "organizations.csv: line 3: organization labs: it is billed in EUR, but price book main has no price in EUR",
     ]
-    read_workspace_with = KnownPrices({"mian": ()})
+    read_workspace_with = KnownPrices({"mian": BookPrices([])})
     (folder / "organizations.csv").write_text("id,name,currency,price_book\nacme,Acme,USD,mian\n", encoding="utf-8")
     assert read_workspace(folder, read_workspace_with).organizations["acme"].price_book == "mian"
 
@@ -333,13 +336,17 @@ def test_books_share_a_meter_but_not_two_that_differ(folder: Path) -> None:
     assert [record.key for record in read_workspace(folder).records if record.kind == "meter"] == ["requests"]
     path = folder / "price_book/second/prices.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("unit: request}", "unit: call}"), encoding="utf-8")
-    assert mistakes(folder) == ["price_book/second: meter requests differs from that of another book"]
+    assert mistakes(folder) == [
+        "price_book/second/prices.yaml: line 5: meter requests differs from that of another book"
+    ]
 
 
 def test_a_price_of_an_unknown_meter_is_named_with_the_one_that_was_meant(folder: Path) -> None:
     path = folder / "price_book/main/prices.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("meter: requests", "meter: request"), encoding="utf-8")
-    assert mistakes(folder) == ["price_book/main: price requests: no meter 'request' (did you mean requests?)"]
+    assert mistakes(folder) == [
+        "price_book/main/prices.yaml: line 10: price requests: no meter 'request' (did you mean requests?)"
+    ]
 
 
 @pytest.mark.parametrize(
