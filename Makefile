@@ -15,7 +15,7 @@ ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
 
-.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-intake soak chaos chaos-intake chaos-money fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-landing-again bench-intake soak chaos chaos-intake chaos-money fuzz mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -65,6 +65,9 @@ bench-keys: $(VENV)/.installed-dev ## time the lookup of event keys among all ke
 
 bench-open-month: $(VENV)/.installed-dev ## bill an open month again when nothing, 1 % or everything changed
 	$(BIN)/python -m tests.bench.bench_open_month --organizations $(firstword $(SIZES))
+
+bench-landing-again: $(VENV)/.installed-dev ## land open days again when nothing, one file or everything changed
+	$(BIN)/python -m tests.bench.bench_landing_again --organizations $(firstword $(SIZES))
 
 bench-groups: $(VENV)/.installed-engines ## time Dagster by the number of billing groups (needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups

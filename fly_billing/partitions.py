@@ -46,7 +46,8 @@ landing_days, months, month_by_org = partitions_from(FIRST_MONTH)
 # Dagster's tags of a run: of a range, of one partition, and of one partition's dimensions.
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 PARTITION, DIMENSION = "dagster/partition", "dagster/partition/"
-# Our tag of a run that calculates open invoices even if their inputs are unchanged.
+# Our tag of a run that does everything again: lands days whose files are unchanged, and calculates open invoices whose
+# inputs are unchanged.
 FROM_SCRATCH = "fly_billing/from_scratch"
 LAUNCH_AGAIN = "Launch the partitions again from the asset's page in Dagster, or with `fly-billing`"
 

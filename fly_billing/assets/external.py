@@ -13,7 +13,7 @@ from dagster import AssetDep, AssetExecutionContext, AssetObservation, AssetSpec
 
 from fly_billing.assets.catalog import BILLING, OWNERS, READ_ONLY, STRIPE, USAGE, billing_table
 from fly_billing.foreign_text import visible
-from fly_billing.usage.landing import LandedFile
+from fly_billing.usage.landing_rows import LandedFile
 
 sources = DynamicPartitionsDefinition(name="usage_source")
 # A source that numbers its files by letters would be a new one with each file. Later ones share a partition.

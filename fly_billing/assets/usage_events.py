@@ -28,7 +28,7 @@ from fly_billing.assets.partition_metadata import PARTITION_ROWS
 from fly_billing.assets.platform_records import platform_records
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, PartitionOutcomes, check, explains_failures, report, table
 from fly_billing.checks.rules.failures import Place
-from fly_billing.partitions import landing_day_partitions, landing_days
+from fly_billing.partitions import FROM_SCRATCH, landing_day_partitions, landing_days
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
@@ -90,13 +90,15 @@ def usage_events(
     """Every accepted usage event, landed once and never changed.
 
     A partition is a landing day: the files in that day's folder (JSONL, CSV, Parquet). Landing a day again replaces
-    the events it had. `rejected_usage` lists rows that can't be billed, with file, line and reason: fix the file (or
-    add the missing meter or organization) and materialize the day again.
+    the events it had. If its files are as they landed, they are not read again, unless the run has the tag
+    `fly_billing/from_scratch`; new files are added to it. `rejected_usage` lists rows that can't be billed, with file,
+    line and reason: fix the file (or add the missing meter or organization) and materialize the day again.
     """
     database, landing = billing_postgres.database(), usage_store.landing()
     days = landing_day_partitions(context, clock.now())
     usage, declared = usage_store.usage_table(), workspace_folder.declared_sources()
-    landed = land_and_check(database, usage, landing, days, clock.now(), context.log.info, declared)
+    again = FROM_SCRATCH in context.run.tags
+    landed = land_and_check(database, usage, landing, days, clock.now(), context.log.info, declared, from_scratch=again)
     unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
     unresolved = [_described(group) for group in list_unresolved(database)]
     failures = [_failure(day, landed.failures[day]) for day in sorted(landed.failures)]

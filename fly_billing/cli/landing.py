@@ -11,23 +11,32 @@ from fly_billing.cli.terminal import Terminal, busy
 from fly_billing.cli.workspace_folder import say_if_sources_here_are_not_used
 from fly_billing.money import counted
 from fly_billing.operations.run_results import read_land_result
+from fly_billing.partitions import FROM_SCRATCH
 from fly_billing.periods import FIRST_MONTH, BillingMonth, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.rejections import list_days
 from fly_billing.usage.repair import find_damage, reland_damaged_days
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable
-from fly_billing.worklist.due import accepted_events, days_due, list_landing_problems
+from fly_billing.worklist.due import accepted_events, days_due, landing_days_of, list_landing_problems
 from fly_billing.workspace.files import read_declared_sources
 
 
-def land_files(console: Terminal, month: BillingMonth | None, *, with_rejected: bool, as_json: bool) -> bool:
+def land_files(
+    console: Terminal,
+    month: BillingMonth | None,
+    *,
+    with_rejected: bool = False,
+    from_scratch: bool = False,
+    as_json: bool = False,
+) -> bool:
     """Land every day with new or changed files, and every day that `month` needs before it can be closed.
 
     A month is closed only after each of its landing days was landed once it was over, also days without files.
 
     Args:
         with_rejected: Also land days with unresolved rejected rows again: perhaps sources.yaml was corrected.
+        from_scratch: Read all files again of every day on which the month's usage may land.
 
     Returns:
         True if no run or check failed and nothing in the landing folder needs attention.
@@ -37,10 +46,12 @@ def land_files(console: Terminal, month: BillingMonth | None, *, with_rejected: 
         days = days_due(database, settings.landing_dir, now, settings.grace, month)
         if with_rejected:
             days = sorted({*days, *list_days(database)})
+        if from_scratch and month:
+            days = sorted({*days, *landing_days_of(month, settings.grace, now.date())})
         before = accepted_events(database)
         with busy(progress_terminal(console, as_json=as_json), f"Landing {counted(len(days), 'day')}"):
             for stretch in stretches(days):
-                runs.land(stretch)
+                runs.land(stretch, {FROM_SCRATCH: "true"} if from_scratch else None)
         unclear = list_landing_problems(database, settings.landing_dir, now)
         result = read_land_result(database, days, now, before)
     if not as_json:

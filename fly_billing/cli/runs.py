@@ -67,10 +67,10 @@ class Runs:
         """Add a partition for every billing group that has none."""
         register_groups(self.instance, self._database)
 
-    def land(self, stretch: tuple[date, date]) -> None:
+    def land(self, stretch: tuple[date, date], tags: Mapping[str, str] | None = None) -> None:
         """Land consecutive days, from the first to the last included, in one run."""
         first, last = stretch
-        self._run("land_usage", f"{first} to {last}", landing_range(first, last))
+        self._run("land_usage", f"{first} to {last}", {**landing_range(first, last), **(tags or {})})
 
     def bill(self, month: BillingMonth, tags: Mapping[str, str] | None = None) -> str | None:
         """Bill the month. Returns the run's id, or None if the run or one of its checks failed."""

@@ -21,6 +21,7 @@ from uuid import UUID
 from psycopg import sql as compose
 from sqlalchemy import Connection
 
+from fly_billing.code_version import code_version
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.inputs_reader import (
     BillingRecords,
@@ -45,7 +46,7 @@ from fly_billing.invoicing.month_closing import (
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.fingerprint import inputs_fingerprint
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
-from fly_billing.invoicing.unchanged import OpenInvoice, read_open_invoices, rules_version
+from fly_billing.invoicing.unchanged import OpenInvoice, read_open_invoices
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import (
     BillingDatabase,
@@ -278,7 +279,7 @@ def _compare(
         except (BillingError, *VALUE_ERRORS) as problem:
             failures.append(_failure(payer.organization_id, run.month, problem))
             continue
-        fingerprint = inputs_fingerprint(inputs, payer.snapshots, rules_version())
+        fingerprint = inputs_fingerprint(inputs, payer.snapshots, code_version())
         known = run.known.get(payer.organization_id)
         if known and known.inputs_fingerprint == fingerprint:
             unchanged.append(_kept(known))

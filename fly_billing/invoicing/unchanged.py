@@ -8,15 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
-from hashlib import blake2b
-from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-import fly_billing
-from fly_billing.invoicing.rules.fingerprint import BYTES
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import records
 
@@ -46,14 +41,3 @@ def read_open_invoices(connection: Connection, month: BillingMonth, groups: Sequ
     """Read the open invoices of these billing groups, by payer."""
     found = records(connection, OpenInvoice, "open_invoices", month=month.first_day, groups=list(groups))
     return {invoice.organization_id: invoice for invoice in found}
-
-
-@cache
-def rules_version() -> str:
-    """Return a hash of this package's code, so that a new version calculates every open invoice again."""
-    package = Path(fly_billing.__file__).parent
-    code = blake2b(digest_size=BYTES)
-    for file in sorted(file for ending in ("py", "sql") for file in package.rglob(f"*.{ending}")):
-        code.update(f"{file.relative_to(package)}\n".encode())
-        code.update(file.read_bytes())
-    return code.hexdigest()

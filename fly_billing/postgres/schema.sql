@@ -3942,13 +3942,17 @@ CREATE TABLE public.landing_days (
     landing_day date NOT NULL,
     landed_at timestamp with time zone NOT NULL,
     lake_version bigint NOT NULL,
+    rules text,
     CONSTRAINT landed_at_is_a_time CHECK (((landed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (landed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date)))
+    CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date))),
+    CONSTRAINT landing_days_rules_check CHECK ((rules ~ '^[0-9a-f]{32}$'::text))
 );
 
 COMMENT ON TABLE public.landing_days IS 'One row per landed day, with or without files. A month closes only after all its days were landed after their end.';
 
 COMMENT ON COLUMN public.landing_days.lake_version IS 'The version of the usage table that first had this landing. Rollups of an earlier version do not include it.';
+
+COMMENT ON COLUMN public.landing_days.rules IS 'Hash of the meters, contracts and code by which the rows of the day were judged. The day is read again under other ones. Null: always read again.';
 
 CREATE VIEW public.ledger_posted AS
  WITH sources AS (

@@ -18,7 +18,8 @@ from fly_billing.invoicing.bill_run import Billed, bill
 from fly_billing.invoicing.month_closing import Terms
 from fly_billing.periods import FIRST_MONTH, BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row
-from fly_billing.usage.landing import LandedFile, land_days
+from fly_billing.usage.landing import land_days
+from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.rollups import RollupReport, roll_up
 from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
 from fly_billing.usage.source_contracts import SourceContracts

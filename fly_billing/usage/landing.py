@@ -1,34 +1,30 @@
 """Lands usage: reads the files of landing days into the usage table and records every row in Postgres.
 
 A landing replaces all earlier content of its day, so landing a day twice changes nothing. No row is lost: for each
-file, landed = accepted + duplicate + rejected, and a constraint of the database checks it.
+file, landed = accepted + duplicate + rejected, and a constraint of the database checks it. Days whose files are as they
+landed are not read again (`landing_changes`), and new files are added to them (`landing_additions`).
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection
 
 from fly_billing.money import counted
 from fly_billing.object_store.address import Place
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row, copy_rows, lock_until_commit, records, rows
-from fly_billing.postgres.statements import sql
+from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
 from fly_billing.usage.checks import LandingCounts
-from fly_billing.usage.data_files import PartitionKey
-from fly_billing.usage.key_index import KeyIndex, Words, find_repeated, make_entries
+from fly_billing.usage.key_index import KeyIndex
+from fly_billing.usage.landing_additions import LandsWhole, land_additions
+from fly_billing.usage.landing_changes import rules_fingerprint
 from fly_billing.usage.landing_folder import (
     LandingError,
     LandingFile,
@@ -40,34 +36,25 @@ from fly_billing.usage.landing_folder import (
     size_of,
 )
 from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landing, register_usage_table
+from fly_billing.usage.landing_rows import (
+    LandedFile,
+    account_rows,
+    count_partitions,
+    properties_of_quantities,
+    read_events,
+    read_meters,
+    register_known,
+    replace_rows,
+    validate_rows,
+)
 from fly_billing.usage.landing_staging import StagedFiles, stage_files
 from fly_billing.usage.readers.compressed_files import ENDINGS as PACKED
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.source_contracts import SourceContracts
-from fly_billing.usage.usage_table import EVENTS, UsageTable, UsageTableVersion, open_duckdb
-
-FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected")
-REJECTED_COLUMNS = (
-    "landing_day",
-    "path",
-    "line",
-    "reason",
-    "message",
-    "source",
-    "event_id",
-    "meter",
-    "organization_id",
-    "raw",
-    "happened_at",
-    "quantity",
-    "read_dimensions",
-)
-
+from fly_billing.usage.usage_table import UsageTable, open_duckdb
 
 # Equals about a million rows of Parquet.
 BYTES_AT_ONCE = 48 * 2**20
-# Limits the rejected rows in memory. Each keeps its full text, up to 1 MB.
-ROWS_AT_ONCE = 1000
 # Estimates the uncompressed size of a compressed file when days are split into batches.
 PACKED_TIMES = 10
 
@@ -88,60 +75,11 @@ class DaysNotLanded(LandingError):
 
 
 @dataclass(frozen=True)
-class LandedFile:
-    """The row counts of one file.
-
-    Attributes:
-        day: The landing day.
-        path: The file's path below that day's folder, as readable text.
-        sha256: In hexadecimal; empty if the file could not be read.
-        landed: Rows in the file: accepted + duplicate + rejected.
-    """
-
-    day: date
-    path: str
-    sha256: str
-    bytes: int
-    landed: int
-    accepted: int
-    duplicate: int
-    rejected: int
-
-
-# Returns the values in the order of FILE_COLUMNS.
-_AS_ROW = attrgetter("day", *FILE_COLUMNS[1:])
-
-
-@dataclass(frozen=True)
 class _FilePlace:
     """The place of a file: its landing day, and its path below that day's folder."""
 
     landing_day: date
     path: str
-
-
-@dataclass(frozen=True)
-class _Meter:
-    """A meter.
-
-    Attributes:
-        property: The property that its aggregation needs besides dimensions, if any.
-        event_type: The type of the events that it reads.
-        quantity_of: The property with the quantity; None for `quantity`.
-        is_shared: It reads a type that other meters read too, or another property than `quantity`.
-    """
-
-    key: str
-    dimensions: list[str]
-    aggregation: str
-    property: str | None
-    time_unit: int | None
-    event_step: Decimal | None
-    event_round: str | None
-    event_type: str
-    quantity_of: str | None
-    is_shared: bool
-    needs_quantity: bool
 
 
 def land_days(
@@ -153,11 +91,17 @@ def land_days(
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,
     contracts: SourceContracts | None = None,
+    *,
+    from_scratch: bool = False,
 ) -> list[LandedFile]:
     """Land these days in batches of up to `BYTES_AT_ONCE`. Each batch is committed before the next one starts.
 
+    Days whose files are as they landed stay as they are, and new files are added to them. Returns the files of all
+    these days.
+
     Args:
         contracts: Of the declared sources; gets what each of them brought. None: none is declared.
+        from_scratch: Land every day whole, also unchanged ones.
 
     Raises:
         DaysNotLanded: Some days can't be landed: the folder can't be read, or it is missing although its files were
@@ -169,20 +113,25 @@ def land_days(
     _refuse_empty_share(database, landing_dir)
     register_usage_table(database, usage_table)
 
+    contracts = contracts or SourceContracts()
+
     def land(some: Sequence[date]) -> list[LandedFile]:
         with database.transaction() as connection:
             lock_until_commit(connection, "land_usage")
             return land_batch(connection, usage_table, landing_dir, some, first_month, now, progress, contracts)
 
-    landed: list[LandedFile] = []
-    failures: dict[date, str] = {}
-    for some in split_into_batches(landing_dir, days):
-        try:
-            landed += _land_what_can_be(land, some)
-        except DaysNotLanded as problem:
-            landed += problem.files
-            failures |= problem.failures
-    if failures:
+    def add(some: Sequence[date]) -> dict[date, list[LandedFile]]:
+        with database.transaction() as connection:
+            lock_until_commit(connection, "land_usage")
+            return land_additions(connection, usage_table, landing_dir, some, first_month, now, progress, contracts)
+
+    kept = {} if from_scratch else _keep_what_is_unchanged(add, days)
+    landed, failures = _land_whole(land, landing_dir, [day for day in days if day not in kept])
+    # A day that landed whole may have lost an event that rows of an unchanged day contradicted.
+    freed = kept.keys() & set(database.values("days_to_land_again"))
+    more, others = _land_whole(land, landing_dir, sorted(freed))
+    landed += [file for day, files in kept.items() if day not in freed for file in files] + more
+    if failures := failures | others:
         raise DaysNotLanded(failures, landed)
     return landed
 
@@ -198,6 +147,33 @@ def _refuse_empty_share(database: BillingDatabase, landing_dir: Place) -> None:
             f"{landing_dir / last.isoformat()} and the folders of all other landed days are missing. Is"
             f" {landing_dir} mounted? Nothing was landed. If you moved them on purpose, create a folder for today"
         )
+
+
+def _land_whole(
+    land: Callable[[Sequence[date]], list[LandedFile]], landing_dir: Place, days: Sequence[date]
+) -> tuple[list[LandedFile], dict[date, str]]:
+    """Land these days in batches. Returns the files that landed, and why the other days did not land."""
+    landed: list[LandedFile] = []
+    failures: dict[date, str] = {}
+    for some in split_into_batches(landing_dir, days):
+        try:
+            landed += _land_what_can_be(land, some)
+        except DaysNotLanded as problem:
+            landed += problem.files
+            failures |= problem.failures
+    return landed, failures
+
+
+def _keep_what_is_unchanged(
+    add: Callable[[Sequence[date]], dict[date, list[LandedFile]]], days: Sequence[date]
+) -> dict[date, list[LandedFile]]:
+    """Land only the new files of the days for which that is enough. Returns the files of those days."""
+    try:
+        return add(days)
+    except LandsWhole as others:
+        return _keep_what_is_unchanged(add, [day for day in days if day not in others.days])
+    except (duckdb.Error, pa.ArrowException, MemoryError):
+        return {}  # landing them whole meets the same error, and says for which day
 
 
 def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: Sequence[date]) -> list[LandedFile]:
@@ -270,32 +246,25 @@ def land_batch(
         table = open_for_landing(connection, usage_table, progress)
         index = KeyIndex.open(duck, table, progress)
         files = _files_of(connection, landing_dir, days)
-        meters = _register_known(duck, connection)
-        staged = stage_files(duck, files, progress, _quantities_of(meters))
+        meters, contracts = read_meters(connection), contracts or SourceContracts()
+        register_known(duck, connection, meters)
+        staged = stage_files(duck, files, progress, properties_of_quantities(meters))
         _refuse_to_forget(connection, days, staged)
-        duck.execute(sql("measured"))
-        duck.execute(sql("validate_usage"), {"first_month": first_month.start})
-        contracts = contracts or SourceContracts()
-        contracts.apply(duck)
-        touched = _settle(duck, connection, table, index, days)
+        validate_rows(duck, first_month, contracts)
+        touched = replace_rows(duck, connection, table, index, days)
         progress(f"writing {counted(len(touched), 'landing day')} to the usage table")
-        written = usage_table.replace_days(touched, _events(duck))
-        rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=written.version() + table.shift)
+        written = usage_table.replace_days(touched, read_events(duck))
+        rules = rules_fingerprint(meters, contracts.declared, first_month)
+        version = written.version() + table.shift
+        rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=version, rules=rules)
         # The index is written before the landing commits: it may list keys that the table lacks, but never miss one.
         index.commit(duck, table, written)
         # This comes first: the database only lets a transaction that landed a day replace that day's months.
-        rows(connection, "mark_days_written", days=touched, lake_version=written.version() + table.shift)
-        acknowledge_version(connection, table, written, touched, _counted(duck))
-        files_landed = _account(duck, connection, staged, days)
+        rows(connection, "mark_days_written", days=touched, lake_version=version)
+        acknowledge_version(connection, table, written, touched, count_partitions(duck))
+        files_landed = account_rows(duck, connection, staged, replaced=days)
         contracts.count(duck)
         return files_landed
-
-
-def _counted(duck: duckdb.DuckDBPyConnection) -> dict[PartitionKey, tuple[int, int]]:
-    """Count the rows to write, by landing day and usage month: (accepted, accepted and duplicate)."""
-    duck.execute(sql("counted"))
-    found = duck.execute(sql("count_landed_months")).fetchall()
-    return {(day, month): (accepted, number) for day, month, accepted, number in found}
 
 
 def _files_of(connection: Connection, landing_dir: Place, days: Sequence[date]) -> list[LandingFile]:
@@ -332,143 +301,3 @@ def _refuse_to_forget(connection: Connection, days: Sequence[date], staged: Stag
     }
     if failures:
         raise DaysNotLanded(failures)
-
-
-def _quantities_of(meters: Sequence[_Meter]) -> dict[str, frozenset[str]]:
-    """Map each property that a meter reads quantities from, other than `quantity`, to the event types that have it."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for meter in meters:
-        if meter.quantity_of is not None:
-            found[meter.quantity_of].add(meter.event_type)
-    return {name: frozenset(types) for name, types in found.items()}
-
-
-def _register_known(duck: duckdb.DuckDBPyConnection, connection: Connection) -> Sequence[_Meter]:
-    """Register the organizations and three tables of meters: all, unshared and shared ones. Returns all meters.
-
-    A shared meter reads an event type that other meters read too, or a type or property that differs from its name.
-    """
-    names = [(name, pa.string()) for name in ("key", "property", "event_type", "quantity_of")]
-    schema = pa.schema([*names, ("dimensions", pa.list_(pa.string())), ("needs_quantity", pa.bool_())])
-    meters = records(connection, _Meter, "meters")
-    for name, some in {
-        "meters": meters,
-        "plain_meters": [meter for meter in meters if not meter.is_shared],
-        "shared_meters": [meter for meter in meters if meter.is_shared],
-    }.items():
-        duck.register(name, pa.Table.from_pylist([asdict(meter) for meter in some], schema=schema))
-    organizations = pa.schema([("id", pa.string()), ("existed_from", pa.timestamp("us", "UTC"))])
-    duck.register("organizations", pa.Table.from_pylist(_dicts(connection, "organization_ids"), schema=organizations))
-    return meters
-
-
-def _dicts(connection: Connection, name: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in rows(connection, name)]
-
-
-def _settle(
-    duck: duckdb.DuckDBPyConnection,
-    connection: Connection,
-    table: UsageTableVersion,
-    index: KeyIndex,
-    days: Sequence[date],
-) -> list[date]:
-    """Separate events from their duplicates. Returns the landing days to write.
-
-    A day that lands again may drop an event of which another day has a duplicate. That other day is then deduplicated
-    again from the usage table, so that its copy becomes the accepted event. Rows that were rejected because they
-    conflicted with the dropped event are marked: landing their days again accepts them.
-    """
-    duck.execute(sql("landing_candidates"))
-    duck.executemany("insert into replaced values (?)", [[day] for day in days])
-    table.open_view(duck, "previous_events", days=days)
-    duck.execute(sql("removed_events"))
-    if since := _earliest_landing(duck, "removed"):
-        table.open_view(duck, "usage_table", since=since)
-        duck.execute(sql("orphaned_days"))
-        duck.execute("insert into replaced from orphaned_days")
-        duck.execute(sql("deduplicated_again"))
-        _mark_resolved_conflicts(duck, connection)
-    _register_rejected(duck, "rejected_before", rows(connection, "rejected_conflicts", days=list(days)))
-    table.open_view(duck, "usage_table", days=_search(duck, index))
-    duck.execute(sql("accepted_elsewhere"))
-    duck.execute(sql("deduplicate_usage"))
-    return [day for (day,) in duck.execute("select landing_day from replaced order by 1").fetchall()]
-
-
-def _search(duck: duckdb.DuckDBPyConnection, index: KeyIndex) -> list[date]:
-    """Return the other landing days that may already contain the candidates' keys, and index the candidates.
-
-    Registers `hit_prefixes`: the first 48 bits of those keys' hashes, and `repeated_prefixes`: those of keys that may
-    occur more than once among the candidates. Grouping all candidates by their keys would take twice as long.
-    """
-    found = duck.execute(sql("landing_keys")).to_arrow_table()
-    hashes = found["hash"].to_numpy()
-    _register_prefixes(duck, "repeated_prefixes", find_repeated(hashes))
-    hits = index.find_and_add(make_entries(hashes, found["day"].to_numpy()))
-    replaced = {day for (day,) in duck.execute("select landing_day from replaced").fetchall()}
-    left = hits.without(replaced)
-    _register_prefixes(duck, "hit_prefixes", np.unique(left.prefixes))
-    return left.distinct_days()
-
-
-def _register_prefixes(duck: duckdb.DuckDBPyConnection, name: str, prefixes: Words) -> None:
-    duck.register(name, pa.table({"prefix": pa.array(prefixes, pa.uint64())}))
-
-
-def _mark_resolved_conflicts(duck: duckdb.DuckDBPyConnection, connection: Connection) -> None:
-    _register_rejected(duck, "conflicts", rows(connection, "rejected_conflicts", days=None))
-    freed = duck.execute(
-        "select landing_day, source, id from conflicts semi join removed using (source, id)"
-    ).fetchall()
-    if freed:
-        days, sources, ids = (list(values) for values in zip(*freed, strict=True))
-        rows(connection, "mark_resolved_conflicts", days=days, sources=sources, ids=ids)
-
-
-def _register_rejected(duck: duckdb.DuckDBPyConnection, name: str, refused: Sequence[Row]) -> None:
-    schema = pa.schema([("landing_day", pa.date32()), ("source", pa.string()), ("id", pa.string())])
-    duck.register(name, pa.Table.from_pylist([dict(row) for row in refused], schema=schema))
-
-
-def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | None:
-    """Return the day from which on copies of these events can have landed: two days before the first event, exclusive.
-
-    A copy has the same time as its original, so the cost does not grow with history.
-    """
-    ((first,),) = duck.execute(f"select min(time)::date - 1 from {events}").fetchall()  # noqa: S608
-    assert first is None or isinstance(first, date)
-    return first
-
-
-def _events(duck: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
-    """Return the events as a stream, so that sorted events are written without a second copy in memory."""
-    found = duck.execute(sql("deduplicated_events")).to_arrow_reader()
-    return pa.RecordBatchReader.from_batches(EVENTS, (batch.select(EVENTS.names).cast(EVENTS) for batch in found))
-
-
-def _account(
-    duck: duckdb.DuckDBPyConnection,
-    connection: Connection,
-    staged: StagedFiles,
-    days: Sequence[date],
-) -> list[LandedFile]:
-    """Record the outcome of every row: the counts of each file, and the reason of each rejected row."""
-    duck.execute(sql("rejected_usage"))
-    counts = {(day, path): tuple(numbers) for day, path, *numbers in duck.execute(sql("count_files")).fetchall()}
-    files = [
-        LandedFile(file.day, file.name, content.sha256, content.bytes, *counts.get((file.day, file.name), (0, 0, 0, 0)))
-        for file, content in staged.contents.items()
-    ]
-    rows(connection, "delete_usage_files", days=list(days))
-    copy_rows(connection, "usage_files", FILE_COLUMNS, map(_AS_ROW, files))
-    copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, _in_batches(duck.execute("from rejected")))
-    for day, path, accepted, duplicate in duck.execute(sql("count_orphaned_days")).fetchall():
-        rows(connection, "recount_usage_file", day=day, path=path, accepted=accepted, duplicate=duplicate)
-    return files
-
-
-def _in_batches(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    """Yield rows in small batches: a whole day may be rejected, and each rejected row keeps its text."""
-    while batch := found.fetchmany(ROWS_AT_ONCE):
-        yield from batch

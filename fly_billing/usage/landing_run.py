@@ -14,8 +14,9 @@ from fly_billing.object_store.address import Place
 from fly_billing.periods import FIRST_MONTH
 from fly_billing.postgres.database import BillingDatabase, Row
 from fly_billing.usage.checks import count_landed_rows, unaccounted_days
-from fly_billing.usage.landing import DaysNotLanded, LandedFile, land_days
+from fly_billing.usage.landing import DaysNotLanded, land_days
 from fly_billing.usage.landing_ledger import open_usage_table
+from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
 from fly_billing.usage.source_contracts import LandedSource, SourceContracts
 from fly_billing.usage.usage_table import UsageTable
@@ -49,8 +50,13 @@ def land_and_check(
     now: datetime,
     progress: Callable[[str], None] = lambda _: None,
     declared: DeclaredSources = NOTHING_DECLARED,
+    *,
+    from_scratch: bool = False,
 ) -> LandingReport:
     """Land these days and check their rows. A day that can't be landed is reported; the others are landed.
+
+    Args:
+        from_scratch: Also read the files of days again that are as they landed.
 
     Raises:
         LandingError: There is no landing folder, or one without any day.
@@ -59,7 +65,9 @@ def land_and_check(
     failures: Mapping[date, str] = {}
     contracts = SourceContracts(declared)
     try:
-        files = land_days(database, usage, landing_dir, days, FIRST_MONTH, now, progress, contracts)
+        files = land_days(
+            database, usage, landing_dir, days, FIRST_MONTH, now, progress, contracts, from_scratch=from_scratch
+        )
     except DaysNotLanded as problem:
         files, failures = problem.files, problem.failures
     table = open_usage_table(database, usage)

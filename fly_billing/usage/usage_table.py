@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -430,26 +431,32 @@ class UsageTable:
         Raises:
             UsageTableError: The object store refused it.
         """
+        listed = ", ".join(f"'{day.isoformat()}'" for day in days)
+        return self._commit(events, mode="overwrite", predicate=f"landing_day in ({listed})")
+
+    def add(self, events: pa.RecordBatchReader | pa.Table) -> DeltaTable:
+        """Add these events in one atomic commit. Returns the new version. Raises UsageTableError as `replace_days`."""
+        return self._commit(events, mode="append")
+
+    def _commit(self, events: pa.RecordBatchReader | pa.Table, **how: Any) -> DeltaTable:
         if not isinstance(self.path, StoreFolder):
-            self._write(self.delta(), days, events)
+            self._write(self.delta(), events, how)
             return self.delta()
         try:
             table = self.delta()
-            self._write(table, days, events)
+            self._write(table, events, how)
         except (DeltaError, OSError) as problem:
             raise UsageTableError(f"the usage table {self.path} can't be written: {self.describe(problem)}") from None
         return table  # the write has updated it, and opening it again takes requests
 
-    def _write(self, table: DeltaTable, days: Sequence[date], events: pa.RecordBatchReader | pa.Table) -> None:
-        listed = ", ".join(f"'{day.isoformat()}'" for day in days)
+    def _write(self, table: DeltaTable, events: pa.RecordBatchReader | pa.Table, how: Mapping[str, Any]) -> None:
         write_deltalake(
             table,
             events,
-            mode="overwrite",
-            predicate=f"landing_day in ({listed})",
             partition_by=PARTITIONS,
             writer_properties=FILES,
             post_commithook_properties=KEEP_LOG,
+            **how,
         )
 
 

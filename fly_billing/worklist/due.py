@@ -177,6 +177,12 @@ def days_before_closing(database: BillingDatabase, month: BillingMonth, grace: t
     return days_not_landed(database, month.first_day, month.last_landing_day(grace))
 
 
+def landing_days_of(month: BillingMonth, grace: timedelta, today: date) -> list[date]:
+    """List the days up to today on which usage of the month can land and still be on its invoice."""
+    last = min(month.last_landing_day(grace), today)
+    return [month.first_day + timedelta(days=number) for number in range((last - month.first_day).days + 1)]
+
+
 def closed_until(now: datetime, grace: timedelta) -> datetime:
     """Return the end of the last month whose grace period is over."""
     return BillingMonth.containing(now - grace).start

@@ -29,8 +29,8 @@ from fly_billing.pricing.rules.models import PerUnit
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.testing import TERMS as TERMS
 from fly_billing.testing import ThrowawayPlatform
-from fly_billing.usage.landing import LandedFile
 from fly_billing.usage.landing_ledger import open_usage_table
+from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.rollups import RollupReport
 from fly_billing.usage.usage_table import UsageTable, UsageTableVersion
 

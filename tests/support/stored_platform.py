@@ -13,7 +13,8 @@ from botocore.config import Config
 from fly_billing.object_store.address import StoreAccess, StoreFolder
 from fly_billing.object_store.local_copies import LocalCopies
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.usage.landing import LandedFile, land_days
+from fly_billing.usage.landing import land_days
+from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.usage_table import UsageTable
 from tests.support.builders import DAY, FIRST_MONTH, NOW, PRICES, Platform
 from tests.support.s3_server import ACCESS_KEY, SECRET_KEY, S3Server

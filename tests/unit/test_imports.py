@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 
 # From the bottom up. A part imports itself and parts of the layers below it, never one of its own layer or above.
 LAYERS = (
-    {"bounds", "foreign_text"},
-    {"money"},
+    {"bounds", "fingerprints", "foreign_text"},
+    {"code_version", "money"},
     {"errors", "http_limits"},
     {"output_files", "periods"},
     {"object_store"},
@@ -44,7 +44,7 @@ LAYERS = (
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 # Parts that rules may import besides other rules.
-PURE = {"bounds", "errors", "foreign_text", "money", "periods"}
+PURE = {"bounds", "errors", "fingerprints", "foreign_text", "money", "periods"}
 
 
 def imports_of(path: Path) -> set[str]:

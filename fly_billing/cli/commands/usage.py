@@ -33,6 +33,9 @@ def land(
     with_rejected: Annotated[
         bool, typer.Option("--rejected", help="Also land days with rejected rows again, after correcting sources.yaml")
     ] = False,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="With a month: read all files of its days again, also unchanged ones")
+    ] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Compare the whole usage table with Postgres and list the days that differ")
     ] = False,
@@ -49,7 +52,9 @@ def land(
         raise typer.BadParameter("--json prints what landed: leave it out with --repair")
     if repair:
         exit_with(repair_usage_table(console, yes=yes, new_table=new_table))
-    exit_with(land_files(console, month, with_rejected=with_rejected, as_json=as_json))
+    if from_scratch and month is None:
+        raise typer.BadParameter("--from-scratch reads the days of a month again: name the month")
+    exit_with(land_files(console, month, with_rejected=with_rejected, from_scratch=from_scratch, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -9,20 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from fly_billing.fingerprints import fingerprint_of
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
 
-BYTES = 16
 # Represented by the fingerprints of books, and by the ids of snapshots.
 _ELSEWHERE = frozenset({"prices", "rollups"})
-
-
-def fingerprint_of(parts: object) -> str:
-    """Return a hash of `repr(parts)` as hex digits. `parts` must not contain sets, because their order is random."""
-    return blake2b(repr(parts).encode(), digest_size=BYTES).hexdigest()
 
 
 def inputs_fingerprint(inputs: InvoiceInputs, snapshots: Sequence[UUID], rules: str) -> str:

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid5
 
 from fly_billing.errors import not_computable
+from fly_billing.fingerprints import fingerprint_of
 from fly_billing.money import EXACT, plain
 from fly_billing.pricing.rules.fields import (
     exact_number,
@@ -282,7 +282,7 @@ class Negotiated:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of all holdings."""
-        return blake2b(repr(sorted(map(repr, self.all()))).encode(), digest_size=16).hexdigest()
+        return fingerprint_of(sorted(map(repr, self.all())))
 
     @cached_property
     def at_zero_keys(self) -> set[str]:

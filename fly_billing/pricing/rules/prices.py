@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from hashlib import blake2b
 from itertools import product as combinations
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.errors import BillingError, not_computable
+from fly_billing.fingerprints import fingerprint_of
 from fly_billing.pricing.rules.fields import (
     as_text,
     check_amount,
@@ -276,7 +276,7 @@ class PriceBook:
     @cached_property
     def _listed(self) -> str:
         prices = sorted(repr(price) for versions in self._by_key.values() for price in versions)
-        return blake2b(repr((prices, sorted(map(repr, self._unreadable)))).encode(), digest_size=16).hexdigest()
+        return fingerprint_of((prices, sorted(map(repr, self._unreadable))))
 
     def negotiated_by(self, own: Negotiated) -> PriceBook:
         """Return this book with the negotiated prices of one organization."""

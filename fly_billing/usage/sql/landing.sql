@@ -18,10 +18,32 @@ where r.landing_day = f.landing_day and r.source = f.source and r.event_id = f.i
 select max(landing_day) as last from usage_files;
 
 -- name: mark_days_landed
--- No rows. Records that these landing days landed now, with or without files, in this version of the usage table.
-insert into landing_days (landing_day, landed_at, lake_version)
-select unnest(cast(:days as date[])), :now, :lake_version
-on conflict (landing_day) do update set landed_at = excluded.landed_at, lake_version = excluded.lake_version;
+-- No rows. Records that these landing days landed now, with or without files, in this version of the usage table and
+-- judged by these rules.
+insert into landing_days (landing_day, landed_at, lake_version, rules)
+select unnest(cast(:days as date[])), :now, :lake_version, :rules
+on conflict (landing_day) do update set landed_at = excluded.landed_at, lake_version = excluded.lake_version,
+    rules = excluded.rules;
+
+-- name: mark_days_unchanged
+-- No rows. Records that the files of these landing days are still those that landed.
+update landing_days set landed_at = greatest(landed_at, :now) where landing_day = any (:days);
+
+-- name: days_judged_by
+-- One row per given landing day that landed by these rules. Without days whose rows may be accepted once their
+-- organization was created earlier.
+select landing_day from landing_days
+where landing_day = any (:days) and rules = :rules and not exists (
+    select from rejected_usage
+    where rejected_usage.landing_day = landing_days.landing_day and reason = 'before_organization'
+);
+
+-- name: landed_files_of
+-- One row per file of these landing days, with the outcome of its rows.
+select landing_day as day, path, sha256, bytes, landed, accepted, duplicate, rejected
+from usage_files
+where landing_day = any (:days)
+order by landing_day, path;
 
 -- name: recount_usage_file
 -- No rows. Updates the counts of a file whose duplicates became accepted events.

@@ -14,7 +14,8 @@ from fly_billing.invoicing.rules.billing_groups import billing_group_of
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.sample_platform import Seeded, seed
-from fly_billing.usage.landing import LandedFile, land_days
+from fly_billing.usage.landing import land_days
+from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.rollups import roll_up
 from fly_billing.usage.rules.source_cadence import SourceDays, silent_sources
 from fly_billing.usage.usage_table import UsageTable

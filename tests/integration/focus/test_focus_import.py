@@ -23,7 +23,8 @@ from fly_billing.invoicing.bill_run import Billed, bill
 from fly_billing.invoicing.month_closing import Terms
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.usage.landing import LandedFile, land_days
+from fly_billing.usage.landing import land_days
+from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.rollups import roll_up
 from fly_billing.usage.usage_table import UsageTable
 from tests.support.builders import items_of

@@ -10,8 +10,8 @@ import pytest
 
 from fly_billing.periods import BillingMonth
 from fly_billing.usage.checks import count_landed_rows, unaccounted_days
-from fly_billing.usage.landing import LandedFile
 from fly_billing.usage.landing_folder import LandingError
+from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.usage_table import EVENTS, UsageTableVersion, open_duckdb
 from tests.support.builders import (
     DAY,

@@ -16,8 +16,9 @@ import pytest
 
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.data_files import UsageTableError
-from fly_billing.usage.landing import DaysNotLanded, LandedFile
+from fly_billing.usage.landing import DaysNotLanded
 from fly_billing.usage.landing_folder import LandingFile, list_files
+from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.landing_staging import stage_files, with_place
 from fly_billing.usage.readers.files import read_landing_file
 from fly_billing.usage.readers.json_lines import register_json_functions

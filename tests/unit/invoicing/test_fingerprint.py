@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from fly_billing.code_version import code_version
 from fly_billing.invoicing.rules.fingerprint import inputs_fingerprint
 from fly_billing.invoicing.rules.inputs import (
     Adjustment,
@@ -22,7 +23,6 @@ from fly_billing.invoicing.rules.inputs import (
     Subscription,
     UsageRollup,
 )
-from fly_billing.invoicing.unchanged import rules_version
 from fly_billing.pricing.rules.negotiated_prices import Holding, Negotiated, NegotiatedPrice
 from fly_billing.pricing.rules.prices import Price, PriceBook
 from fly_billing.pricing.rules.tax_rates import TaxRate
@@ -134,5 +134,5 @@ def test_a_negotiated_price_changes_only_the_fingerprint_of_its_organization() -
 
 
 def test_the_version_of_the_rules_is_the_same_in_every_process() -> None:
-    assert rules_version() == rules_version.__wrapped__()
-    assert len(rules_version()) == 32
+    assert code_version() == code_version.__wrapped__()
+    assert len(code_version()) == 32
