@@ -3,8 +3,9 @@
 Not here: the work itself (`assets`) and alerts (`sensors`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 
 from dagster import (
     AssetSelection,
@@ -30,7 +31,7 @@ from fly_billing.errors import ActionableError
 from fly_billing.finance.month_report import months_to_report
 from fly_billing.invoicing.group_members import group_members
 from fly_billing.partition_start import days_with_partition, why_no_partition
-from fly_billing.partitions import RANGE_END, RANGE_START, month_key, orgs
+from fly_billing.partitions import FROM_SCRATCH, RANGE_END, RANGE_START, month_key, orgs
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.platform_database.all_databases import names_databases
 from fly_billing.postgres.database import BillingDatabase
@@ -190,10 +191,13 @@ def land_usage_hourly(
 def bill_open_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms
 ) -> Iterator[RunRequest | SkipReason]:
-    """Update the upcoming invoices of the current month, and of last month during its grace period."""
+    """Update the upcoming invoices of the current month, and of last month during its grace period.
+
+    Rolls up and calculates everything again, also what seems unchanged, so that an error lasts a day at most.
+    """
     now = context.scheduled_execution_time.astimezone(UTC)
     months = open_months(now, billing_terms.terms().grace)
-    yield from _requests(context, billing_postgres.database(), months)
+    yield from _requests(context, billing_postgres.database(), months, {FROM_SCRATCH: "true"})
 
 
 @described_schedule(bill_month, "0 4 * * *")
@@ -274,7 +278,10 @@ def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
 
 
 def _requests(
-    context: ScheduleEvaluationContext, database: BillingDatabase, months: Sequence[BillingMonth]
+    context: ScheduleEvaluationContext,
+    database: BillingDatabase,
+    months: Sequence[BillingMonth],
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[RunRequest | SkipReason]:
     """Request a run per month. Skip with the reason if there is no month, or nobody to bill in any of them."""
     register_groups(context.instance, database)
@@ -289,7 +296,7 @@ def _requests(
             reasons.append(str(problem))
             continue
         run_key = f"{month}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
-        requests.append(RunRequest(run_key=run_key, tags=tags))
+        requests.append(RunRequest(run_key=run_key, tags={**tags, **more}))
     yield from requests
     if not requests:
         yield SkipReason("; ".join(reasons))

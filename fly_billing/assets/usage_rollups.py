@@ -21,7 +21,7 @@ from fly_billing.assets.partition_metadata import of_rollups
 from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report, runs_also
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.invoicing.group_members import groups_by_organization
-from fly_billing.partitions import BillingPartition, billing_partitions, month_by_org, partition_key
+from fly_billing.partitions import FROM_SCRATCH, BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -42,9 +42,10 @@ ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
         AssetCheckSpec(
             ROLLED_UP,
             asset="usage_rollups",
-            description="The number of events and the quantity of every organization and meter are the same in the"
-            " rollups and in a second count of the usage table. An organization that fails would be billed too much or"
-            " too little, so its rollups are not written and it gets no invoice; the others are billed.",
+            description="The number of events and the quantity of every organization and meter that a run rolls up are"
+            " the same in the rollups and in a second count of the usage table; every night, of all. An organization"
+            " that fails would be billed too much or too little, so its rollups are not written and it gets no invoice;"
+            " the others are billed.",
         )
     ],
     kinds={"duckdb", "postgres"},
@@ -59,10 +60,11 @@ def usage_rollups(
 ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
     """The usage of each organization in the month: an exact quantity per meter and dimensions.
 
-    Rebuilt from the usage table in every run; unchanged usage changes nothing. The rollups that a finalized invoice
-    billed are kept. An organization whose rollups were edited manually keeps its old rollups and is not billed from the
-    edited ones. In a run that also builds invoices, `invoices` fails its partition, because a failed step here would
-    stop the invoices of all organizations.
+    While the month lasts, a run rebuilds the rollups of the organizations with new usage, prices or code from the usage
+    table (of all, if it has the tag `fly_billing/from_scratch`); after its end, of all organizations. The rollups that
+    a finalized invoice billed are kept. An organization whose rollups were edited manually keeps its old rollups and is
+    not billed from the edited ones. In a run that also builds invoices, `invoices` fails its partition, because a
+    failed step here would stop the invoices of all organizations.
     """
     database, usage_table = billing_postgres.database(), usage_store.usage_table()
     results: dict[BillingMonth, RollupReport] = {}
@@ -70,7 +72,10 @@ def usage_rollups(
     with usage_store.open_engine() as engine:
         for number, part in enumerate(parts, start=1):
             context.log.info(f"{part.month} ({number} of {len(parts)})")
-            results[part.month] = roll_up(database, usage_table, part.month, part.groups, clock.now(), engine)
+            results[part.month] = roll_up(
+                database, usage_table, part.month, part.groups, clock.now(), engine,
+                from_scratch=FROM_SCRATCH in context.run.tags,
+            )  # fmt: skip
             context.log.info(f"{part.month}: {results[part.month].sentence}")
     outcomes = _outcomes(database, parts, results)
     failures = [row for rows in outcomes.failures.values() for row in rows]

@@ -4999,10 +4999,12 @@ CREATE TABLE public.usage_snapshots (
     events bigint NOT NULL,
     rolled_up_at timestamp with time zone NOT NULL,
     is_current boolean NOT NULL,
+    rules text,
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
     CONSTRAINT rolled_up_at_is_a_time CHECK (((rolled_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (rolled_up_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT usage_snapshots_events_check CHECK ((events >= 0)),
-    CONSTRAINT usage_snapshots_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
+    CONSTRAINT usage_snapshots_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT usage_snapshots_rules_check CHECK ((rules ~ '^[0-9a-f]{32}$'::text))
 );
 
 COMMENT ON TABLE public.usage_snapshots IS 'An organization''s usage of a month in one version of the usage table. An invoice names the snapshot that it billed.';
@@ -5022,6 +5024,8 @@ COMMENT ON COLUMN public.usage_snapshots.events IS 'The number of accepted event
 COMMENT ON COLUMN public.usage_snapshots.rolled_up_at IS 'When the usage was rolled up last.';
 
 COMMENT ON COLUMN public.usage_snapshots.is_current IS 'True for the latest usage; an earlier snapshot is kept if it was billed.';
+
+COMMENT ON COLUMN public.usage_snapshots.rules IS 'Hash of the meters, prices and code by which the usage was rolled up. It is rolled up again under other ones. Null: always rolled up again.';
 
 CREATE TABLE public.usage_tables (
     generation integer NOT NULL,

@@ -16,11 +16,13 @@ from decimal import Decimal
 import duckdb
 from sqlalchemy import Connection
 
+from fly_billing.code_version import code_version
 from fly_billing.errors import BillingError
+from fly_billing.fingerprints import fingerprint_of
 from fly_billing.money import counted, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.copy_from_duckdb import copy_table
-from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
+from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, records, rows
 from fly_billing.postgres.isolation import isolate_failures, reason_of
 from fly_billing.postgres.statements import sql
 from fly_billing.pricing.price_books import open_price_books
@@ -29,6 +31,7 @@ from fly_billing.usage.engines.duckdb_engine import PriceOf, register_terms
 from fly_billing.usage.engines.engine import DuckDBEngine, RollupEngine
 from fly_billing.usage.landing_ledger import open_against_ledger
 from fly_billing.usage.opening_levels import load_opening_levels
+from fly_billing.usage.unchanged_usage import find_unchanged, mark_unchanged
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
 
 ROLLUP_COLUMNS = (
@@ -58,9 +61,10 @@ class RollupReport:
     Attributes:
         groups: The billing groups that were rolled up.
         usage_table_version: The version of the usage table that all rollups are from.
-        organizations, events, rollups: Totals, including those of `failures`.
+        organizations, events, rollups: Totals of what was rolled up, including those of `failures`.
         changed: The number of organizations with a new snapshot.
         failures: The organizations for which nothing was written.
+        unchanged: The number of organizations that were not rolled up again, because nothing of theirs had changed.
     """
 
     groups: Sequence[str]
@@ -70,13 +74,14 @@ class RollupReport:
     rollups: int
     changed: int
     failures: Sequence[RollupFailure] = ()
+    unchanged: int = 0
 
     @property
     def sentence(self) -> str:
         return (
             f"{counted(self.events, 'event')} of {counted(self.organizations, 'organization')} ->"
-            f" {counted(self.rollups, 'rollup')} ({counted(self.changed, 'organization')} changed), table version"
-            f" {self.usage_table_version}"
+            f" {counted(self.rollups, 'rollup')} ({counted(self.changed, 'organization')} changed,"
+            f" {self.unchanged} left as they are), table version {self.usage_table_version}"
         )
 
 
@@ -87,8 +92,12 @@ def roll_up(
     groups: Sequence[str],
     now: datetime,
     engine: RollupEngine | None = None,
+    *,
+    from_scratch: bool = False,
 ) -> RollupReport:
     """Roll up the month for all organizations of these billing groups. An unfinished month is rolled up to `now`.
+
+    Organizations whose usage and rules are those of their last roll-up are left as they are, while the month lasts.
 
     Before the commit, the rollups in Postgres are compared with a second aggregation of the events. If they differ for
     an organization, it keeps its earlier snapshot, gets an entry in `rollup_failures`, and is not billed until it is
@@ -96,6 +105,7 @@ def roll_up(
 
     Args:
         engine: Aggregates the events; DuckDB by default.
+        from_scratch: Roll up all organizations, as after the end of the month.
 
     Raises:
         UsageTableMismatch: The usage table is not what the landings wrote.
@@ -104,30 +114,40 @@ def roll_up(
     with open_duckdb(usage_table.memory_mb) as duck, database.transaction() as connection:
         lock_until_commit(connection, f"usage_rollups {month}")
         table = open_against_ledger(connection, usage_table)
-        version = engine.read(duck, table, month)
         organizations = records(
             connection, _Organization, "organizations_of_groups",
             groups=list(groups), month=month.first_day, month_end=month.end,
         )  # fmt: skip
         books = _books_of(connection, organizations)
-        names = _register(duck, connection, month, books)
+        terms = _read_terms(connection, month)
+        rules = _rules_of(terms, books)
+        unchanged: set[str] = set()
+        if not from_scratch and now < month.end and not terms.are_about_time:
+            unchanged = find_unchanged(connection, duck, table, month, rules)
+            mark_unchanged(connection, month, unchanged, table.version, now)
+        if unchanged and len(unchanged) == len(books):
+            return RollupReport(groups, table.version, 0, 0, 0, 0, unchanged=len(unchanged))
+        books = {name: book for name, book in books.items() if name not in unchanged}
+        version = engine.read(duck, table, month)
+        names = _register(duck, month, terms, books)
         load_opening_levels(duck, database, table, month)
         engine.aggregate(duck, month, now, _price_of(books))
         _snapshot(duck, month)
         _stage(connection, duck)
-        changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now))
+        changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now, rules))
         ((count, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
         ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
-    return RollupReport(groups, version, count, events or 0, rollups, changed, failures)
+    return RollupReport(groups, version, count, events or 0, rollups, changed, failures, len(unchanged))
 
 
 @dataclass(frozen=True)
 class _Snapshot:
-    """The month, the version of the usage table, and the time of a roll-up."""
+    """A roll-up: its month, version of the usage table and time, and the rules of each organization."""
 
     month: BillingMonth
     version: int
     now: datetime
+    rules: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -182,6 +202,30 @@ def _price_of(books: Mapping[str, PriceBook]) -> PriceOf:
             return None
 
     return price_of
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What decides, besides prices, how events become quantities: the meters and the segments of the month."""
+
+    meters: Sequence[Row]
+    segments: Sequence[Row]
+
+    @property
+    def are_about_time(self) -> bool:
+        """True if quantities grow with time, also without events."""
+        return any(meter["aggregation"] == "time_weighted" for meter in self.meters)
+
+
+def _read_terms(connection: Connection, month: BillingMonth) -> _Terms:
+    segments = rows(connection, "price_segments", month_start=month.start, month_end=month.end)
+    return _Terms(rows(connection, "meters"), segments)
+
+
+def _rules_of(terms: _Terms, books: Mapping[str, PriceBook]) -> dict[str, str]:
+    """Return the fingerprint of everything but the events that decides on the rollups of each organization."""
+    all_have = fingerprint_of((code_version(), terms))
+    return {name: fingerprint_of((all_have, book.fingerprint)) for name, book in books.items()}
 
 
 def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:
@@ -262,16 +306,15 @@ def _difference(meter: str, events: int, quantity: Decimal, row: _RolledUpMeter 
 
 
 def _register(
-    duck: duckdb.DuckDBPyConnection, connection: Connection, month: BillingMonth, books: Mapping[str, PriceBook]
+    duck: duckdb.DuckDBPyConnection, month: BillingMonth, terms: _Terms, books: Mapping[str, PriceBook]
 ) -> list[str]:
     """Register the terms in DuckDB. Returns the organizations to roll up."""
-    segments = rows(connection, "price_segments", month_start=month.start, month_end=month.end)
     cuts = {
         name: {meter: {edge for edge in some if month.start < edge < month.end} for meter, some in edges.items()}
         for name, book in books.items()
         if (edges := book.negotiated_edges())
     }
-    register_terms(duck, rows(connection, "meters"), segments, list(books), cuts)
+    register_terms(duck, terms.meters, terms.segments, list(books), cuts)
     return list(books)
 
 
@@ -288,7 +331,8 @@ def _write(connection: Connection, organizations: Sequence[str], snapshot: _Snap
     rows(connection, "retire_changed_snapshots", month=month, **whose)
     added = records(
         connection, _AddedSnapshot, "add_snapshots",
-        month=month, lake_version=snapshot.version, now=snapshot.now, **whose,
+        month=month, lake_version=snapshot.version, now=snapshot.now,
+        rules=[snapshot.rules[name] for name in organizations], **whose,
     )  # fmt: skip
     rows(connection, "add_rollups", **whose)
     return sum(snapshot.is_new for snapshot in added)

@@ -264,6 +264,18 @@ class UsageTableVersion:
         folder = self.usage_table.local_folder
         return self.version if version is None else version, [folder / file.path for file in chosen]
 
+    def open_changes(self, connection: duckdb.DuckDBPyConnection, view: str, month: BillingMonth, version: int) -> None:
+        """Create `view` with the events of all data files of the month that differ between `version` and this version.
+
+        Raises:
+            UsageTableMismatch, UsageVersionGone: As in `files`.
+        """
+        before = [] if version == self.version else self._chosen(month, None, version, None)
+        after = [] if version == self.version else self._chosen(month, None, None, None)
+        kept = {file.path for file in before} & {file.path for file in after}
+        changed = [file for file in [*before, *after] if file.path not in kept]
+        self._relation(connection, changed).create_view(view, replace=True)
+
     def may_be_shared(self, month: BillingMonth) -> bool:
         """Return False if the Delta log rules out that the month has events that several meters read."""
         return any(file.may_be_shared for file in self.data_files if file.month == str(month))

@@ -1,4 +1,4 @@
-"""Bills an open month again, by what changed since the last run: `make bench-open-month`.
+"""Rolls up and bills an open month again, by what changed since the last run: `make bench-open-month`.
 
 CPU is that of this process and of Postgres, user and system. Growth is that of the tables of invoices, with indexes.
 """
@@ -6,9 +6,12 @@ CPU is that of this process and of Postgres, user and system. Growth is that of 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -17,11 +20,14 @@ from sqlalchemy import text
 
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.landing import land_days
+from fly_billing.usage.rollups import roll_up
 from tests.bench.bench_month import Platform, run_stage
 from tests.bench.month_stages import TERMS
-from tests.bench.sample_of_size import MONTH, NOW, make_sample
+from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, make_sample
 from tests.bench.server import bench_server
 
+WHILE_OPEN = MONTH.end - timedelta(hours=1)
 ONE_OFF_ITEMS = """
 insert into one_off_items (id, organization_id, description, amount, currency, occurred_at)
 select gen_random_uuid(), id, 'Migration', 1, 'USD', :occurred_at
@@ -38,7 +44,9 @@ def main() -> None:
     given = read.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
     sample = make_sample(given.cache, given.organizations)
-    table = Table("", "calculated", "CPU, Python", "CPU, Postgres", "WAL", "growth", title=f"{given.organizations:,}")
+    table = Table(
+        "", "organizations", "CPU, Python", "CPU, Postgres", "WAL", "growth", title=f"{given.organizations:,}"
+    )
     console = Console()
     with bench_server() as server, tempfile.TemporaryDirectory() as work, console.status("landing") as status:
         order = Platform(server, Path(work), given.cache, given.organizations).next_order()
@@ -46,26 +54,42 @@ def main() -> None:
             run_stage(stage, order)
         database, groups = BillingDatabase(server.url("billing")), sample.groups()
 
-        def again(what: str, *, from_scratch: bool = False) -> None:
+        def measure(what: str, step: Callable[[], int]) -> None:
+            """Add a row of what the step took. It returns the number of organizations that it calculated."""
             status.update(what)
             before = measured(server.pid, database)
-            done = bill(database, MONTH, groups, TERMS, NOW, finalize=False, from_scratch=from_scratch)
-            assert not done.failures
+            calculated = step()
             python, postgres, wal, size = (
                 now - then for now, then in zip(measured(server.pid, database), before, strict=True)
             )
-            calculated = sum(not invoice.is_unchanged for invoice in done.invoices)
             table.add_row(
                 what, f"{calculated:,}", f"{python:.2f} s", f"{postgres:.2f} s", f"{wal / 1e6:.1f} MB",
                 f"{size / 1e6:.1f} MB",
             )  # fmt: skip
 
-        again("first time")
-        again("nothing changed")
-        change(database, given.organizations // 100)
-        again("1 % changed: a one-off item each")
-        again("from scratch", from_scratch=True)
-        again("from scratch again", from_scratch=True)
+        def invoices(*, from_scratch: bool = False) -> int:
+            done = bill(database, MONTH, groups, TERMS, NOW, finalize=False, from_scratch=from_scratch)
+            assert not done.failures
+            return sum(not invoice.is_unchanged for invoice in done.invoices)
+
+        def rollups(*, from_scratch: bool = False) -> int:
+            done = roll_up(database, order.usage_table, MONTH, groups, WHILE_OPEN, from_scratch=from_scratch)
+            assert not done.failures
+            return done.organizations
+
+        few = given.organizations // 100
+        measure("roll up: first time under these rules", rollups)
+        measure("roll up: nothing changed", rollups)
+        add_usage(Path(work), few)
+        land_days(database, order.usage_table, Path(work) / "late", [MONTH.end.date()], FIRST_MONTH, NOW)
+        measure("roll up: 1 % changed: an event each", rollups)
+        measure("roll up: from scratch", lambda: rollups(from_scratch=True))
+        measure("bill: first time", invoices)
+        measure("bill: nothing changed", invoices)
+        change(database, few)
+        measure("bill: 1 % changed: a one-off item each", invoices)
+        measure("bill: from scratch", lambda: invoices(from_scratch=True))
+        measure("bill: from scratch again", lambda: invoices(from_scratch=True))
     console.print(table)
 
 
@@ -100,6 +124,21 @@ def _times(process: int) -> tuple[int, list[int]]:
     """Return a process's parent, and its ticks: user and system, its own and those of its ended children."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return int(fields[1]), [int(field) for field in fields[11:15]]
+
+
+def add_usage(work: Path, number: int) -> None:
+    """Write a file with an event of each of the first organizations."""
+    folder = work / "late" / MONTH.end.date().isoformat()
+    folder.mkdir(parents=True)
+    lines = [
+        {
+            "id": f"late-{place}", "source": "bench", "type": "machine_seconds", "subject": f"org-{place:05}",
+            "time": WHILE_OPEN.isoformat(),
+            "data": {"quantity": "60", "app": "web", "region": "ams", "preset": "shared-cpu-1x", "memory": "256MB"},
+        }
+        for place in range(number)
+    ]  # fmt: skip
+    (folder / "late.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
 
 
 def change(database: BillingDatabase, number: int) -> None:

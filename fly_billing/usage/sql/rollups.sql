@@ -22,13 +22,16 @@ or usage_rollups.daily <> excluded.daily;
 
 -- name: add_snapshots
 -- One row per rolled-up organization of these, and whether its snapshot is new. A snapshot that exists only gets the
--- later version of the usage table.
-insert into usage_snapshots (id, organization_id, month, lake_version, fingerprint, events, rolled_up_at, is_current)
-select id, organization_id, :month, :lake_version, fingerprint, events, :now, true
+-- later version of the usage table, and the rules. :rules has one entry per organization.
+insert into usage_snapshots (
+    id, organization_id, month, lake_version, fingerprint, events, rolled_up_at, is_current, rules
+)
+select id, organization_id, :month, :lake_version, fingerprint, events, :now, true, rules
 from rolled_up_snapshots
-where organization_id = any (:organizations)
+join unnest(cast(:organizations as text[]), cast(:rules as text[])) as r (organization_id, rules)
+    using (organization_id)
 on conflict (id) do update set is_current = true, lake_version = excluded.lake_version,
-    rolled_up_at = excluded.rolled_up_at
+    rolled_up_at = excluded.rolled_up_at, rules = excluded.rules
 returning organization_id, xmax = 0 as is_new;
 
 -- name: delete_unused_snapshots
@@ -82,6 +85,22 @@ where usage_snapshots.month = :month and usage_snapshots.is_current
     and rolled_up_snapshots.organization_id = usage_snapshots.organization_id
     and rolled_up_snapshots.id <> usage_snapshots.id
     and rolled_up_snapshots.organization_id = any (:organizations);
+
+-- name: rolled_up_before
+-- One row per current snapshot of these organizations whose rules are known. Without organizations whose last roll-up
+-- failed.
+select organization_id, lake_version, rules
+from usage_snapshots
+where month = :month and is_current and organization_id = any (:organizations) and rules is not null
+    and not exists (
+        select from rollup_failures as f
+        where f.organization_id = usage_snapshots.organization_id and f.month = usage_snapshots.month
+    );
+
+-- name: mark_snapshots_unchanged
+-- No rows. Records that the current snapshots of these organizations are also those of this version of the usage table.
+update usage_snapshots set lake_version = :lake_version, rolled_up_at = :now
+where month = :month and is_current and organization_id = any (:organizations);
 
 -- name: rolled_up_usage
 -- One row per meter of these organizations: the events and the quantity of its current rollups in the month, and the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
@@ -11,13 +10,12 @@ from typing import Any
 import pytest
 
 from fly_billing.periods import FIRST_MONTH
-from fly_billing.testing.throwaway import throwaway_database
 from fly_billing.usage import landing_additions
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.rules.declared_sources import DataField, DeclaredSource, DeclaredSources
 from fly_billing.usage.source_contracts import LandedSource, SourceContracts
-from fly_billing.usage.usage_table import UsageTable, open_duckdb
+from fly_billing.usage.usage_table import open_duckdb
 from tests.support.builders import DAY, NOW, Platform, at, event, write_jsonl, write_text
 
 LATER = NOW + timedelta(hours=1)
@@ -292,15 +290,6 @@ def test_a_source_is_credited_with_what_it_brought_since(platform: Platform, lan
 
 
 # --- Any sequence --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def twin(platform: Platform, postgres: Any, tmp_path: Path) -> Iterator[Platform]:
-    """Another platform with the same records. It lands everything from scratch."""
-    (tmp_path / "twin").mkdir()
-    with throwaway_database(postgres) as database:
-        other = Platform.with_acme(database, platform.landing_dir)
-        yield Platform(database, UsageTable(tmp_path / "twin" / "usage_table"), other.landing_dir)
 
 
 @pytest.mark.parametrize("seed", range(4))

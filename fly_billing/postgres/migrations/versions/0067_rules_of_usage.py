@@ -1,4 +1,4 @@
-"""TODO: what it does, as a sentence.
+"""Landing days and snapshots keep a hash of the rules that they are from.
 
 Revision ID: 0067
 Revises: 0066

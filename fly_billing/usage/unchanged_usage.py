@@ -1,0 +1,78 @@
+"""Finds the organizations whose usage of a month need not be rolled up again, because nothing of it has changed.
+
+An organization is unchanged if its rollups are from the same rules (meters, prices and code), and it has no event in
+the data files that were added to the usage table or removed from it since. A replaced landing day has other files, so
+all organizations with usage on it are rolled up again.
+
+Not here: rolling up (`rollups`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import duckdb
+from sqlalchemy import Connection
+
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import records, rows
+from fly_billing.usage.data_files import UsageTableMismatch
+from fly_billing.usage.usage_table import UsageTableVersion, UsageVersionGone
+
+
+@dataclass(frozen=True)
+class RolledUpBefore:
+    """An organization's current snapshot: the version of the usage table and the rules that it is from."""
+
+    organization_id: str
+    lake_version: int
+    rules: str
+
+
+def find_unchanged(
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    table: UsageTableVersion,
+    month: BillingMonth,
+    rules: Mapping[str, str],
+) -> set[str]:
+    """Return the organizations of `rules` whose rollups of the month are as rolling up again would make them.
+
+    Args:
+        rules: The fingerprint of the rules of each organization to roll up.
+    """
+    before = records(connection, RolledUpBefore, "rolled_up_before", month=month.first_day, organizations=list(rules))
+    same = [found for found in before if found.rules == rules[found.organization_id]]
+    changed = {
+        version: _changed_since(duck, table, month, version) for version in {found.lake_version for found in same}
+    }
+    return {
+        found.organization_id
+        for found in same
+        if (others := changed[found.lake_version]) is not None and found.organization_id not in others
+    }
+
+
+def _changed_since(
+    duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth, version: int
+) -> Collection[str] | None:
+    """Return the organizations with events in files of the month that were added or removed since this version.
+
+    Returns None if that is unknown, because the version or one of its files is gone.
+    """
+    try:
+        table.open_changes(duck, "changed_events", month, version)
+    except (UsageVersionGone, UsageTableMismatch):
+        return None
+    return {name for (name,) in duck.execute("select distinct organization_id from changed_events").fetchall()}
+
+
+def mark_unchanged(
+    connection: Connection, month: BillingMonth, organizations: Collection[str], version: int, now: object
+) -> None:
+    """Record that the current rollups of these organizations are also those of this version of the usage table."""
+    rows(
+        connection, "mark_snapshots_unchanged",
+        month=month.first_day, organizations=list(organizations), lake_version=version, now=now,
+    )  # fmt: skip

@@ -1,0 +1,180 @@
+"""Rolling up an open month again aggregates what has changed. The result is as if it aggregated everything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from fly_billing.periods import BillingMonth
+from fly_billing.usage.rollups import RollupReport, roll_up
+from tests.support.builders import CLOSED, DAY, NOW, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
+
+LATER = NOW + timedelta(hours=1)
+NEXT_DAY = DAY + timedelta(days=1)
+
+
+def again(
+    platform: Platform, now: datetime = LATER, month: BillingMonth = SEPTEMBER, *, from_scratch: bool = False
+) -> RollupReport:
+    groups = platform.billing_groups()
+    return roll_up(platform.database, platform.usage_table, month, groups, now, from_scratch=from_scratch)
+
+
+def rolled_up(report: RollupReport) -> tuple[int, int]:
+    """Return the number of organizations that were rolled up again, and of those that were left as they are."""
+    return report.organizations, report.unchanged
+
+
+def rollups_of(platform: Platform) -> list[dict[str, Any]]:
+    found = platform.query(
+        "select s.organization_id, s.lake_version, s.rolled_up_at, s.fingerprint, s.events, r.meter, r.dimensions,"
+        " r.segment_start, r.segment_end, r.quantity, r.events as rolled_up, r.daily from usage_snapshots as s"
+        " left join usage_rollups as r on r.snapshot_id = s.id where s.is_current"
+        " order by s.organization_id, r.meter, r.dimensions, r.segment_start"
+    )
+    return [dict(row) for row in found]
+
+
+@pytest.fixture
+def three(platform: Platform) -> Platform:
+    """Three organizations, each with 2 requests on the 15th, rolled up at noon of the 20th."""
+    for name in ("labs", "shop"):
+        platform.add_organization(name)
+    for name in ("acme", "labs", "shop"):
+        write_jsonl(platform.landing_dir, [event(name, "2", subject=name)], name=name)
+    platform.land()
+    assert rolled_up(again(platform, NOW)) == (3, 0)
+    return platform
+
+
+def test_nothing_is_aggregated_if_nothing_has_changed_and_the_snapshots_are_of_now(three: Platform) -> None:
+    before = rollups_of(three)
+    assert rolled_up(again(three)) == (0, 3)
+    assert rollups_of(three) == [row | {"rolled_up_at": LATER} for row in before]
+
+
+def test_only_the_organizations_of_a_new_file_are_aggregated(three: Platform) -> None:
+    write_jsonl(three.landing_dir, [event("late", "5", subject="labs")], name="late")
+    three.land()
+    assert rolled_up(again(three)) == (1, 2)
+    assert [(row["organization_id"], row["quantity"]) for row in rollups_of(three)] == [
+        ("acme", 2), ("labs", 7), ("shop", 2),
+    ]  # fmt: skip
+    assert {row["lake_version"] for row in rollups_of(three)} == {three.table().version}
+
+
+def test_usage_of_another_month_changes_nothing_in_this_one(three: Platform) -> None:
+    write_jsonl(three.landing_dir, [event("earlier", "5", subject="labs", time="2026-08-31T23:59:59Z")], name="late")
+    three.land()
+    assert rolled_up(again(three)) == (0, 3)
+
+
+def test_an_organization_whose_events_are_gone_is_aggregated(three: Platform) -> None:
+    """The day lands whole, so all organizations with usage on it are."""
+    (three.landing_dir / DAY.isoformat() / "labs.jsonl").unlink()
+    three.land()
+    assert rolled_up(again(three)) == (3, 0)
+    assert [row["organization_id"] for row in rollups_of(three) if row["quantity"]] == ["acme", "shop"]
+
+
+def test_a_new_organization_is_rolled_up_beside_unchanged_ones(three: Platform) -> None:
+    three.add_organization("new")
+    assert rolled_up(again(three)) == (1, 3)
+
+
+def test_a_new_price_rolls_everything_up_again_by_its_segments(three: Platform) -> None:
+    three.load(*PRICES, price("requests-from-the-16th", "1", "requests", effective_from=at("2026-09-16")))
+    assert rolled_up(again(three)) == (3, 0)
+
+
+def test_a_negotiated_price_rolls_up_its_organization(three: Platform) -> None:
+    three.insert(
+        "negotiated_prices", id=UUID(int=1), book="fly", key="requests", organization_id="labs", match="{}",
+        charges=json.dumps({"percent_off": "10"}), effective_from=at("2026-09-10"),
+    )  # fmt: skip
+    assert rolled_up(again(three)) == (1, 2)
+
+
+def test_levels_grow_with_time_so_their_month_is_always_rolled_up(three: Platform) -> None:
+    three.insert(
+        "meters", key="volumes", name="Volumes", unit="GB", dimensions=[], aggregation="time_weighted", time_unit=3600,
+        series="volume",
+    )  # fmt: skip
+    assert rolled_up(again(three)) == (3, 0)
+    assert rolled_up(again(three)) == (3, 0)
+
+
+def test_after_the_end_of_the_month_everything_is_aggregated_once_more_before_it_closes(three: Platform) -> None:
+    assert rolled_up(again(three, SEPTEMBER.end - timedelta(microseconds=1))) == (0, 3)
+    assert rolled_up(again(three, SEPTEMBER.end)) == (3, 0)
+    assert rolled_up(again(three, CLOSED)) == (3, 0)
+
+
+def test_a_person_can_have_everything_aggregated(three: Platform) -> None:
+    assert rolled_up(again(three, from_scratch=True)) == (3, 0)
+
+
+def test_an_organization_whose_last_roll_up_failed_is_rolled_up_again(three: Platform) -> None:
+    three.insert("rollup_failures", organization_id="labs", month=SEPTEMBER.first_day, reason="x", found_at=NOW)
+    assert rolled_up(again(three)) == (1, 2)
+    assert three.query("select * from rollup_failures") == []
+
+
+def test_all_are_aggregated_if_the_version_that_they_are_from_is_gone(three: Platform) -> None:
+    three.usage_table.delta().vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    write_jsonl(three.landing_dir, [event("acme", "3", subject="acme")], name="acme")
+    three.land()
+    three.usage_table.delta().vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    assert rolled_up(again(three)) == (3, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_sequence_of_landings_prices_and_terms_gives_the_same_rollups_as_aggregating_everything(
+    platform: Platform, twin: Platform, seed: int
+) -> None:
+    random, left = Random(seed), 0
+    both = [platform, twin]
+    for number in range(14):
+        now = NOW + timedelta(minutes=number)
+        change(random, both, number)
+        for each in both:
+            each.land(DAY, NEXT_DAY)
+        left += again(platform, now).unchanged
+        again(twin, now, from_scratch=True)
+        assert rollups_of(platform) == rollups_of(twin), f"after step {number}"
+    assert left, "the sequence has to have organizations that are left as they are"
+
+
+def change(random: Random, platforms: Sequence[Platform], number: int) -> None:
+    """Change usage, organizations or prices."""
+    landing_dir, day = platforms[0].landing_dir, random.choice([DAY, NEXT_DAY])
+    files = sorted((landing_dir / day.isoformat()).glob("*.jsonl"))
+    kind = random.choice(["add", "add", "add", "remove", "organization", "price", "negotiated", "nothing"])
+    if kind == "add" or not files:
+        write_jsonl(landing_dir, some_events(random, number), day, name=f"file-{number}")
+    elif kind == "remove":
+        random.choice(files).unlink()
+    for platform in platforms:
+        known = platform.organizations()
+        if kind == "organization" and len(known) < 4:
+            platform.add_organization(f"org-{len(known)}")
+        elif kind == "price":
+            starts = at(f"2026-09-{10 + number:02}")
+            platform.load(*PRICES, price(f"requests-{number}", "1", "requests", effective_from=starts))
+
+
+def some_events(random: Random, number: int) -> list[dict[str, Any]]:
+    """Return events at times of the day, of any organization, some of them copies of others."""
+    return [
+        event(
+            f"e{random.randrange(60)}", random.choice(["1", "2.5"]), subject=random.choice(["acme", "org-1", "org-2"]),
+            time=f"2026-09-15T{random.randrange(24):02}:00:00Z",
+        )
+        for _ in range(random.randrange(1, 5))
+    ]  # fmt: skip
