@@ -86,8 +86,9 @@ class ThrowawayPlatform:
             self.database, self.usage_table, self.landing_dir, list(days), FIRST_MONTH, now, contracts=contracts
         )
 
-    def roll_up(self, month: BillingMonth, now: datetime) -> RollupReport:
-        return roll_up(self.database, self.usage_table, month, self.billing_groups(), now)
+    def roll_up(self, month: BillingMonth, now: datetime, *, from_scratch: bool = False) -> RollupReport:
+        groups = self.billing_groups()
+        return roll_up(self.database, self.usage_table, month, groups, now, from_scratch=from_scratch)
 
     def bill(self, month: BillingMonth, now: datetime, run_id: str = "manual") -> Billed:
         """Compute the invoices of the month, and finalize them if its grace period is over."""

@@ -126,7 +126,7 @@ def roll_up(
             unchanged = find_unchanged(connection, duck, table, month, rules)
             mark_unchanged(connection, month, unchanged, table.version, now)
         if unchanged and len(unchanged) == len(books):
-            return RollupReport(groups, table.version, 0, 0, 0, 0, unchanged=len(unchanged))
+            return RollupReport(groups, table.version, 0, 0, 0, 0, [], len(unchanged))
         books = {name: book for name, book in books.items() if name not in unchanged}
         version = engine.read(duck, table, month)
         names = _register(duck, month, terms, books)

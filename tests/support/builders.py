@@ -292,8 +292,10 @@ class Platform(ThrowawayPlatform):
     def organizations(self) -> list[str]:
         return [row["id"] for row in self.query("select id from organizations order by id")]
 
-    def roll_up(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW) -> RollupReport:
-        return super().roll_up(month, now)
+    def roll_up(
+        self, month: BillingMonth = SEPTEMBER, now: datetime = NOW, *, from_scratch: bool = False
+    ) -> RollupReport:
+        return super().roll_up(month, now, from_scratch=from_scratch)
 
     def bill(self, month: BillingMonth = SEPTEMBER, now: datetime = NOW, run_id: str = "manual") -> Billed:
         return super().bill(month, now, run_id)

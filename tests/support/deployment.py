@@ -107,9 +107,9 @@ class Deployment:
     def write_usage(self, day: date, events: Iterable[Mapping[str, Any]], name: str = "usage.jsonl") -> None:
         write_events(self.landing_dir, day, events, name)
 
-    def land(self, first: date, last: date) -> ExecuteInProcessResult:
+    def land(self, first: date, last: date, tags: Mapping[str, str] | None = None) -> ExecuteInProcessResult:
         """Land these days. This and the other runs raise the error of a failed run, unless `fails` is set."""
-        return self.run("land_usage", landing_range(first, last))
+        return self.run("land_usage", {**landing_range(first, last), **(tags or {})})
 
     def land_month(self, month: BillingMonth) -> None:
         """Land every day that counts for the month, up to the end of the three days of grace."""

@@ -31,12 +31,25 @@ update landing_days set landed_at = greatest(landed_at, :now) where landing_day 
 
 -- name: days_judged_by
 -- One row per given landing day that landed by these rules. Without days whose rows may be accepted once their
--- organization was created earlier.
-select landing_day from landing_days
-where landing_day = any (:days) and rules = :rules and not exists (
-    select from rejected_usage
-    where rejected_usage.landing_day = landing_days.landing_day and reason = 'before_organization'
-);
+-- organization was created earlier, and days that lost a row in Postgres since.
+select d.landing_day
+from landing_days as d
+left join lateral (
+    select sum(accepted) as accepted, sum(accepted + duplicate) as rows, sum(rejected) as rejected
+    from usage_files
+    where landing_day = d.landing_day
+) as f on true
+left join lateral (
+    select sum(accepted) as accepted, sum(rows) as rows from landed_months where landing_day = d.landing_day
+) as m on true
+left join lateral (
+    select count(*) as rejected, count(*) filter (where reason = 'before_organization') as too_early
+    from rejected_usage
+    where landing_day = d.landing_day
+) as r on true
+where d.landing_day = any (:days) and d.rules = :rules and r.too_early = 0
+    and coalesce(f.accepted, 0) = coalesce(m.accepted, 0) and coalesce(f.rows, 0) = coalesce(m.rows, 0)
+    and coalesce(f.rejected, 0) = r.rejected;
 
 -- name: landed_files_of
 -- One row per file of these landing days, with the outcome of its rows.
