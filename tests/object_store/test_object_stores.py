@@ -573,7 +573,7 @@ def test_dagster_lands_and_bills_usage_in_a_bucket(
         deployment.write_usage(day, [machine_seconds(str(day), "acme", at(str(day)), "18000")])
     bucket.replace_folder("landing", deployment.landing_dir)
     bucket.put("landing/2026-10-1/usage.jsonl")
-    landed = stored.land(*days)
+    landed = stored.land(days[0], days[-1])
     checks = {found.check_name: found.passed for found in landed.get_asset_check_evaluations()}
     assert checks["every_landed_row_is_accepted_duplicate_or_rejected"]
     assert not checks["everything_in_the_landing_folder_is_understood"]  # there is a folder 2026-10-1
