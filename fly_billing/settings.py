@@ -201,6 +201,8 @@ class Settings(_FromEnvironment):
     reports_url: Annotated[str | None, BeforeValidator(_page)] = Field(None, alias="FLY_BILLING_REPORTS_URL")
     database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
     migration_database_url: SecretStr | None = Field(None, alias="FLY_BILLING_MIGRATION_DATABASE_URL")
+    api_database_url: SecretStr | None = Field(None, alias="FLY_BILLING_API_DATABASE_URL")
+    api_requests_per_second: Positive = Field(10, alias="FLY_BILLING_API_REQUESTS_PER_SECOND")
     dagster_database_url: SecretStr | None = Field(None, alias="DAGSTER_DATABASE_URL")
     dagster_event_batch_size: Whole = Field(1000, alias="DAGSTER_EVENT_BATCH_SIZE")
     executor: Annotated[Executors, BeforeValidator(_one_of(Executors))] = Field(

@@ -28,14 +28,14 @@ from fly_billing.credentials import check_stripe_access
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, running
 from fly_billing.embedded_postgres.locks import Lock
-from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE
+from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE, READER
 from fly_billing.errors import ActionableError
 from fly_billing.output_files import make_folder, output_file, refuse_file_in_place_of_folder
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated, database_facts
-from fly_billing.settings import Settings, reveal
+from fly_billing.settings import DatabaseLimits, Settings, reveal
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 from fly_billing.stripe_sandbox import run as serve_sandbox
 
@@ -85,6 +85,26 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
         stack.enter_context(_environment(names))
         # The owner's URL is for migrations in this process, not for the environment of child processes.
         yield Settings.from_environment({"FLY_BILLING_MIGRATION_DATABASE_URL": owner_url or ""})
+
+
+@contextmanager
+def reading_database(settings: Settings, limits: DatabaseLimits) -> Iterator[BillingDatabase]:
+    """Yield the billing database for a service that only reads: the one of the settings, or the embedded server's.
+
+    A database of the settings may be down now. Raises SettingsError in production without one.
+    """
+    if settings.api_database_url:
+        yield BillingDatabase(settings.api_database_url, "FLY_BILLING_API_DATABASE_URL", limits)
+    elif settings.database_url or settings.production:
+        yield BillingDatabase(settings.database_url, limits=limits)
+    else:
+        make_data_folder(settings.data_dir)
+        with running(settings.data_dir / POSTGRES, databases=("billing",)) as server:
+            _grant_rights(server)
+            database = BillingDatabase(server.url("billing", role=READER), limits=limits)
+            check_database(database)
+            check_migrated(database)
+            yield database
 
 
 def _check(url: str | None, *, migrates: bool) -> None:

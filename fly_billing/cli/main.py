@@ -16,6 +16,7 @@ from dotenv import load_dotenv
 
 from fly_billing.cli.commands import (
     alerts,
+    api,
     billing,
     charges,
     corrections,
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 SUBJECTS = (
-    local, workspace, organizations, charges, terms, price_agreements, usage, pricing, billing, invoices, finance,
+    local, workspace, organizations, charges, terms, price_agreements, usage, pricing, billing, invoices, api, finance,
     corrections, stripe, operations, alerts,
 )  # fmt: skip
 for subject in SUBJECTS:

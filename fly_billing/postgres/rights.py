@@ -27,6 +27,7 @@ WRITES: dict[str, frozenset[str]] = {
         "accounting_periods": (INSERT,),
         "adjustments": (INSERT,),
         "alerts": (INSERT, UPDATE),
+        "api_tokens": (INSERT, UPDATE),
         "billing_details": (INSERT, UPDATE),
         "billing_failures": (INSERT, UPDATE, DELETE),
         "billing_recoveries": (INSERT, UPDATE, DELETE),
@@ -96,6 +97,9 @@ WRITES: dict[str, frozenset[str]] = {
     }.items()
 }
 
+# The functions that run with the owner's rights, and the roles that may call them. Everyone may call any other.
+EXECUTES: dict[str, tuple[str, ...]] = {"issue_organization_token": (READER,)}
+
 
 def owns_tables(connection: Connection) -> bool:
     """Return True if this user can migrate: it owns the tables, or can create the first one."""
@@ -110,6 +114,9 @@ def grant_rights(connection: Connection) -> None:
         _grant(connection, PIPELINE, {table: {"select", *WRITES.get(table, ())} for table in tables})
     if READER in roles:
         _grant(connection, READER, {table: {"select"} for table in tables if table not in NOT_FOR_READERS})
+    for function, callers in EXECUTES.items():
+        for role in sorted(roles & set(callers)):
+            connection.exec_driver_sql(f'grant execute on function "{function}" to {role}')
 
 
 def _grant(connection: Connection, role: str, rights: dict[str, set[str]]) -> None:

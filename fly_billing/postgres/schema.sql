@@ -279,6 +279,29 @@ $_$;
 
 COMMENT ON FUNCTION public.is_scope(scope jsonb, kinds jsonb) IS 'True if invoicing.rules.items.Scope can read it and its kinds are among those that a term can apply to.';
 
+CREATE FUNCTION public.issue_organization_token(new_id uuid, new_sha256 text, new_organization_id text, new_scopes text[], new_name text, new_expires_at timestamp with time zone, issuer_id uuid) RETURNS timestamp with time zone
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    issuer api_tokens;
+    now_is constant timestamptz := clock_timestamp();
+begin
+    select * into issuer from api_tokens as t
+    where t.id = issuer_id and t.role = 'issuer' and t.expires_at > now_is
+        and (t.revoked_at is null or t.revoked_at > now_is);
+    if not found then
+        raise exception 'token % may not issue tokens', issuer_id using errcode = 'insufficient_privilege';
+    end if;
+    insert into api_tokens (
+        id, sha256, organization_id, scopes, name, issued_by, issued_with, issued_at, expires_at
+    )
+    values (
+        new_id, new_sha256, new_organization_id, new_scopes, new_name, issuer.name, issuer.id, now_is, new_expires_at
+    );
+    return now_is;
+end $$;
+
 CREATE FUNCTION public.keep_invoice_details() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1896,6 +1919,19 @@ begin
     return new;
 end $$;
 
+CREATE FUNCTION public.refuse_later_revocation() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if new.revoked_at is null or new.revoked_at > old.revoked_at
+        or (new.revoked_at = old.revoked_at and new.revoked_by <> old.revoked_by)
+    then
+        raise exception 'token % is revoked: that can only be brought forward', old.id
+            using errcode = 'integrity_constraint_violation';
+    end if;
+    return new;
+end $$;
+
 CREATE FUNCTION public.refuse_other_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -2445,6 +2481,63 @@ ALTER TABLE public.alerts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.api_tokens (
+    id uuid NOT NULL,
+    sha256 text NOT NULL,
+    organization_id text,
+    role text,
+    scopes text[] NOT NULL,
+    name text NOT NULL,
+    issued_by text NOT NULL,
+    issued_with uuid,
+    replaces uuid,
+    issued_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    revoked_by text,
+    CONSTRAINT api_tokens_issued_by_check CHECK ((btrim(issued_by) <> ''::text)),
+    CONSTRAINT api_tokens_name_check CHECK (((btrim(name) <> ''::text) AND (length(name) <= 200))),
+    CONSTRAINT api_tokens_revoked_by_check CHECK ((btrim(revoked_by) <> ''::text)),
+    CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY['finance'::text, 'support'::text, 'issuer'::text]))),
+    CONSTRAINT api_tokens_scopes_check CHECK ((scopes <@ ARRAY['statement'::text, 'invoices'::text, 'usage'::text, 'balance'::text, 'alerts'::text])),
+    CONSTRAINT api_tokens_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT expires_after_it_was_issued CHECK ((expires_at > issued_at)),
+    CONSTRAINT expires_at_is_a_time CHECK (((expires_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT issued_at_is_a_time CHECK (((issued_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (issued_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT of_an_organization_or_a_role CHECK (((organization_id IS NULL) <> (role IS NULL))),
+    CONSTRAINT revocation_has_a_name CHECK (((revoked_at IS NULL) = (revoked_by IS NULL))),
+    CONSTRAINT revoked_at_is_a_time CHECK (((revoked_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (revoked_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT scopes_of_an_organization CHECK (((organization_id IS NULL) = (cardinality(scopes) = 0)))
+);
+
+COMMENT ON TABLE public.api_tokens IS 'One row per token of the read API. A row is never deleted: it tells who could read whose bills, and until when.';
+
+COMMENT ON COLUMN public.api_tokens.id IS 'The name of the token in commands and logs. It is no secret.';
+
+COMMENT ON COLUMN public.api_tokens.sha256 IS 'SHA-256 of the token, in hexadecimal. The token itself is stored nowhere.';
+
+COMMENT ON COLUMN public.api_tokens.organization_id IS 'The only organization that it reads. Null: an operator''s token.';
+
+COMMENT ON COLUMN public.api_tokens.role IS 'Of an operator''s token: finance reads everything, support all but invoices and balances, issuer only issues tokens.';
+
+COMMENT ON COLUMN public.api_tokens.scopes IS 'What an organization''s token reads. Empty for a role.';
+
+COMMENT ON COLUMN public.api_tokens.name IS 'What it is for.';
+
+COMMENT ON COLUMN public.api_tokens.issued_by IS 'Who issued it: a person, or the name of the issuer''s token.';
+
+COMMENT ON COLUMN public.api_tokens.issued_with IS 'The issuer''s token, if it was issued over HTTP.';
+
+COMMENT ON COLUMN public.api_tokens.replaces IS 'The token that it replaces, which works for some time longer.';
+
+COMMENT ON COLUMN public.api_tokens.issued_at IS 'From when it works.';
+
+COMMENT ON COLUMN public.api_tokens.expires_at IS 'From when it no longer works.';
+
+COMMENT ON COLUMN public.api_tokens.revoked_at IS 'From when it no longer works although it has not expired: the revocation, or the end of the overlap after a rotation.';
+
+COMMENT ON COLUMN public.api_tokens.revoked_by IS 'Who revoked or rotated it.';
 
 CREATE TABLE public.billing_details (
     organization_id text NOT NULL,
@@ -5087,6 +5180,15 @@ ALTER TABLE ONLY public.alerts
 ALTER TABLE ONLY public.alerts
     ADD CONSTRAINT alerts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_replaces_key UNIQUE (replaces);
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_sha256_key UNIQUE (sha256);
+
 ALTER TABLE ONLY public.billing_details
     ADD CONSTRAINT billing_details_pkey PRIMARY KEY (organization_id);
 
@@ -5347,6 +5449,8 @@ CREATE INDEX adjustments_organization_id_month_idx ON public.adjustments USING b
 CREATE INDEX adjustments_payer_id_month_idx ON public.adjustments USING btree (payer_id, month);
 
 CREATE INDEX alerts_id_idx ON public.alerts USING btree (id) WHERE (taken_at IS NULL);
+
+CREATE INDEX api_tokens_organization_id_idx ON public.api_tokens USING btree (organization_id);
 
 CREATE UNIQUE INDEX changes_are_deferred_once ON public.revenue_deferrals USING btree (invoice_change_id, month) WHERE (invoice_change_id IS NOT NULL);
 
@@ -6111,6 +6215,10 @@ CREATE TRIGGER refuse_later_creation BEFORE UPDATE ON public.organizations FOR E
 
 ALTER TABLE public.organizations ENABLE ALWAYS TRIGGER refuse_later_creation;
 
+CREATE TRIGGER refuse_later_revocation BEFORE UPDATE ON public.api_tokens FOR EACH ROW WHEN ((old.revoked_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_later_revocation();
+
+ALTER TABLE public.api_tokens ENABLE ALWAYS TRIGGER refuse_later_revocation;
+
 CREATE TRIGGER refuse_move BEFORE UPDATE ON public.carried_months FOR EACH ROW WHEN ((new.month <> old.month)) EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.carried_months ENABLE ALWAYS TRIGGER refuse_move;
@@ -6134,6 +6242,10 @@ ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_older_generation
 CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{next_try_at,refusals,last_refusal,taken_at}');
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.api_tokens FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{revoked_at,revoked_by}');
+
+ALTER TABLE public.api_tokens ENABLE ALWAYS TRIGGER refuse_other_change;
 
 CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.credit_requests FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{approved_by,approved_at,state,generation,unpaid_cents,taxes,stripe_credit_note_id,failure,updated_at,withdrawn_by,withdrawn_because,withdrawn_at}');
 
@@ -6298,6 +6410,10 @@ ALTER TABLE public.adjustments ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.alerts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.api_tokens FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.api_tokens ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.billing_details FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -6717,6 +6833,15 @@ ALTER TABLE ONLY public.adjustments
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_payer_id_fkey FOREIGN KEY (payer_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_issued_with_fkey FOREIGN KEY (issued_with) REFERENCES public.api_tokens(id);
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.api_tokens
+    ADD CONSTRAINT api_tokens_replaces_fkey FOREIGN KEY (replaces) REFERENCES public.api_tokens(id);
+
 ALTER TABLE ONLY public.billing_details
     ADD CONSTRAINT billing_details_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -6981,6 +7106,9 @@ GRANT USAGE ON SCHEMA public TO fly_billing_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoices TO fly_billing_reader;
 
+REVOKE ALL ON FUNCTION public.issue_organization_token(new_id uuid, new_sha256 text, new_organization_id text, new_scopes text[], new_name text, new_expires_at timestamp with time zone, issuer_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.issue_organization_token(new_id uuid, new_sha256 text, new_organization_id text, new_scopes text[], new_name text, new_expires_at timestamp with time zone, issuer_id uuid) TO fly_billing_reader;
+
 GRANT SELECT,INSERT ON TABLE public.stripe_money TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.stripe_money TO fly_billing_reader;
 
@@ -7022,6 +7150,9 @@ GRANT SELECT ON TABLE public.alembic_version TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.alerts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alerts TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.api_tokens TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.api_tokens TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.billing_details TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.billing_details TO fly_billing_reader;

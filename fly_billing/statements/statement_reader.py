@@ -47,6 +47,7 @@ from fly_billing.statements.rules.statement import (
     UsageSource,
     negotiated_working,
 )
+from fly_billing.statements.usage_reader import UsageOfDay, UsageOfPlace
 from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 from fly_billing.stripe_sync.rules.sync_failures import WAITING
 from fly_billing.usage.rejections import has_unresolved
@@ -62,6 +63,10 @@ _MAY_BE_MISSING = frozenset(
 )  # fmt: skip
 
 T = TypeVar("T")
+
+
+class NoSuchMonth(ValueError):
+    """The organization has no invoice for this month."""
 
 
 @dataclass(frozen=True)
@@ -151,25 +156,6 @@ class _ItemRow:
 
 
 @dataclass(frozen=True)
-class _UsageRow:
-    """The usage of an item with one app and region."""
-
-    item_id: UUID
-    app: str | None
-    region: str | None
-    quantity: Decimal
-
-
-@dataclass(frozen=True)
-class _DayRow:
-    """The usage of an item on one day, counted from 1; None for usage without days."""
-
-    item_id: UUID
-    day: int | None
-    quantity: Decimal
-
-
-@dataclass(frozen=True)
 class _TaxRow:
     """The tax of one rate on an invoice."""
 
@@ -229,7 +215,7 @@ def read_statement(
 
     Raises:
         NoSuchOrganization: No organization has this id.
-        ValueError: The organization has no invoice for this month.
+        NoSuchMonth: The organization has no invoice for this month.
     """
     reading = _Reading()
     with database.transaction() as connection:
@@ -238,7 +224,7 @@ def read_statement(
         months = records(connection, _InvoiceRow, "statement_invoices", organization_id=organization_id, **late)
         invoices = [row for row in months if reading.attempt(str(row), partial(_check_invoice, row))]
         if month and not reading.problems and month not in [row.billing_month for row in invoices]:
-            raise ValueError(f"{organization_id} has no invoice for {month}")
+            raise NoSuchMonth(f"{organization_id} has no invoice for {month}")
         shown = month or (invoices[0].billing_month if invoices else None)
         detail = _Detail.read(connection, organization_id, invoices, shown, reading)
         credit_rows = records(connection, _CreditRow, "credits_of_statement", organization_id=organization_id, now=now)
@@ -299,8 +285,8 @@ class _Detail:
 
     shown: BillingMonth | None
     items: Mapping[UUID, Sequence[_ItemRow]]
-    usage: Mapping[UUID, Sequence[_UsageRow]]
-    daily: Mapping[UUID, Sequence[_DayRow]]
+    usage: Mapping[UUID, Sequence[UsageOfPlace]]
+    daily: Mapping[UUID, Sequence[UsageOfDay]]
     taxes: Mapping[UUID, Sequence[_TaxRow]]
     before: _InvoiceRow | None
     reading: _Reading
@@ -323,9 +309,11 @@ class _Detail:
         return cls(
             shown=shown,
             items=items,
-            usage=_grouped(records(connection, _UsageRow, "usage_of_statement", items=wanted), lambda row: row.item_id),
+            usage=_grouped(
+                records(connection, UsageOfPlace, "usage_of_statement", items=wanted), lambda row: row.item_id
+            ),
             daily=_grouped(
-                records(connection, _DayRow, "daily_usage_of_statement", items=wanted), lambda row: row.item_id
+                records(connection, UsageOfDay, "daily_usage_of_statement", items=wanted), lambda row: row.item_id
             ),
             taxes=_grouped(records(connection, _TaxRow, "taxes_of_statement", **of_month), lambda row: row.invoice_id),
             before=before[0] if before else None,
@@ -414,6 +402,7 @@ def _invoice(row: _InvoiceRow, detail: _Detail) -> StatementInvoice:
         compared=compared,
         in_stripe=row.amounts_in_stripe,
         is_waiting=row.is_waiting or False,
+        id=str(row.id) if row.id else None,
     )
 
 
@@ -443,6 +432,9 @@ def _item(row: _ItemRow, period: ServicePeriod | None) -> StatementItem:
         causes=tuple(row.detail.get("causes", ())),
         period=period,
         is_after_tax=row.detail.get("pays") == "after tax",
+        id=str(row.id),
+        quantity=plain(row.quantity),
+        unit=row.unit,
     )
 
 

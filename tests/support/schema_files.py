@@ -87,6 +87,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         "stripe_customers",
         "sync_approvals",
     ),
+    "API": ("api_tokens",),
     "Alerts": ("alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts"),
     "Migrations": ("alembic_version",),
 }  # fmt: skip

@@ -29,7 +29,7 @@ LAYERS = (
     {"workspace"},
     {"platform_database"},
     {"statements"},
-    {"finance"},
+    {"api", "finance"},
     {"cutover"},
     {"operations"},  # reads all subjects: what needs a person
     {"sample_platform", "testing"},

@@ -52,6 +52,8 @@ class StatementItem:
         causes: Why an earlier month is adjusted: keys of `corrections.rules.differences.CAUSES`.
         period: When it was supplied.
         is_after_tax: It is credit that pays the amount with its taxes.
+        id: Names it in `fly-billing explain`.
+        quantity: The exact billed quantity, in `unit`.
     """
 
     product: str
@@ -64,6 +66,9 @@ class StatementItem:
     causes: tuple[str, ...] = ()
     period: ServicePeriod | None = None
     is_after_tax: bool = False
+    id: str = ""
+    quantity: str = ""
+    unit: str = ""
 
     def period_in_words(self) -> str:
         """Return the days on which it was supplied: `1 Oct 2026 to 30 Sep 2027`; empty if that is not known."""
@@ -135,6 +140,7 @@ class StatementInvoice:
         pdf_url: Stripe's PDF.
         customer: The name, address and tax ids on the invoice; those of its finalization, if it is final.
         seller: The lines about the seller when it became final; None: it is open, or they were not recorded.
+        id: None for a month without an invoice.
     """
 
     month: str
@@ -157,6 +163,7 @@ class StatementInvoice:
     pdf_url: str | None = None
     customer: InvoiceDetails | None = None
     seller: tuple[str, ...] | None = None
+    id: str | None = None
 
     def seller_or(self, current: Sequence[str]) -> Sequence[str]:
         """Return the lines about the seller: a final invoice's own, which never change, or the current ones.
@@ -362,9 +369,13 @@ class Statement:
 
         Each currency has lines of its own, since nothing is added up across currencies.
         """
+        return [(text, format_cents(cents, currency)) for text, cents, currency in self.sums_of_balances()]
+
+    def sums_of_balances(self) -> list[tuple[str, int, str]]:
+        """Return the lines of `calculation` with cents and currency."""
         found = self.balances()
         return [
-            (text, format_cents(cents, currency))
+            (text, cents, currency)
             for currency, balance in found.items()
             for text, cents in balance.calculation() or _owed_alone(balance, is_one_of_several=len(found) > 1)
         ]

@@ -22,6 +22,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "accounting_periods": set(),
     "adjustments": set(),
     "alerts": {"next_try_at", "refusals", "last_refusal", "taken_at"},
+    "api_tokens": set(),
     "correction_approvals": set(),
     "correction_decisions": set(),
     "credit_entries": set(),
@@ -157,6 +158,13 @@ JOURNALS = """
     )
     select id, organization_id, month, currency, 'held', 1, 0, '{}', 'much', now(), 'ann' from invoices limit 1;
     insert into alerts (channel, code, subject, body, taken_at) values ('log', 'code', 'subject', 'body', now());
+    insert into api_tokens (
+        id, sha256, organization_id, scopes, name, issued_by, issued_at, expires_at, revoked_at, revoked_by
+    )
+    values (
+        gen_random_uuid(), repeat('0', 64), 'acme', '{statement}', 'site', 'ann', now(), now() + interval '1 year',
+        now(), 'ann'
+    );
     insert into spend_alerts (organization_id, month, currency, amount_cents, total_cents)
     values ('acme', '2026-09-01', 'USD', 100, 200);
     insert into organization_history (organization_id, before_month, currency, price_book)

@@ -1,0 +1,78 @@
+"""The application: the routes below /v1 behind the guard, and three that need no token.
+
+GET /openapi.json is the document, GET /health tells whether the database can be read, GET /metrics counts requests.
+There is no page with the document: it would load scripts from elsewhere.
+Not here: addresses, settings and logs (`api.server`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+from fastapi import FastAPI
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from fly_billing.api.guard import Guard
+from fly_billing.api.metrics import ApiMetrics
+from fly_billing.api.openapi import document
+from fly_billing.api.problems import UNREACHABLE, handle_problems, unreachable
+from fly_billing.api.routes import router
+from fly_billing.api.rules.rate_limits import RateLimits
+from fly_billing.api.token_store import TokenFinder
+from fly_billing.postgres.database import BillingDatabase
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class ApiLimits:
+    """How many requests a token may send: per second on average, and at once."""
+
+    per_second: float = 10.0
+    burst: int = 50
+
+
+def build_api(
+    database: BillingDatabase,
+    limits: ApiLimits | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> ASGIApp:
+    """Return the API as an ASGI application.
+
+    Args:
+        database: With the rights of the role that can only read.
+        now: The clock, in UTC.
+    """
+    metrics, limits = ApiMetrics(), limits or ApiLimits()
+    app = FastAPI(title="fly_billing", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.database = database
+    app.include_router(router)
+    handle_problems(app)
+    _add_public_routes(app, database, metrics)
+    return Guard(app, TokenFinder(database), RateLimits(limits.per_second, limits.burst), metrics, now)
+
+
+def _add_public_routes(app: FastAPI, database: BillingDatabase, metrics: ApiMetrics) -> None:
+    described = cache(lambda: document(app))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return JSONResponse(described())
+
+    @app.get("/health", include_in_schema=False)
+    async def health() -> Response:
+        try:
+            await run_in_threadpool(database.rows, "schema_version")
+        except UNREACHABLE as reason:
+            return unreachable(reason)
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/metrics", include_in_schema=False)
+    async def counts() -> Response:
+        return Response(metrics.as_text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -1,0 +1,60 @@
+"""Reads the quantities behind a month's items, by day and by app and region, as the statement splits their amounts.
+
+Not here: the amounts (`statements.rules.spend`), and single events (`statements.billed_events`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID
+
+from fly_billing.postgres.database import BillingDatabase
+
+
+@dataclass(frozen=True)
+class UsageOfPlace:
+    """The usage of an item with one app and region; None if the meter has no such dimension."""
+
+    item_id: UUID
+    app: str | None
+    region: str | None
+    quantity: Decimal
+
+
+@dataclass(frozen=True)
+class UsageOfDay:
+    """The usage of an item on one day of the month, counted from 1; None for usage without days."""
+
+    item_id: UUID
+    day: int | None
+    quantity: Decimal
+
+
+@dataclass(frozen=True)
+class UsageQuantities:
+    """The usage of some items, by item. An item without usage is left out."""
+
+    by_place: Mapping[UUID, Sequence[UsageOfPlace]]
+    by_day: Mapping[UUID, Sequence[UsageOfDay]]
+
+
+def read_quantities(database: BillingDatabase, items: Sequence[UUID]) -> UsageQuantities:
+    """Read the usage that these items bill."""
+    return UsageQuantities(
+        _by_item(database.records(UsageOfPlace, "usage_of_statement", items=list(items))),
+        _by_item(database.records(UsageOfDay, "daily_usage_of_statement", items=list(items))),
+    )
+
+
+Usage = TypeVar("Usage", UsageOfPlace, UsageOfDay)
+
+
+def _by_item(found: Iterable[Usage]) -> dict[UUID, list[Usage]]:
+    grouped: defaultdict[UUID, list[Usage]] = defaultdict(list)
+    for each in found:
+        grouped[each.item_id].append(each)
+    return dict(grouped)

@@ -1,0 +1,163 @@
+"""The API says what the statement says: to the cent, in the same words, and to the same people."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fly_billing.alerting.spend_thresholds import add_threshold
+from fly_billing.statements.statement_reader import read_statement
+from tests.integration.api.conftest import NOW
+from tests.support.api import ApiClient, customer_token
+from tests.support.builders import SEPTEMBER, Platform, at
+
+
+def usd(amount: str) -> dict[str, str]:
+    return {"amount": amount, "currency": "USD"}
+
+
+@pytest.fixture
+def token(billed: Platform) -> str:
+    return customer_token(billed.database, "acme", NOW - timedelta(days=1)).secret
+
+
+def in_cents(money: Any) -> int:
+    return int(money["amount"].replace(".", ""))
+
+
+def test_the_statement_has_the_amounts_of_the_ledger_and_of_the_command(
+    api: ApiClient, billed: Platform, token: str
+) -> None:
+    got = api.of("acme", "statement?month=2026-09", token)
+    assert (got.status, got.headers["content-type"]) == (200, "application/json")
+    data = got.data
+    assert (data["as_of"], data["month"], data["is_complete"]) == ("2026-10-05T12:00:00Z", "2026-09", True)
+    assert data["invoice"]["total"] == usd("0.31")
+    assert [(item["quantity"], item["exact_amount"], item["amount"]) for item in data["invoice"]["items"]] == [
+        ("100.5", "0.01", usd("0.01")),
+        ("3", "0.3", usd("0.30")),
+    ]
+    assert data["owed"]["balances"][0]["owed"] == data["owed"]["balances"][0]["total"] == usd("0.31")
+    assert [(month["month"], month["total"]) for month in data["months"]] == [
+        ("2026-10", usd("0.50")),
+        ("2026-09", usd("0.31")),
+    ]
+
+    command = read_statement(billed.database, "acme", NOW, SEPTEMBER).as_data()
+    assert data["owed"]["in_words"] == read_statement(billed.database, "acme", NOW, SEPTEMBER).headline()
+    assert data["owed"]["caveats"] == command["caveats"]
+    assert {each["currency"]: in_cents(each["owed"]) for each in data["owed"]["balances"]} == command["owed_cents"]
+    shown = next(invoice for invoice in command["invoices"] if invoice["month"] == "2026-09")
+    assert [in_cents(item["amount"]) for item in data["invoice"]["items"]] == [
+        item["amount_cents"] for item in shown["items"]
+    ]
+    assert [in_cents(day["cost"]) for day in data["cost"]["by_day"]] == [
+        day["amount_cents"] for day in shown["spend"]["by_day"]["days"]
+    ]
+    ledger = billed.query(
+        "select sum(amount_cents) as cents from ledger_entries"
+        " where organization_id = 'acme' and account = 'receivable'"
+    )
+    assert [row["cents"] for row in ledger] == [31]
+
+
+def test_the_upcoming_invoice_is_the_open_month_so_far(api: ApiClient, token: str) -> None:
+    data = api.of("acme", "upcoming-invoice", token).data
+    assert data["totals"] == [usd("0.50")]
+    assert [(invoice["month"], invoice["status_in_words"]) for invoice in data["invoices"]] == [
+        ("2026-10", "open (so far)")
+    ]
+    assert [item["quantity"] for item in data["invoices"][0]["items"]] == ["5"]
+
+
+def test_invoices_come_in_pages_and_each_with_its_items(api: ApiClient, token: str) -> None:
+    first = api.of("acme", "invoices?limit=1", token).data
+    second = api.of("acme", f"invoices?limit=1&cursor={first['next_cursor']}", token).data
+    assert [page["invoices"][0]["month"] for page in (first, second)] == ["2026-10", "2026-09"]
+    assert second["next_cursor"] is None
+    assert api.of("acme", "invoices?cursor=bm9uZQ", token).status == 422
+
+    invoice_id = second["invoices"][0]["id"]
+    data = api.of("acme", f"invoices/{invoice_id}", token).data
+    assert (data["invoice"]["id"], data["invoice"]["total"], len(data["invoice"]["items"])) == (
+        invoice_id,
+        usd("0.31"),
+        2,
+    )
+    assert data["invoice"]["sums"][-1] == {"text": "Amount due", "amount": usd("0.31")}
+
+
+def test_an_item_is_explained_as_a_sum_to_redo(api: ApiClient, token: str) -> None:
+    """100.5 GB less the free 100 GB is 0.5 GB, at 0.02 a GB."""
+    item = api.of("acme", "statement?month=2026-09", token).data["invoice"]["items"][0]
+    data = api.of("acme", f"items/{item['id']}/explanation", token).data
+    assert (data["exact_amount"], data["amount"], data["is_reproduced"]) == ("0.01", usd("0.01"), True)
+    assert data["sums"][-1]["lines"][-1] | {"label": ""} == {
+        "label": "", "quantity": "0.5", "unit_amount": "0.02", "per": "1", "amount": "0.01",
+    }  # fmt: skip
+    assert "nothing to round" in data["rounding"]
+
+
+def test_usage_and_cost_come_by_day_app_region_and_product_and_add_up(api: ApiClient, token: str) -> None:
+    data = api.of("acme", "usage?month=2026-09", token).data
+    assert data["total"] == usd("0.31")
+    for by in ("by_product", "by_app", "by_region", "by_day"):
+        assert sum(in_cents(row["cost"]) for row in data["cost"][by]) == 31, by
+    assert {row["label"]: row["cost"] for row in data["cost"]["by_region"]} == {"ams": usd("0.01"), None: usd("0.30")}
+    requests = next(item for item in data["items"] if item["unit"] == "request")
+    assert requests["by_day"] == [{"day": "2026-09-15", "quantity": "2"}, {"day": "2026-09-16", "quantity": "1"}]
+    traffic = next(item for item in data["items"] if item["unit"] == "GB")
+    assert traffic["by_place"] == [{"app": None, "region": "ams", "quantity": "100.5"}]
+
+
+def test_balance_credits_and_alerts_are_those_of_the_organization(api: ApiClient, billed: Platform, token: str) -> None:
+    billed.grant("acme", "Deposit", "10", pays="gross")
+    add_threshold(billed.database, "acme", "250.00")
+    balance = api.of("acme", "balance", token).data
+    assert balance["owed"]["balances"][0]["total"] == usd("0.31")
+    assert balance["upcoming"] == [usd("0.50")]
+    (credit,) = api.of("acme", "credits", token).data["credits"]
+    assert (credit["remaining"], credit["in_words"]) == (usd("10.00"), "Deposit: $10.00 remaining; also pays taxes")
+    assert api.of("acme", "alerts", token).data["alerts"] == [{"amount": usd("250.00"), "last_reached_in": None}]
+
+
+def test_an_unchanged_answer_is_not_sent_twice(api: ApiClient, billed: Platform, token: str) -> None:
+    """The time of reading is not part of the ETag; a payment is."""
+    got = api.of("acme", "balance", token)
+    tag = got.headers["etag"]
+    again = api.of("acme", "balance", token, If_None_Match=f'"other", {tag}')
+    assert (again.status, again.text, again.headers["etag"]) == (304, "", tag)
+    billed.execute("update invoices set status = 'paid', paid_at = :at where month = '2026-09-01'", at=at("2026-10-05"))
+    changed = api.of("acme", "balance", token, If_None_Match=tag)
+    assert changed.status == 200
+    assert changed.headers["etag"] != tag
+
+
+def test_a_member_sees_its_own_lines_and_nothing_of_the_payers_total(api: ApiClient, billed: Platform) -> None:
+    """From October on, acme pays for labs: 5 requests of acme and 9 of labs are $1.40 on acme's invoice."""
+    billed.link("labs", "acme", first=SEPTEMBER.next())
+    billed.bill(SEPTEMBER.next(), at("2026-10-05T06:00:00"))
+    labs = customer_token(billed.database, "labs", NOW - timedelta(days=1)).secret
+    got = api.of("labs", "statement", labs)
+    assert got.data["invoice"]["total"] == usd("0.90")
+    assert got.data["invoice"]["payer"] == {"id": "acme", "name": "Acme Confidential"}
+    assert [item["organization_id"] for item in got.data["invoice"]["items"]] == ["labs"]
+    item = got.data["invoice"]["items"][0]["id"]
+    explained = api.of("labs", f"items/{item}/explanation", labs)
+    assert explained.data["amount"] == usd("0.90")
+    assert "1.40" not in got.text + explained.text
+    invoice = api.of("labs", f"invoices/{got.data['invoice']['id']}", labs).data
+    assert (invoice["customer"], len(invoice["invoice"]["items"])) == (None, 1)
+
+
+def test_the_document_has_an_example_for_each_answer_and_needs_no_token(api: ApiClient) -> None:
+    document = api.get("/openapi.json").data
+    assert document["openapi"] == "3.1.0"
+    assert len(document["paths"]) == 10
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                for content in answer.get("content", {}).values():
+                    assert content["example"], (path, status)
