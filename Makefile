@@ -14,8 +14,9 @@ WRITE ?=
 ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
+REQUESTS ?= 100000
 
-.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-landing-again bench-intake soak chaos chaos-intake chaos-money fuzz mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-landing-again bench-intake bench-api soak chaos chaos-intake chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -75,6 +76,9 @@ bench-groups: $(VENV)/.installed-engines ## time Dagster by the number of billin
 bench-intake: $(VENV)/.installed-dev ## post usage in batches over HTTP, and measure events and CPU seconds
 	$(BIN)/python -m tests.bench.bench_intake
 
+bench-api: $(VENV)/.installed-dev ## ask `fly-billing api` 100 times a second for five minutes beside a billing run
+	$(BIN)/python -m tests.bench.bench_api
+
 soak: $(VENV)/.installed-engines ## bill 24 months x 10,000 organizations, then time the UI's pages (long; needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.soak --write docs
 
@@ -89,6 +93,9 @@ chaos-money: $(VENV)/.installed-dev ## click 10,000 times in Stripe's dashboard 
 
 fuzz: $(VENV)/.installed-dev ## land a million odd rows and 20,000 broken files, and account for each row
 	$(BIN)/python -m tests.fuzz --rows $(ROWS) --files $(FILES) --seed $(SEED)
+
+fuzz-api: $(VENV)/.installed-dev ## send `fly-billing api` 100,000 requests with every kind of token, and read each response for ids of others
+	$(BIN)/python -m tests.api_fuzz --requests $(REQUESTS) --seed $(SEED)
 
 mutants: $(VENV)/.installed-dev ## change the billing rules in one place at a time, and check that tests notice (long)
 	rm -rf mutants

@@ -50,7 +50,9 @@ def build_api(
         now: The clock, in UTC.
     """
     metrics, limits = ApiMetrics(), limits or ApiLimits()
-    app = FastAPI(title="fly_billing", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="fly_billing", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     app.state.database = database
     app.include_router(router)
     handle_problems(app)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +30,9 @@ from fly_billing.embedded_postgres.roles import READER
 from fly_billing.http_limits import configuration
 from fly_billing.postgres.database import BillingDatabase
 
+COMMAND = Path(sys.executable).with_name("fly-billing")
+# Seconds until a process must answer or end.
+PATIENCE = 120
 # So many that no test meets the limit by chance.
 UNLIMITED = ApiLimits(1_000_000, 1_000_000)
 ORGANIZATION_ROUTES = (
@@ -135,3 +144,38 @@ def customer_token(
 
 def operator_token(database: BillingDatabase, role: str, now: datetime) -> IssuedToken:
     return issue(database, NewToken(f"{role} desk", now + timedelta(days=365), None, role), "ann", now)
+
+
+@contextmanager
+def serving_command(server: PostgresServer, database: BillingDatabase, requests_per_second: int) -> Iterator[int]:
+    """Run `fly-billing api` as a process, and yield its port. Its log is discarded."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    variables = {
+        **os.environ,
+        "FLY_BILLING_API_DATABASE_URL": server.url(str(database.engine.url.database), role=READER),
+        "FLY_BILLING_API_REQUESTS_PER_SECOND": str(requests_per_second),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [COMMAND, "api", "--port", str(port)], cwd=folder, env=variables,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            _wait_until_healthy(process, port)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        assert process.poll() is None, "the API ended by itself"
+        assert time.monotonic() < deadline, "the API does not answer"
+        try:
+            if ApiClient(port).get("/health").status == 200:
+                return
+        except OSError:
+            time.sleep(0.05)

@@ -1,0 +1,54 @@
+"""`make fuzz-api`: a long campaign against `fly-billing api`. Exits 1 if a response tells anything to anybody else."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fly_billing.testing import throwaway_database, throwaway_server
+from tests.api_fuzz.campaign import run_campaign
+from tests.api_fuzz.targets import prepare
+from tests.support.api import serving_command
+from tests.support.builders import Platform
+
+
+def main() -> bool:
+    read = argparse.ArgumentParser(description=__doc__)
+    read.add_argument("--requests", type=int, default=100_000)
+    read.add_argument("--organizations", type=int, default=30)
+    read.add_argument("--seed", type=int, default=1)
+    asked = read.parse_args()
+    with (
+        throwaway_server() as server,
+        throwaway_database(server) as database,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        landing = Path(folder) / "landing"
+        landing.mkdir()
+        platform = Platform.with_acme(database, landing)
+        targets = prepare(platform, asked.organizations, random.Random(asked.seed), datetime.now(UTC))
+        with serving_command(server, database, requests_per_second=1_000_000) as port:
+            began = time.perf_counter()
+            report = run_campaign(port, targets, asked.requests, asked.seed)
+            seconds = time.perf_counter() - began
+    by_status: Counter[int] = Counter()
+    for (_, status), count in report.statuses.items():
+        by_status[status] += count
+    for line in (*report.leaks[:10], *report.wrong[:10]):
+        print(line)  # noqa: T201
+    statuses = " ".join(f"{status}={count}" for status, count in sorted(by_status.items()))
+    print(  # noqa: T201
+        f"requests={report.requests} seconds={seconds:.0f} {statuses}"
+        f" leaks={len(report.leaks)} wrong={len(report.wrong)}"
+    )
+    return not (report.leaks or report.wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(not main())

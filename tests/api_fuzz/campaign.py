@@ -1,0 +1,151 @@
+"""Sends random requests over HTTP and checks each response: its status, its form, and whom it tells something of."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from tests.api_fuzz.targets import Key, Target, Targets, any_id
+from tests.support.api import ORGANIZATION_ROUTES
+
+SENDERS = 4
+QUERIES = (
+    "", "", "", "?month=2026-09", "?month=2026-13", "?month=9", "?month=%00", "?limit=1", "?limit=0", "?limit=x",
+    "?cursor=bm9uZQ", "?cursor=%ff", "?month=2026-09&month=2026-08", "?access_token=x", "?month=2026-09%27--",
+)  # fmt: skip
+METHODS = ("GET",) * 40 + ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+ODD = ("nobody", "", "..", "%00", "%2e%2e%2f", "*", "%", "' or 1=1 --", "a" * 300, "\u202e", "{organization_id}")
+
+
+@dataclass
+class FuzzReport:
+    """What was sent and what came back. `leaks`, `wrong`: one line per response that must not be."""
+
+    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
+    leaks: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        return self.statuses.total()
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A request, and the organization that it asks for, if its address names one."""
+
+    key: Key
+    method: str
+    path: str
+    asked: str | None
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+def run_campaign(port: int, targets: Targets, number: int, seed: int) -> FuzzReport:
+    """Send this many requests from several threads. Raises OSError if the API does not answer."""
+    report, lock = FuzzReport(), threading.Lock()
+    failures: list[Exception] = []
+
+    def send(thread: int) -> None:
+        chance = random.Random(seed * 1000 + thread)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        etags: dict[str, str] = {}
+        try:
+            for _ in range(number // SENDERS):
+                sent = _request(chance, targets, etags)
+                answer = _send(connection, sent)
+                with lock:
+                    _check(sent, *answer, targets, report)
+                if tag := answer[1].get("etag"):
+                    etags[sent.asked or ""] = tag
+        except Exception as problem:  # noqa: BLE001 told to the caller
+            failures.append(problem)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=send, args=(thread,)) for thread in range(SENDERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return report
+
+
+def _send(connection: http.client.HTTPConnection, sent: _Sent) -> tuple[int, dict[str, str], str]:
+    connection.request(sent.method, sent.path, sent.body, dict(sent.headers))
+    answer = connection.getresponse()
+    headers = {name.lower(): value for name, value in answer.getheaders()}
+    return answer.status, headers, answer.read().decode()
+
+
+def _request(chance: random.Random, targets: Targets, etags: Mapping[str, str]) -> _Sent:
+    key, method = chance.choice(targets.keys), chance.choice(METHODS)
+    headers = _credentials(chance, key)
+    if chance.random() < 0.2 and etags:
+        headers["If-None-Match"] = chance.choice([*etags.values(), "*", 'W/"x"'])
+    if chance.random() < 0.05:
+        wanted = {"organization_id": chance.choice(targets.organizations).id, "name": "fuzz", "scopes": ["usage"]}
+        body = chance.choice([json.dumps(wanted).encode(), b"{}", b"{", b"[1]", b"\xff", b""])
+        headers["Content-Type"] = "application/json"
+        asked = wanted["organization_id"] if key.kind == "issuer" else None
+        return _Sent(key, "POST", "/v1/tokens", str(asked) if asked else None, headers, body)
+    asked = _organization(chance, key, targets)
+    target = next((each for each in targets.organizations if each.id == asked), None)
+    route = _route(chance, target, targets)
+    path = f"/v1/organizations/{asked if '%' in asked else quote(asked, safe='')}/{route}{chance.choice(QUERIES)}"
+    return _Sent(key, method, path, asked, headers, None)
+
+
+def _credentials(chance: random.Random, key: Key) -> dict[str, str]:
+    if key.text is None:
+        return {}
+    scheme = "Bearer" if key.works else chance.choice(("Bearer", "Bearer", "bearer", "Basic", "Token"))
+    return {"Authorization": f"{scheme} {key.text}"}
+
+
+def _organization(chance: random.Random, key: Key, targets: Targets) -> str:
+    """Return the token's own organization, another one, or text that is nobody's."""
+    other = chance.choice(targets.organizations).id
+    choices = [key.organization or other, other, chance.choice(ODD), other.upper(), other[:-1], f"{other}%00"]
+    return chance.choices(choices, (50, 30, 10, 4, 3, 3))[0]
+
+
+def _route(chance: random.Random, target: Target | None, targets: Targets) -> str:
+    of = target if target and chance.random() < 0.6 else chance.choice(targets.organizations)
+    route = chance.choice((*ORGANIZATION_ROUTES, "nothing", "", "invoices/"))
+    return route.format(invoice=any_id(chance, of.invoices), item=any_id(chance, of.items))
+
+
+def _check(
+    sent: _Sent, status: int, headers: Mapping[str, str], text: str, targets: Targets, report: FuzzReport
+) -> None:
+    report.statuses[sent.key.kind, status] += 1
+    described = f"{sent.key.kind} {sent.method} {sent.path}: {status} {text[:200]}"
+    told = targets.owners_in(text + " ".join(f"{name} {value}" for name, value in headers.items()))
+    if told - _allowed(sent):
+        report.leaks.append(described)
+    if status >= 500 or (not sent.key.works and status != 401):
+        report.wrong.append(described)
+    if status >= 400 and sent.method != "HEAD" and headers.get("content-type") != "application/problem+json":
+        report.wrong.append(described)
+    if status in (200, 304) and not _may_read(sent):
+        report.wrong.append(described)
+
+
+def _may_read(sent: _Sent) -> bool:
+    return sent.key.works and bool(sent.key.scopes) and sent.key.organization in (None, sent.asked)
+
+
+def _allowed(sent: _Sent) -> set[str]:
+    """Return the organizations that the response may tell something of."""
+    may = _may_read(sent) or sent.key.kind == "issuer"
+    return {sent.asked} if may and sent.asked else set()

@@ -1,0 +1,120 @@
+"""The organizations, tokens and addresses of the campaign. Everything of an organization has its mark in it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from uuid import UUID
+
+from fly_billing.api.rules.access import ROLES, SCOPES
+from fly_billing.api.rules.tokens import CUSTOMER, OPERATOR, token_of
+from fly_billing.api.token_store import NewToken, issue, revoke
+from fly_billing.postgres.database import BillingDatabase
+from tests.support.builders import Platform, event, write_jsonl
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Target:
+    """An organization with a final invoice. `marks`: texts that only its own answers may have."""
+
+    id: str
+    marks: tuple[str, ...]
+    invoices: tuple[str, ...]
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A token, and what a request with it may be told.
+
+    Attributes:
+        text: None: the request has no token.
+        organization: The organization that it reads; None for an operator's.
+        works: False if every request must be a 401.
+    """
+
+    kind: str
+    text: str | None
+    organization: str | None
+    works: bool
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Everything that requests are made of."""
+
+    organizations: Sequence[Target]
+    keys: Sequence[Key]
+
+    @cached_property
+    def owner_of(self) -> dict[str, str]:
+        return {mark: target.id for target in self.organizations for mark in target.marks}
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(re.escape, self.owner_of)))
+
+    def owners_in(self, text: str) -> set[str]:
+        """Return the organizations that a text tells something of."""
+        return {self.owner_of[found] for found in self.pattern.findall(text)}
+
+
+def prepare(platform: Platform, number: int, chance: random.Random, now: datetime) -> Targets:
+    """Bill September for organizations with marks in their names and regions, and issue tokens of every kind."""
+    marks = [f"{chance.getrandbits(48):012x}" for _ in range(number)]
+    usage = []
+    for place, mark in enumerate(marks):
+        platform.add_organization(f"org-{mark}")
+        subject = {"subject": f"org-{mark}", "type": "egress_gb", "region": f"region {mark}"}
+        usage += [event(f"{mark} {n}", str(150 + place + n), **subject) for n in range(3)]
+    platform.execute("update organizations set name = 'Name of ' || id")
+    write_jsonl(platform.landing_dir, usage)
+    platform.close()
+    organizations = [_target(platform, mark) for mark in marks]
+    return Targets(organizations, [*_keys(platform.database, organizations, chance, now)])
+
+
+def _target(platform: Platform, mark: str) -> Target:
+    found = platform.query(
+        "select cast(i.id as text) as invoice, cast(t.id as text) as item from invoices as i"
+        " join invoice_items as t on t.invoice_id = i.id where i.organization_id = :id",
+        id=f"org-{mark}",
+    )
+    invoices, items = ({row[name] for row in found} for name in ("invoice", "item"))
+    return Target(f"org-{mark}", (mark, *invoices, *items), tuple(invoices), tuple(items))
+
+
+def _keys(
+    database: BillingDatabase, organizations: Sequence[Target], chance: random.Random, now: datetime
+) -> list[Key]:
+    keys = [Key("missing", None, None, works=False), Key("empty", "", None, works=False)]
+    for target in organizations:
+        for scopes in (SCOPES, ("statement",), ("invoices", "usage")):
+            wanted = NewToken("fuzz", now + DAY, target.id, None, scopes)
+            secret = issue(database, wanted, "fuzz", now - DAY).secret
+            keys.append(Key("customer", secret, target.id, works=True, scopes=scopes))
+        keys.append(Key("malformed", secret[:-1] + chance.choice("xyz"), target.id, works=False))
+        expired = issue(database, NewToken("fuzz", now - DAY, target.id, None, SCOPES), "fuzz", now - 2 * DAY)
+        revoked = issue(database, NewToken("fuzz", now + DAY, target.id, None, SCOPES), "fuzz", now - DAY)
+        revoke(database, revoked.id, "fuzz", now - timedelta(hours=1))
+        keys += [
+            Key("expired", expired.secret, target.id, works=False),
+            Key("revoked", revoked.secret, target.id, works=False),
+            Key("unknown", token_of(chance.randbytes(32), chance.choice((CUSTOMER, OPERATOR))), None, works=False),
+        ]
+    for role, reads in ROLES.items():
+        secret = issue(database, NewToken(role, now + DAY, None, role), "fuzz", now - DAY).secret
+        keys.append(Key(role, secret, None, works=True, scopes=reads))
+    return keys
+
+
+def any_id(chance: random.Random, known: Sequence[str]) -> str:
+    """Return an id that exists, one that nobody has, or text that is none."""
+    return chance.choice([*known, *known, str(UUID(int=chance.getrandbits(128))), "0", "%00", "..", "a" * 300])
