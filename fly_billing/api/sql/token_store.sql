@@ -4,7 +4,8 @@ insert into api_tokens (
     id, sha256, organization_id, role, scopes, name, issued_by, replaces, issued_at, expires_at
 )
 values (
-    :id, :sha256, :organization_id, :role, cast(:scopes as text []), :name, :issued_by, :replaces, :issued_at, :expires_at
+    :id, :sha256, :organization_id, :role, cast(:scopes as text []), :name, :issued_by, :replaces, :issued_at,
+    :expires_at
 )
 returning issued_at;
 
