@@ -80,10 +80,18 @@ def show_land_result(
         console.print(f"  {found['reason']}: {number}, for example: {found['for_example']}", soft_wrap=True)
     if result.not_landed:
         console.print(styled("not landed", "red"), counted(len(result.not_landed), "landing day"))
-    is_clean = show_outcome(console, record, f"{counted(len(result.landed), 'landing day')} landed")
+    is_clean = show_outcome(console, record, landed_in_words(result))
     for late in result.late:
         console.print(styled("late", "yellow"), late_in_words(late), soft_wrap=True)
     return is_clean and not unclear
+
+
+def landed_in_words(result: LandResult) -> str:
+    """Say how many days landed: `3 days with files and 92 days without files landed`."""
+    with_files, without = result.with_files, len(result.landed) - result.with_files
+    parts = [f"{counted(number, 'day')} {what} files" for number, what in ((with_files, "with"), (without, "without"))]
+    shown = [part for number, part in zip((with_files, without), parts, strict=True) if number]
+    return f"{' and '.join(shown) or 'no day'} landed"
 
 
 def late_in_words(late: LateUsage) -> str:

@@ -94,12 +94,14 @@ class LandResult:
     Attributes:
         landed: The days that this run landed. The row counts are theirs.
         not_landed: The days that it did not, because the run failed.
+        with_files: The number of landed days that have files. A month is closed only after its other days landed, too.
         reasons: A row per reason of rejection, with the number of rows and an example.
         late: The final months that need another billing run, which books the difference.
     """
 
     landed: Sequence[date]
     not_landed: Sequence[date]
+    with_files: int
     files: int
     accepted: int
     duplicate: int
@@ -136,6 +138,7 @@ def read_land_result(
     return LandResult(
         landed=landed,
         not_landed=sorted({*days} - {*landed}),
+        with_files=len(counts),
         files=sum(day.files for day in counts),
         accepted=sum(day.accepted for day in counts),
         duplicate=sum(day.duplicate for day in counts),
