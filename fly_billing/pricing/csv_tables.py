@@ -17,7 +17,7 @@ class CsvRow(dict[str, str]):
 
 
 def read_csv_table(path: Path) -> Iterator[CsvRow]:
-    """Yield the rows of a file. Lines that begin with `#` are comments.
+    """Yield the rows of a file. Lines that begin with `#` are comments, as is Excel's first line `sep=,`.
 
     Raises:
         ValueError: After every other row, with a line per problem that names the file and the line: no header, a column
@@ -41,7 +41,7 @@ def _rows(file: Iterable[str], problems: list[str]) -> Iterator[CsvRow]:
         nonlocal number
         for line in file:
             number += 1
-            if not line.startswith("#"):
+            if not line.startswith("#") and not (number == 1 and line.strip() == "sep=,"):
                 yield line
 
     reader = csv.reader(lines(), strict=True)

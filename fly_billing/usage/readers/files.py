@@ -199,6 +199,8 @@ def _read_csv(file: BinaryIO) -> Iterator[pa.Table]:
         size = 0
         for line, raw, fields in _csv_records(_lines_of(lines_of_file, ("\n", "\r"))):
             if columns is None:
+                if raw.strip(' "') == "sep=,":  # Excel writes it for itself
+                    continue
                 _refuse_other_separators(raw)
             if columns is None and not isinstance(fields, csv.Error):
                 columns = _Columns(fields)
@@ -219,7 +221,8 @@ def _read_csv(file: BinaryIO) -> Iterator[pa.Table]:
 def _refuse_other_separators(header: str) -> None:
     """Raise UnusableFile if the header names the columns, but not with commas between them."""
     for separator, name in OTHER_SEPARATORS.items():
-        if _names_columns([column.strip(' "') for column in header.split(separator)]):
+        is_declared = header.strip(' "') == f"sep={separator}"
+        if is_declared or _names_columns([column.strip(' "') for column in header.split(separator)]):
             raise UnusableFile("other_separator", f"its columns are separated by {name}: separate them by commas")
 
 

@@ -187,6 +187,31 @@ def test_a_csv_file_with_other_separators_is_one_rejected_row_that_names_them(
     assert row["message"] == f"its columns are separated by {name}: separate them by commas"
 
 
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_csv_file_in_which_excel_names_another_separator_is_one_rejected_row(
+    platform: Platform, separator: str, name: str
+) -> None:
+    write_text(platform.landing_dir, DAY, "usage.csv", f"sep={separator}\nid{separator}source\ne1{separator}proxy\n")
+    assert counts(platform.land()) == {"usage.csv": (1, 0, 0, 1)}
+    (row,) = platform.rejected()
+    assert (row["reason"], row["message"]) == (
+        "other_separator",
+        f"its columns are separated by {name}: separate them by commas",
+    )
+
+
+@pytest.mark.parametrize("first", ["sep=,", '"sep=,"'])
+def test_a_csv_file_in_which_excel_names_the_comma_lands_without_that_line(platform: Platform, first: str) -> None:
+    rows = [first, "id,source,type,subject,time,quantity"]
+    rows += [
+        f"e{number},proxy,requests,{subject},2026-09-15T12:00:00Z,1" for number, subject in ((1, "acme"), (2, "nobody"))
+    ]
+    write_text(platform.landing_dir, DAY, "usage.csv", "\r\n".join(rows))
+    assert counts(platform.land()) == {"usage.csv": (2, 1, 0, 1)}
+    (row,) = platform.rejected()
+    assert (row["line"], row["reason"]) == (4, "unknown_organization")
+
+
 def test_a_parquet_file_without_a_needed_column_has_all_its_rows_rejected(platform: Platform) -> None:
     write_table(platform.landing_dir, pa.table({"id": ["e1", "e2"], "source": ["proxy", "proxy"]}))
     assert counts(platform.land()) == {"usage.parquet": (2, 0, 0, 2)}

@@ -71,6 +71,11 @@ def test_a_byte_order_mark_is_no_mistake(folder: Path) -> None:
     assert read_workspace(folder).organizations["acme"].name == "Acme"
 
 
+def test_a_first_line_in_which_excel_names_the_comma_is_no_mistake(folder: Path) -> None:
+    (folder / "organizations.csv").write_text(f"sep=,\n{HEADER}acme,Acme,USD\n", encoding="utf-8")
+    assert read_workspace(folder).organizations["acme"].name == "Acme"
+
+
 def test_windows_line_ends_and_a_byte_order_mark_in_yaml_are_no_mistakes(folder: Path) -> None:
     for name in ("terms.yaml", "organizations.csv", "price_book/main/prices.yaml"):
         content = (folder / name).read_bytes().replace(b"\n", b"\r\n")
@@ -149,6 +154,10 @@ def test_mistakes_of_all_files_come_together_a_line_each(folder: Path) -> None:
         ("\n \n", "organizations.csv: it is empty: was it lost? A comment is enough"),
         (
             "id;name;currency\nacme;Acme;USD\n",
+            "organizations.csv: line 1: its columns are separated by semicolons: separate them by commas",
+        ),
+        (
+            "sep=;\nid;name;currency\nacme;Acme;USD\n",
             "organizations.csv: line 1: its columns are separated by semicolons: separate them by commas",
         ),
         (
