@@ -351,7 +351,23 @@ def without_settings() -> Iterator[None]:
     For throw-away platforms: a user's server, key or PGSERVICE must neither reach them nor break them. Child processes
     that start in the block do not get the variables either.
     """
-    removed = {name: value for name, value in os.environ.items() if is_setting(name)}
+    with _without(is_setting):
+        yield
+
+
+@contextmanager
+def without_postgres_variables() -> Iterator[None]:
+    """Remove the variables of Postgres' client from the environment in the block.
+
+    For the embedded server: libpq reads PGSERVICE before any parameter of a connection.
+    """
+    with _without(lambda name: name.startswith("PG")):
+        yield
+
+
+@contextmanager
+def _without(is_removed: Callable[[str], bool]) -> Iterator[None]:
+    removed = {name: value for name, value in os.environ.items() if is_removed(name)}
     for name in removed:
         del os.environ[name]
     try:

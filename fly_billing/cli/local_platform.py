@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
@@ -35,7 +35,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated, database_facts
-from fly_billing.settings import DatabaseLimits, Settings, reveal
+from fly_billing.settings import DatabaseLimits, Settings, reveal, without_postgres_variables
 from fly_billing.stripe_sandbox import SandboxControl, spawn
 from fly_billing.stripe_sandbox import run as serve_sandbox
 
@@ -118,13 +118,17 @@ def _check(url: str | None, *, migrates: bool) -> None:
 def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]:
     """Yield the variables that name both databases, and the owner's URL of the billing database.
 
-    The embedded server runs only if the settings leave one of them out.
+    The embedded server runs only if the settings leave one of them out. If it has both, variables of Postgres' client
+    are for other servers, and are removed.
     """
     named = {"DATABASE_URL": settings.database_url, "DAGSTER_DATABASE_URL": settings.dagster_database_url}
     if all(named.values()):
         yield {}, reveal(settings.migration_database_url)
         return
-    with running(settings.data_dir / POSTGRES, databases=("billing", "dagster")) as server:
+    with (
+        nullcontext() if any(named.values()) else without_postgres_variables(),
+        running(settings.data_dir / POSTGRES, databases=("billing", "dagster")) as server,
+    ):
         with psycopg.connect(server.url("dagster", "postgresql", role=DAGSTER), autocommit=True) as connection:
             # Losing the last events in a crash is harmless; waiting for the disk at each one costs a fifth of a run.
             connection.execute("alter database dagster set synchronous_commit = off")

@@ -129,3 +129,23 @@ def test_data_that_the_sandbox_uses_is_not_removed(tmp_path: Path) -> None:
     with exclusive(tmp_path / "stripe_sandbox.lock"), pytest.raises(DataInUse, match="end it first"):
         remove_data(tmp_path)
     assert (tmp_path / "seed.json").exists()
+
+
+def test_the_platform_s_own_server_is_reached_whatever_the_variables_of_postgres_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libpq reads PGSERVICE before any parameter, and a service that no file defines would end every connection."""
+    data_dir = tmp_path / "data"
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(data_dir))
+    for name in ("DATABASE_URL", "DAGSTER_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PGSERVICE", "undefined")
+    try:
+        with local_platform(migrates=True) as settings:
+            database = BillingDatabase(settings.database_url)
+            with database.transaction() as connection:
+                assert connection.exec_driver_sql("select current_database()").scalar_one() == "billing"
+            database.engine.dispose()
+        assert os.environ["PGSERVICE"] == "undefined"
+    finally:
+        remove(data_dir / "postgres")
