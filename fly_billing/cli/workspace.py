@@ -19,7 +19,7 @@ from fly_billing.customers.organizations import Groups
 from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
-from fly_billing.pricing.rules.book_difference import FieldChange
+from fly_billing.pricing.rules.book_difference import FieldChange, parts_of
 from fly_billing.settings import Settings
 from fly_billing.workspace.applying import (
     PlannedWorkspace,
@@ -27,6 +27,7 @@ from fly_billing.workspace.applying import (
     apply_workspace,
     plan_workspace,
 )
+from fly_billing.workspace.rules.notices import notices_of
 from fly_billing.workspace.rules.planning import ACTIONS, ADDED, TAKEN_OVER, PlannedChange
 from fly_billing.workspace.starter_files import write_starter
 
@@ -118,7 +119,7 @@ def apply_folder(console: Terminal, folder: Path | None, options: ApplyOptions) 
     if planned.plan.changes:
         console.print("Applied.")
         if options.yes:
-            _print_closed_months(console, planned)
+            _print_notices(console, planned)
     say_if_sources_are_not_used(console, its, settings)
     return True
 
@@ -144,7 +145,8 @@ def _data(planned: PlannedWorkspace) -> dict[str, Any]:
 
 
 def _notices(planned: PlannedWorkspace) -> list[str]:
-    return list(dict.fromkeys(change.notice for change in planned.closed_months))
+    closed = dict.fromkeys(change.notice for change in planned.closed_months)
+    return [*notices_of(planned.plan.changes), *closed]
 
 
 def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
@@ -165,13 +167,14 @@ def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
         console.print(styled("refused", "red"), problem, soft_wrap=True)
     if refused := planned.refusals:
         console.print(f"{counted(len(refused), 'change')} refused: nothing can be applied.")
-    _print_closed_months(console, planned)
+    _print_notices(console, planned)
 
 
 def print_change(console: Terminal, change: PlannedChange) -> None:
     """Print a change with its sign, its fields, and why it is refused."""
     sign, style = _SIGNS.get(change.action, ("~", "yellow"))
-    fields = _added(change) if change.action == ADDED else [_field(field) for field in change.fields]
+    changed = [_field(part) for field in change.fields for part in parts_of(field)]
+    fields = _added(change) if change.action == ADDED else changed
     details = f": {', '.join(fields)}" if fields else ""
     text = f" {change.kind} {change.key} {change.action}{details}"
     used = f" ({change.used_by} used it)" if change.used_by and not change.refused else ""
@@ -200,6 +203,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _print_closed_months(console: Terminal, planned: PlannedWorkspace) -> None:
+def _print_notices(console: Terminal, planned: PlannedWorkspace) -> None:
     for notice in _notices(planned):
         console.print(styled("note", "yellow"), notice, soft_wrap=True)

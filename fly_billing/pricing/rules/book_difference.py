@@ -91,6 +91,32 @@ def plain_numbers(value: Any) -> Any:
     return value
 
 
+def parts_of(change: FieldChange) -> list[FieldChange]:
+    """Split a change of a list or mapping into those of its parts: `tiers: 2: unit_amount` instead of all tiers.
+
+    Of lists with different lengths, the entries that are only in one of them.
+    """
+    before, after = change.before, change.after
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return _parts(change.field, _changes(before, after))
+    if not (isinstance(before, list) and isinstance(after, list) and _have_fields([*before, *after])):
+        return [change]
+    if len(before) == len(after):
+        old, new = ({str(number): part for number, part in enumerate(parts, start=1)} for parts in (before, after))
+        return _parts(change.field, _changes(old, new))
+    lost = [FieldChange(change.field, part, None) for part in before if part not in after]
+    return [*lost, *(FieldChange(change.field, None, part) for part in after if part not in before)] or [change]
+
+
+def _parts(name: str, changes: Iterable[FieldChange]) -> list[FieldChange]:
+    found = [part for change in changes for part in parts_of(change)]
+    return [FieldChange(f"{name}: {part.field}", part.before, part.after) for part in found]
+
+
+def _have_fields(parts: Sequence[Any]) -> bool:
+    return all(isinstance(part, Mapping) for part in parts)
+
+
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[FieldChange]:
     names = list(dict.fromkeys([*before, *after]))
     pairs = [FieldChange(name, before.get(name), after.get(name)) for name in names]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
-from fly_billing.pricing.rules.book_difference import difference
+from fly_billing.pricing.rules.book_difference import FieldChange, difference, parts_of
 from fly_billing.pricing.rules.book_problems import (
     BookPrices,
     problems_between_prices,
@@ -166,3 +166,31 @@ def test_another_spelling_of_a_number_is_no_difference() -> None:
     spelled = replace(REQUESTS, model=PerUnit(Decimal("0.100")))
     assert difference([REQUESTS], [spelled]) == []
     assert len(difference([REQUESTS], [replace(REQUESTS, model=PerUnit(Decimal("0.1001")))])) == 1
+
+
+FIRST, LAST = {"up_to": "100", "unit_amount": "0.1"}, {"unit_amount": "0.08"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "parts"),
+    [
+        ([FIRST, LAST], [FIRST, {"unit_amount": "0.07"}], [("tiers: 2: unit_amount", "0.08", "0.07")]),
+        (
+            [FIRST, LAST],
+            [{"up_to": "50", "unit_amount": "0.2"}, LAST],
+            [("tiers: 1: up_to", "100", "50"), ("tiers: 1: unit_amount", "0.1", "0.2")],
+        ),
+        (
+            [FIRST, LAST],
+            [FIRST, {"up_to": "200", "unit_amount": "0.09"}, LAST],
+            [("tiers", None, {"up_to": "200", "unit_amount": "0.09"})],
+        ),
+        ([FIRST, LAST], [LAST], [("tiers", FIRST, None)]),
+        ([FIRST], None, [("tiers", [FIRST], None)]),
+        (["ams"], ["ams", "fra"], [("tiers", ["ams"], ["ams", "fra"])]),
+        ({"region": ["ams"], "size": ["s"]}, {"region": ["fra"], "size": ["s"]}, [("tiers: region", ["ams"], ["fra"])]),
+        ([FIRST, FIRST, LAST], [FIRST, LAST], [("tiers", [FIRST, FIRST, LAST], [FIRST, LAST])]),
+    ],
+)
+def test_a_change_of_one_tier_names_that_tier_and_its_fields(before: Any, after: Any, parts: list[Any]) -> None:
+    assert parts_of(FieldChange("tiers", before, after)) == [FieldChange(*part) for part in parts]
