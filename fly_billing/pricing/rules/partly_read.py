@@ -8,7 +8,7 @@ Not here: the fields of an entry, and mistakes between entries (`book_problems`)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,8 +111,14 @@ class _Reading:
             rest = {name: value for name, value in self._data.items() if name not in unknown}
             yield from ((name, rest) for name in unknown)
             return
-        for name in dict.fromkeys([*self._data, *self._stand_ins]):
-            for changed in self._without(name) if name not in self._aside else ():
+        names = [name for name in dict.fromkeys([*self._data, *self._stand_ins]) if name not in self._aside]
+        named = [name for name in names if name in _words(reason)]
+        # Most problems name their fields. Trying all of them takes much longer.
+        yield from list(self._causes(named, reason)) or self._causes(names, reason)
+
+    def _causes(self, names: Iterable[str], reason: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for name in names:
+            for changed in self._without(name):
                 other = self._try(changed)
                 # A new problem with the field itself, such as that it is missing, does not mean that it was the cause.
                 if not isinstance(other, EntryProblem) or (other.reason != reason and name not in _words(other.reason)):
