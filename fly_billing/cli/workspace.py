@@ -6,6 +6,7 @@ import getpass
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from fly_billing.cli.workspace_folder import say_if_sources_are_not_used, worksp
 from fly_billing.corrections.correction import Actor
 from fly_billing.customers.organizations import Groups
 from fly_billing.money import counted
+from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.pricing.rules.book_difference import FieldChange, parts_of
@@ -119,7 +121,7 @@ def apply_folder(console: Terminal, folder: Path | None, options: ApplyOptions) 
     if planned.plan.changes:
         console.print("Applied.")
         if options.yes:
-            _print_notices(console, planned)
+            _print_notes(console, _closed_months(planned))
     say_if_sources_are_not_used(console, its, settings)
     return True
 
@@ -145,8 +147,11 @@ def _data(planned: PlannedWorkspace) -> dict[str, Any]:
 
 
 def _notices(planned: PlannedWorkspace) -> list[str]:
-    closed = dict.fromkeys(change.notice for change in planned.closed_months)
-    return [*notices_of(planned.plan.changes), *closed]
+    return [*notices_of(planned.plan.changes, BillingMonth.containing(datetime.now(UTC))), *_closed_months(planned)]
+
+
+def _closed_months(planned: PlannedWorkspace) -> list[str]:
+    return list(dict.fromkeys(change.notice for change in planned.closed_months))
 
 
 def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
@@ -167,7 +172,7 @@ def _print_plan(console: Terminal, planned: PlannedWorkspace) -> None:
         console.print(styled("refused", "red"), problem, soft_wrap=True)
     if refused := planned.refusals:
         console.print(f"{counted(len(refused), 'change')} refused: nothing can be applied.")
-    _print_notices(console, planned)
+    _print_notes(console, _notices(planned))
 
 
 def print_change(console: Terminal, change: PlannedChange) -> None:
@@ -203,6 +208,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _print_notices(console: Terminal, planned: PlannedWorkspace) -> None:
-    for notice in _notices(planned):
+def _print_notes(console: Terminal, notices: Sequence[str]) -> None:
+    for notice in notices:
         console.print(styled("note", "yellow"), notice, soft_wrap=True)
