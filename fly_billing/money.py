@@ -18,6 +18,7 @@ EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperati
 # A quotient that is no finite decimal (a price per 2,592,000 seconds) is rounded half-up at this decimal place. Every
 # other amount is exact.
 DIVISION_DIGITS = 20
+_ONE = Decimal(1)
 
 # Currencies whose ISO 4217 minor unit is not a hundredth. `invoicing.rules.chargeable_amounts` has Stripe's rules.
 ZERO_DECIMAL = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split())
@@ -48,10 +49,11 @@ def divide(amount: Decimal, by: Decimal) -> Decimal:
     try:
         return EXACT.divide(amount, by)
     except Inexact:
-        whole, rest = EXACT.divmod(EXACT.abs(amount).scaleb(DIVISION_DIGITS, context=EXACT), EXACT.abs(by))
-        if EXACT.multiply(Decimal(2), rest) >= EXACT.abs(by):
-            whole = EXACT.add(whole, Decimal(1))
-        signed = whole if (amount < 0) == (by < 0) else EXACT.minus(whole)
+        size = by.copy_abs()
+        whole, rest = EXACT.divmod(amount.copy_abs().scaleb(DIVISION_DIGITS, context=EXACT), size)
+        if EXACT.add(rest, rest) >= size:
+            whole = EXACT.add(whole, _ONE)
+        signed = whole if amount.is_signed() == by.is_signed() else EXACT.minus(whole)
         return signed.scaleb(-DIVISION_DIGITS, context=EXACT)
 
 

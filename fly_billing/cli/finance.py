@@ -11,7 +11,8 @@ from rich.table import Table
 
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
-from fly_billing.finance.rules.tables import FinanceTable, RevenueBy
+from fly_billing.finance.rules.breakdowns import RevenueBy
+from fly_billing.finance.rules.tables import FinanceTable
 from fly_billing.finance.table_files import write_csv, write_parquet
 from fly_billing.finance.tables_reader import (
     Read,

@@ -1,12 +1,11 @@
 """Starts the servers that the environment does not name (Postgres, the Stripe sandbox) and sets Dagster's home.
 
 While the block runs, environment variables name them all, so that Dagster and every child process finds them. Not here:
-how commands use them.
+the sandbox itself (`local_sandbox`), and how commands use them.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -14,40 +13,16 @@ from pathlib import Path
 
 import psycopg
 
-from fly_billing.cli.data_folder import (
-    DAGSTER_HOME,
-    POSTGRES,
-    SANDBOX_ADDRESS,
-    SANDBOX_LOCK,
-    SANDBOX_STORE,
-    make_data_folder,
-)
-from fly_billing.cli.ports import refuse_unusable_port
-from fly_billing.cli.terminal import Terminal
+from fly_billing.cli.data_folder import DAGSTER_HOME, POSTGRES, make_data_folder
 from fly_billing.credentials import check_stripe_access
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, running
-from fly_billing.embedded_postgres.locks import Lock
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE, READER
-from fly_billing.errors import ActionableError
 from fly_billing.output_files import make_folder, output_file, refuse_file_in_place_of_folder
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated, database_facts
 from fly_billing.settings import DatabaseLimits, Settings, reveal, without_postgres_variables
-from fly_billing.stripe_sandbox import SandboxControl, spawn
-from fly_billing.stripe_sandbox import run as serve_sandbox
-
-# The sandbox accepts any key but a live one.
-SANDBOX_KEY = "sk_test_local_sandbox"
-# Stripe's limits for live keys.
-SANDBOX_RATES = {"STRIPE_REQUESTS_PER_SECOND": "100", "STRIPE_REQUESTS_PER_ENDPOINT": "25"}
-SEEDED_CUSTOMER = "cus_1234"
-
-
-class SandboxBusy(ActionableError):
-    """Another process runs the Stripe sandbox of this data folder."""
 
 
 @contextmanager
@@ -79,6 +54,9 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
         names["FLY_BILLING_DATA_DIR"] = str(settings.data_dir)
         _check(names.get("DATABASE_URL") or reveal(settings.database_url), migrates=migrates)
         if stripe and settings.stripe_api_key is None:
+            # Here, because a command that only reads would load a web server that it does not start.
+            from fly_billing.cli.local_sandbox import SANDBOX_KEY, SANDBOX_RATES, sandbox
+
             url = stack.enter_context(sandbox(settings.data_dir, owned=owns_sandbox))
             names |= {"STRIPE_API_KEY": SANDBOX_KEY, "STRIPE_API_BASE": url}
             names |= {name: value for name, value in SANDBOX_RATES.items() if not settings.sets(name)}
@@ -160,67 +138,6 @@ def _dagster_home(data_dir: Path) -> Path:
     with output_file(home / INSTANCE_FILE.name, overwrite=True) as file:
         file.write(INSTANCE_FILE.read_bytes())
     return home
-
-
-@contextmanager
-def sandbox(data_dir: Path, *, owned: bool = False) -> Iterator[str]:
-    """Run the sandbox on the data folder's store, or use the one that another process runs. Yields its address."""
-    address = data_dir / SANDBOX_ADDRESS
-    try:
-        lock = Lock(data_dir / SANDBOX_LOCK, wait=False)
-    except BlockingIOError:
-        if owned:
-            raise SandboxBusy("another fly-billing process runs the Stripe sandbox: wait for it to end") from None
-        yield _address_of_running(address)
-        return
-    try:
-        with spawn(data_dir / SANDBOX_STORE) as server:
-            with output_file(address, overwrite=True) as file:
-                file.write(json.dumps({"url": server.url}).encode())
-            server.control.settings(new_customers_have_a_card=True)
-            seed_customer(server.control)
-            yield server.url
-    finally:
-        address.unlink(missing_ok=True)
-        lock.release()
-
-
-def run_sandbox(port: int, store: Path | None) -> None:
-    """Run only the sandbox until a signal. `store`: its SQLite file; None: the data folder's.
-
-    Raises PortNotUsable, StoreNotUsable, FolderNotMade.
-    """
-    refuse_unusable_port("127.0.0.1", port)
-    data_dir = Settings.from_environment().data_dir
-    if store is None:
-        make_data_folder(data_dir)
-    path = store or data_dir / SANDBOX_STORE
-    make_folder(path.parent)
-    serve_sandbox(port=port, store_path=path)
-
-
-def migrate_database(console: Terminal) -> None:
-    """Apply all missing migrations to the billing database."""
-    with local_platform(migrates=True) as settings:
-        migrate(owner_database(settings))
-        console.print("The billing database is up to date.")
-
-
-def _address_of_running(address: Path) -> str:
-    try:
-        url = str(json.loads(address.read_text(encoding="utf-8"))["url"])
-        SandboxControl(url).health()
-    except OSError as problem:
-        raise SandboxBusy(
-            "another fly-billing process is starting or stopping the Stripe sandbox: try again"
-        ) from problem
-    return url
-
-
-def seed_customer(control: SandboxControl) -> None:
-    """Add the customer that the organization Fly already has in Stripe, if the sandbox is new."""
-    if not any(customer["id"] == SEEDED_CUSTOMER for customer in control.objects("customer")):
-        control.seed_customer(SEEDED_CUSTOMER, name="Fly")
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from types import FrameType, TracebackType
 from typing import Annotated, NoReturn
 
 import typer
-from dotenv import load_dotenv
 
 from fly_billing.cli.commands import (
     alerts,
@@ -32,6 +31,7 @@ from fly_billing.cli.commands import (
     usage,
     workspace,
 )
+from fly_billing.cli.deferred_commands import defer_parameters
 from fly_billing.cli.file_errors import describe_file_error
 from fly_billing.cli.parameters import console
 from fly_billing.cli.terminal import Terminal, joined, lines, styled
@@ -50,6 +50,7 @@ SUBJECTS = (
 )  # fmt: skip
 for subject in SUBJECTS:
     app.add_typer(subject.app)
+defer_parameters(app)
 
 
 def _show_version(is_asked: bool) -> None:
@@ -104,6 +105,10 @@ def _message(problem: BaseException) -> str | None:
 
 
 def _load_env_file(path: Path) -> None:
+    if not path.exists():
+        return
+    from dotenv import load_dotenv  # here, because most commands run where there is no such file
+
     try:
         load_dotenv(path)
     except (OSError, ValueError) as problem:  # a folder is no file of settings, and is left alone

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 
 from fly_billing.errors import ActionableError
 
@@ -21,6 +20,8 @@ class PortNotUsable(ActionableError):
 
 def refuse_unusable_port(host: str, port: int) -> None:
     """Raise PortNotUsable if no server can listen on this port now. Port 0 stands for any free port."""
+    import socket  # here, because every command reads LARGEST_PORT
+
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, ConsoleOptions, Group, JustifyMethod, OverflowMethod, RenderableType
 from rich.panel import Panel
-from rich.progress import Progress, ProgressColumn, TextColumn
-from rich.prompt import Confirm
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
 from fly_billing.foreign_text import visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 __all__ = ["RenderableType", "Terminal", "Text", "bars", "busy", "confirm", "joined", "lines", "panel", "styled"]
 
@@ -84,14 +85,16 @@ def busy(terminal: Terminal, text: str) -> Iterator[Callable[[str], None]]:
 
 def bars(terminal: Terminal, *columns: ProgressColumn | str, **given: Any) -> Progress:
     """Return progress bars with literal descriptions. A column that is a string is literal too."""
+    from rich.progress import Progress, TextColumn  # here, because few commands show progress
+
     literal = (TextColumn(column, markup=False) if isinstance(column, str) else column for column in columns)
     return Progress(*literal, console=terminal, **given)
 
 
 def confirm(terminal: Terminal, question: str, answers: TextIO | None = None) -> bool:
     """Ask until the answer is yes or no. Reads `answers`, or the standard input."""
-    return _Confirm.ask(styled(question), console=terminal, stream=answers)
+    from rich.prompt import Confirm  # here, because few commands ask
 
-
-class _Confirm(Confirm):
-    validate_error_message = "Please enter Y or N"
+    asked = Confirm(styled(question), console=terminal)
+    asked.validate_error_message = "Please enter Y or N"
+    return asked(stream=answers)

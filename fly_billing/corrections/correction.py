@@ -12,7 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fly_billing.corrections.rules.differences import EARLIER_MONTH, Difference
+from fly_billing.corrections.rules.causes import EARLIER_MONTH
+from fly_billing.corrections.rules.differences import Difference
 from fly_billing.corrections.rules.gross_amounts import gross_cents, returned_taxes
 from fly_billing.corrections.rules.guard import Hold, Proposal
 from fly_billing.corrections.rules.taxes import Split

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.corrections.rules.differences import CORRECTED_ROWS, LATE_LEVEL, LATE_ROWS
+from fly_billing.corrections.rules.causes import CORRECTED_ROWS, LATE_LEVEL, LATE_ROWS
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import records
 from fly_billing.postgres.statements import sql

@@ -16,13 +16,8 @@ from fly_billing.corrections.correction import Correction, Corrections
 from fly_billing.corrections.final_invoices import FinalInvoice, read_billed_invoices
 from fly_billing.corrections.late_usage import UsageChanges, find_usage_changes
 from fly_billing.corrections.returned_credits import find_returned_credits, paid_by_credit
-from fly_billing.corrections.rules.differences import (
-    EARLIER_MONTH,
-    Difference,
-    charges_of,
-    differences,
-    differences_by_usage,
-)
+from fly_billing.corrections.rules.causes import EARLIER_MONTH
+from fly_billing.corrections.rules.differences import Difference, charges_of, differences, differences_by_usage
 from fly_billing.corrections.taxes_reader import read_billed_taxes
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.invoicing.inputs_reader import (

@@ -19,7 +19,7 @@ from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.bounds import refuse_incomplete
 from fly_billing.dunning.rules.payment_states import LatePayment
 from fly_billing.dunning.rules.webhooks import DunningMessage, LateInvoice, over_message, past_due_message
-from fly_billing.invoicing.rules.assembly import invoice_number
+from fly_billing.invoicing.rules.invoice_numbers import invoice_number
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS, UnreadableRow, reason_of

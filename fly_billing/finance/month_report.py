@@ -9,8 +9,9 @@ from decimal import Decimal
 
 from fly_billing.finance import tables_reader
 from fly_billing.finance.journal_table import recognized_revenue
+from fly_billing.finance.rules.breakdowns import RevenueBy
 from fly_billing.finance.rules.month_sums import MonthSums
-from fly_billing.finance.rules.tables import FinanceTable, RevenueBy
+from fly_billing.finance.rules.tables import FinanceTable
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, values
 

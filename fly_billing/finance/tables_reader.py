@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from fly_billing.finance.rules.tables import Column, FinanceTable, RevenueBy
+from fly_billing.finance.rules.breakdowns import RevenueBy
+from fly_billing.finance.rules.tables import Column, FinanceTable
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, rows, values
 from fly_billing.postgres.organizations import organization_name

@@ -33,12 +33,17 @@ class _OrganizationId:
 def organization_name(connection: Connection, organization_id: str) -> str:
     """Return the organization's name. Raises NoSuchOrganization."""
     organizations = records(connection, _Organization, "organization", id=organization_id)
-    if organizations:
-        return organizations[0].name
+    if not organizations:
+        raise no_such_organization(connection, organization_id)
+    return organizations[0].name
+
+
+def no_such_organization(connection: Connection, organization_id: str) -> NoSuchOrganization:
+    """Return the error of an id that no organization has; it suggests similar ones."""
     beginning = organization_id.lower()[:3]
     similar = [name for name in list_organization_ids(connection) if beginning in name][:MOST_SUGGESTIONS]
     suggestion = f"; did you mean {', '.join(similar)}?" if similar else ""
-    raise NoSuchOrganization(f"no organization {organization_id!r}{suggestion}")
+    return NoSuchOrganization(f"no organization {organization_id!r}{suggestion}")
 
 
 def list_organization_ids(connection: Connection) -> list[str]:

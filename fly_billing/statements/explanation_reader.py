@@ -16,8 +16,8 @@ from uuid import UUID
 
 from fly_billing.corrections.rules.adjustment_record import read_adjustment_record
 from fly_billing.errors import ActionableError
-from fly_billing.invoicing.rules.assembly import invoice_number
 from fly_billing.invoicing.rules.inputs import UsageRollup
+from fly_billing.invoicing.rules.invoice_numbers import invoice_number
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth

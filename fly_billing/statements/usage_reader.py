@@ -45,8 +45,8 @@ class UsageQuantities:
 def read_quantities(database: BillingDatabase, items: Sequence[UUID]) -> UsageQuantities:
     """Read the usage that these items bill."""
     return UsageQuantities(
-        _by_item(database.records(UsageOfPlace, "usage_of_statement", items=list(items))),
-        _by_item(database.records(UsageOfDay, "daily_usage_of_statement", items=list(items))),
+        _by_item(database.records(UsageOfPlace, "usage_of_items", items=list(items))),
+        _by_item(database.records(UsageOfDay, "daily_usage_of_items", items=list(items))),
     )
 
 

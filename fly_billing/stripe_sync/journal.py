@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from fly_billing.invoicing.rules.assembly import invoice_number
+from fly_billing.invoicing.rules.invoice_numbers import invoice_number
 from fly_billing.invoicing.rules.service_periods import service_periods
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, rows

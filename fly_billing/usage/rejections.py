@@ -164,12 +164,6 @@ def list_days(database: BillingDatabase) -> list[date]:
     return database.values("days_with_rejections")
 
 
-def has_unresolved(connection: Connection, organization_id: str, month: BillingMonth) -> bool:
-    """Return True if a row that names this organization is unresolved in the month."""
-    (found,) = values(connection, "is_rejected_usage_unresolved", organization_id=organization_id, **_days_of(month))
-    return bool(found)
-
-
 def waive(
     database: BillingDatabase,
     by: str,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fly_billing.cli.local_platform import SANDBOX_KEY
+from fly_billing.cli.local_sandbox import SANDBOX_KEY
 from fly_billing.credentials import check_secret_address, check_stripe_key, is_this_machine
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.alerts import Alerts

@@ -23,7 +23,7 @@ from fly_billing.cli.parameters import (
     parse_month,
     wide_console,
 )
-from fly_billing.finance.rules.tables import RevenueBy
+from fly_billing.finance.rules.breakdowns import RevenueBy
 from fly_billing.foreign_text import visible
 from fly_billing.periods import BillingMonth
 

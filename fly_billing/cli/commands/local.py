@@ -56,7 +56,7 @@ def seed(
 @app.command(rich_help_panel=PANEL)
 def migrate() -> None:
     """Apply all missing migrations to the billing database."""
-    from fly_billing.cli.local_platform import migrate_database
+    from fly_billing.cli.migrating import migrate_database
 
     migrate_database(console)
 
@@ -68,7 +68,7 @@ def stripe_sandbox(
     store: Annotated[Path | None, typer.Option(help="SQLite file for its state")] = None,
 ) -> None:
     """Run only the local Stripe sandbox, until Ctrl-C. With a command: change the sandbox that runs."""
-    from fly_billing.cli.local_platform import run_sandbox
+    from fly_billing.cli.local_sandbox import run_sandbox
 
     if context.invoked_subcommand is None:
         run_sandbox(port, store)

@@ -25,7 +25,8 @@ from decimal import ROUND_HALF_DOWN, Decimal
 from uuid import UUID
 
 from fly_billing.corrections.rules.adjustment_record import NAMELESS
-from fly_billing.corrections.rules.differences import COMPARED, FOLLOWS, Charge, Difference, charge_key
+from fly_billing.corrections.rules.causes import FOLLOWS
+from fly_billing.corrections.rules.differences import COMPARED, Charge, Difference, charge_key
 from fly_billing.invoicing.rules.inputs import CreditGrant, InvoiceInputs
 from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem, is_ahead, line_order

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fly_billing.finance.month_report import MONTHS_SHOWN, FinanceReport
 from fly_billing.finance.report.bar_plot import BarPlot, bar_plot
+from fly_billing.finance.rules.breakdowns import RevenueBy
 from fly_billing.finance.rules.month_sums import MonthSums, untied
-from fly_billing.finance.rules.tables import FinanceTable, RevenueBy
+from fly_billing.finance.rules.tables import FinanceTable
 from fly_billing.money import to_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.page.templates import open_templates

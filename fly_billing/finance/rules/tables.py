@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Literal
 
 from fly_billing.money import format_cents, plain
@@ -18,14 +17,6 @@ from fly_billing.periods import moment_text
 # cents: in the minor unit of the row's currency. amount: exact, in the major unit. money: in the major unit, with all
 # decimals of the currency, as general ledgers import it.
 Kind = Literal["text", "count", "cents", "amount", "money", "month", "day", "moment"]
-
-
-class RevenueBy(StrEnum):
-    """The ways to break down revenue."""
-
-    PRODUCT = "product"
-    REGION = "region"
-    ORGANIZATION = "organization"
 
 
 @dataclass(frozen=True)

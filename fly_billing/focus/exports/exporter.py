@@ -17,7 +17,7 @@ from fly_billing.focus.exports.columns import FOCUS_VERSION, FOCUS_VERSIONS
 from fly_billing.focus.exports.exported_invoice import BilledItem, ExportedInvoice
 from fly_billing.focus.exports.files import FORMATS, new_file
 from fly_billing.focus.exports.rows import Row, UnequalRows, focus_rows
-from fly_billing.invoicing.rules.assembly import invoice_number
+from fly_billing.invoicing.rules.invoice_numbers import invoice_number
 from fly_billing.money import EXACT
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records

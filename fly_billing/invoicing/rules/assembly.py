@@ -77,11 +77,6 @@ def invoice_id(organization_id: str, month: BillingMonth, revision: int = 0) -> 
     return uuid5(INVOICES, f"{organization_id}|{month}|{revision}")
 
 
-def invoice_number(organization_id: str, number: int) -> str:
-    """Format an invoice's number for people: `ACME-0007`."""
-    return f"{organization_id.upper()}-{number:04d}"
-
-
 def assemble_invoice(inputs: InvoiceInputs) -> Invoice:
     """Assemble the invoice. The same inputs always make the same invoice, with the same ids.
 

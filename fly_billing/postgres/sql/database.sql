@@ -2,11 +2,6 @@
 -- One row, as soon as the lock is ours. It is released when the transaction ends.
 select pg_advisory_xact_lock(hashtextextended(:name, 0));
 
--- name: begin_consistent_read
--- No rows. The transaction reads a snapshot of the database from now on, and can't write.
-set transaction isolation level repeatable read, read only -- noqa: PRS
-;
-
 -- name: release_session_lock
 -- One row: true if we had the lock.
 select pg_advisory_unlock(hashtextextended(:name, 0));

@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from fly_billing.corrections.rules.adjustment_record import AdjustmentRecord
-from fly_billing.corrections.rules.differences import CAUSES
+from fly_billing.corrections.rules.causes import CAUSES
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.money import EXACT
 from fly_billing.statements.rules.item_sums import amount_sums, billable_quantity

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
-from fly_billing.corrections.rules.differences import CAUSES
+from fly_billing.corrections.rules.causes import CAUSES
 from fly_billing.dunning.rules.payment_states import payment_state
 from fly_billing.invoicing.rules.service_periods import ServicePeriod
 from fly_billing.money import EXACT, format_cents, grouped, minor_digits
@@ -49,7 +49,7 @@ class StatementItem:
         amount: The exact amount.
         amount_cents: Its share of the invoice's total.
         organization_id: The organization that used or bought it.
-        causes: Why an earlier month is adjusted: keys of `corrections.rules.differences.CAUSES`.
+        causes: Why an earlier month is adjusted: keys of `corrections.rules.causes.CAUSES`.
         period: When it was supplied.
         is_after_tax: It is credit that pays the amount with its taxes.
         id: Names it in `fly-billing explain`.

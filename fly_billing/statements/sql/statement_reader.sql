@@ -21,23 +21,108 @@ from balances
 where left_over > 0
 order by pays = 'gross', priority, expires_at nulls last, granted_at, id;
 
+-- name: completeness_of_statement
+-- One row per usage file that landed from the invoice's month until its usage was rolled up, with the number of days
+-- and the last one. Paths that differ only in numbers are one file. A row of nulls if there is none, no row if the invoice
+-- billed no usage. `complete_until` is the last day such that it and all days of the month before it landed after they
+-- ended and are in the version of the usage table that was billed: the day before the month if there is none. :as_of is
+-- when the invoice was calculated.
+with billed as (
+    select
+        i.month as first, s.lake_version,
+        cast(least(s.rolled_up_at, cast(:as_of as timestamptz)) at time zone 'UTC' as date) as last
+    from invoices as i
+    join usage_snapshots as s on s.id = i.usage_snapshot_id
+    where i.id = cast(:invoice_id as uuid) and s.lake_version is not null
+),
+
+sources as (
+    select name, count(*) as days, max(landing_day) as until
+    from (
+        select distinct regexp_replace(u.path, '[0-9]+', '#', 'g') as name, u.landing_day
+        from billed
+        join usage_files as u on u.landing_day between billed.first and billed.last
+    ) as landed
+    group by name
+)
+
+select
+    (
+        select coalesce(min(cast(day as date)), billed.last + 1) - 1
+        from generate_series(
+            cast(billed.first as timestamp), cast(billed.last as timestamp), interval '1 day'
+        ) as days (day)
+        where not exists (
+            select from landing_days
+            where landing_days.landing_day = cast(day as date)
+                and landing_days.landed_at >= (day + interval '1 day') at time zone 'UTC'
+                and landing_days.lake_version <= billed.lake_version
+        )
+    ) as complete_until,
+    sources.name, sources.days, sources.until
+from billed
+left join sources on true
+order by sources.name;
+
+-- name: current_customer_of_statement
+-- One row, none without billing details: the customer on the organization's open invoices.
+select
+    null as invoice_ids, coalesce(b.legal_name, o.name) as name, b.legal_name, b.email, b.line1, b.line2,
+    b.postal_code, b.city, b.state, b.country, b.tax_ids, b.collection, b.purchase_order, b.memo, b.footer,
+    null as seller
+from billing_details as b
+join organizations as o on o.id = b.organization_id
+where b.organization_id = :organization_id;
+
+-- name: customers_of_statement
+-- One row per customer and seller that differ, with their final invoices: the details of the finalization. If another
+-- organization pays, only the seller.
+select
+    array_agg(d.invoice_id) as invoice_ids, d.name, d.legal_name, d.email, d.line1, d.line2, d.postal_code, d.city,
+    d.state, d.country, d.tax_ids, d.collection, d.purchase_order, d.memo, d.footer, d.seller
+from invoices as i
+join invoice_details as d on d.invoice_id = i.id
+where i.organization_id = :organization_id
+group by
+    d.name, d.legal_name, d.email, d.line1, d.line2, d.postal_code, d.city, d.state, d.country, d.tax_ids, d.collection,
+    d.purchase_order, d.memo, d.footer, d.seller
+union all
+select
+    array_agg(d.invoice_id), null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+    d.seller
+from organization_links as l
+join invoices as i
+    on i.organization_id = l.payer_id
+        and i.month >= l.first_month and i.month <= coalesce(l.last_month, cast('infinity' as date))
+join invoice_details as d on d.invoice_id = i.id
+where l.organization_id = :organization_id
+group by d.seller;
+
 -- name: daily_usage_of_statement
--- One row per item and UTC day (1 is the month's first) with usage that the item billed. `day` is null for rollups from
--- before days were recorded.
-select billed.item_id, daily.day, sum(coalesce(daily.quantity, r.quantity)) as quantity
-from invoice_item_rollups as billed
-join usage_rollups as r on r.id = billed.rollup_id
-left join lateral unnest(r.daily) with ordinality as daily (quantity, day) on true
-where billed.item_id = any (:items)
-group by billed.item_id, daily.day
-having sum(coalesce(daily.quantity, r.quantity)) <> 0
-order by billed.item_id, daily.day;
+-- One row per item of the organization on this invoice, with its usage by UTC day: 1 is the month's first; null is
+-- usage from before days were recorded. Days without usage are left out.
+with by_day as (
+    select billed.item_id, daily.day, sum(coalesce(daily.quantity, r.quantity)) as quantity
+    from invoice_items as t
+    join invoices as i on i.id = t.invoice_id
+    join invoice_item_rollups as billed on billed.item_id = t.id
+    join usage_rollups as r on r.id = billed.rollup_id
+    left join lateral unnest(r.daily) with ordinality as daily (quantity, day) on true
+    where t.invoice_id = :invoice_id and :organization_id in (i.organization_id, t.organization_id)
+    group by billed.item_id, daily.day
+)
+
+select item_id, array_agg(day order by day) as days, array_agg(quantity order by day) as quantities
+from by_day
+where quantity <> 0
+group by item_id
+order by item_id;
 
 -- name: items_of_statement
--- One row per item of these invoices, in order: all items of the organization's own invoices, and only its own items on
--- the payer's invoices.
+-- One row per item of this invoice, in order: all items of the organization's own invoice, and only its own items on
+-- the payer's invoice.
 select
-    t.id, t.invoice_id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount,
+    t.id, t.kind, t.organization_id, t.product, t.description, t.quantity, t.unit, t.amount,
     t.amount_cents, t.period_start, t.period_end, t.interval_start, t.interval_end, t.detail, t.one_off_item_id,
     one_off_items.occurred_at,
     case
@@ -47,48 +132,43 @@ select
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 left join one_off_items on one_off_items.id = t.one_off_item_id
-where t.invoice_id = any (:ids) and :organization_id in (i.organization_id, t.organization_id)
-order by t.invoice_id, t.position;
+where t.invoice_id = :invoice_id and :organization_id in (i.organization_id, t.organization_id)
+order by t.position;
+
+-- name: products_of_statement
+-- One row per product of this invoice, in its order, and apart from it what applies to the whole invoice; as
+-- `items_of_statement` of the organization. `amount_cents` is null if that of an item is missing.
+select
+    t.product as label,
+    case when bool_and(t.amount_cents is not null) then cast(sum(t.amount_cents) as bigint) end as amount_cents,
+    t.kind = any (:whole_invoice_kinds) as is_of_the_whole_invoice
+from invoice_items as t
+join invoices as i on i.id = t.invoice_id
+where t.invoice_id = :invoice_id and :organization_id in (i.organization_id, t.organization_id)
+group by label, is_of_the_whole_invoice
+order by min(t.position);
 
 -- name: taxes_of_statement
--- One row per tax rate on each of these invoices, but only on the organization's own.
+-- One row per tax rate on this invoice, none if it is not the organization's own.
 select
-    t.invoice_id, t.name, t.percent, t.is_inclusive, t.taxable_cents, t.tax_cents, t.category, t.legal_text
+    t.name, t.percent, t.is_inclusive, t.taxable_cents, t.tax_cents, t.category, t.legal_text
 from invoice_taxes as t
 join invoices as i on i.id = t.invoice_id
-where t.invoice_id = any (:ids) and i.organization_id = :organization_id
-order by t.invoice_id, t.name, t.percent desc;
-
--- name: usage_complete_until
--- One row: the last day of [:first, :last] such that it and all days before it landed after they ended and are in this
--- version of the usage table. The day before :first if there is none.
-select coalesce(min(cast(day as date)), cast(:last as date) + 1) - 1 as until
-from generate_series(cast(:first as timestamp), cast(:last as timestamp), interval '1 day') as days (day)
-where not exists (
-    select from landing_days
-    where landing_days.landing_day = cast(day as date)
-        and landing_days.landed_at >= (day + interval '1 day') at time zone 'UTC'
-        and landing_days.lake_version <= :lake_version
-);
+where t.invoice_id = :invoice_id and i.organization_id = :organization_id
+order by t.name, t.percent desc;
 
 -- name: usage_of_statement
--- One row per item, app and region of the usage that these items billed. Null if the meter has no such dimension.
+-- One row per item, app and region of the usage that the organization's items on this invoice billed. Null if the meter
+-- has no such dimension.
 select
     billed.item_id, r.dimensions ->> 'app' as app, r.dimensions ->> 'region' as region, sum(r.quantity) as quantity
-from invoice_item_rollups as billed
+from invoice_items as t
+join invoices as i on i.id = t.invoice_id
+join invoice_item_rollups as billed on billed.item_id = t.id
 join usage_rollups as r on r.id = billed.rollup_id
-where billed.item_id = any (:items)
+where t.invoice_id = :invoice_id and :organization_id in (i.organization_id, t.organization_id)
 group by billed.item_id, app, region
 order by billed.item_id, app, region;
-
--- name: usage_sources
--- One row per usage file that landed in [:first, :last], with the number of days and the last one. Paths that differ
--- only in numbers are one file.
-select regexp_replace(path, '[0-9]+', '#', 'g') as name, count(distinct landing_day) as days, max(landing_day) as until
-from usage_files
-where landing_day between :first and :last
-group by name
-order by name;
 
 -- name: ledger_of_statement
 -- One row per currency of the organization: the amounts that it owes by the ledger, paid, got back and disputes.
@@ -121,8 +201,10 @@ where e.organization_id = :organization_id
 group by e.currency
 order by e.currency;
 
--- name: stripe_of_organization_read_at
--- One row, or none if events at Stripe are not polled or the organization is no customer there: until when they were read.
-select p.until
-from stripe_events_polled as p
-join organizations as o on o.id = :organization_id and o.stripe_customer_id is not null;
+-- name: organization_of_statement
+-- One row, none if there is no such organization. `stripe_read_at` is until when events at Stripe were read; null if
+-- they are not polled or the organization is no customer there.
+select o.name, p.until as stripe_read_at
+from organizations as o
+left join stripe_events_polled as p on o.stripe_customer_id is not null
+where o.id = :organization_id;

@@ -22,7 +22,7 @@ from fly_billing.corrections.changed_terms import undecided_changes
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.recalculation import find_corrections
-from fly_billing.corrections.rules.differences import PRICE_VERSION
+from fly_billing.corrections.rules.causes import PRICE_VERSION
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
 from fly_billing.errors import ActionableError

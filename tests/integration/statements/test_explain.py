@@ -24,7 +24,7 @@ from fly_billing.cli.terminal import Terminal
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.recalculation import find_corrections
-from fly_billing.corrections.rules.differences import CAUSES
+from fly_billing.corrections.rules.causes import CAUSES
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation

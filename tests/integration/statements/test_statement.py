@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event as sqlalchemy_event
 
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.postgres.organizations import NoSuchOrganization
@@ -34,6 +33,7 @@ from tests.support.builders import (
     price,
     write_jsonl,
 )
+from tests.support.statement_costs import database_cost
 from tests.support.unguarded import damage
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
@@ -437,31 +437,16 @@ def test_usage_landed_after_the_invoice_was_calculated_is_not_included(platform:
 # The cost of reading, and the output -------------------------------------------------------------------------------
 
 
-def statements_run(platform: Platform) -> int:
-    """Count the SQL statements that one customer's statement needs."""
-    asked: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        asked.append(statement)
-
-    sqlalchemy_event.listen(platform.database.engine, "before_cursor_execute", note)
-    try:
-        read_statement(platform.database, "acme", NOW)
-    finally:
-        sqlalchemy_event.remove(platform.database.engine, "before_cursor_execute", note)
-    return len(asked)
-
-
-def test_a_long_invoice_needs_no_more_database_statements_than_a_short_one(platform: Platform) -> None:
+def test_a_long_invoice_needs_no_more_database_statements_than_a_short_one(platform: Platform, tmp_path: Path) -> None:
     platform.use(event("e1", "3"))
     platform.bill()
-    few = statements_run(platform)
+    few = database_cost(platform, tmp_path)
     for number in range(60):
         platform.add_one_off("acme", f"item {number}", "1.00", at("2026-09-10"))
     platform.use(event("e1", "3"), event("e2", "110", type="egress_gb", region="iad"))
     platform.bill()
     assert len(shown(platform).items) == 62
-    assert statements_run(platform) == few > 0
+    assert database_cost(platform, tmp_path) == few
 
 
 def statement_command(platform: Platform, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fly_billing.corrections.rules import differences as rules
+from fly_billing.corrections.rules import causes as rules
+from fly_billing.corrections.rules.causes import CAUSES
 from fly_billing.corrections.rules.differences import (
-    CAUSES,
     Charge,
     Difference,
     adjustment_text,

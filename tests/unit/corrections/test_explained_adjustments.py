@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from fly_billing.corrections.rules.adjustment_record import AdjustmentRecord, item_record, read_adjustment_record
-from fly_billing.corrections.rules.differences import CAUSES, Charge, charges_of, differences
+from fly_billing.corrections.rules.causes import CAUSES
+from fly_billing.corrections.rules.differences import Charge, charges_of, differences
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem

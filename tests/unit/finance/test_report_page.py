@@ -14,8 +14,9 @@ from fly_billing.finance.journal_table import RECOGNIZED
 from fly_billing.finance.month_report import CreditsOfMonth, FinanceReport
 from fly_billing.finance.report.bar_plot import bar_plot
 from fly_billing.finance.report.page import report_page
+from fly_billing.finance.rules.breakdowns import RevenueBy
 from fly_billing.finance.rules.month_sums import MonthSums
-from fly_billing.finance.rules.tables import Column, FinanceTable, RevenueBy
+from fly_billing.finance.rules.tables import Column, FinanceTable
 from tests.support.builders import SEPTEMBER
 
 EVIL = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\u202eevil {{ 7*7 }}"

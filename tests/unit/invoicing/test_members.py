@@ -11,8 +11,9 @@ from uuid import UUID, uuid5
 import pytest
 
 from fly_billing.errors import BillingError
-from fly_billing.invoicing.rules.assembly import Invoice, assemble_charges, assemble_invoice, invoice_id, invoice_number
+from fly_billing.invoicing.rules.assembly import Invoice, assemble_charges, assemble_invoice, invoice_id
 from fly_billing.invoicing.rules.inputs import Adjustment, InvoiceInputs, Member, OneOffItem, Subscription, UsageRollup
+from fly_billing.invoicing.rules.invoice_numbers import invoice_number
 from fly_billing.invoicing.rules.items import InvoiceItem
 from fly_billing.pricing.rules.prices import PriceBook
 from tests.support.builders import OCTOBER, SEPTEMBER, SUPPORT, at, id_of, price

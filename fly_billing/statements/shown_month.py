@@ -1,0 +1,233 @@
+"""Reads and builds the month that a statement shows in detail: its items, usage, taxes and the month before it.
+
+Not here: the other months and what the organization owes (`statement_reader`), and how spend is broken down
+(`statements.rules.spend`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from fly_billing.invoicing.rules.line_text import term_working, working
+from fly_billing.invoicing.rules.service_periods import ServicePeriod, service_periods
+from fly_billing.money import plain
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.round_trips import Answer, RoundTrip, round_trip
+from fly_billing.statements.rules.spend import (
+    WHOLE_INVOICE_KINDS,
+    MonthComparison,
+    SpendItem,
+    SpendShare,
+    UsagePart,
+    break_down,
+    compare_products,
+    total_by_product,
+)
+from fly_billing.statements.rules.statement import (
+    Completeness,
+    StatementItem,
+    StatementTax,
+    UsageSource,
+    negotiated_working,
+)
+from fly_billing.statements.statement_rows import DailyRow, InvoiceRow, ItemRow, SourceRow, TaxRow, check_row
+from fly_billing.statements.unreadable_records import RecordReading
+from fly_billing.statements.usage_reader import UsageOfPlace
+
+_NO_INVOICE: Mapping[str, Any] = {"invoice_id": None, "as_of": None}
+
+
+@dataclass(frozen=True)
+class ShownMonth:
+    """The records of the month that is shown.
+
+    Attributes:
+        items, taxes: By invoice. A month has several invoices if one was voided and reissued.
+        usage, daily: By item.
+        before: The invoice of the month before, for the comparison, and its sums by product.
+        has_unread_usage: Some of the organization's usage of the month was rejected, and nobody fixed or waived it.
+    """
+
+    items: Mapping[UUID, Sequence[ItemRow]]
+    taxes: Mapping[UUID, Sequence[TaxRow]]
+    usage: Mapping[UUID, Sequence[UsageOfPlace]]
+    daily: Mapping[UUID, DailyRow]
+    before: InvoiceRow | None
+    products_before: Sequence[SpendShare]
+    completeness: Completeness | None
+    has_unread_usage: bool
+
+    @classmethod
+    def read(
+        cls,
+        connection: Connection,
+        organization_id: str,
+        month: BillingMonth,
+        rows: Sequence[InvoiceRow],
+        reading: RecordReading,
+    ) -> ShownMonth:
+        """Read it in one round trip. `rows` are all months of the organization that can be read, newest first."""
+        of_month = [row for row in rows if row.is_of(month)]
+        before = next((row for row in rows if _can_be_compared(row, month)), None)
+        newest = {"invoice_id": of_month[0].id, "as_of": of_month[0].as_of} if of_month else _NO_INVOICE
+        with round_trip(connection) as trip:
+            asked = {
+                row.id: _Asked.of(trip, invoice_id=row.id, organization_id=organization_id)
+                for row in of_month
+                if row.id
+            }
+            products = trip.records(
+                SpendShare, "products_of_statement", invoice_id=before and before.id, organization_id=organization_id,
+                whole_invoice_kinds=[*WHOLE_INVOICE_KINDS],
+            )  # fmt: skip
+            sources = trip.records(SourceRow, "completeness_of_statement", **newest)
+            unread = trip.values(
+                "is_rejected_usage_unresolved", organization_id=organization_id, first=month.first_day,
+                until=month.next().first_day,
+            )  # fmt: skip
+        return cls(
+            items={invoice: answers.items.all() for invoice, answers in asked.items()},
+            taxes={invoice: answers.taxes.all() for invoice, answers in asked.items()},
+            usage=_by_item(row for answers in asked.values() for row in answers.usage.all()),
+            daily={row.item_id: row for answers in asked.values() for row in answers.daily.all()},
+            before=before,
+            products_before=products.all(),
+            completeness=reading.attempt("the completeness of the usage", partial(_completeness, month, sources.all())),
+            has_unread_usage=any(unread.values()),
+        )
+
+    def parts(self, row: InvoiceRow, reading: RecordReading) -> dict[str, Any]:
+        """Return the parts that an invoice has in the month that is shown: items, taxes, spend and comparison."""
+        if row.id is None:
+            return {}
+        item_rows = self.items.get(row.id, ())
+        periods = reading.attempt(f"the times of {row}", lambda: service_periods(item_rows, row.billing_month), row.id)
+        items = [
+            reading.attempt(item, partial(_item, item, (periods or {}).get(item.id)), row.id) for item in item_rows
+        ]
+        tax_rows = self.taxes.get(row.id, ())
+        taxes = [reading.attempt(f"tax {tax.name} of {row}", partial(_tax, tax), row.id) for tax in tax_rows]
+        spent = reading.attempt(f"an item of {row}", lambda: self._spend_items(item_rows, row.billing_month), row.id)
+        found = {"items": tuple(item for item in items if item), "taxes": tuple(tax for tax in taxes if tax)}
+        # Shares of a total whose items are not all known would be wrong.
+        if spent is None or row.id in reading.invoices:
+            return found
+        return found | {
+            "spend": reading.attempt(
+                f"usage by day of {row}", lambda: break_down(spent, row.billing_month, row.currency, row.as_of), row.id
+            ),
+            "compared": reading.attempt(f"the month before {row.billing_month}", lambda: self._compare(row, spent)),
+        }
+
+    def _spend_items(self, item_rows: Sequence[ItemRow], month: BillingMonth) -> list[SpendItem]:
+        return [self._spend_item(item, month) for item in item_rows]
+
+    def _spend_item(self, item: ItemRow, month: BillingMonth) -> SpendItem:
+        return SpendItem(
+            kind=item.kind,
+            product=item.product,
+            organization_id=item.organization_id,
+            amount=item.amount,
+            amount_cents=item.amount_cents,
+            usage=[
+                UsagePart({"app": row.app, "region": row.region}, row.quantity) for row in self.usage.get(item.id, ())
+            ],
+            daily=_by_day(self.daily.get(item.id), month),
+            period=item.period,
+            occurred_at=item.occurred_at,
+        )
+
+    def _compare(self, row: InvoiceRow, now: Sequence[SpendItem]) -> MonthComparison | None:
+        """Compare with the month before, unless its currency or the organization that pays is another one."""
+        before = self.before
+        if before is None or (before.currency, before.holder_id) != (row.currency, row.holder_id):
+            return None
+        return compare_products(total_by_product(now), self.products_before, before.billing_month)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The answers about an invoice of the month. A statement for each invoice keeps its plan in Postgres."""
+
+    items: Answer[ItemRow]
+    usage: Answer[UsageOfPlace]
+    daily: Answer[DailyRow]
+    taxes: Answer[TaxRow]
+
+    @classmethod
+    def of(cls, trip: RoundTrip, **its: Any) -> _Asked:
+        return cls(
+            items=trip.records(ItemRow, "items_of_statement", **its),
+            usage=trip.records(UsageOfPlace, "usage_of_statement", **its),
+            daily=trip.records(DailyRow, "daily_usage_of_statement", **its),
+            taxes=trip.records(TaxRow, "taxes_of_statement", **its),
+        )
+
+
+def _can_be_compared(row: InvoiceRow, month: BillingMonth) -> bool:
+    is_month_before = 12 * row.month.year + row.month.month + 1 == 12 * month.year + month.month
+    return is_month_before and row.id is not None and row.status != "void"
+
+
+def _by_item(found: Iterable[UsageOfPlace]) -> Mapping[UUID, Sequence[UsageOfPlace]]:
+    grouped: dict[UUID, list[UsageOfPlace]] = defaultdict(list)
+    for row in found:
+        grouped[row.item_id].append(row)
+    return grouped
+
+
+def _by_day(row: DailyRow | None, month: BillingMonth) -> dict[date | None, Any]:
+    if row is None:
+        return {}
+    before = month.first_day.toordinal() - 1
+    days = (None if day is None else date.fromordinal(before + day) for day in row.days)
+    return dict(zip(days, row.quantities, strict=True))
+
+
+def _item(row: ItemRow, period: ServicePeriod | None) -> StatementItem:
+    check_row(row)
+    calculation = term_working(row.kind, row.detail) or working(
+        plain(row.quantity), row.unit, row.detail.get("steps", []), row.detail.get("free_allowance_used")
+    ) + negotiated_working(row.detail)
+    return StatementItem(
+        product=row.product,
+        description=row.description,
+        working=calculation,
+        amount=plain(row.amount),
+        amount_cents=row.amount_cents,
+        kind=row.kind,
+        organization_id=row.organization_id,
+        causes=tuple(row.detail.get("causes", ())),
+        period=period,
+        is_after_tax=row.detail.get("pays") == "after tax",
+        id=str(row.id),
+        quantity=plain(row.quantity),
+        unit=row.unit,
+    )
+
+
+def _tax(row: TaxRow) -> StatementTax:
+    check_row(row)
+    return StatementTax(
+        row.name, plain(row.percent), row.is_inclusive, row.taxable_cents, row.tax_cents, row.category, row.legal_text
+    )
+
+
+def _completeness(month: BillingMonth, rows: Sequence[SourceRow]) -> Completeness | None:
+    """Return how complete the usage was from which the month's newest invoice was calculated; None without usage."""
+    if not rows:
+        return None
+    until = rows[0].complete_until
+    return Completeness(
+        until=until if until >= month.first_day else None,
+        last_day=month.end.date() - timedelta(days=1),
+        sources=tuple(UsageSource(row.name, row.days, row.until) for row in rows if row.name and row.until),
+    )
