@@ -29,7 +29,7 @@ Record = TypeVar("Record")
 _DIALECT = registry.load("postgresql.psycopg")()
 
 
-class Answer(Generic[Record]):
+class PendingRows(Generic[Record]):
     """The rows of one statement of a round trip; they are there once its block has ended."""
 
     def __init__(self, into: Callable[..., Record], cursor: psycopg.Cursor[Any]) -> None:
@@ -52,11 +52,11 @@ class RoundTrip:
     def __init__(self, driver: psycopg.Connection[Any]) -> None:
         self._driver = driver
 
-    def records(self, into: Callable[..., Record], name: str, /, **parameters: Any) -> Answer[Record]:
+    def records(self, into: Callable[..., Record], name: str, /, **parameters: Any) -> PendingRows[Record]:
         """Send a statement. See `database.records`."""
-        return Answer(into, self._driver.execute(_driver_text(name), parameters))
+        return PendingRows(into, self._driver.execute(_driver_text(name), parameters))
 
-    def values(self, name: str, /, **parameters: Any) -> Answer[Any]:
+    def values(self, name: str, /, **parameters: Any) -> PendingRows[Any]:
         """Send a statement whose rows have one column. See `database.values`."""
         return self.records(dict, name, **parameters)
 

@@ -20,7 +20,7 @@ from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.invoicing.rules.service_periods import ServicePeriod, service_periods
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.round_trips import Answer, RoundTrip, round_trip
+from fly_billing.postgres.round_trips import PendingRows, RoundTrip, round_trip
 from fly_billing.statements.rules.spend import (
     WHOLE_INVOICE_KINDS,
     MonthComparison,
@@ -157,10 +157,10 @@ class ShownMonth:
 class _Asked:
     """The answers about an invoice of the month. A statement for each invoice keeps its plan in Postgres."""
 
-    items: Answer[ItemRow]
-    usage: Answer[UsageOfPlace]
-    daily: Answer[DailyRow]
-    taxes: Answer[TaxRow]
+    items: PendingRows[ItemRow]
+    usage: PendingRows[UsageOfPlace]
+    daily: PendingRows[DailyRow]
+    taxes: PendingRows[TaxRow]
 
     @classmethod
     def of(cls, trip: RoundTrip, **its: Any) -> _Asked:
