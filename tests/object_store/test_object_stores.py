@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -317,7 +318,10 @@ def requests_for(platform: StoredPlatform, work: Any) -> list[str]:
 
 
 def test_requests_do_not_grow_with_history(platform: StoredPlatform) -> None:
-    """Ten landings of today after 30 days of history take as many requests as ten after 150 days."""
+    """Ten landings of today, with another file each, after 30 days of history and after 150 days.
+
+    A landing of an unchanged day lists it for the worklist and for itself, and reads its file once.
+    """
     today, now = date(2026, 12, 31), at("2027-01-01")
     history = [date(2026, 4, 15) + timedelta(days=number) for number in range(150)]
 
@@ -325,9 +329,16 @@ def test_requests_do_not_grow_with_history(platform: StoredPlatform) -> None:
         for day in days:
             platform.bucket.put(f"landing/{day}/usage.jsonl", json_line(event(f"of {day}", time=f"{day}T10:00:00Z")))
 
-    def hourly() -> None:
+    def unchanged() -> None:
         assert days_to_land(platform.database, platform.stored_landing, now) in ([today], [])
         platform.land_stored(today, now=now)
+
+    hours = itertools.count(100)
+
+    def hourly() -> None:
+        usage = json_line(event(f"hour {next(hours)}", time=f"{today}T10:00:00Z"))
+        platform.bucket.put(f"landing/{today}/usage.jsonl", usage)
+        unchanged()
 
     send(today, *history[:30])
     platform.land_stored(*history[:30], now=now)
@@ -341,7 +352,8 @@ def test_requests_do_not_grow_with_history(platform: StoredPlatform) -> None:
     assert max(map(len, with_much)) <= max(map(len, with_little)) + 2
     assert sum(map(len, with_much)) < 1000
     listed = [[request for request in some if "landing%2F" in request] for some in (*with_little, *with_much)]
-    assert {len(some) for some in listed} == {5}
+    assert {len(some) for some in listed} == {6}
+    assert len([request for request in requests_for(platform, unchanged) if "landing%2F" in request]) == 4
 
 
 def test_a_day_of_an_object_store_that_never_landed_is_found_however_old_it_is(platform: StoredPlatform) -> None:
