@@ -37,6 +37,7 @@ from fly_billing.statements.rules.statement import (
     StatementTax,
     UsageSource,
     negotiated_working,
+    subscribed_working,
 )
 from fly_billing.statements.statement_rows import DailyRow, InvoiceRow, ItemRow, SourceRow, TaxRow, check_row
 from fly_billing.statements.unreadable_records import RecordReading
@@ -194,9 +195,9 @@ def _by_day(row: DailyRow | None, month: BillingMonth) -> dict[date | None, Any]
 
 def _item(row: ItemRow, period: ServicePeriod | None) -> StatementItem:
     check_row(row)
-    calculation = term_working(row.kind, row.detail) or working(
-        plain(row.quantity), row.unit, row.detail.get("steps", []), row.detail.get("free_allowance_used")
-    ) + negotiated_working(row.detail)
+    priced = working(plain(row.quantity), row.unit, row.detail.get("steps", []), row.detail.get("free_allowance_used"))
+    fee_or_usage = subscribed_working(row.detail) + priced + negotiated_working(row.detail)
+    calculation = term_working(row.kind, row.detail) or fee_or_usage
     return StatementItem(
         product=row.product,
         description=row.description,

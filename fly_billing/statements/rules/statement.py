@@ -481,6 +481,11 @@ def _is_void(invoice: StatementInvoice) -> bool:
     return invoice.status == "void"
 
 
+def subscribed_working(detail: Mapping[str, Any]) -> str:
+    """Return the subscribed quantity of a fee, to write before its calculation; empty for a quantity of 1."""
+    return f"quantity {grouped(detail['subscribed'])}: " if "subscribed" in detail else ""
+
+
 def negotiated_working(detail: Mapping[str, Any]) -> str:
     """Return the negotiated discount, its start, and the amount at the list price; empty if none was negotiated.
 

@@ -19,6 +19,7 @@ from fly_billing.statements.rules.statement import (
     StatementInvoice,
     StatementItem,
     UsageSource,
+    subscribed_working,
 )
 from tests.support.builders import NOW
 
@@ -282,3 +283,8 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
 )
 def test_a_statement_names_included_and_overdue_usage(completeness: Completeness, text: str) -> None:
     assert completeness.in_words() == text
+
+
+@pytest.mark.parametrize(("detail", "text"), [({"subscribed": "3"}, "quantity 3: "), ({"steps": []}, "")])
+def test_the_fee_of_three_seats_names_their_number(detail: dict[str, Any], text: str) -> None:
+    assert subscribed_working(detail) == text
