@@ -112,12 +112,25 @@ def _is_other(file: LandingFile, landed: FileContent, by_content: bool) -> bool:
 
 
 def list_landing_problems(database: BillingDatabase, landing_dir: Place, now: datetime) -> list[LandingProblem]:
-    """List problems in the landing folder that need manual fixes, and files that were rejected as a whole."""
+    """List problems in the landing folder that need manual fixes, and files that were rejected as a whole.
+
+    Includes folders that are missing although their files landed in the last 40 days.
+    """
     rejected = [
         LandingProblem(f"{file.landing_day}/{file.path}", f"rejected ({file.reason}): {file.message}")
         for file in database.records(_RejectedFile, "rejected_files")
     ]
-    return find_landing_problems(landing_dir, now) + rejected
+    return find_landing_problems(landing_dir, now) + _missing_folders(database, landing_dir, now) + rejected
+
+
+def _missing_folders(database: BillingDatabase, landing_dir: Place, now: datetime) -> list[LandingProblem]:
+    there = set(list_day_folders(landing_dir))
+    landed = database.values("days_with_files", since=now.date() - RECENT)
+    message = (
+        "the folder is missing, but its files landed before, and their usage still counts. Restore it (as an empty"
+        " folder, if the day really has no usage), then run `fly-billing land`"
+    )
+    return [LandingProblem(day.isoformat(), message) for day in landed if day not in there]
 
 
 def days_due(

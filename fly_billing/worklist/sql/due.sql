@@ -58,6 +58,10 @@ order by i.month;
 -- One row per month of which usage ever landed: its first day, and the number of its accepted events.
 select month, cast(sum(accepted) as bigint) as events from landed_months group by month order by month;
 
+-- name: days_with_files
+-- One row per landing day from :since on with files that landed.
+select distinct landing_day as day from usage_files where landing_day >= :since order by day;
+
 -- name: rejected_files
 -- One row per file that was rejected as a whole, because it could not be read or its format is unknown.
 select landing_day, path, reason, message from rejected_usage where line = 0 order by landing_day, path;

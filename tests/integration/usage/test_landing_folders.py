@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from dagster import AssetKey
@@ -171,3 +172,21 @@ def test_an_unreadable_day_fails_its_partition_and_the_other_days_are_materializ
     assert (understood.passed, understood.metadata["wrong"].value) == (False, 2)
     materialized = deployment.instance.get_materialized_partitions(AssetKey("usage_events"))
     assert materialized == {"2026-10-02"}
+
+
+def problems(platform: Platform) -> dict[str, str]:
+    found = list_landing_problems(platform.database, platform.landing_dir, NOW)
+    return {problem.path: problem.message for problem in found}
+
+
+def test_a_missing_folder_of_a_day_that_landed_is_reported_until_it_is_back_or_empty(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "2")])
+    write_jsonl(platform.landing_dir, [event("e2", "3")], DAY + timedelta(days=1))
+    platform.land(DAY, DAY + timedelta(days=1))
+    rmtree(platform.landing_dir / DAY.isoformat())
+    assert list(problems(platform)) == [DAY.isoformat()]
+    assert "still counts. Restore it" in problems(platform)[DAY.isoformat()]
+    assert list_landing_problems(platform.database, platform.landing_dir, NOW + timedelta(days=40)) == []
+    (platform.landing_dir / DAY.isoformat()).mkdir()
+    platform.land(DAY)
+    assert problems(platform) == {}
