@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -19,15 +20,22 @@ __all__ = ["YAMLError", "YamlMapping", "mistake_in_yaml", "read_yaml_document"]
 
 
 class YamlMapping(dict[str, Any]):
-    """A mapping of a document. `line` is the line on which it begins."""
+    """A mapping of a document.
+
+    Attributes:
+        line: The line on which it begins.
+        lines: The line of each field.
+    """
 
     line: int = 0
+    lines: Mapping[str, int] = MappingProxyType({})
 
 
 class _ScalarsAsText(SafeConstructor):
     def construct_entry(self, node: Any) -> Iterator[YamlMapping]:
         entry = YamlMapping()
         entry.line = node.start_mark.line + 1
+        entry.lines = {str(name.value): name.start_mark.line + 1 for name, _ in node.value}
         yield entry
         entry.update(self.construct_mapping(node))
 

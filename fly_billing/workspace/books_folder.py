@@ -5,7 +5,7 @@ Not here: the files of a book (`pricing.book_reading`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from fly_billing.pricing.book_reading import (
@@ -18,7 +18,7 @@ from fly_billing.pricing.book_reading import (
 from fly_billing.pricing.negotiated_prices import misfits_of
 from fly_billing.pricing.price_books import PriceBookFiles, files_of
 from fly_billing.pricing.rules.book_problems import BookPrices, unknown_meters
-from fly_billing.pricing.rules.fields import did_you_mean
+from fly_billing.pricing.rules.fields import did_you_mean, shown
 from fly_billing.pricing.rules.meters import Meter
 from fly_billing.workspace.reading import WorkspaceReading
 
@@ -100,16 +100,12 @@ class WorkspaceBooks:
         """Read the negotiated prices of terms.yaml. An entry without `book` is of the only one."""
         books = {book.name: book for book in self.readings}
         for place, data in self._listed(terms, NEGOTIATED, name):
-            book = data.get("book", self.only)
-            if book in books:
+            book = self.only if data.get("book") is None else data["book"]
+            if isinstance(book, str) and book in books:
                 rest = {field: value for field, value in data.items() if field != "book"}
                 read_entry(books[book], NEGOTIATED, rest, place)
                 continue
-            self._reading.report(
-                place,
-                f"negotiated price {data.get('key', '?')}: book {book!r} is not in {BOOKS}/"
-                f"{did_you_mean(book, books)}; known are {', '.join(books) or 'none'}",
-            )
+            self._reading.report(place, f"negotiated price {shown(data)}: {_no_such_book(book, books)}")
 
     def _read_members(self, terms: Mapping[str, Any], name: str) -> None:
         # They are of no book, but are loaded with one.
@@ -121,6 +117,14 @@ class WorkspaceBooks:
 
     def _listed(self, terms: Mapping[str, Any], part: str, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         return self._reading.listed(terms, part, name, KINDS_OF_BOOKS[part])
+
+
+def _no_such_book(book: Any, books: Collection[str]) -> str:
+    if book is None and books:
+        return f"book is missing: name the price book, one of {', '.join(books)}"
+    if book is None:
+        return f"there is no price book in {BOOKS}/"
+    return f"book {book!r} is not in {BOOKS}/{did_you_mean(book, books)}; known are {', '.join(books) or 'none'}"
 
 
 def _report_unknown_meters(book: BookReading, meters: Mapping[str, Any]) -> None:

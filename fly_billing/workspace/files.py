@@ -17,6 +17,7 @@ from fly_billing.pricing.price_books import PriceBookFiles
 from fly_billing.pricing.rules.book_problems import Dimensions
 from fly_billing.pricing.rules.fields import did_you_mean
 from fly_billing.pricing.rules.meters import Meter
+from fly_billing.pricing.yaml_documents import YamlMapping
 from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
 from fly_billing.workspace.books_folder import KINDS_OF_BOOKS, WorkspaceBooks
 from fly_billing.workspace.databases import (
@@ -197,14 +198,22 @@ def _read_settings(reading: WorkspaceReading) -> WorkspaceSettings | None:
     document = reading.document(SETTINGS)
     version = document.get("version")
     if not reading.problems and version != str(VERSION):
-        given = "has no version" if version is None else f"is of version {version}"
-        raise WorkspaceHasMistakes(
-            [visible(f"{SETTINGS}: this workspace {given}, but this fly-billing reads version {VERSION}")]
-        )
+        line = document.lines.get("version") if isinstance(document, YamlMapping) else None
+        place = f"{SETTINGS}: line {line}: " if line else f"{SETTINGS}: "
+        raise WorkspaceHasMistakes([visible(f"{place}{_other_version(version)}")])
     read = reading.entry(WorkspaceSettings, document, f"{SETTINGS}: ") if document else None
     if read is None:
         reading.unsure.add(WorkspaceSettings.KIND)
     return read.entry if read and isinstance(read.entry, WorkspaceSettings) else None
+
+
+def _other_version(version: Any) -> str:
+    reads = f"but this fly-billing reads version {VERSION}"
+    if version is None:
+        return f"this workspace has no version, {reads}: add `version: {VERSION}`"
+    is_newer = isinstance(version, str) and version.isdecimal() and int(version) > VERSION
+    newer = "install a newer fly-billing, or, if it is a typing mistake, " if is_newer else ""
+    return f"this workspace is of version {version}, {reads}: {newer}set `version: {VERSION}`"
 
 
 def _report_other_files(reading: WorkspaceReading) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
+from fly_billing.pricing.rules.decimal_commas import refuse_decimal_commas
 from fly_billing.pricing.rules.fields import refuse_unknown
 from fly_billing.pricing.rules.partly_read import read_partly
 from fly_billing.pricing.yaml_documents import YAMLError, YamlMapping, mistake_in_yaml, read_yaml_document
@@ -131,6 +132,7 @@ class WorkspaceReading:
 
 def _read_whole(model: type[Entry], data: Mapping[str, Any]) -> Entry:
     """Read an entry without mistakes. Raises ValueError with the first one."""
+    refuse_decimal_commas(data)
     try:
         entry = model.model_validate(dict(data))
     except ValidationError as problem:

@@ -63,11 +63,15 @@ def _data_field(name: str, about: Any) -> DataField:
     if name == "quantity":
         raise ValueError("data: quantity is read by the meters: leave it out")
     parts = {"type": about} if isinstance(about, str) else about
+    if parts is None:
+        raise ValueError(f"data: {name} has no type: known are {', '.join(FIELD_TYPES)}")
     if not isinstance(parts, Mapping):
         raise ValueError(f"data: {name} {about!r} is no type: known are {', '.join(FIELD_TYPES)}")
     refuse_unknown(parts, _FIELD_PARTS, f"data: {name}")
     kind, required, given = parts.get("type", "text"), parts.get("required", True), parts.get("values")
     refuse_other_word(f"data: {name}: type", kind, FIELD_TYPES)
+    if required is None:
+        raise ValueError(f"data: {name}: required is missing: write true or false")
     if not isinstance(required, bool):
         raise ValueError(f"data: {name}: required {required!r} is not true or false")
     values = () if given is None else read_match({"match": {name: given}})[name]

@@ -381,4 +381,5 @@ def _check_percent(name: str, percent: Decimal) -> None:
 def _check_kinds(name: str, scope: Scope, known: Sequence[str]) -> None:
     """Refuse kinds of items that do not exist yet when the term is applied: it would silently do nothing."""
     if not scope.kinds or not set(scope.kinds) <= set(known):
-        raise ValueError(f"{name}: the kinds of its scope are {list(scope.kinds)}; known are {', '.join(known)}")
+        kinds = ", ".join(scope.kinds) or "none"
+        raise ValueError(f"{name}: the kinds of its scope are {kinds}; known are {', '.join(known)}")

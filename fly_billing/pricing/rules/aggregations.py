@@ -78,6 +78,8 @@ class Aggregation:
     round_each_event: EventRounding | None = None
 
     def __post_init__(self) -> None:
+        if self.name is None:  # `aggregation:` without a value
+            raise ValueError(f"aggregation is missing; known are {', '.join(AGGREGATIONS)}")
         if self.name not in AGGREGATIONS:
             meant = did_you_mean(self.name, AGGREGATIONS)
             raise ValueError(f"aggregation {self.name!r} is none of {', '.join(AGGREGATIONS)}{meant}")

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from fly_billing.bounds import MOST_UNITS
+from fly_billing.pricing.rules.decimal_commas import refuse_decimal_commas
 
 # As in Stripe's unit_amount_decimal (docs.stripe.com/api/prices/object).
 AMOUNT_DECIMALS = 12
@@ -66,6 +67,8 @@ def _read_number(name: str, value: Any) -> Decimal:
 def read_whole(data: Mapping[str, Any], name: str) -> int:
     """Return the field (text or int) as a whole number of at least 0."""
     value = data.get(name)
+    if value is None:
+        raise ValueError(f"{name} is missing")
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if not isinstance(value, str) or not re.fullmatch(r"\d+", value, re.ASCII):
@@ -144,6 +147,8 @@ def read_match(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         raise ValueError(f"match {match!r} does not name dimensions")
     read = {}
     for name, values in match.items():
+        if values is None:
+            raise ValueError(f"match {name} has no value: write a text or a list of texts")
         listed = values if isinstance(values, list | tuple) else [values]
         if not listed or any(isinstance(value, bool) or not isinstance(value, str | int) for value in listed):
             raise ValueError(f"match {name} {values!r} must be a text or a list of texts: write them in quotes")
@@ -179,14 +184,28 @@ def refuse_unknown(data: Mapping[str, Any], known: frozenset[str], what: str) ->
     """Refuse fields that nothing reads: a misspelt one would silently change the charge."""
     unknown = sorted(map(str, set(data) - known))
     if unknown:
+        refuse_decimal_commas(data)
         meant = "".join(did_you_mean(name, known) for name in unknown)
-        raise ValueError(f"unknown fields {unknown} in {what}{meant}; known are {sorted(known)}")
+        fields = f"{'field' if len(unknown) == 1 else 'fields'} {quoted(unknown)}"
+        raise ValueError(f"unknown {fields} in {what}{meant}; known are {', '.join(sorted(known))}")
 
 
 def refuse_other_word(name: str, value: Any, known: Collection[str]) -> None:
     """Refuse a value that is none of these words, and suggest the one that was meant."""
+    if value is None:
+        raise ValueError(f"{name} is missing; known are {', '.join(known)}")
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} {value!r}{did_you_mean(value, known)}; known are {', '.join(known)}")
+
+
+def shown(data: Mapping[str, Any], name: str = "key") -> str:
+    """Return a field for the title of an entry that may have mistakes; `?` without a value."""
+    return "?" if data.get(name) is None else str(data[name])
+
+
+def quoted(names: Iterable[object]) -> str:
+    """Return names of a file for a sentence: `'unti', 'kye'`."""
+    return ", ".join(map(repr, names))
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
@@ -199,4 +218,4 @@ def refuse_repeated(names: Iterable[str], what: str) -> None:
     """Refuse names that occur twice, because it is unclear which entry is meant."""
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
-        raise ValueError(f"{what} has {', '.join(map(repr, repeated))} more than once: keep one")
+        raise ValueError(f"{what} has {quoted(repeated)} more than once: keep one")

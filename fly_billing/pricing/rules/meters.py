@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fly_billing.pricing.rules.aggregations import PROPERTY, SUM, Aggregation
-from fly_billing.pricing.rules.fields import read_text, read_whole, refuse_unknown
+from fly_billing.pricing.rules.fields import read_text, read_whole, refuse_unknown, shown
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
 
 METER_FIELDS = frozenset(
@@ -76,7 +76,7 @@ class Meter:
                 None if data.get("quantity_of") is None else read_text(data, "quantity_of"),
             )
         except ValueError as problem:
-            raise ValueError(f"meter {data.get('key')}: {problem}") from problem
+            raise ValueError(f"meter {shown(data)}: {problem}") from problem
 
     def as_row(self) -> tuple[Any, ...]:
         """Return the values of METER_COLUMNS."""

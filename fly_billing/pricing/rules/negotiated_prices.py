@@ -25,6 +25,7 @@ from uuid import UUID, uuid5
 from fly_billing.errors import not_computable
 from fly_billing.fingerprints import fingerprint_of
 from fly_billing.money import EXACT, plain
+from fly_billing.pricing.rules.decimal_commas import refuse_decimal_commas
 from fly_billing.pricing.rules.fields import (
     exact_number,
     read_match,
@@ -32,6 +33,7 @@ from fly_billing.pricing.rules.fields import (
     read_text,
     read_time,
     refuse_unknown,
+    shown,
 )
 from fly_billing.pricing.rules.prices import PRICES, Price
 
@@ -110,10 +112,11 @@ class NegotiatedPrice:
             return cls._read(book, data, place)
         except ValueError as problem:
             whose = data.get("organization") or data.get("group") or "?"
-            raise ValueError(f"negotiated price {book}/{data.get('key', '?')} of {whose}: {problem}") from problem
+            raise ValueError(f"negotiated price {book}/{shown(data)} of {whose}: {problem}") from problem
 
     @classmethod
     def _read(cls, book: str, data: Mapping[str, Any], place: str) -> NegotiatedPrice:
+        refuse_decimal_commas(data)
         charges = {name: value for name, value in data.items() if name not in OF_ITS_OWN}
         percent_off = None if charges.get("percent_off") is None else read_number(charges, "percent_off")
         if percent_off is not None:
@@ -228,7 +231,7 @@ class Membership:
                 place,
             )
         except ValueError as problem:
-            whose = f"{data.get('organization', '?')} of group {data.get('group', '?')}"
+            whose = f"{shown(data, 'organization')} of group {shown(data, 'group')}"
             raise ValueError(f"member {whose}: {problem}") from problem
 
 

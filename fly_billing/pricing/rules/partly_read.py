@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fly_billing.pricing.rules.decimal_commas import decimal_commas
 from fly_billing.pricing.rules.fields import did_you_mean
 
 Reader = Callable[[Mapping[str, Any]], Any]
@@ -75,7 +76,9 @@ class _Reading:
         self._given = set(data)
         self._stand_ins = stand_ins
         self._known = set(known)
-        self._misspelt = [name for name in data if name not in known]
+        self._commas = {str(comma): comma for comma in decimal_commas(data)}
+        behind_commas = {part for comma in self._commas.values() for part in comma.parts[1:]}
+        self._misspelt = [name for name in data if name not in known and name not in behind_commas]
         self._aside: set[str] = set()
 
     def run(self) -> PartlyRead:
@@ -106,15 +109,25 @@ class _Reading:
 
     def _culprits(self, reason: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield the fields that a problem is about, each with the data in which it has no problem any more."""
-        unknown = [name for name in self._misspelt if name in self._data and repr(name) in reason]
-        if reason.startswith("unknown field") and unknown:
+        if unknown := self._unknown_in(reason):
             rest = {name: value for name, value in self._data.items() if name not in unknown}
             yield from ((name, rest) for name in unknown)
+            return
+        comma = self._commas.get(reason)
+        if comma and comma.field not in self._aside:
+            changed = next(self._without(comma.field))
+            rest = {name: value for name, value in changed.items() if name not in comma.parts[1:]}
+            yield from ((name, rest) for name in (comma.field, *comma.parts[1:]))
             return
         names = [name for name in dict.fromkeys([*self._data, *self._stand_ins]) if name not in self._aside]
         named = [name for name in names if name in _words(reason)]
         # Most problems name their fields. Trying all of them takes much longer.
         yield from list(self._causes(named, reason)) or self._causes(names, reason)
+
+    def _unknown_in(self, reason: str) -> list[str]:
+        """Return the unknown fields that a problem is about."""
+        is_about_them = reason.startswith("unknown field")
+        return [name for name in self._misspelt if is_about_them and name in self._data and repr(name) in reason]
 
     def _causes(self, names: Iterable[str], reason: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for name in names:
@@ -133,6 +146,8 @@ class _Reading:
 
     def _is_follow_up(self, reason: str) -> bool:
         """Return True if the problem may only come from a field that was set aside."""
+        if self._unknown_in(reason):
+            return False  # it names all known fields, too
         if reason.endswith(_MISSING):
             return any(did_you_mean(name, [reason.removesuffix(_MISSING)]) for name in self._misspelt)
         texts = [text for name in self._aside if isinstance(text := self._stand_ins.get(name), str) and len(text) > 2]

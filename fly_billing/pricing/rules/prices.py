@@ -30,6 +30,7 @@ from fly_billing.pricing.rules.fields import (
     read_time,
     refuse_other_word,
     refuse_unknown,
+    shown,
 )
 from fly_billing.pricing.rules.intervals import INTERVALS
 from fly_billing.pricing.rules.models import MODELS, PriceModel
@@ -129,7 +130,7 @@ class Price:
         try:
             return cls._read(book, data)
         except ValueError as problem:
-            raise ValueError(f"price {book}/{data.get('key', '?')}: {problem}") from problem
+            raise ValueError(f"price {book}/{shown(data)}: {problem}") from problem
 
     @classmethod
     def _read(cls, book: str, data: Mapping[str, Any]) -> Price:
@@ -457,7 +458,7 @@ def _only(found: list[Price], meter: str, dimensions: Mapping[str, str], moment:
     if len(keys) > 1:
         raise not_computable(
             "ambiguous_price",
-            f"prices {keys} all fit meter {meter!r} with {dict(dimensions)} at {moment:%Y-%m-%d}:"
+            f"prices {', '.join(keys)} all fit meter {meter!r} with {dict(dimensions)} at {moment:%Y-%m-%d}:"
             " make one of them more specific",
         )
     return max(found, key=lambda price: price.effective_from)

@@ -23,6 +23,7 @@ from fly_billing.pricing.rules.fields import (
     read_time,
     read_whole,
     refuse_unknown,
+    shown,
 )
 from fly_billing.pricing.rules.prices import Price
 
@@ -89,7 +90,7 @@ class ReservationBlock:
         try:
             return cls._read(book, data)
         except ValueError as problem:
-            raise ValueError(f"reservation {book}/{data.get('key', '?')}: {problem}") from problem
+            raise ValueError(f"reservation {book}/{shown(data)}: {problem}") from problem
 
     @classmethod
     def _read(cls, book: str, data: Mapping[str, Any]) -> ReservationBlock:

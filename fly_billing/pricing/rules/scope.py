@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fly_billing.pricing.rules.fields import did_you_mean, read_match, refuse_unknown
+from fly_billing.pricing.rules.fields import did_you_mean, quoted, read_match, refuse_unknown
 
 # The kinds of items, in the order in which an invoice shows them.
 KINDS = (
@@ -57,7 +57,7 @@ class Scope:
         unknown = set(data.get("kinds", ())) - set(KINDS)
         if unknown:
             meant = "".join(did_you_mean(kind, KINDS) for kind in sorted(unknown))
-            raise ValueError(f"kinds {sorted(unknown)} of a scope{meant}; known are {', '.join(KINDS)}")
+            raise ValueError(f"kinds {quoted(sorted(unknown))} of a scope{meant}; known are {', '.join(KINDS)}")
         return cls(
             kinds=tuple(data.get("kinds", kinds)),
             products=tuple(data.get("products", ())),

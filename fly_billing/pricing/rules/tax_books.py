@@ -13,7 +13,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fly_billing.periods import BillingMonth
-from fly_billing.pricing.rules.fields import read_match, read_number, read_text, refuse_unknown
+from fly_billing.pricing.rules.fields import read_match, read_number, read_text, refuse_unknown, shown
 from fly_billing.pricing.rules.scope import CHARGES
 from fly_billing.pricing.rules.tax_rates import TaxRate, scope_from_data
 
@@ -45,7 +45,7 @@ class BookTaxRate:
         try:
             return cls._read(book, data)
         except ValueError as problem:
-            raise ValueError(f"tax rate {book}/{data.get('key', '?')}: {problem}") from problem
+            raise ValueError(f"tax rate {book}/{shown(data)}: {problem}") from problem
 
     @classmethod
     def _read(cls, book: str, data: Mapping[str, Any]) -> BookTaxRate:
@@ -95,6 +95,8 @@ def _month(data: Mapping[str, Any], name: str) -> BillingMonth:
 
 def _yes(data: Mapping[str, Any], name: str) -> bool:
     value = data.get(name, False)
+    if value is None:
+        raise ValueError(f"{name} is missing: write true or false")
     if not isinstance(value, bool):
         raise ValueError(f"{name} {value!r} is not true or false")
     return value

@@ -81,7 +81,8 @@ class TaxRate:
             raise ValueError(f"{name}: one for some items or customers needs `tax`, the tax that it is a rate of (VAT)")
         kinds = self.scope.kinds
         if not kinds or not set(kinds) <= set(CHARGES):
-            raise ValueError(f"{name}: the kinds of its scope are {list(kinds)}; known are {', '.join(CHARGES)}")
+            given = ", ".join(kinds) or "none"
+            raise ValueError(f"{name}: the kinds of its scope are {given}; known are {', '.join(CHARGES)}")
 
     def __hash__(self) -> int:
         return hash(self.id)  # a scope has a mapping, which can't be hashed

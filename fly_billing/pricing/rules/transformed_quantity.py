@@ -12,7 +12,14 @@ from decimal import Decimal
 from typing import Any
 
 from fly_billing.money import EXACT
-from fly_billing.pricing.rules.fields import as_text, check_size, has_more_decimals, read_number, refuse_unknown
+from fly_billing.pricing.rules.fields import (
+    as_text,
+    check_size,
+    has_more_decimals,
+    read_number,
+    refuse_other_word,
+    refuse_unknown,
+)
 
 ROUNDINGS = ("up", "down")
 
@@ -31,8 +38,7 @@ class TransformedQuantity:
     def __post_init__(self) -> None:
         check_size("transform_quantity: divide_by", self.divide_by)
         check_size("transform_quantity: step", self.step)
-        if self.round not in ROUNDINGS:
-            raise ValueError(f"transform_quantity: round {self.round!r}; known are up, down")
+        refuse_other_word("transform_quantity: round", self.round, ROUNDINGS)
 
     @classmethod
     def from_data(cls, data: Any) -> TransformedQuantity:
@@ -67,8 +73,7 @@ class EventRounding:
         check_size("round_each_event: step", self.step)
         if has_more_decimals(self.step, 15) or self.step >= 10**12:
             raise ValueError(f"round_each_event: step {self.step} must be below 10^12, with at most 15 decimals")
-        if self.round not in ROUNDINGS:
-            raise ValueError(f"round_each_event: round {self.round!r}; known are up, down")
+        refuse_other_word("round_each_event: round", self.round, ROUNDINGS)
 
     @classmethod
     def from_data(cls, data: Any) -> EventRounding:

@@ -232,7 +232,7 @@ def test_a_rate_with_an_unreadable_scope_fails_only_its_organization(platform: P
     assert [(failure.organization_id, failure.error.code) for failure in billed.failures] == [
         ("acme", "unreadable_record")
     ]
-    assert "unknown fields ['product'] in a scope" in billed.failures[0].error.operator_text
+    assert "unknown field 'product' in a scope" in billed.failures[0].error.operator_text
     assert [invoice.organization_id for invoice in billed.invoices] == ["globex"]
 
 

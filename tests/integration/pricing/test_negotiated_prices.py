@@ -100,7 +100,7 @@ def test_all_mistakes_of_the_files_are_named_together_with_file_line_and_key(tmp
     with pytest.raises(ValueError) as refused:
         read_price_book_files(folder)
     first, second, third, fourth, fifth = str(refused.value).splitlines()
-    assert first.startswith(f"{folder}/a.yaml: line 8: price fly/typo: unknown fields ['unit_amont']")
+    assert first.startswith(f"{folder}/a.yaml: line 8: price fly/typo: unknown field 'unit_amont'")
     assert second.startswith(f"{folder}/a.yaml: line 2: negotiated price fly/requests of acme: give either percent_off")
     assert third.startswith(f"{folder}/a.yaml: line 3: negotiated price fly/support of startups: percent_off 110 must")
     place = f"{folder}/a.yaml: members.csv: line 4"

@@ -96,8 +96,7 @@ databases:
         "app: organizations: no field 'ident'; known are id, name, currency, price_book, created_at,"
         " stripe_customer_id, legal_name, email, line1, line2, postal_code, city, state, country, tax_ids, collection,"
         " net_days, purchase_order, memo, footer",
-        "app: unknown fields ['colums'] in organizations (did you mean columns?); known are ['columns', 'query',"
-        " 'values']",
+        "app: unknown field 'colums' in organizations (did you mean columns?); known are columns, query, values",
         "app is there twice",
     ]
     planned = CliRunner().invoke(command, ["plan", str(app.shop.folder)])

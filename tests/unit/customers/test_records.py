@@ -62,7 +62,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (CREDIT, {"amount": Decimal(-5)}, "amount -5 is below zero"),
     (CREDIT, {"expires_at": START}, "expires_at 2026-09-01 00:00 is not after granted_at"),
     (CREDIT, {"pays": "all"}, "pays 'all'; known are net, gross"),
-    (CREDIT, {"scope": {"kind": ["usage"]}}, r"unknown fields \['kind'\] in a scope \(did you mean kinds\?\)"),
+    (CREDIT, {"scope": {"kind": ["usage"]}}, r"unknown field 'kind' in a scope \(did you mean kinds\?\)"),
     (CREDIT, {"scope": {"kinds": ["tax"]}}, "scope: kind 'tax'; known are usage"),
     (CREDIT, {"scope": {"products": "Machines"}}, "scope: products 'Machines' is not a list"),
     (COUPON, {"percent": Decimal(0)}, "percent 0 must be above 0 and at most 100"),

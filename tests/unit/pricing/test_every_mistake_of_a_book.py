@@ -77,7 +77,7 @@ class Mistake:
 # No two are about the same field.
 MISTAKES = [
     Mistake("meters", 0, {"unit": None}, "meter requests: unit is missing"),
-    Mistake("meters", 1, {"agregation": "sum"}, "meter egress: unknown fields ['agregation'] in a meter"
+    Mistake("meters", 1, {"agregation": "sum"}, "meter egress: unknown field 'agregation' in a meter"
             " (did you mean aggregation?)"),
     Mistake("prices", 0, {"unit_amount": "0,15"}, "price fly/requests: unit_amount '0,15' is no number"),
     Mistake("prices", 0, {"description": None}, "price fly/requests: description is missing"),
@@ -88,7 +88,7 @@ MISTAKES = [
     Mistake("prices", 3, {"effective_until": None}, "prices egress and transfer fit the same egress from 2026-03-01"),
     Mistake("prices", 4, {"allowance_with": "suport"}, "price egress: allowance_with 'suport' is no fee of the book"
             " (did you mean support?)"),
-    Mistake("prices", 4, {"unit_amount": None, "unit_amuont": "1"}, "price fly/egress: unknown fields ['unit_amuont']"
+    Mistake("prices", 4, {"unit_amount": None, "unit_amuont": "1"}, "price fly/egress: unknown field 'unit_amuont'"
             " in a per_unit price (did you mean unit_amount?)"),
     Mistake("prices", 5, {"unit_amount": None}, "price fly/support: unit_amount is missing"),
     Mistake("prices", 6, {"currency": "EUR"}, "price support: its versions are in EUR and USD"),

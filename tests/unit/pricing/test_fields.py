@@ -88,14 +88,14 @@ def test_a_damaged_record_is_described_by_its_invalid_field_and_not_by_a_python_
 
 def test_a_misspelled_field_is_refused_with_the_known_fields() -> None:
     assert message(lambda: refuse_unknown({"unti": 1, "key": 2}, frozenset({"unit", "key"}), "a price")) == (
-        "unknown fields ['unti'] in a price (did you mean unit?); known are ['key', 'unit']"
+        "unknown field 'unti' in a price (did you mean unit?); known are key, unit"
     )
     assert message(lambda: Scope.from_data({"product": "x"})) == (
-        "unknown fields ['product'] in a scope (did you mean products?);"
-        " known are ['kinds', 'match', 'meter', 'price_keys', 'products']"
+        "unknown field 'product' in a scope (did you mean products?);"
+        " known are kinds, match, meter, price_keys, products"
     )
     assert message(lambda: Scope.from_data({"kinds": ["usage", "fee"]})) == (
-        "kinds ['fee'] of a scope; known are usage, subscription, one_off, adjustment, discount, minimum, maximum,"
+        "kinds 'fee' of a scope; known are usage, subscription, one_off, adjustment, discount, minimum, maximum,"
         " credit, tax, rounding"
     )
 
@@ -103,7 +103,7 @@ def test_a_misspelled_field_is_refused_with_the_known_fields() -> None:
 def test_a_tax_rate_of_a_book_names_its_key_and_the_field_that_it_does_not_know() -> None:
     assert message(lambda: BookTaxRate.from_data("fly", {"percent": "19"})) == "tax rate fly/?: key is missing"
     refusal = message(lambda: BookTaxRate.from_data("fly", {"key": "vat", "rate": "19"}))
-    assert refusal.startswith("tax rate fly/vat: unknown fields ['rate'] in a tax rate; known are [")
+    assert refusal.startswith("tax rate fly/vat: unknown field 'rate' in a tax rate; known are ")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_field_that_can_not_be_read_is_no_mistake_beside_another_field() -> No
 
 def test_a_misspelt_field_is_one_mistake_and_not_missing_as_well() -> None:
     (problem,) = problems(kye="a", least="1")
-    assert problem.startswith("unknown fields ['kye'] in an entry (did you mean key?)")
+    assert problem.startswith("unknown field 'kye' in an entry (did you mean key?)")
     assert read(kye="a", least="1").unread == {"kye", "key"}
 
 

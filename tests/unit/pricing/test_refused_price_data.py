@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from fly_billing.pricing.rules.prices import mixed_intervals
+from fly_billing.pricing.rules.aggregations import AGGREGATIONS
+from fly_billing.pricing.rules.fields import read_match, read_whole
+from fly_billing.pricing.rules.meters import Meter
+from fly_billing.pricing.rules.models import MODELS
+from fly_billing.pricing.rules.prices import Price, mixed_intervals
 from fly_billing.pricing.rules.rating import rate
 from fly_billing.pricing.rules.tax_books import BookTaxRate
 from fly_billing.pricing.rules.transformed_quantity import EventRounding, TransformedQuantity
@@ -18,8 +22,7 @@ from fly_billing.pricing.rules.transformed_quantity import EventRounding, Transf
         (
             TransformedQuantity.from_data,
             {"steps": "5"},
-            "unknown fields ['steps'] in transform_quantity (did you mean step?);"
-            " known are ['divide_by', 'round', 'step']",
+            "unknown field 'steps' in transform_quantity (did you mean step?); known are divide_by, round, step",
         ),
         (TransformedQuantity.from_data, {}, "transform_quantity {} needs fields: divide_by, step, round"),
         (TransformedQuantity.from_data, {"step": "0"}, "transform_quantity: step must be above 0"),
@@ -28,7 +31,7 @@ from fly_billing.pricing.rules.transformed_quantity import EventRounding, Transf
         (
             EventRounding.from_data,
             {"step": "6", "to": "up"},
-            "unknown fields ['to'] in round_each_event; known are ['round', 'step']",
+            "unknown field 'to' in round_each_event; known are round, step",
         ),
         (
             EventRounding.from_data,
@@ -99,3 +102,39 @@ def test_a_rating_as_data_shows_the_used_quantity_where_it_differs_from_the_char
         "steps": [{"label": "all", "quantity": "66", "unit_amount": "0.1", "per": "1", "amount": "6.6"}],
     }  # fmt: skip
     assert "used" not in rate(price, Decimal(66)).as_data()
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda: Meter.from_data({"key": None}), "meter ?: key is missing"),
+        (
+            lambda: Meter.from_data({"key": "a", "name": "A", "unit": "a", "aggregation": None}),
+            "meter a: aggregation is missing; known are " + ", ".join(AGGREGATIONS),
+        ),
+        (lambda: Price.from_data("fly", {"key": None}), "price fly/?: key is missing"),
+        (
+            lambda: Price.from_data("fly", {"key": "a", "model": None}),
+            "price fly/a: model is missing; known are " + ", ".join(MODELS),
+        ),
+        (
+            lambda: BookTaxRate.from_data(
+                "fly", {"key": "a", "tax": "VAT", "first_month": "2026-01", "percent": "1", "is_inclusive": None}
+            ),
+            "tax rate fly/a: is_inclusive is missing: write true or false",
+        ),
+        (
+            lambda: EventRounding.from_data({"step": "6", "round": None}),
+            "round_each_event: round is missing; known are up, down",
+        ),
+        (lambda: read_whole({"months": None}, "months"), "months is missing"),
+        (
+            lambda: read_match({"match": {"region": None}}),
+            "match region has no value: write a text or a list of texts",
+        ),
+    ],
+)
+def test_a_field_without_a_value_is_missing_and_not_called_none(read: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        read()
+    assert str(refused.value) == message

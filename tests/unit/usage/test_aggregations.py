@@ -224,7 +224,7 @@ def test_half_a_unit_of_the_last_place_is_rounded_up() -> None:
             "is not the name of a property of an event's data",
         ),
         ({"aggregation": "unique", "unique_of": ["user"]}, r"\['user'\] is not the name of a property"),
-        ({"agregation": "max"}, r"unknown fields \['agregation'\] in a meter"),
+        ({"agregation": "max"}, r"unknown field 'agregation' in a meter"),
         ({"name": None}, "name is missing"),
         ({"dimensions": "region"}, "dimensions 'region' is not a list of texts"),
     ],

@@ -104,10 +104,18 @@ def test_a_workspace_of_another_version_is_refused_in_one_line(folder: Path) -> 
     (folder / "fly_billing.yaml").write_text("version: 2\nname: x\nnew_field: 1\n", encoding="utf-8")
     (folder / "terms.yaml").write_text("subscriptions: [{}]\n", encoding="utf-8")
     assert mistakes(folder) == [
-        "fly_billing.yaml: this workspace is of version 2, but this fly-billing reads version 1"
+        "fly_billing.yaml: line 1: this workspace is of version 2, but this fly-billing reads version 1: install a"
+        " newer fly-billing, or, if it is a typing mistake, set `version: 1`"
+    ]
+    (folder / "fly_billing.yaml").write_text("name: x\n# Ours\nversion: 0.1\n", encoding="utf-8")
+    assert mistakes(folder) == [
+        "fly_billing.yaml: line 3: this workspace is of version 0.1, but this fly-billing reads version 1:"
+        " set `version: 1`"
     ]
     (folder / "fly_billing.yaml").write_text("name: x\n", encoding="utf-8")
-    assert mistakes(folder) == ["fly_billing.yaml: this workspace has no version, but this fly-billing reads version 1"]
+    assert mistakes(folder) == [
+        "fly_billing.yaml: this workspace has no version, but this fly-billing reads version 1: add `version: 1`"
+    ]
 
 
 def test_mistakes_of_all_files_come_together_a_line_each(folder: Path) -> None:
@@ -299,7 +307,7 @@ def test_two_payers_of_one_organization_in_a_month_are_refused(folder: Path) -> 
 
 def test_a_misspelt_part_of_the_terms_is_named(folder: Path) -> None:
     (line,) = term_mistakes(folder, "subscription: []\n")
-    assert line.startswith("terms.yaml: unknown fields ['subscription'] in terms.yaml (did you mean subscriptions?)")
+    assert line.startswith("terms.yaml: unknown field 'subscription' in terms.yaml (did you mean subscriptions?)")
 
 
 def test_a_misspelt_or_missing_file_is_refused_because_all_that_it_named_would_end(folder: Path) -> None:
@@ -337,6 +345,49 @@ def test_with_several_price_books_every_organization_names_its_own(folder: Path)
     ]
     shutil.copy(folder / "price_book/main/prices.yaml", folder / "price_book/prices.yaml")
     assert "price_book/prices.yaml: move it into a folder of price_book/, whose name is the book's" in mistakes(folder)
+
+
+def test_with_several_price_books_a_negotiated_price_names_its_own(folder: Path) -> None:
+    shutil.copytree(folder / "price_book/main", folder / "price_book/eu")
+    (folder / "organizations.csv").write_text("id,name,currency,price_book\nacme,Acme,USD,main\n", encoding="utf-8")
+    price = "organization: acme, effective_from: 2026-01-01, percent_off: 10"
+    (folder / "terms.yaml").write_text(
+        f"negotiated:\n  - {{key: requests, {price}}}\n  - {{key: requests, book: , {price}}}\n"
+        f"  - {{key: , book: mian, {price}}}\n  - {{key: requests, book: [eu], {price}}}\n",
+        encoding="utf-8",
+    )
+    assert mistakes(folder) == [
+        "terms.yaml: line 2: negotiated price requests: book is missing: name the price book, one of eu, main",
+        "terms.yaml: line 3: negotiated price requests: book is missing: name the price book, one of eu, main",
+        "terms.yaml: line 4: negotiated price ?: book 'mian' is not in price_book/ (did you mean main?);"
+        " known are eu, main",
+        "terms.yaml: line 5: negotiated price requests: book ['eu'] is not in price_book/; known are eu, main",
+    ]
+
+
+def test_a_negotiated_price_of_a_workspace_without_price_books_has_no_book_to_name(folder: Path) -> None:
+    shutil.rmtree(folder / "price_book")
+    negotiated = "{key: requests, organization: acme, effective_from: 2026-01-01, percent_off: 10}"
+    (folder / "terms.yaml").write_text(f"negotiated: [{negotiated}]\n", encoding="utf-8")
+    assert "terms.yaml: line 1: negotiated price requests: there is no price book in price_book/" in mistakes(folder)
+
+
+def test_an_amount_with_a_comma_is_one_mistake_that_shows_the_amount_to_write(folder: Path) -> None:
+    (folder / "price_book/main/more.yaml").write_text(
+        "prices:\n  - {key: addon, product: Add-ons, description: Add-on, unit: month, unit_amount: 0,0005,"
+        " effective_from: 2026-01-01}\n",
+        encoding="utf-8",
+    )
+    (folder / "terms.yaml").write_text(
+        "charges:\n  - {organization: acme, description: Setup, amount: 0,50, occurred_at: 2026-01-15}\n"
+        "negotiated:\n  - {key: requests, organization: acme, effective_from: 2026-01-01, unit_amount: 1,5}\n",
+        encoding="utf-8",
+    )
+    assert sorted(mistakes(folder)) == [
+        "price_book/main/more.yaml: line 2: price main/addon: unit_amount 0,0005: write a decimal point: 0.0005",
+        "terms.yaml: line 2: charge acme/Setup/2026-01-15: amount 0,50: write a decimal point: 0.50",
+        "terms.yaml: line 4: negotiated price main/requests of acme: unit_amount 1,5: write a decimal point: 1.5",
+    ]
 
 
 def test_books_share_a_meter_but_not_two_that_differ(folder: Path) -> None:

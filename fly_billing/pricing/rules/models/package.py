@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Self
 
 from fly_billing.money import EXACT, grouped, plain
-from fly_billing.pricing.rules.fields import as_text, check_amount, check_size, read_number
+from fly_billing.pricing.rules.fields import as_text, check_amount, check_size, read_number, refuse_other_word
 from fly_billing.pricing.rules.models.step import PriceStep
 from fly_billing.pricing.rules.transformed_quantity import ROUNDINGS, whole_steps
 
@@ -33,8 +33,7 @@ class Package:
     def __post_init__(self) -> None:
         check_amount("unit_amount", self.unit_amount)
         check_size("per", self.per)
-        if self.round not in ROUNDINGS:
-            raise ValueError(f"round {self.round!r}; known are up, down")
+        refuse_other_word("round", self.round, ROUNDINGS)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:

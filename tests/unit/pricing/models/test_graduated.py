@@ -147,7 +147,7 @@ def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
         (None, "^tiers is missing$"),
         ("ten", "is no list of tiers"),
         ([5], "is no list of tiers"),
-        ([{"unit_amount": "1", "upto": "5"}], r"unknown fields \['upto'\] in a tier"),
+        ([{"unit_amount": "1", "upto": "5"}], r"unknown field 'upto' in a tier"),
         ([{"up_to": "5"}, {"unit_amount": "1"}], "unit_amount is missing"),
         ([{"up_to": "5", "unit_amount": "1"}, {}], "unit_amount is missing"),
         ([{"up_to": 5.5, "unit_amount": "1"}, {"unit_amount": "1"}], "up_to 5.5 is a float"),
