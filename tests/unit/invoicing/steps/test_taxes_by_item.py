@@ -539,7 +539,7 @@ def test_a_rate_may_be_100_percent_and_its_text_may_fill_the_line() -> None:
         ({"tax": None, "scope": on("Books")}, "needs `tax`"),
         ({"tax": None, "locations": ("DE",)}, "needs `tax`"),
         ({"tax": None, "customers": ("business",)}, "needs `tax`"),
-        ({"scope": Scope(kinds=("tax",))}, "are ['tax']; known are usage, subscription, one_off"),
+        ({"scope": Scope(kinds=("tax",))}, "are tax; known are usage, subscription, one_off"),
         ({"scope": Scope(kinds=())}, "the kinds of its scope are"),
     ],
 )
