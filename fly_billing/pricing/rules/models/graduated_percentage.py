@@ -15,7 +15,7 @@ from fly_billing.pricing.rules.fields import as_text, check_amount, fee_data, re
 from fly_billing.pricing.rules.models.graduated import Graduated
 from fly_billing.pricing.rules.models.percentage import HUNDRED
 from fly_billing.pricing.rules.models.step import PriceStep
-from fly_billing.pricing.rules.models.tiers import Tier, bound_data, check_tiers, read_bound, tier_list
+from fly_billing.pricing.rules.models.tiers import Tier, bound_data, check_tiers, read_bound, read_tiers
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class PercentTier:
 
     @classmethod
     def list_from(cls, data: Mapping[str, Any]) -> tuple[Self, ...]:
-        return tuple(
-            cls(read_bound(tier), read_number(tier, "percent"), read_number(tier, "flat_amount", "0"))
-            for tier in tier_list(data, frozenset({"up_to", "percent", "flat_amount"}))
-        )
+        return read_tiers(data, frozenset({"up_to", "percent", "flat_amount"}), cls._from_data)
+
+    @classmethod
+    def _from_data(cls, tier: Mapping[str, Any]) -> Self:
+        return cls(read_bound(tier), read_number(tier, "percent"), read_number(tier, "flat_amount", "0"))
 
     def to_data(self) -> dict[str, str | None]:
         return bound_data(self.up_to) | {"percent": as_text(self.percent)} | fee_data(self.flat_amount)

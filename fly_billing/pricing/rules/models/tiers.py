@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from fly_billing.money import plain
 from fly_billing.pricing.rules.fields import (
@@ -18,6 +18,8 @@ from fly_billing.pricing.rules.fields import (
     refuse_unknown,
 )
 from fly_billing.pricing.rules.models.step import PriceStep
+
+AnyTier = TypeVar("AnyTier")
 
 
 class Bounded(Protocol):
@@ -45,13 +47,14 @@ class Tier:
     @classmethod
     def list_from(cls, data: Mapping[str, Any]) -> tuple[Self, ...]:
         """Read the field `tiers`. A tier with a flat amount needs no unit amount."""
-        return tuple(
-            cls(
-                read_bound(tier),
-                read_number(tier, "unit_amount", "0" if "flat_amount" in tier else None),
-                read_number(tier, "flat_amount", "0"),
-            )
-            for tier in tier_list(data, frozenset({"up_to", "unit_amount", "flat_amount"}))
+        return read_tiers(data, frozenset({"up_to", "unit_amount", "flat_amount"}), cls._from_data)
+
+    @classmethod
+    def _from_data(cls, tier: Mapping[str, Any]) -> Self:
+        return cls(
+            read_bound(tier),
+            read_number(tier, "unit_amount", "0" if "flat_amount" in tier else None),
+            read_number(tier, "flat_amount", "0"),
         )
 
     def to_data(self) -> dict[str, str | None]:
@@ -85,15 +88,34 @@ def range_label(lower: Decimal, up_to: Decimal | None) -> str:
     return f"above {plain(lower)}" if up_to is None else f"{plain(lower)} to {plain(up_to)}"
 
 
-def tier_list(data: Mapping[str, Any], known: frozenset[str]) -> list[Mapping[str, Any]]:
-    """Return the field `tiers`: a list with a mapping of `known` fields per tier."""
+def read_tiers(
+    data: Mapping[str, Any], known: frozenset[str], read: Callable[[Mapping[str, Any]], AnyTier]
+) -> tuple[AnyTier, ...]:
+    """Read each tier of the field `tiers`, a mapping of `known` fields.
+
+    Raises ValueError that names the problem of every wrong tier.
+    """
+    found: list[AnyTier] = []
+    wrong: dict[int, str] = {}
+    for number, tier in enumerate(_tier_list(data), start=1):
+        try:
+            refuse_unknown(tier, known, "a tier")
+            found.append(read(tier))
+        except ValueError as problem:
+            wrong[number] = str(problem)
+    if len(wrong) == 1:
+        raise ValueError(*wrong.values())
+    if wrong:
+        raise ValueError("; ".join(f"tiers {number}: {problem}" for number, problem in wrong.items()))
+    return tuple(found)
+
+
+def _tier_list(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     tiers = data.get("tiers")
     if tiers is None:
         raise ValueError("tiers is missing")
     if not isinstance(tiers, list | tuple) or not all(isinstance(tier, Mapping) for tier in tiers):
         raise ValueError(f"tiers {tiers!r} is no list of tiers")
-    for tier in tiers:
-        refuse_unknown(tier, known, "a tier")
     return list(tiers)
 
 

@@ -157,3 +157,11 @@ def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
 def test_unreadable_tiers_are_refused(tiers: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Graduated.from_data({"tiers": tiers})
+
+
+def test_every_wrong_tier_is_named() -> None:
+    tiers = [{"up_to": 10, "unit_amount": "x"}, {"up_to": "y", "unit_amount": 1}, {"unit_amount": 1, "upto": 3}]
+    with pytest.raises(ValueError, match=r"^tiers 1: unit_amount 'x' .*; tiers 2: up_to 'y' .*; tiers 3: unknown"):
+        Graduated.from_data({"tiers": tiers})
+    with pytest.raises(ValueError, match=r"^up_to 'y'"):
+        Graduated.from_data({"tiers": [tiers[1], {"unit_amount": 1}]})
