@@ -115,6 +115,7 @@ def grant_rights(connection: Connection) -> None:
     if READER in roles:
         _grant(connection, READER, {table: {"select"} for table in tables if table not in NOT_FOR_READERS})
     for function, callers in EXECUTES.items():
+        connection.exec_driver_sql(f'revoke all on function "{function}" from public')
         for role in sorted(roles & set(callers)):
             connection.exec_driver_sql(f'grant execute on function "{function}" to {role}')
 
