@@ -8,7 +8,7 @@ landed are not read again (`landing_changes`), and new files are added to them (
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from fly_billing.postgres.database import BillingDatabase, lock_until_commit, re
 from fly_billing.usage.checks import LandingCounts
 from fly_billing.usage.key_index import KeyIndex
 from fly_billing.usage.landing_additions import LandsWhole, land_additions
+from fly_billing.usage.landing_batches import split_into_batches
 from fly_billing.usage.landing_changes import rules_fingerprint
 from fly_billing.usage.landing_folder import (
     LandingError,
@@ -33,7 +34,6 @@ from fly_billing.usage.landing_folder import (
     list_day_folders,
     list_files,
     readable_name,
-    size_of,
 )
 from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landing, register_usage_table
 from fly_billing.usage.landing_rows import (
@@ -48,15 +48,9 @@ from fly_billing.usage.landing_rows import (
     validate_rows,
 )
 from fly_billing.usage.landing_staging import StagedFiles, stage_files
-from fly_billing.usage.readers.compressed_files import ENDINGS as PACKED
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
-
-# Equals about a million rows of Parquet.
-BYTES_AT_ONCE = 48 * 2**20
-# Estimates the uncompressed size of a compressed file when days are split into batches.
-PACKED_TIMES = 10
 
 
 class DaysNotLanded(LandingError):
@@ -94,7 +88,7 @@ def land_days(
     *,
     from_scratch: bool = False,
 ) -> list[LandedFile]:
-    """Land these days in batches of up to `BYTES_AT_ONCE`. Each batch is committed before the next one starts.
+    """Land these days in batches (`landing_batches`). Each batch is committed before the next one starts.
 
     Days whose files are as they landed stay as they are, and new files are added to them. Returns the files of all
     these days.
@@ -198,33 +192,6 @@ def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: 
     if failures:
         raise DaysNotLanded(failures, landed)
     return landed
-
-
-def split_into_batches(landing_dir: Place, days: Sequence[date]) -> Iterator[list[date]]:
-    """Split the days into batches whose files fit into memory together."""
-    batch: list[date] = []
-    size = 0
-    for day in days:
-        ours = _bytes_of(landing_dir, day)
-        if batch and size + ours > BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-        batch.append(day)
-        size += ours
-    if batch:
-        yield batch
-
-
-def _bytes_of(landing_dir: Place, day: date) -> int:
-    """Return the approximate size of a day's files; 0 for what can't be read, which the landing itself reports."""
-    try:
-        return sum(
-            size_of(file) * (PACKED_TIMES if file.path.suffix.lower() in PACKED else 1)
-            for file in list_files(landing_dir, day)
-            if not file.problem
-        )
-    except OSError:
-        return 0
 
 
 def land_batch(

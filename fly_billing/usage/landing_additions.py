@@ -18,8 +18,9 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import rows
 from fly_billing.usage.data_files import PartitionKey
 from fly_billing.usage.key_index import KeyIndex
+from fly_billing.usage.landing_batches import fit_into_a_batch
 from fly_billing.usage.landing_changes import find_additions, read_landed_files, rules_fingerprint
-from fly_billing.usage.landing_folder import LandingFile, size_of
+from fly_billing.usage.landing_folder import LandingFile
 from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landing, read_ledger
 from fly_billing.usage.landing_rows import (
     LandedFile,
@@ -38,8 +39,6 @@ from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
 
-# New files with more bytes than this land with their whole days, in batches.
-MOST_BYTES = 48 * 2**20
 # A day with this many data files lands whole, which joins them.
 MOST_DATA_FILES = 24
 
@@ -100,8 +99,8 @@ def _add(
 ) -> None:
     """Land these files in addition to those that their days have. Raises the errors of `land_additions`."""
     files = [file for some in new.values() for file in some]
-    if sum(map(size_of, files)) > MOST_BYTES:
-        raise LandsWhole(new)
+    if not fit_into_a_batch(files):
+        raise LandsWhole(new)  # whole days land in batches
     with open_duckdb(usage_table.memory_mb) as duck:
         register_json_functions(duck)
         table = open_for_landing(connection, usage_table, progress)

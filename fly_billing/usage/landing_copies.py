@@ -1,7 +1,7 @@
 """Copies the objects of landing days to a temporary folder while they land. Files on a disk are read in place.
 
-The copies of a batch of days exist at the same time, so they take about `landing.BYTES_AT_ONCE`, or the size of the
-largest day. Not here: listing objects (`landing_folder`), reading files (`landing_staging`).
+The copies of a batch of days exist at the same time, so they take about `landing_batches.BYTES_AT_ONCE`, or the size of
+the largest day. Not here: listing objects (`landing_folder`), reading files (`landing_staging`).
 """
 
 from __future__ import annotations

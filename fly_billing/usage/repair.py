@@ -24,7 +24,8 @@ from fly_billing.object_store.objects import StoredObject, check_bucket, list_en
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.usage.data_files import UsageTableError, UsageTableMismatch, list_data_files, sum_partitions
-from fly_billing.usage.landing import land_batch, split_into_batches
+from fly_billing.usage.landing import land_batch
+from fly_billing.usage.landing_batches import split_into_batches
 from fly_billing.usage.landing_folder import describe_error, has_day_folder
 from fly_billing.usage.landing_ledger import Ledger, find_different_days, open_against_ledger, read_ledger
 from fly_billing.usage.source_contracts import SourceContracts

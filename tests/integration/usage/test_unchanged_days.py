@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
@@ -10,13 +12,14 @@ from typing import Any
 import pytest
 
 from fly_billing.periods import FIRST_MONTH
-from fly_billing.usage import landing_additions
+from fly_billing.usage import landing_additions, landing_batches
 from fly_billing.usage.landing import land_days
+from fly_billing.usage.landing_changes import find_additions
 from fly_billing.usage.landing_rows import LandedFile
 from fly_billing.usage.rules.declared_sources import DataField, DeclaredSource, DeclaredSources
 from fly_billing.usage.source_contracts import LandedSource, SourceContracts
 from fly_billing.usage.usage_table import open_duckdb
-from tests.support.builders import DAY, NOW, Platform, at, event, write_jsonl, write_text
+from tests.support.builders import DAY, NOW, Platform, at, event, json_line, write_jsonl, write_text
 
 LATER = NOW + timedelta(hours=1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -261,7 +264,7 @@ def test_new_files_of_many_bytes_land_with_their_whole_days(
 ) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "2")], name="a")
     landings.land()
-    monkeypatch.setattr(landing_additions, "MOST_BYTES", 10)
+    monkeypatch.setattr(landing_batches, "BYTES_AT_ONCE", 10)
     write_jsonl(platform.landing_dir, [event("e2", "2")], name="b")
     landings.land()
     assert landings.read == "whole"
@@ -274,6 +277,56 @@ def test_a_new_file_that_can_not_be_read_is_an_accounted_rejection(platform: Pla
     files = landings.land()
     assert landings.read == "added"
     assert [(file.path, file.landed, file.rejected) for file in files] == [("a.jsonl", 1, 0), ("b.parquet", 1, 1)]
+
+
+@pytest.mark.parametrize("kind", ["a broken link", "a link to a folder", "a pipe"])
+def test_a_new_entry_that_is_no_file_stops_neither_its_day_nor_another(
+    platform: Platform, landings: Landings, kind: str
+) -> None:
+    for day in (DAY, NEXT_DAY):
+        write_jsonl(platform.landing_dir, [event(f"{day}")], day, name="a")
+    landings.land(DAY, NEXT_DAY)
+    odd = platform.landing_dir / DAY.isoformat() / "b.jsonl"
+    if kind == "a pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to(platform.landing_dir / ("missing" if kind == "a broken link" else NEXT_DAY.isoformat()))
+    write_jsonl(platform.landing_dir, [event("new")], NEXT_DAY, name="b")
+    files = landings.land(DAY, NEXT_DAY)
+    assert [(file.path, file.accepted, file.rejected) for file in files] == [
+        ("a.jsonl", 1, 0), ("b.jsonl", 0, 1), ("a.jsonl", 1, 0), ("b.jsonl", 1, 0),
+    ]  # fmt: skip
+
+
+def test_a_new_file_that_is_deleted_before_it_is_read_stops_nothing(
+    platform: Platform, landings: Landings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(platform.landing_dir, [event("e1")], name="a")
+    landings.land()
+    gone = write_jsonl(platform.landing_dir, [event("e2")], name="b")
+
+    def find_and_delete(*given: Any) -> Any:
+        found = find_additions(*given)
+        gone.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(landing_additions, "find_additions", find_and_delete)
+    files = landings.land()
+    assert [(file.path, file.accepted, file.rejected) for file in files] == [("a.jsonl", 1, 0), ("b.jsonl", 0, 1)]
+    landings.land()
+    assert [row["path"] for row in platform.query("select path from usage_files")] == ["a.jsonl"]
+
+
+def test_packed_files_count_with_what_they_unpack_to(
+    platform: Platform, landings: Landings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(platform.landing_dir, [event("e1")], name="a")
+    landings.land()
+    packed = gzip.compress(json_line(event("e2")).encode())
+    monkeypatch.setattr(landing_batches, "BYTES_AT_ONCE", 5 * len(packed))
+    write_text(platform.landing_dir, DAY, "b.jsonl.gz", packed)
+    landings.land()
+    assert landings.read == "whole"
 
 
 def test_a_source_is_credited_with_what_it_brought_since(platform: Platform, landings: Landings) -> None:
