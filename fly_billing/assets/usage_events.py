@@ -61,8 +61,9 @@ LANDED_HOURLY = FreshnessPolicy.time_window(warn_window=timedelta(hours=2), fail
         AssetCheckSpec(
             UNDERSTOOD,
             asset="usage_events",
-            description="Every file in the landing folder is in a day's folder and can be read. If the check warns, fix"
-            " or remove the listed files and folders and run `fly-billing land`.",
+            description="Every file in the landing folder is in a day's folder and can be read, and no folder of a day"
+            " that landed is missing. If the check warns, restore, fix or remove the listed files and folders and run"
+            " `fly-billing land`.",
         ),
         AssetCheckSpec(
             RESOLVED,

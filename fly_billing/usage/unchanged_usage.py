@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import duckdb
 from sqlalchemy import Connection
@@ -22,7 +23,7 @@ from fly_billing.usage.usage_table import UsageTableVersion, UsageVersionGone
 
 
 @dataclass(frozen=True)
-class RolledUpBefore:
+class _RolledUpBefore:
     """An organization's current snapshot: the version of the usage table and the rules that it is from."""
 
     organization_id: str
@@ -42,7 +43,7 @@ def find_unchanged(
     Args:
         rules: The fingerprint of the rules of each organization to roll up.
     """
-    before = records(connection, RolledUpBefore, "rolled_up_before", month=month.first_day, organizations=list(rules))
+    before = records(connection, _RolledUpBefore, "rolled_up_before", month=month.first_day, organizations=list(rules))
     same = [found for found in before if found.rules == rules[found.organization_id]]
     changed = {
         version: _changed_since(duck, table, month, version) for version in {found.lake_version for found in same}
@@ -59,7 +60,7 @@ def _changed_since(
 ) -> Collection[str] | None:
     """Return the organizations with events in files of the month that were added or removed since this version.
 
-    Returns None if that is unknown, because the version or one of its files is gone.
+    Returns None if that is unknown, because the version, or a file of it or of the present version, is gone or damaged.
     """
     try:
         table.open_changes(duck, "changed_events", month, version)
@@ -69,7 +70,7 @@ def _changed_since(
 
 
 def mark_unchanged(
-    connection: Connection, month: BillingMonth, organizations: Collection[str], version: int, now: object
+    connection: Connection, month: BillingMonth, organizations: Collection[str], version: int, now: datetime
 ) -> None:
     """Record that the current rollups of these organizations are also those of this version of the usage table."""
     rows(

@@ -270,8 +270,8 @@ class UsageTableVersion:
         Raises:
             UsageTableMismatch, UsageVersionGone: As in `files`.
         """
-        before = [] if version == self.version else self._chosen(month, None, version, None)
-        after = [] if version == self.version else self._chosen(month, None, None, None)
+        after = self._chosen(month, None, None, None)
+        before = after if version == self.version else self._chosen(month, None, version, None)
         kept = {file.path for file in before} & {file.path for file in after}
         changed = [file for file in [*before, *after] if file.path not in kept]
         self._relation(connection, changed).create_view(view, replace=True)

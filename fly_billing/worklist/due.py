@@ -125,6 +125,8 @@ def list_landing_problems(database: BillingDatabase, landing_dir: Place, now: da
 
 def _missing_folders(database: BillingDatabase, landing_dir: Place, now: datetime) -> list[LandingProblem]:
     there = set(list_day_folders(landing_dir))
+    if not there:
+        return []  # not mounted: the landing itself refuses that, in one line
     landed = database.values("days_with_files", since=now.date() - RECENT)
     message = (
         "the folder is missing, but its files landed before, and their usage still counts. Restore it (as an empty"

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from fly_billing.periods import BillingMonth
+from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.rollups import RollupReport, roll_up
 from tests.support.builders import CLOSED, DAY, NOW, PRICES, SEPTEMBER, Platform, at, event, price, write_jsonl
 
@@ -124,6 +125,13 @@ def test_an_organization_whose_last_roll_up_failed_is_rolled_up_again(three: Pla
     three.insert("rollup_failures", organization_id="labs", month=SEPTEMBER.first_day, reason="x", found_at=NOW)
     assert rolled_up(again(three)) == (1, 2)
     assert three.query("select * from rollup_failures") == []
+
+
+def test_a_damaged_file_of_the_month_is_found_although_nothing_has_changed(three: Platform) -> None:
+    (file,) = three.table().files(SEPTEMBER)[1]
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UsageTableMismatch, match="1 damaged"):
+        again(three)
 
 
 def test_all_are_aggregated_if_the_version_that_they_are_from_is_gone(three: Platform) -> None:
