@@ -28,11 +28,12 @@ def described_schedule(job: Any, cron_schedule: str) -> Callable[[Body], Schedul
     return decorate
 
 
-def described_sensor(seconds: int) -> Callable[[Body], SensorDefinition]:
-    """Make a sensor that runs by default, at most every so many seconds."""
+def described_sensor(seconds: int, job: Any = None) -> Callable[[Body], SensorDefinition]:
+    """Make a sensor that runs by default, at most every so many seconds. It requests runs of `job`, if it is given."""
 
     def decorate(body: Body) -> SensorDefinition:
         return sensor(
+            job=job,
             description=inspect.getdoc(body),
             minimum_interval_seconds=seconds,
             default_status=DefaultSensorStatus.RUNNING,

@@ -31,6 +31,7 @@ from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.resources.workspace_folder import WorkspaceFolder
 from fly_billing.sensors import SENSORS
+from fly_billing.sensors.keep_open_months_current import update_sensors
 from fly_billing.settings import Settings
 from fly_billing.worklist.due import closed_until, first_month_with_work
 
@@ -79,7 +80,7 @@ def build_defs(
         assets=[starting_in(first, catalogued(asset, settings)) for asset in [*declared, *_fed_by(declared)]],
         jobs=JOBS,
         schedules=SCHEDULES,
-        sensors=SENSORS,
+        sensors=[*SENSORS, *update_sensors(settings.update_minutes)],
         resources=used,
         executor=chosen_executor(settings),
     )

@@ -6,6 +6,7 @@ Not here: the work itself (`assets`) and alerts (`sensors`).
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 from dagster import (
     AssetSelection,
@@ -30,6 +31,8 @@ from fly_billing.corrections.held_corrections import months_with_held_correction
 from fly_billing.errors import ActionableError
 from fly_billing.finance.month_report import months_to_report
 from fly_billing.invoicing.group_members import group_members
+from fly_billing.open_months.changes import open_months
+from fly_billing.ops.update_open_months import update_open_months
 from fly_billing.partition_start import days_with_partition, why_no_partition
 from fly_billing.partitions import FROM_SCRATCH, RANGE_END, RANGE_START, month_key, orgs
 from fly_billing.periods import BillingMonth, stretches
@@ -271,12 +274,6 @@ def _month_requests(
         yield RunRequest(run_key=f"{month}@{now:%Y-%m-%d}", tags=whole_month(month))
 
 
-def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
-    """List the months that are still open: the current one, and the one before it during its grace period."""
-    running = BillingMonth.containing(now)
-    return [month for month in (running.plus(-1), running) if not month.is_closed(now, grace)]
-
-
 def _requests(
     context: ScheduleEvaluationContext,
     database: BillingDatabase,
@@ -302,7 +299,17 @@ def _requests(
         yield SkipReason("; ".join(reasons))
 
 
-JOBS = [read_platform, land_usage, bill_month, sync_month, reconcile_month, sweep_stripe, report_month]
+# Dagster has no public name for a job of assets.
+JOBS: list[Any] = [
+    read_platform,
+    land_usage,
+    bill_month,
+    update_open_months,
+    sync_month,
+    reconcile_month,
+    sweep_stripe,
+    report_month,
+]
 SCHEDULES = [
     read_platform_hourly,
     land_usage_hourly,

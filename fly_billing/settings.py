@@ -174,6 +174,7 @@ class Settings(_FromEnvironment):
     """All settings except the limits of database sessions.
 
     Attributes:
+        update_minutes: How often open months are updated with what changed; 0: hourly landing, nightly billing only.
         unresolved_rejections: `wait`: a month does not close while it has unresolved rejected usage.
         correction_guard_floor: An amount in the currency's major unit.
         credit_approvals_above: The largest credit note without an approval, by currency, in its major unit. The key
@@ -215,6 +216,7 @@ class Settings(_FromEnvironment):
     memory_mb: Annotated[int, BeforeValidator(_whole(128))] = Field(DUCKDB_MEMORY_MB, alias="FLY_BILLING_MEMORY_MB")
     grace: Hours = Field(timedelta(hours=72), alias="FLY_BILLING_GRACE_HOURS")
     due_days: Whole = Field(14, alias="FLY_BILLING_DUE_DAYS")
+    update_minutes: Whole = Field(5, alias="FLY_BILLING_UPDATE_MINUTES")
     seller_as_given: str | None = Field(None, alias="FLY_BILLING_SELLER")
     pdf_fonts_as_given: str | None = Field(None, alias="FLY_BILLING_PDF_FONTS")
     unresolved_rejections: Annotated[UnresolvedRejections, BeforeValidator(_one_of(UnresolvedRejections))] = Field(

@@ -21,6 +21,7 @@ from dagster import (
     DagsterInstance,
     FreshnessPolicy,
     MetadataValue,
+    OpExecutionContext,
     TableColumn,
     TableColumnConstraints,
     TableSchema,
@@ -93,7 +94,9 @@ def _contract(source: DeclaredSource) -> TableSchema:
     )
 
 
-def record_sources(context: AssetExecutionContext, landed: Mapping[str, LandedSource], now: datetime) -> None:
+def record_sources(
+    context: AssetExecutionContext | OpExecutionContext, landed: Mapping[str, LandedSource], now: datetime
+) -> None:
     """Record what a landing had of each declared source."""
     before = last_events(context.instance, list(landed))
     for name, found in landed.items():

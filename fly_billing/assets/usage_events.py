@@ -134,7 +134,7 @@ def _outcomes(database: BillingDatabase, days: Sequence[date], landed: LandingRe
         if day in landed.failures:
             outcomes.fail(day.isoformat(), _failure(day, landed.failures[day]))
         else:
-            outcomes.done[day.isoformat()] = _metadata_of(database, landed, day)
+            outcomes.done[day.isoformat()] = metadata_of_day(database, landed, day)
     return outcomes
 
 
@@ -150,7 +150,7 @@ def _described(group: RejectedGroup) -> dict[str, Any]:
     }
 
 
-def _metadata_of(database: BillingDatabase, landed: LandingReport, day: date) -> dict[str, Any]:
+def metadata_of_day(database: BillingDatabase, landed: LandingReport, day: date) -> dict[str, Any]:
     """Return what landed on this day, whatever other days the run landed."""
     files = [file for file in landed.files if file.day == day]
     rejected = sum(file.rejected for file in files)

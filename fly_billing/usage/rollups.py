@@ -94,6 +94,7 @@ def roll_up(
     engine: RollupEngine | None = None,
     *,
     from_scratch: bool = False,
+    is_open: bool = False,
 ) -> RollupReport:
     """Roll up the month for all organizations of these billing groups. An unfinished month is rolled up to `now`.
 
@@ -106,6 +107,7 @@ def roll_up(
     Args:
         engine: Aggregates the events; DuckDB by default.
         from_scratch: Roll up all organizations, as after the end of the month.
+        is_open: Leave unchanged organizations as they are after the end of the month, too: nothing is closed yet.
 
     Raises:
         UsageTableMismatch: The usage table is not what the landings wrote.
@@ -122,7 +124,7 @@ def roll_up(
         terms = _read_terms(connection, month)
         rules = _rules_of(terms, books)
         unchanged: set[str] = set()
-        if not from_scratch and now < month.end and not terms.are_about_time:
+        if not from_scratch and (now < month.end or is_open) and not terms.are_about_time:
             unchanged = find_unchanged(connection, duck, table, month, rules)
             mark_unchanged(connection, month, unchanged, table.version, now)
         if unchanged and len(unchanged) == len(books):

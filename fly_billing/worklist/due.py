@@ -57,6 +57,7 @@ def days_to_land(
     months: Collection[BillingMonth] = (),
     *,
     by_content: bool = False,
+    since: date = date.min,
 ) -> list[date]:
     """List landing days up to today whose files differ by name or size from those that landed.
 
@@ -69,18 +70,19 @@ def days_to_land(
     Args:
         months: The months whose days are always looked into, however old they are.
         by_content: Read every file, and compare SHA-256 as well.
+        since: Only days from this one on.
     """
     landed: dict[date, dict[str, FileContent]] = defaultdict(dict)
-    for file in database.records(_LandedContent, "landed_files"):
+    for file in database.records(_LandedContent, "landed_files", since=since):
         landed[file.landing_day][file.path] = FileContent(file.sha256, file.bytes)
-    come = [day for day in list_day_folders(landing_dir) if day <= now.date()]
+    come = [day for day in list_day_folders(landing_dir) if since <= day <= now.date()]
     if isinstance(landing_dir, StoreFolder):
         oldest = now.date() - RECENT
         come = [
             day for day in come if day >= oldest or day not in landed or any(_is_in(day, month) for month in months)
         ]
     changed = {day for day in come if _is_changed(landing_dir, day, landed[day], by_content)}
-    return sorted(changed.union(database.values("days_to_land_again")))
+    return sorted(changed.union(day for day in database.values("days_to_land_again") if day >= since))
 
 
 def _is_in(day: date, month: BillingMonth) -> bool:

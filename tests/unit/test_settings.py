@@ -45,6 +45,7 @@ def test_every_setting_except_databases_and_keys_has_a_default() -> None:
     settings = Settings.from_environment({})
     assert (settings.database_url, settings.stripe_api_key, settings.alert_webhook_url) == (None, None, None)
     assert (settings.grace, settings.due_days, settings.max_org_partitions) == (timedelta(hours=72), 14, 200)
+    assert settings.update_minutes == 5
     assert not settings.production
     assert settings.landing_dir == settings.data_dir / "landing"
 
@@ -78,6 +79,7 @@ def test_a_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("FLY_BILLING_GRACE_HOURS", "-1"),
         ("FLY_BILLING_GRACE_HOURS", "three"),
         ("FLY_BILLING_DUE_DAYS", "1.5"),
+        ("FLY_BILLING_UPDATE_MINUTES", "often"),
         ("FLY_BILLING_MAX_ORG_PARTITIONS", "0"),
         ("FLY_BILLING_SHARED_GROUPS", "0"),
         ("STRIPE_REQUESTS_PER_SECOND", "0"),

@@ -15,8 +15,8 @@ from (
 ) as firsts;
 
 -- name: landed_files
--- One row per landed file.
-select landing_day, path, sha256, bytes from usage_files;
+-- One row per landed file of the landing days from :since on.
+select landing_day, path, sha256, bytes from usage_files where landing_day >= :since;
 
 -- name: months_to_reconcile
 -- One row per month (its start) with invoices in Stripe that can still change: unpaid ones, or ones sent since :since.

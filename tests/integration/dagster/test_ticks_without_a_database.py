@@ -23,6 +23,7 @@ from fly_billing.resources.heartbeat import Heartbeat
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors import SENSORS
+from fly_billing.sensors.keep_open_months_current import update_sensors
 
 # These work without it: the first two post their alerts directly, the next two read no database, the next one opens it
 # only to alert, and the last one is ticked by a run (`test_sync_after_close.py`).
@@ -41,7 +42,7 @@ RESOURCES: dict[str, Any] = {
 }
 
 
-AUTOMATIONS: list[ScheduleDefinition | SensorDefinition] = [*SCHEDULES, *SENSORS]
+AUTOMATIONS: list[ScheduleDefinition | SensorDefinition] = [*SCHEDULES, *SENSORS, *update_sensors(5)]
 
 
 def tick(automation: ScheduleDefinition | SensorDefinition) -> None:

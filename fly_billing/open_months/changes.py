@@ -1,0 +1,85 @@
+"""Finds what changed in open months since they were billed last, by listing folders and a few cheap statements.
+
+Not here: doing the work (`update`), and when to look (`sensors.keep_open_months_current`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from fly_billing.fingerprints import fingerprint_of
+from fly_billing.money import counted
+from fly_billing.object_store.address import Place
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.landing_folder import list_files, size_of
+from fly_billing.worklist.due import days_to_land
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What an update of the open months would have to do.
+
+    Attributes:
+        days: The landing days with files that did not land, or that differ from those that landed.
+        months: The open months with landed usage that was not rolled up.
+        terms: A hash of everything else that invoices are calculated from; it differs after any change.
+        files: A hash of the files of `days`; the same as long as the same files wait.
+    """
+
+    days: Sequence[date]
+    months: Sequence[BillingMonth]
+    terms: str
+    files: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all of it: an update that failed would meet the same again."""
+        return fingerprint_of((list(self.days), [str(month) for month in self.months], self.terms, self.files))
+
+    @property
+    def sentence(self) -> str:
+        days, months = counted(len(self.days), "landing day"), ", ".join(map(str, self.months)) or "none"
+        return f"{days} with new or changed files, months with usage to roll up: {months}"
+
+
+def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
+    """List the months that are still open: the current one, and the one before it during its grace period."""
+    running = BillingMonth.containing(now)
+    return [month for month in (running.plus(-1), running) if not month.is_closed(now, grace)]
+
+
+def find_changes(database: BillingDatabase, landing_dir: Place, now: datetime, grace: timedelta) -> Changes:
+    """Find what changed in the open months since they were billed last.
+
+    It looks into the folders of landing days from the first open month on. Usage of a closed month waits for the hourly
+    landing.
+
+    Raises:
+        LandingError: The landing folder can't be read.
+    """
+    months = open_months(now, grace)
+    days = days_to_land(database, landing_dir, now, since=months[0].first_day)
+    (terms,) = database.values("state_of_terms")
+    return Changes(days, months_with_new_usage(database, months), terms, _listing(landing_dir, days))
+
+
+def months_with_new_usage(database: BillingDatabase, months: Sequence[BillingMonth]) -> list[BillingMonth]:
+    """List those of these months with usage that landed after their last roll-up."""
+    found = database.values("months_with_new_usage", months=[month.first_day for month in months])
+    return [BillingMonth.containing(start) for start in found]
+
+
+def _listing(landing_dir: Place, days: Sequence[date]) -> str:
+    """Return a hash of the names and sizes of the files of these days."""
+    listed: list[tuple[str, str, int | str]] = []
+    for day in days:
+        try:
+            listed += [
+                (day.isoformat(), file.name, file.problem or size_of(file)) for file in list_files(landing_dir, day)
+            ]
+        except OSError as problem:
+            listed.append((day.isoformat(), "", str(problem)))
+    return fingerprint_of(sorted(map(str, listed)))
