@@ -24,6 +24,8 @@ from fly_billing.object_store.address import Place, StoreAccess, StoreFolder, hi
 
 # DuckDB's default memory limit in MB; FLY_BILLING_MEMORY_MB overrides it.
 DUCKDB_MEMORY_MB = 1500
+# Links that a shorter secret signs could be forged by guessing it.
+LEAST_SECRET_LETTERS = 32
 # The most days past due that a threshold can have.
 MOST_DAYS = 3650
 
@@ -204,6 +206,8 @@ class Settings(_FromEnvironment):
     migration_database_url: SecretStr | None = Field(None, alias="FLY_BILLING_MIGRATION_DATABASE_URL")
     api_database_url: SecretStr | None = Field(None, alias="FLY_BILLING_API_DATABASE_URL")
     api_requests_per_second: Positive = Field(10, alias="FLY_BILLING_API_REQUESTS_PER_SECOND")
+    link_secret: SecretStr | None = Field(None, alias="FLY_BILLING_LINK_SECRET")
+    page_url: Annotated[str | None, BeforeValidator(_page)] = Field(None, alias="FLY_BILLING_PAGE_URL")
     dagster_database_url: SecretStr | None = Field(None, alias="DAGSTER_DATABASE_URL")
     dagster_event_batch_size: Whole = Field(1000, alias="DAGSTER_EVENT_BATCH_SIZE")
     executor: Annotated[Executors, BeforeValidator(_one_of(Executors))] = Field(
@@ -323,6 +327,22 @@ class Settings(_FromEnvironment):
     def seller(self) -> tuple[str, ...]:
         """The lines about the seller on statements and invoices: name, address, tax ids."""
         return tuple(line.strip() for line in (self.seller_as_given or "").split(";") if line.strip())
+
+    @property
+    def link_secrets(self) -> tuple[str, ...]:
+        """The secrets of links to the customer page: the one that signs, and the one before it during a rotation.
+
+        Raises SettingsError, without the secret, if one is too short or there are more than two.
+        """
+        secrets = [part.strip() for part in (reveal(self.link_secret) or "").split(",")]
+        if secrets == [""]:
+            return ()
+        if len(secrets) > 2 or any(len(secret) < LEAST_SECRET_LETTERS for secret in secrets):
+            raise SettingsError(
+                f"FLY_BILLING_LINK_SECRET must be a random text of at least {LEAST_SECRET_LETTERS} characters (openssl"
+                " rand -base64 32), or the new one and the one before it with a comma between them"
+            )
+        return tuple(secrets)
 
     @property
     def pdf_fonts(self) -> tuple[Path, ...]:

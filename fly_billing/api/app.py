@@ -1,4 +1,4 @@
-"""The application: the routes below /v1 behind the guard, and three that need no token.
+"""The application: the routes below /v1 and the page behind the guard, and three that need no token.
 
 GET /openapi.json is the document, GET /health tells whether the database can be read, GET /metrics counts requests.
 There is no page with the document: it would load scripts from elsewhere.
@@ -7,7 +7,7 @@ Not here: addresses, settings and logs (`api.server`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -21,10 +21,13 @@ from starlette.types import ASGIApp
 from fly_billing.api.guard import Guard
 from fly_billing.api.metrics import ApiMetrics
 from fly_billing.api.openapi import document
+from fly_billing.api.page_links import PageLinks
+from fly_billing.api.page_routes import page_router
 from fly_billing.api.problems import UNREACHABLE, handle_problems, unreachable
 from fly_billing.api.routes import router
+from fly_billing.api.rules.links import PageLink
 from fly_billing.api.rules.rate_limits import RateLimits
-from fly_billing.api.token_store import TokenFinder
+from fly_billing.api.token_store import ReadingRole
 from fly_billing.postgres.database import BillingDatabase
 
 VERSION = "1"
@@ -32,7 +35,7 @@ VERSION = "1"
 
 @dataclass(frozen=True)
 class ApiLimits:
-    """How many requests a token may send: per second on average, and at once."""
+    """How many requests a token, or all links to a page, may send: per second on average, and at once."""
 
     per_second: float = 10.0
     burst: int = 50
@@ -42,22 +45,33 @@ def build_api(
     database: BillingDatabase,
     limits: ApiLimits | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    links: PageLinks | None = None,
+    seller: Sequence[str] = (),
 ) -> ASGIApp:
     """Return the API as an ASGI application.
 
     Args:
         database: With the rights of the role that can only read.
         now: The clock, in UTC.
+        links: The secrets of links to the page. None: there is no page.
+        seller: The lines about the seller, for invoices that recorded none.
     """
-    metrics, limits = ApiMetrics(), limits or ApiLimits()
+    metrics, limits, links = ApiMetrics(), limits or ApiLimits(), links or PageLinks()
     app = FastAPI(
         title="fly_billing", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
-    app.state.database = database
+    app.state.database, app.state.links, app.state.seller = database, links, tuple(seller)
     app.include_router(router)
+    app.include_router(page_router)
     handle_problems(app)
     _add_public_routes(app, database, metrics)
-    return Guard(app, TokenFinder(database), RateLimits(limits.per_second, limits.burst), metrics, now)
+    role = ReadingRole(database)
+
+    def find_link(text: str, at: datetime) -> PageLink | None:
+        found = links.read(text, at)
+        return found if found and role.check() else None
+
+    return Guard(app, role.find_token, find_link, RateLimits(limits.per_second, limits.burst), metrics, now)
 
 
 def _add_public_routes(app: FastAPI, database: BillingDatabase, metrics: ApiMetrics) -> None:

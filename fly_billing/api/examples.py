@@ -199,4 +199,10 @@ EXAMPLES: dict[str, models.Part] = {
         scopes=["statement", "usage"],
         expires_at=_AS_OF + timedelta(days=365),
     ),
+    "page_link": models.PageLinkAnswer(
+        as_of=_AS_OF,
+        url="https://billing.example.com/statement/AQBo...",
+        organization_id=_ORGANIZATION,
+        expires_at=_AS_OF + timedelta(days=7),
+    ),
 }

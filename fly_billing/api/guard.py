@@ -1,8 +1,8 @@
-"""Stands before all routes: finds the token, limits its requests, and writes a line per request to the log.
+"""Stands before all routes: finds the token or the link, limits its requests, and writes a line per request to the log.
 
 Every path below /v1 needs a token that works, also one that does not exist, so that nothing can be probed without one.
-The log has a token's id, never the token: only the Authorization header carries it.
-Not here: what the token may read (`api.routes`).
+A page needs a link that works: its path has it. The log has a token's id, never the token, the link or an organization.
+Not here: what the token may read (`api.routes`), and the page (`api.page_routes`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fly_billing.api.metrics import ApiMetrics
+from fly_billing.api.page_links import PAGE_PATH
+from fly_billing.api.page_responses import page_busy, page_not_here, page_unreachable
 from fly_billing.api.problems import UNREACHABLE, problem, unreachable
 from fly_billing.api.rules.access import ApiToken
+from fly_billing.api.rules.links import PageLink
 from fly_billing.api.rules.rate_limits import RateLimits
 from fly_billing.api.rules.tokens import is_token
 from fly_billing.usage_intake.rules.tokens import bearer
@@ -37,17 +40,20 @@ class Guard:
 
     Attributes:
         find: Returns the token with this text, or None; it may take its time.
+        find_link: Returns what a link with this text shows at this time, or None; it may take its time, too.
         now: The clock, in UTC.
     """
 
     app: ASGIApp
     find: Callable[[str], ApiToken | None]
+    find_link: Callable[[str, datetime], PageLink | None]
     limits: RateLimits[str]
     metrics: ApiMetrics
     now: Callable[[], datetime]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_protected(scope["path"]):
+        is_page = scope["type"] == "http" and scope["path"].startswith(PAGE_PATH)
+        if scope["type"] != "http" or not (is_page or is_protected(scope["path"])):
             await self.app(scope, receive, send)
             return
         began = time.monotonic()
@@ -60,7 +66,7 @@ class Guard:
             await send(message)
 
         try:
-            refusal = await self._admit(scope)
+            refusal = await (self._admit_link(scope) if is_page else self._admit(scope))
             if refusal:
                 await refusal(scope, receive, send_and_note)
             else:
@@ -84,6 +90,19 @@ class Guard:
             return problem(429, headers={"Retry-After": str(wait)})
         return None
 
+    async def _admit_link(self, scope: Scope) -> Response | None:
+        """Put the link and the time into the scope, or return the refusal: the same for all links that do not work."""
+        now = self.now()
+        try:
+            link = await run_in_threadpool(self.find_link, scope["path"].removeprefix(PAGE_PATH), now)
+        except UNREACHABLE as reason:
+            return page_unreachable(reason)
+        if link is None:
+            return page_not_here()
+        scope.setdefault("state", {}).update(link=link, now=now)
+        wait = self.limits.take(f"page of {link.organization_id}", time.monotonic())
+        return page_busy(wait) if wait else None
+
     async def _authenticated(self, headers: Headers, now: datetime) -> ApiToken | None:
         given = headers.getlist("authorization")
         secret = bearer(given[0]) if len(given) == 1 else None
@@ -93,10 +112,12 @@ class Guard:
         return token if token and token.works(now) else None
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        token: ApiToken | None = scope.get("state", {}).get("token")
+        state = scope.get("state", {})
+        token: ApiToken | None = state.get("token")
+        who = token.id if token else "link" if "link" in state else "-"
         route = getattr(scope.get("route"), "path", "-")  # the pattern, not the path: no id of anybody
         self.metrics.count(route, status, seconds)
-        log.info("%s %s %s %d ms=%.0f", token.id if token else "-", scope["method"], route, status, seconds * 1000)
+        log.info("%s %s %s %d ms=%.0f", who, scope["method"], route, status, seconds * 1000)
 
 
 def is_protected(path: str) -> bool:

@@ -11,6 +11,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from fly_billing.api.rules.links import DEFAULT_LINK_DAYS, MOST_LINK_DAYS
+
 MonthText = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$", description="A month in UTC.", examples=["2026-09"])]
 Exact = Annotated[str, Field(description="An exact decimal number, without exponent.", examples=["2592000.5"])]
 
@@ -371,6 +373,24 @@ class TokenAnswer(Part):
     organization_id: str
     name: str
     scopes: list[str]
+    expires_at: AwareDatetime
+
+
+class PageLinkRequest(BaseModel):
+    """A link to make, to the customer page of an organization."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    organization_id: Annotated[str, Field(min_length=1, max_length=200)]
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_LINK_DAYS)] = DEFAULT_LINK_DAYS
+
+
+class PageLinkAnswer(Part):
+    """A link to the customer page: whoever has it can read the page until it expires."""
+
+    as_of: AwareDatetime
+    url: str
+    organization_id: str
     expires_at: AwareDatetime
 
 

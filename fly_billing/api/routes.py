@@ -18,6 +18,7 @@ from starlette.responses import Response
 from fly_billing.alerting.spend_thresholds import thresholds
 from fly_billing.api import answers, models
 from fly_billing.api.openapi import documented
+from fly_billing.api.page_links import make_link
 from fly_billing.api.problems import RequestRefused
 from fly_billing.api.responses import respond
 from fly_billing.api.rules.access import ApiToken, check_scopes
@@ -182,6 +183,22 @@ def _issued(database: BillingDatabase, wanted: models.TokenRequest, issuer: ApiT
         raise RequestRefused(404)
     data = issued.as_data()
     return {name: data[name] for name in ("id", "token", "organization_id", "name", "scopes", "expires_at")}
+
+
+@router.post("/page-links", status_code=201, **documented("page_link", models.PageLinkAnswer, status=201))
+def make_page_link(request: Request, wanted: models.PageLinkRequest) -> Response:
+    """Make a link to an organization's page. Needs an operator's token with the role issuer."""
+    token: ApiToken = request.state.token
+    if not token.may_issue:
+        raise RequestRefused(403)
+    if not wanted.organization_id.isprintable():
+        raise RequestRefused(404)
+    state, now = request.app.state, request.state.now
+    if not state.links.secrets:
+        raise RequestRefused(503, "this server makes no links: its FLY_BILLING_LINK_SECRET is not set")
+    link = _found(lambda: make_link(state.database, state.links, wanted.organization_id, wanted.expires_in_days, now))
+    answer = models.PageLinkAnswer(as_of=now, **link.as_data())
+    return Response(answer.model_dump_json(), 201, headers={"Cache-Control": "no-store"}, media_type="application/json")
 
 
 def _found(read: Callable[[], Found]) -> Found:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import uvicorn
 
 from fly_billing.api.app import ApiLimits, build_api
+from fly_billing.api.page_links import PageLinks
 from fly_billing.api.problems import UNREACHABLE
 from fly_billing.api.token_store import refuse_writing_role
 from fly_billing.http_limits import configuration
@@ -28,7 +29,7 @@ def database_limits() -> DatabaseLimits:
 
 
 def serve(database: BillingDatabase, settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM. Raises SettingsError if the database's role can write.
+    """Serve until SIGINT or SIGTERM. Raises SettingsError if the role can write, or the secret of links is too short.
 
     Args:
         database: May be down: then requests get a 503.
@@ -36,6 +37,7 @@ def serve(database: BillingDatabase, settings: Settings, host: str, port: int, s
     """
     # The service's log has one line per request. It never contains a token.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    links = PageLinks.of(settings)
     try:
         refuse_writing_role(database)
     except SettingsError:
@@ -43,7 +45,8 @@ def serve(database: BillingDatabase, settings: Settings, host: str, port: int, s
     except UNREACHABLE as problem:
         log.warning("%s", str(problem).splitlines()[0])
     limits = ApiLimits(settings.api_requests_per_second, settings.api_requests_per_second * BURST)
-    config = configuration(build_api(database, limits), host=host, port=port, log_level="warning")
+    app = build_api(database, limits, links=links, seller=settings.seller)
+    config = configuration(app, host=host, port=port, log_level="warning")
     say(f"Serving http://{host}:{port}/v1 (see /openapi.json) - press Ctrl-C to stop.")
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again after it has stopped
         uvicorn.Server(config).run()

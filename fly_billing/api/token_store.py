@@ -211,16 +211,20 @@ def refuse_writing_role(database: BillingDatabase) -> None:
         )
 
 
-class TokenFinder:
-    """Finds tokens, after it has made sure, once, that the database's role can only read."""
+class ReadingRole:
+    """Makes sure, once, that the database's role can only read."""
 
     def __init__(self, database: BillingDatabase) -> None:
         self._database = database
         self._is_checked = False
 
-    def __call__(self, secret: str) -> ApiToken | None:
-        """Return the token with this text, or None. Raises SettingsError for a role that can write."""
+    def check(self) -> BillingDatabase:
+        """Return the database. Raises SettingsError for a role that can write."""
         if not self._is_checked:
             refuse_writing_role(self._database)
             self._is_checked = True
-        return find_token(self._database, secret)
+        return self._database
+
+    def find_token(self, secret: str) -> ApiToken | None:
+        """Return the token with this text, or None. Raises SettingsError for a role that can write."""
+        return find_token(self.check(), secret)

@@ -19,6 +19,8 @@ from fly_billing.output_files import output_file
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
+from fly_billing.statements.daily_costs_reader import read_daily_costs
+from fly_billing.statements.rules.daily_costs import DailyCosts
 from fly_billing.statements.rules.spend import DailySpend, Spend, SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 from fly_billing.statements.statement_reader import read_statement
@@ -66,10 +68,11 @@ def show_statement_of(
         try:
             database = BillingDatabase(settings.database_url)
             statement = read_statement(database, organization, datetime.now(UTC), month)
+            costs = read_daily_costs(database, statement) if files.page else None
         except ValueError as problem:
             raise ActionableError(str(problem)) from problem
     if files.page:
-        write_page(files.page, statement, settings.seller, overwrite=files.overwrite)
+        write_page(files.page, statement, settings.seller, costs, overwrite=files.overwrite)
     if files.pdf:
         write_pdf(files.pdf, statement, settings, overwrite=files.overwrite)
     if as_json:
@@ -79,12 +82,14 @@ def show_statement_of(
     return not statement.problems
 
 
-def write_page(path: Path, statement: Statement, seller: Sequence[str], *, overwrite: bool) -> None:
+def write_page(
+    path: Path, statement: Statement, seller: Sequence[str], costs: DailyCosts | None, *, overwrite: bool
+) -> None:
     """Write the statement as an HTML page. Raises OutputExists, OutputNotWritten."""
     from fly_billing.statements.page import statement_page  # here, because only this needs the template engine
 
     with output_file(path, overwrite=overwrite) as file:
-        file.write(statement_page(statement, seller).encode())
+        file.write(statement_page(statement, seller, costs).encode())
 
 
 def write_pdf(path: Path, statement: Statement, settings: Settings, *, overwrite: bool) -> None:

@@ -78,7 +78,8 @@ class _LabelReader(HTMLParser):
         self._is_in_head_of_table = False
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self._tag = tag
+        is_data = "data" in (dict(attrs).get("class") or "").split()  # a column that is named by a product or an app
+        self._tag = "" if is_data else tag
         self._is_in_head_of_table |= tag == "thead"
 
     def handle_endtag(self, tag: str) -> None:

@@ -1,4 +1,4 @@
-"""Takes screenshots of the demo in headless Chromium (Debian's package `chromium`): the asset graph and two pages."""
+"""Takes screenshots of the demo in headless Chromium (Debian's package `chromium`): the asset graph and three pages."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from fly_billing.finance.month_report import read_month_report
 from fly_billing.finance.report.page import report_page
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.daily_costs_reader import read_daily_costs
+from fly_billing.statements.month_end import read_month_end
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.statement_reader import read_statement
 from tests.bench.bench_ui import webserver
@@ -36,7 +38,7 @@ MARGIN, PAGE_HEIGHT = 16, 1150
 
 
 def take_screenshots(folder: Path) -> None:
-    """Write asset_graph.png, statement.png and finance_report.png from the demo's data.
+    """Write asset_graph.png, statement.png, page.png and finance_report.png from the demo's data.
 
     The environment names the data folder, in which `fly-billing demo` has run. Raises RuntimeError where there is no
     chromium, and where Dagster's page shows something else than the definitions say.
@@ -51,7 +53,9 @@ def take_screenshots(folder: Path) -> None:
             _graph(browser, url, folder / "asset_graph.png")
         database, now = BillingDatabase(settings.database_url), datetime.now(UTC)
         statement = read_statement(database, ORGANIZATION, now, month)
-        _page(browser, statement_page(statement), folder / "statement.png")
+        shown = statement_page(statement, (), read_daily_costs(database, statement))
+        _page(browser, shown, folder / "statement.png")
+        _page(browser, _live_page(database, now), folder / "page.png")
         _page(browser, report_page(read_month_report(database, month, now)), folder / "finance_report.png")
 
 
@@ -91,6 +95,13 @@ def _graph(browser: Browser, url: str, picture: Path) -> None:
         "x": left - MARGIN, "y": top, "width": right - left + 2 * MARGIN, "height": bottom - top,
     }  # fmt: skip
     _save(page.screenshot(clip=clip), picture, facts)
+
+
+def _live_page(database: BillingDatabase, now: datetime) -> str:
+    """Return the customer page of the current month."""
+    statement = read_statement(database, ORGANIZATION, now)
+    costs, estimate = read_daily_costs(database, statement), read_month_end(database, ORGANIZATION, now)
+    return statement_page(statement, (), costs, estimate, is_live=True)
 
 
 def _page(browser: Browser, html: str, picture: Path) -> None:

@@ -23,6 +23,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fly_billing.api import ApiLimits, build_api, database_limits
+from fly_billing.api.page_links import PAGE_PATH, PageLinks
 from fly_billing.api.rules.access import SCOPES
 from fly_billing.api.token_store import IssuedToken, NewToken, issue
 from fly_billing.embedded_postgres import PostgresServer
@@ -33,6 +34,8 @@ from fly_billing.postgres.database import BillingDatabase
 COMMAND = Path(sys.executable).with_name("fly-billing")
 # Seconds until a process must answer or end.
 PATIENCE = 120
+LINK_SECRET = "a secret of tests that is long enough"
+LINKS = PageLinks((LINK_SECRET,))
 # So many that no test meets the limit by chance.
 UNLIMITED = ApiLimits(1_000_000, 1_000_000)
 ORGANIZATION_ROUTES = (
@@ -126,7 +129,7 @@ def serving_api(
     limits: ApiLimits = UNLIMITED,
 ) -> Iterator[ApiClient]:
     """Serve the API over this database with the role that can only read."""
-    with reading(server, database) as reader, serving(build_api(reader, limits, now)) as client:
+    with reading(server, database) as reader, serving(build_api(reader, limits, now, LINKS)) as client:
         yield client
 
 
@@ -140,6 +143,11 @@ def customer_token(
     """Issue a token of an organization."""
     wanted = NewToken(f"site of {organization}", now + lasts, organization, None, tuple(scopes))
     return issue(database, wanted, "ann", now)
+
+
+def page_path(organization: str, now: datetime, days: int = 7, links: PageLinks = LINKS) -> str:
+    """Return the path of an organization's page."""
+    return PAGE_PATH + links.make(organization, days, now).url.partition(PAGE_PATH)[2]
 
 
 def operator_token(database: BillingDatabase, role: str, now: datetime) -> IssuedToken:

@@ -19,14 +19,18 @@ def test_the_asset_graph_has_the_current_assets_checks_and_kinds() -> None:
     assert shown_by(DOCS / "asset_graph.png") == asset_graph(), f"asset_graph.png {AGAIN}"
 
 
-def test_the_statement_has_the_current_headings_and_labels() -> None:
-    template = files("fly_billing.statements.page").joinpath("statement.html.jinja").read_text(encoding="utf-8")
-    fixed = [label for label in shown_by(DOCS / "statement.png")["labels"] if not re.search(r"\d{4}", label)]
+@pytest.mark.parametrize("name", ["statement.png", "page.png"])
+def test_the_statement_has_the_current_headings_and_labels(name: str) -> None:
+    folder = files("fly_billing.statements.page")
+    template = "".join(
+        folder.joinpath(f"{part}.html.jinja").read_text(encoding="utf-8") for part in ("statement", "explorer")
+    )
+    fixed = [label for label in shown_by(DOCS / name)["labels"] if not re.search(r"\d{4}", label)]
 
     missing = [label for label in fixed if label not in template]
 
     assert len(fixed) > 10
-    assert not missing, f"statement.png {AGAIN}"
+    assert not missing, f"{name} {AGAIN}"
 
 
 def test_the_finance_report_has_the_headings_and_labels_of_today() -> None:
@@ -48,7 +52,9 @@ def test_a_plot_shows_the_numbers_beside_it(name: str) -> None:
 
 
 def test_every_picture_in_the_documents_is_checked() -> None:
-    assert {path.stem for path in DOCS.glob("*.png")} == {"asset_graph", "statement", "finance_report", *PLOTS}
+    assert {path.stem for path in DOCS.glob("*.png")} == {
+        "asset_graph", "statement", "page", "finance_report", *PLOTS,
+    }  # fmt: skip
 
 
 def test_labels_are_headings_and_column_titles_and_not_amounts() -> None:

@@ -1,4 +1,4 @@
-"""Commands about the read API: its server, and its tokens."""
+"""Commands about the read API: its server, its tokens, and links to the customer page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fly_billing.cli.completion import complete_organization
-from fly_billing.cli.parameters import OptionalOrganization, console
+from fly_billing.cli.parameters import OptionalOrganization, Organization, console
 from fly_billing.cli.ports import LARGEST_PORT
 
 PANEL = "API"
@@ -25,10 +25,22 @@ def api(
     port: Annotated[int, typer.Option(min=1, max=LARGEST_PORT, help="Port to listen on")] = 8425,
     host: Annotated[str, typer.Option(help="Address to listen on. Put TLS in front of a public one")] = "127.0.0.1",
 ) -> None:
-    """Serve statements, invoices, usage and balances over HTTP until Ctrl-C. Readers need a token: `token issue`."""
+    """Serve statements, invoices, usage and balances over HTTP until Ctrl-C. Readers need a token, customers a link."""
     from fly_billing.cli.api_server import serve_api
 
     serve_api(console, host, port)
+
+
+@app.command("page-link", rich_help_panel=PANEL)
+def page_link(
+    organization: Organization,
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days until it expires")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Print a link to the page of an organization: its statement, live, for whoever has the link."""
+    from fly_billing.cli.page_links import print_link
+
+    print_link(console, organization, days, as_json=as_json)
 
 
 @token.command("issue")

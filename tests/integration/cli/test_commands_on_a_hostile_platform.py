@@ -83,6 +83,7 @@ TRIED = {
         ["acme", "--name", "site", "--scopes", EVIL],
         ["--role", EVIL, "--name", "x"],
     ),
+    "page-link": (["acme"], ["acme", "--json"], [EVIL]),
     "token list": ([], ["acme"], ["--json"], [EVIL]),
     "token revoke": ([EVIL],),
     "token rotate": ([EVIL],),
@@ -157,6 +158,7 @@ def hostile(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("DAGSTER_DATABASE_URL", url)
     monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("FLY_BILLING_LINK_SECRET", "x" * 32)
     monkeypatch.setenv("FLY_BILLING_LAKE_DIR", str(platform.usage_table.path))
     monkeypatch.setenv("FLY_BILLING_LANDING_DIR", str(platform.landing_dir))
     return platform

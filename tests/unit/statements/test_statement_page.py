@@ -11,9 +11,8 @@ from fly_billing.invoicing.rules.service_periods import ServicePeriod
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.page.daily_plot import DailyPlot, daily_plot
 from fly_billing.statements.rules.balance import StripeAmounts
+from fly_billing.statements.rules.daily_costs import CostDay, UsageOfLabel, explore
 from fly_billing.statements.rules.spend import (
-    DailySpend,
-    DaySpend,
     SpendItem,
     SpendShare,
     UsagePart,
@@ -86,8 +85,17 @@ def september(*items: SpendItem, lines: tuple[StatementItem, ...] = (), **change
     return replace(invoice, **changes)
 
 
-def page(*invoices: StatementInvoice, name: str = "Acme", **changes: Any) -> Page:
-    return Page(statement_page(Statement("acme", name, NOW, invoices, month="2026-09", **changes)))
+def page(*invoices: StatementInvoice, name: str = "Acme", usage: tuple[UsageOfLabel, ...] = (), **changes: Any) -> Page:
+    """Return the page; with a plot if an invoice has items, whose usage is `usage`."""
+    of = invoices[0] if invoices else None
+    costs = explore("product", of.items, usage, (), SEPTEMBER, of.currency) if of and of.items else None
+    return Page(statement_page(Statement("acme", name, NOW, invoices, month="2026-09", **changes), (), costs))
+
+
+def used(item: StatementItem, **by_day: str) -> UsageOfLabel:
+    """Return the usage of an item: `d15="1"` is 1 on the 15th."""
+    days = [int(name[1:]) for name in by_day]
+    return UsageOfLabel(item.id, 0, days, [Decimal(quantity) for quantity in by_day.values()])
 
 
 MACHINES = spent("6.00", usage=[UsagePart({"app": "web", "region": "ams"}, Decimal(1))], daily={DAYS[14]: Decimal(1)})
@@ -96,7 +104,7 @@ MACHINES = spent("6.00", usage=[UsagePart({"app": "web", "region": "ams"}, Decim
 def test_the_page_has_the_amount_owed_the_invoice_its_due_date_and_its_items() -> None:
     shown = page(september(MACHINES, lines=(line("6.00"),)))
     for text in (
-        "Acme owes $6.00 on 1 unpaid invoice.", "ACME-0001", "18 Oct 2026", "Due $6.00", "September 2026",
+        "Acme owes $6.00 on 1 unpaid invoice.", "ACME-0001", "18 Oct 2026", "Due Total $6.00", "September 2026",
         "Machines as used 3 seconds × 0.1", "web", "ams", "4 Oct 2026, 01:00 UTC",
     ):  # fmt: skip
         assert text in shown.text
@@ -105,8 +113,9 @@ def test_the_page_has_the_amount_owed_the_invoice_its_due_date_and_its_items() -
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
     shown = page(september(MACHINES, lines=(line("6.00"),)))
     assert {tag for tag, _ in shown.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "embed"})
-    assert [name for _, attributes in shown.tags for name in attributes if name in ("src", "href", "onclick")] == []
-    assert "url(" not in shown.html
+    names = {name for _, attributes in shown.tags for name in attributes}
+    assert names.isdisjoint({"src", "href", "onclick", "style"})
+    assert set(re.findall(r"url\((.)", shown.html)) == {"#"}  # the patterns of this page
     assert "@import" not in shown.html
 
 
@@ -126,29 +135,35 @@ def test_only_a_secure_address_is_a_link() -> None:
 
 
 def test_the_plot_has_a_bar_per_day_and_the_same_numbers_as_text() -> None:
-    shown = page(september(MACHINES))
-    (plot,) = shown.of("svg")
-    assert (plot["role"], plot["aria-labelledby"]) == ("img", "plot-title plot-desc")
-    assert len(shown.of("rect")) == 30
-    assert "15 Sep 2026 $6.00" in shown.text
-    assert "16 Sep 2026 $0.00" in shown.text
+    machines = line("6.00", id="m")
+    shown = page(september(MACHINES, lines=(machines,)), usage=(used(machines, d15="1"),))
+    (plot,) = shown.of("svg", role="img")
+    assert plot["aria-labelledby"] == "plot-title plot-desc"
+    assert len(shown.of("svg", **{"class": "day"})) == 30
+    assert "15 Sep 2026: $6.00 Machines: $6.00" in shown.text
+    assert "15 Sep 2026 $6.00 $6.00 16 Sep 2026 $0.00 $0.00" in shown.text
 
 
-def test_amounts_outside_the_plot_are_listed_below_it() -> None:
-    unknown = spent("2.00", daily={None: Decimal(1)})
-    discount = spent("-1.00", "Discounts", kind="discount")
-    text = page(september(MACHINES, unknown, discount)).text
-    assert "Not in the plot: $2.00 that was billed before daily amounts were recorded." in text
-    assert "−$1.00 of discounts, minimums, credits and taxes, which apply to the whole invoice" in text
+def test_what_is_no_usage_of_a_day_is_listed_below_the_bars_and_adds_up() -> None:
+    """6.00 of usage on the 15th, 2.00 without a day, a fee of 29.00, a refund of 10.00 and 1.00 of discount: 26.00."""
+    lines = (
+        line("6.00", id="a"), line("2.00", id="b"), line("29.00", "Plans", id="c", kind="subscription"),
+        line("-10.00", "Refunds", id="d", kind="one_off"), line("-1.00", "Discounts", id="e", kind="discount"),
+    )  # fmt: skip
+    known, unknown = used(lines[0], d15="1"), UsageOfLabel("b", 0, [None], [Decimal(1)])
+    text = page(september(spent("26.00"), lines=lines), usage=(known, unknown)).text
+    assert (
+        "Usage in the bars $6.00 Usage without a day $2.00 Recurring fees $29.00 One-off items −$10.00"
+        " Discounts, minimums, credits and taxes −$1.00 Total $26.00"
+    ) in text
 
 
-def test_future_days_have_lighter_bars() -> None:
-    fee = spent("30.00", "Support", kind="subscription", period=(SEPTEMBER.start, SEPTEMBER.end))
-    shown = page(september(fee, status="open", as_of=NOW))
-    lighter = [bar for bar in shown.of("rect") if "future" in (bar["class"] or "")]
-    assert len(lighter) == 10
-    assert "Lighter bars are future days" in shown.text
-    assert "Lighter bars" not in page(september(fee)).text
+def test_future_days_are_marked() -> None:
+    machines = line("6.00", id="m")
+    invoice = september(MACHINES, lines=(machines,), status="open", as_of=NOW)
+    assert len(page(invoice, usage=(used(machines, d15="1"),)).of("rect", **{"class": "future"})) == 10
+    final = page(september(MACHINES, lines=(machines,)), usage=(used(machines, d15="1"),))
+    assert final.of("rect", **{"class": "future"}) == []
 
 
 def test_the_page_shows_taxes_credits_and_the_month_before() -> None:
@@ -208,29 +223,56 @@ def test_a_failed_month_and_an_organization_without_invoices_have_a_page() -> No
 
 
 def plot_of(*cents: int) -> DailyPlot:
-    days = tuple(DaySpend(day, amount) for day, amount in zip(DAYS, [*cents, *[0] * 30], strict=False))
-    return daily_plot(DailySpend(days), "USD", None)
+    return stacked(*((amount,) for amount in cents))
+
+
+def stacked(*days: tuple[int, ...]) -> DailyPlot:
+    """Return the plot of days with these cents of each column; all later days have none."""
+    nothing = (0,) * len(days[0]) if days else (0,)
+    costs = [CostDay(day, cents) for day, cents in zip(DAYS, [*days, *[nothing] * 30], strict=False)]
+    return daily_plot(costs, "USD", None)
 
 
 def test_the_highest_bar_stays_below_the_line_of_a_round_amount() -> None:
     """$1.06 is below $1.20; the bar is 106/120 of the way from the axis up."""
     plot = plot_of(106)
-    (line_,) = plot.grid
-    assert plot.labels[0].text == "$1.20"
-    assert plot.bars[0].height == round((plot.axis - line_) * 106 / 120, 1)
-    assert plot_of(100_00).labels[0].text == "$100"
+    assert [label.text for label in plot.amounts] == ["$1.20", "$0.60", "$0"]
+    assert plot.bars[0].segments[0].height == round((plot.axis - plot.grid[0]) * 106 / 120, 1)
+    assert plot_of(100_00).amounts[0].text == "$100"
 
 
-def test_the_bar_of_a_day_with_negative_spend_is_below_the_axis() -> None:
-    plot = plot_of(200, -100)
-    assert plot.bars[0].y + plot.bars[0].height == plot.axis == plot.bars[1].y
-    assert [label.text for label in plot.labels[:2]] == ["$2", "-$1"]
-    assert [re.sub(" .*", "", label.text) for label in plot.labels[2:]] == ["1", "8", "15", "22", "29"]
+def test_a_bar_is_stacked_and_amounts_below_zero_are_below_the_axis() -> None:
+    """$1 and $2 end at $3; on the next day $2 are above the axis, and $1 below it."""
+    plot = stacked((100, 200), (200, -100))
+    first, second = (bar.segments for bar in plot.bars[:2])
+    assert (first[0].y + first[0].height, first[1].y + first[1].height) == (plot.axis, first[0].y)
+    assert first[1].y == plot.grid[0]
+    assert second[1].y == plot.axis == second[0].y + second[0].height
+    assert [label.text for label in plot.amounts] == ["$3", "$1.50", "-$1", "$0"]
+    assert [re.sub(" .*", "", label.text) for label in plot.weeks] == ["1", "8", "15", "22", "29"]
 
 
-def test_a_month_without_spend_is_a_flat_line() -> None:
+def test_a_month_without_usage_is_a_flat_line() -> None:
     plot = plot_of()
-    assert (plot.grid, {bar.height for bar in plot.bars}) == ((), {0.0})
+    assert (plot.grid, {bar.segments for bar in plot.bars}) == ((), {()})
+
+
+def test_a_day_far_above_all_others_is_cut_off_and_the_others_stay_readable() -> None:
+    """$5,000 in one day beside $3 and $2: the axis ends at $3, and the cut bar shows its shares, 4 to 1."""
+    plot = stacked((400_000, 100_000), (300, 0), (0, 200))
+    assert [bar.is_cut for bar in plot.bars[:3]] == [True, False, False]
+    assert plot.amounts[0].text == "$3"
+    cut = plot.bars[0].segments
+    assert [segment.height for segment in cut] == [round((plot.axis - plot.top) * share, 1) for share in (0.8, 0.2)]
+    assert plot.bars[1].segments[0].height == round(plot.axis - plot.top, 1)
+    assert not any(bar.is_cut for bar in stacked((1_200,), (300,)).bars)  # four times is still drawn in full
+    assert sum(bar.is_cut for bar in plot_of(90_000, 80_000, 70_000, 10, 10).bars) == 0  # three are no exception
+
+
+def test_a_day_that_is_cut_off_is_named_with_its_amount() -> None:
+    machines = line("50.01", id="m")
+    shown = page(september(MACHINES, lines=(machines,)), usage=(used(machines, d3="5000", d4="1"),))
+    assert "3 Sep 2026 is cut off: it had $50.00 of usage. Its bar shows only how that is split." in shown.text
 
 
 def test_rows_without_an_app_or_region_have_a_name() -> None:
@@ -273,9 +315,9 @@ def test_the_page_names_seller_and_customer_and_the_sums_of_the_invoice() -> Non
 def test_only_an_item_of_another_time_names_it() -> None:
     year = ServicePeriod(SEPTEMBER.start, SEPTEMBER.plus(12).start)
     reserved = line("1200", "Reservations", period=year)
-    used = line("100", period=ServicePeriod.of_month(SEPTEMBER))
+    usual = line("100", period=ServicePeriod.of_month(SEPTEMBER))
     page = Page(
-        statement_page(Statement("acme", "Acme", NOW, (september(spent("1300"), lines=(used, reserved)),), "2026-09"))
+        statement_page(Statement("acme", "Acme", NOW, (september(spent("1300"), lines=(usual, reserved)),), "2026-09"))
     )
     assert page.text.count("1 Sep 2026 to") == 1
     assert "1 Sep 2026 to 31 Aug 2027" in page.text

@@ -1,0 +1,31 @@
+"""Makes a link to an organization's customer page: `fly-billing page-link`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from fly_billing.api.page_links import PageLinks, make_link
+from fly_billing.cli.local_platform import local_platform
+from fly_billing.cli.terminal import Terminal
+from fly_billing.periods import moment_text
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
+
+
+def print_link(console: Terminal, organization: str, days: int, *, as_json: bool) -> None:
+    """Make a link and print it.
+
+    Raises:
+        NoSuchOrganization: No organization has this id.
+        SettingsError: There is no secret to sign it, or it is too short.
+    """
+    links = PageLinks.of(Settings.from_environment())
+    with local_platform() as settings:
+        made = make_link(BillingDatabase(settings.database_url), links, organization, days, datetime.now(UTC))
+    if as_json:
+        print(json.dumps(made.as_data(), indent=2))
+        return
+    console.print(made.url, soft_wrap=True)
+    until = moment_text(made.shown.expires_at)
+    console.print(f"Whoever has this link can read the page of {organization}, until {until} UTC", soft_wrap=True)

@@ -1,0 +1,207 @@
+"""A link opens the page of one organization; every other link shows the same plain page, and tells nothing."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import re
+from contextlib import closing
+from datetime import timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from typer.testing import CliRunner
+
+from fly_billing.api import ApiLimits, build_api
+from fly_billing.api.page_links import PAGE_PATH, PageLinks
+from fly_billing.cli.main import app
+from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.postgres.database import BillingDatabase
+from tests.integration.api.conftest import NOW, Clock
+from tests.support.api import (
+    LINK_SECRET,
+    LINKS,
+    ApiClient,
+    Got,
+    customer_token,
+    operator_token,
+    page_path,
+    reading,
+    serving,
+    serving_api,
+)
+from tests.support.builders import Platform
+
+DAY = timedelta(days=1)
+# What no page of acme may have: labs' id, name, and totals.
+FOREIGN = ("labs", "Labs", "0.70", "0.90")
+NOT_HERE = "This link has expired or is incomplete."
+
+
+def text_of(html: str) -> str:
+    """Return the text of a page without its tags and style sheet."""
+    return " ".join(re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.DOTALL).split())
+
+
+def test_the_page_shows_the_open_month_by_day_and_its_total_adds_up(api: ApiClient, billed: Platform) -> None:
+    """October: 5 requests at $0.10 on the 2nd. September: $0.30 of requests and $0.01 of traffic."""
+    got = api.get(page_path("acme", NOW))
+    assert (got.status, got.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    text = text_of(got.text)
+    assert "This month so far $0.50 Acme Confidential owes $0.31" in text
+    assert "2 Oct 2026: $0.50 Requests: $0.50" in text
+    assert "Usage in the bars $0.50 Total so far $0.50" in text
+    september = text_of(api.get(page_path("acme", NOW) + "?month=2026-09&by=region").text)
+    assert "15 Sep 2026: $0.21 No region: $0.20 ams: $0.01" in september
+    assert "16 Sep 2026: $0.10 No region: $0.10" in september
+    for html in (got.text, september):
+        assert not [foreign for foreign in FOREIGN if foreign in html]
+
+
+def test_every_split_and_month_is_a_link_that_works(api: ApiClient, billed: Platform) -> None:
+    page = page_path("acme", NOW)
+    links = set(re.findall(r'href="(\?[^"]*)"', api.get(page).text.replace("&amp;", "&")))
+    assert links == {
+        "?month=2026-09", "?month=2026-09&by=product", "?month=2026-10&by=product", "?month=2026-10&by=app",
+        "?month=2026-10&by=region",
+    }  # fmt: skip
+    assert {api.get(page + link).status for link in links} == {200}
+    assert api.get(page + "?by=nothing").text == api.get(page).text
+
+
+def test_every_link_that_does_not_work_shows_the_same_page(api: ApiClient, billed: Platform, clock: Clock) -> None:
+    works = page_path("acme", NOW)
+    foreign = page_path("acme", NOW, links=PageLinks(("another secret, which is long enough",)))
+    refused = [
+        api.get(path)
+        for path in (
+            foreign, works[:-1], works + "A", works.replace(PAGE_PATH, PAGE_PATH + "A"), works + "/", works + "/x",
+            PAGE_PATH, PAGE_PATH + "acme", PAGE_PATH + "%00", page_path("nobody", NOW), works + "?month=2020-01",
+            works + "?month=2026-13", works + "?month=%00", foreign + "?month=2026-09",
+        )
+    ]  # fmt: skip
+    clock.time = NOW + 7 * DAY
+    refused.append(api.get(works))
+    assert {(got.status, got.text) for got in refused} == {(404, refused[0].text)}
+    assert NOT_HERE in refused[0].text
+    assert {frozenset(private(got)) for got in refused} == {frozenset(private(refused[0]))}
+
+
+def private(got: Got) -> set[tuple[str, str]]:
+    """Return the headers without those that every response has."""
+    return {(name, value) for name, value in got.headers.items() if name not in ("date", "content-length")}
+
+
+def test_a_browser_may_run_load_keep_frame_and_pass_on_nothing(api: ApiClient, billed: Platform) -> None:
+    for got in (api.get(page_path("acme", NOW)), api.get(PAGE_PATH + "x")):
+        policy = got.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; style-src 'sha256-")
+        assert "unsafe" not in policy
+        assert policy.endswith("frame-ancestors 'none'")
+        assert {name: got.headers[name] for name in ("cache-control", "referrer-policy", "x-content-type-options")} == {
+            "cache-control": "no-store", "referrer-policy": "no-referrer", "x-content-type-options": "nosniff",
+        }  # fmt: skip
+        assert got.headers["x-robots-tag"].startswith("noindex")
+        assert not re.search(r'<script|<link|<img|<iframe|\bsrc=|style="|https?://', got.text)
+
+
+def test_names_that_others_wrote_are_text_on_the_page(api: ApiClient, billed: Platform) -> None:
+    """An organization and a product are named as markup that turns the text around."""
+    evil = "</svg></title><script>alert(1)</script>\u202e\u0007&quot;"
+    billed.execute("update organizations set name = :evil where id = 'acme'", evil=evil)
+    html = api.get(page_path("acme", NOW)).text
+    assert "<script" not in html
+    assert "\u202e" not in html
+    assert "&lt;/svg&gt;&lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt;\\u202e\\x07&amp;quot;" in html
+
+
+def test_a_page_is_compressed_for_a_browser_that_takes_it(api: ApiClient, billed: Platform) -> None:
+    path = page_path("acme", NOW)
+    plain = api.get(path).text
+    with closing(HTTPConnection("127.0.0.1", api.port, timeout=60)) as connection:
+        connection.request("GET", path, headers={"Accept-Encoding": "gzip, br"})
+        answer = connection.getresponse()
+        content = answer.read()
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(content).decode() == plain
+    assert len(content) * 3 < len(plain)
+
+
+def test_pages_of_an_organization_that_are_asked_for_too_often_wait_and_others_do_not(
+    postgres: PostgresServer, billed: Platform, clock: Clock
+) -> None:
+    with serving_api(postgres, billed.database, clock, ApiLimits(per_second=0.001, burst=2)) as api:
+        paths = [page_path("acme", NOW, days) for days in (1, 2, 3, 4)]
+        got = [api.get(path) for path in paths]
+        assert [each.status for each in got] == [200, 200, 429, 429]
+        assert 900 < int(got[-1].headers["retry-after"]) <= 1000
+        assert api.get(page_path("labs", NOW)).status == 200
+        assert api.get(PAGE_PATH + "x").status == 404
+
+
+def test_neither_a_link_nor_an_organization_is_in_the_log_or_the_metrics(
+    api: ApiClient, billed: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = page_path("acme", NOW)
+    with caplog.at_level(logging.DEBUG):
+        api.get(path)
+        api.get(path[:-2])
+    assert "link GET /statement/{link} 200 ms=" in caplog.text
+    metrics = api.get("/metrics").text
+    for text in (path.removeprefix(PAGE_PATH)[:20], "acme"):
+        assert text not in caplog.text
+        assert text not in metrics
+
+
+def test_a_database_that_is_down_is_a_page_that_names_neither_server_nor_password() -> None:
+    database = BillingDatabase("postgresql://me:very-secret@127.0.0.1:1/billing")
+    with serving(build_api(database, now=lambda: NOW, links=LINKS)) as api:
+        got = api.get(page_path("acme", NOW))
+    assert (got.status, got.headers["cache-control"]) == (503, "no-store")
+    assert "can’t be read right now" in got.text
+    assert not [text for text in ("127.0.0.1", "very-secret") if text in got.text]
+
+
+def test_the_page_refuses_a_role_that_can_change_bills_and_a_server_without_a_secret_has_no_page(
+    billed: Platform,
+) -> None:
+    with serving(build_api(billed.database, now=lambda: NOW, links=LINKS)) as api:
+        assert api.get(page_path("acme", NOW)).status == 503
+    with serving(build_api(billed.database, now=lambda: NOW)) as api:
+        assert api.get(page_path("acme", NOW)).status == 404
+
+
+def test_an_issuers_token_makes_links_and_no_other_token_does(
+    api: ApiClient, postgres: PostgresServer, billed: Platform
+) -> None:
+    issuer = operator_token(billed.database, "issuer", NOW - DAY).secret
+    got = api.post("/v1/page-links", issuer, {"organization_id": "acme"})
+    assert (got.status, got.headers["cache-control"]) == (201, "no-store")
+    assert (got.data["organization_id"], got.data["expires_at"]) == ("acme", "2026-10-12T12:00:00Z")
+    assert api.get(urlsplit(got.data["url"]).path).status == 200
+    own = customer_token(billed.database, "acme", NOW - DAY).secret
+    finance = operator_token(billed.database, "finance", NOW - DAY).secret
+    wanted = {"organization_id": "acme", "expires_in_days": 90}
+    assert [api.post("/v1/page-links", token, wanted).status for token in (None, own, finance)] == [401, 403, 403]
+    wrong = [{"organization_id": "nobody"}, {"organization_id": "a\x00"}, {**wanted, "expires_in_days": 91}, {}]
+    assert [api.post("/v1/page-links", issuer, each).status for each in wrong] == [404, 404, 422, 422]
+    with reading(postgres, billed.database) as reader, serving(build_api(reader, now=lambda: NOW)) as without_secret:
+        assert without_secret.post("/v1/page-links", issuer, wanted).status == 503
+
+
+def test_a_command_prints_a_link(billed: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = billed.database.engine.url.render_as_string(hide_password=False)
+    for name in ("DATABASE_URL", "DAGSTER_DATABASE_URL"):
+        monkeypatch.setenv(name, url)
+    monkeypatch.setenv("FLY_BILLING_DATA_DIR", str(tmp_path / "data"))
+    done = CliRunner().invoke(app, ["page-link", "acme"])
+    assert (done.exit_code, "FLY_BILLING_LINK_SECRET is not set" in str(done.exception)) == (1, True)
+    monkeypatch.setenv("FLY_BILLING_LINK_SECRET", LINK_SECRET)
+    monkeypatch.setenv("FLY_BILLING_PAGE_URL", "https://billing.example.com")
+    done = CliRunner().invoke(app, ["page-link", "acme", "--days", "2"])
+    assert done.exit_code == 0, done.output
+    printed = done.output.split()[0]
+    assert printed.startswith("https://billing.example.com/statement/")
+    assert CliRunner().invoke(app, ["page-link", "nobody"]).exit_code == 1
