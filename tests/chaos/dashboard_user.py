@@ -97,7 +97,8 @@ class DashboardUser:
         found = [invoice for invoice in self._young("draft") if invoice.organization == organization]
         assert found, f"{organization} has no draft in Stripe"
         deadline = time.monotonic() + PATIENCE
-        while not self._drafts[action](found[0]):
+        # A draft that is gone was deleted by a call whose response was lost: every later one would be refused.
+        while self._is_draft(found[0].id) and not self._drafts[action](found[0]):
             assert time.monotonic() < deadline, f"{action}: not in {PATIENCE:.0f} s"
         self._count(action)
 
@@ -181,6 +182,9 @@ class DashboardUser:
 
     def _young(self, status: str) -> list[Seen]:
         return [Seen(row[0], row[1] or "", row[2]) for row in self._read(YOUNG, status)]
+
+    def _is_draft(self, id: str) -> bool:
+        return any(draft.id == id for draft in self._young("draft"))
 
     def _customer_of(self, organization: str) -> str | None:
         return next((row[0] for row in self._read(CUSTOMER, organization)), None)

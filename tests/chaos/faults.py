@@ -38,17 +38,16 @@ DELIVERY_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "deliver_never": {"effect": "deliver_never"},
 }
 SHARE_OF_DELIVERIES = 0.06
-# So long that a limit of calls per second does not depend on the machine's speed: it is a number of calls.
-AN_HOUR = 3600.0
 AT_ONCE = "limit of calls at once"
-# The account's limits, each lowered so far that the sync, which does not know it, exceeds it with its next calls.
-LOW_LIMITS: Mapping[str, Mapping[str, float]] = {
-    "limit per endpoint": {"endpoint_per_second": 1, "rate_window_seconds": AN_HOUR},
-    "limit of the account": {"global_per_second": 2, "rate_window_seconds": AN_HOUR},
-    # While a call is held, every other one exceeds the limit.
+# The account's limits, each lowered so far that the next call exceeds it. After the call that is held meanwhile, the
+# same invoice needs another one: so a limit refuses a call even when nothing else is left to sync.
+LOW_LIMITS: Mapping[str, Mapping[str, int]] = {
+    # While a call is held, every other one exceeds the limit. That takes other work, so it comes first.
     AT_ONCE: {"concurrency": 1},
+    "limit per endpoint": {"endpoint_per_second": 0},
+    "limit of the account": {"global_per_second": 0},
 }
-NO_LIMITS = {"endpoint_per_second": None, "global_per_second": None, "concurrency": None, "rate_window_seconds": 1.0}
+NO_LIMITS = {"endpoint_per_second": None, "global_per_second": None, "concurrency": None}
 
 
 class Faults:

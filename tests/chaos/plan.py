@@ -13,6 +13,8 @@ FIRST_MONTH = BillingMonth(2023, 6)
 SYNCED_AFTER = timedelta(days=4)
 # The approximate share of a month's invoices that is finalized before the next month joins.
 SHARE_OF_A_MONTH = 0.9
+# The least number of requests that write an invoice: it is created, filled and finalized.
+WRITES_OF_AN_INVOICE = 3
 # Gives each month an invoice of every length.
 LEAST_PER_MONTH = 25
 
@@ -74,7 +76,7 @@ class Plan:
     @property
     def writes_of_a_month(self) -> int:
         """The number of invoice-writing requests before the next month joins: most of the smallest possible number."""
-        return int(SHARE_OF_A_MONTH * 3 * self.organizations)
+        return int(SHARE_OF_A_MONTH * WRITES_OF_AN_INVOICE * self.organizations)
 
 
 # For `make test`: the fewest invoices that meet every fault, because the number of passes over them takes the time.

@@ -14,6 +14,8 @@ from tests.chaos.worker_pool import KEYS
 
 # The sync's requests that create, fill and finalize an invoice: three or more for each.
 WRITES = "POST /v1/invoices*"
+# The sync's requests that fill an invoice. Each is followed by another one of the same invoice.
+LINES = "invoices.add_lines"
 # No result depends on this: a stop ends when its action has run.
 AT_MOST_SECONDS = 3600.0
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from dagster import AssetCheckSeverity, ExecuteInProcessResult, build_schedule_context, build_sensor_context
+from dagster import (
+    AssetCheckSeverity,
+    ExecuteInProcessResult,
+    RunRequest,
+    build_schedule_context,
+    build_sensor_context,
+)
 
 from fly_billing.jobs import close_months_nightly
 from fly_billing.periods import BillingMonth
@@ -45,6 +52,16 @@ def look(deployment: Deployment, sensor: Any, cursor: str | None) -> str | None:
         return str(sensor.evaluate_tick(context).cursor)
 
 
+def close_months(deployment: Deployment) -> Sequence[RunRequest]:
+    """Return the runs that the schedule of the fifth night after October requests."""
+    with build_schedule_context(
+        deployment.instance,
+        scheduled_execution_time=datetime(2026, 11, 6, 4, tzinfo=UTC),
+        resources={"billing_postgres": BillingPostgres(url=deployment.database_url), "billing_terms": BillingTerms()},
+    ) as context:
+        return close_months_nightly.evaluate_tick(context).run_requests or []
+
+
 def test_a_final_months_usage_that_disappears_and_returns_books_nothing(deployment: Deployment) -> None:
     deployment.load_prices()
     for name in TEN:
@@ -80,13 +97,7 @@ def test_a_final_months_usage_that_disappears_and_returns_books_nothing(deployme
 
     deployment.bill(NOVEMBER)
     assert {total for _, total in deployment.totals(NOVEMBER).values()} <= {0}
-    nightly = build_schedule_context(
-        deployment.instance,
-        scheduled_execution_time=datetime(2026, 11, 6, 4, tzinfo=UTC),
-        resources={"billing_postgres": BillingPostgres(url=deployment.database_url), "billing_terms": BillingTerms()},
-    )
-    with nightly as context:
-        requests = close_months_nightly.evaluate_tick(context).run_requests or []
+    requests = close_months(deployment)
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-10"]
 
     deployment.write_usage(DAY, USAGE)
@@ -94,5 +105,4 @@ def test_a_final_months_usage_that_disappears_and_returns_books_nothing(deployme
     assert waits(deployment.bill(OCTOBER)).passed
     assert adjustments(deployment) is None
     assert deployment.totals(OCTOBER) == before
-    with nightly as context:
-        assert not close_months_nightly.evaluate_tick(context).run_requests
+    assert not close_months(deployment)

@@ -449,7 +449,8 @@ def resources(billing_database: BillingDatabase, webhook: Webhook) -> dict[str, 
 
 def send(resources: dict[str, Any], instance: DagsterInstance) -> str | None:
     """Run `send_alerts` once; return its message."""
-    outcome = send_alerts(build_sensor_context(instance), **resources)
+    with build_sensor_context(instance) as context:
+        outcome = send_alerts(context, **resources)
     assert isinstance(outcome, SkipReason)
     return outcome.skip_message
 
@@ -464,7 +465,8 @@ def test_alert_on_failed_sync_alerts_once(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     fail_syncs(billing_database, sandbox)
-    outcomes = [alert_on_failed_sync(build_sensor_context(instance), **resources) for _ in range(2)]
+    with build_sensor_context(instance) as context:
+        outcomes = [alert_on_failed_sync(context, **resources) for _ in range(2)]
     assert [outcome.skip_message for outcome in outcomes if isinstance(outcome, SkipReason)] == [
         "1 alert queued",
         "nothing new",
@@ -483,7 +485,8 @@ def test_alert_on_failed_invoices_alerts_once(
 ) -> None:
     bill_june(billing_database, tmp_path, acme=["12.00"])
     break_billing(billing_database, tmp_path, "acme")
-    outcomes = [alert_on_failed_invoices(build_sensor_context(instance), **resources) for _ in range(2)]
+    with build_sensor_context(instance) as context:
+        outcomes = [alert_on_failed_invoices(context, **resources) for _ in range(2)]
     assert [outcome.skip_message for outcome in outcomes if isinstance(outcome, SkipReason)] == [
         "1 alert queued",
         "nothing new",
@@ -700,12 +703,13 @@ def test_register_new_organizations_makes_each_group_a_partition_once(
     for name in ("acme", "bolt", "crux"):
         add_organization(billing_database, name)
     execute(billing_database, "update organizations set billing_group = 'tail-00' where id in ('bolt', 'crux')")
-    context = build_sensor_context(instance)
     given = {**resources, "billing_terms": BillingTerms(), "usage_store": UsageStore(landing_dir=str(tmp_path))}
-    found = register_new_organizations(context, **given)
+    with build_sensor_context(instance) as context:
+        found = register_new_organizations(context, **given)
     assert isinstance(found, SensorResult)
     (request,) = found.dynamic_partitions_requests or []
     assert (request.partitions_def_name, request.partition_keys) == ("org", ["acme", "tail-00"])
     instance.add_dynamic_partitions("org", list(request.partition_keys))
-    again = register_new_organizations(context, **given)
+    with build_sensor_context(instance) as context:
+        again = register_new_organizations(context, **given)
     assert isinstance(again, SkipReason)

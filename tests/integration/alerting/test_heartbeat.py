@@ -44,15 +44,20 @@ def monitor() -> Iterator[Monitor]:
         yield monitor
 
 
+def tick(heartbeat: Heartbeat) -> object:
+    with build_sensor_context() as context:
+        return sensor(context, heartbeat=heartbeat)
+
+
 def test_each_tick_calls_the_monitor(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEARTBEAT_URL", monitor.url)
-    done = [sensor(build_sensor_context(), heartbeat=Heartbeat()) for _ in range(2)]
+    done = [tick(Heartbeat()) for _ in range(2)]
     assert [step.skip_message for step in done if isinstance(step, SkipReason)] == ["the monitor was called"] * 2
     assert monitor.calls == ["/ping/very-secret"] * 2
 
 
 def test_nothing_is_called_if_no_address_is_set() -> None:
-    done = sensor(build_sensor_context(), heartbeat=Heartbeat())
+    done = tick(Heartbeat())
     assert isinstance(done, SkipReason)
     assert done.skip_message == "HEARTBEAT_URL is not set"
 
@@ -61,7 +66,7 @@ def test_nothing_is_called_if_no_address_is_set() -> None:
 def test_a_refusal_or_a_redirect_fails_the_tick(monitor: Monitor, status: int, reason: str) -> None:
     monitor.status = status
     with pytest.raises(HeartbeatNotSent, match=f"the monitor answered {reason}") as refused:
-        sensor(build_sensor_context(), heartbeat=Heartbeat(url=monitor.url))
+        tick(Heartbeat(url=monitor.url))
     assert "very-secret" not in str(refused.value)
     assert monitor.calls == ["/ping/very-secret"]  # the redirect was not followed
 

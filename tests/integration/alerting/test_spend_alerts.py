@@ -171,7 +171,8 @@ def test_the_sensor_queues_an_alert_once(spending: Platform, webhook: Webhook, i
     spend(spending, "first", "10.00")
     url = spending.database.engine.url.render_as_string(hide_password=False)
     resources = {"billing_postgres": BillingPostgres(url=url), "alerts": Alerts(alert_webhook_url=webhook.url)}
-    outcomes = [alert_on_spend(build_sensor_context(instance), **resources) for _ in range(2)]
+    with build_sensor_context(instance) as context:
+        outcomes = [alert_on_spend(context, **resources) for _ in range(2)]
     assert [outcome.skip_message for outcome in outcomes if isinstance(outcome, SkipReason)] == [
         "1 alert queued",
         "nothing new",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from threading import Event, Thread
 
@@ -148,8 +148,16 @@ def test_runs_of_the_same_asset_take_turns(database: BillingDatabase) -> None:
     assert list_failures(database) == []
 
 
-def test_failed_checks_are_alerted_after_the_database_can_be_read_again(database: BillingDatabase) -> None:
-    instance, cursor = DagsterInstance.ephemeral(), None
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def test_failed_checks_are_alerted_after_the_database_can_be_read_again(
+    database: BillingDatabase, instance: DagsterInstance
+) -> None:
+    cursor: str | None = None
     url = database.engine.url.render_as_string(hide_password=False)
     run(database, AUGUST, [ACME])
     for address in ("postgresql://billing@127.0.0.1:1/billing", url):
@@ -164,8 +172,7 @@ def test_failed_checks_are_alerted_after_the_database_can_be_read_again(database
     assert alert["subject"] == f"Check failed: {SUM} of 2026-08"
 
 
-def test_each_red_month_is_alerted_once_until_it_is_fixed(database: BillingDatabase) -> None:
-    instance = DagsterInstance.ephemeral()
+def test_each_red_month_is_alerted_once_until_it_is_fixed(database: BillingDatabase, instance: DagsterInstance) -> None:
     url = database.engine.url.render_as_string(hide_password=False)
     resources = {
         "billing_postgres": BillingPostgres(url=url),

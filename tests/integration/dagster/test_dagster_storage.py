@@ -92,8 +92,9 @@ def test_a_pooler_that_swaps_connections_is_refused_for_dagsters_storage_too(
     with alternating(server_url) as proxy:
         elsewhere = make_url(server_url).set(port=proxy.port).render_as_string(hide_password=False)
         monkeypatch.setenv("DAGSTER_DATABASE_URL", elsewhere)
-        with pytest.raises(ActionableError, match=r"DAGSTER_DATABASE_URL \(.*in transaction or statement mode"):
-            DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)
+        refused = pytest.raises(ActionableError, match=r"DAGSTER_DATABASE_URL \(.*in transaction or statement mode")
+        with refused, DagsterInstance.from_config(str(tmp_path)) as instance:
+            instance.run_storage  # noqa: B018  (opens it)
     with psycopg.connect(server_url) as connection:
         assert connection.execute("select to_regclass('runs'), to_regclass('event_logs')").fetchone() == (None, None)
         left = connection.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchone()

@@ -68,7 +68,12 @@ def resources(deployment: Deployment, webhook: Webhook | None = None) -> dict[st
 
 
 def first_month(deployment: Deployment) -> BillingMonth:
-    return first_partition(build_schedule_context(repository_def=repository_of(deployment)))
+    return first_month_in(repository_of(deployment))
+
+
+def first_month_in(repository: RepositoryDefinition) -> BillingMonth:
+    with build_schedule_context(repository_def=repository) as context:
+        return first_partition(context)
 
 
 def repository_of(deployment: Deployment) -> RepositoryDefinition:
@@ -146,9 +151,9 @@ def test_an_earlier_month_is_billed_by_command_and_alerted_until_the_code_locati
 
     assert "2026-06-02" not in due_by(deployment, land_usage_hourly, loaded)
     for _ in range(2):
-        context = build_sensor_context(deployment.instance, repository_def=loaded)
         used = {name: each for name, each in resources(deployment, webhook).items() if name != "clock"}
-        register_new_organizations(context, **used, billing_terms=BillingTerms())
+        with build_sensor_context(deployment.instance, repository_def=loaded) as context:
+            register_new_organizations(context, **used, billing_terms=BillingTerms())
     (alert,) = deployment.execute("select subject, body from alerts where channel = 'webhook'")
     assert alert["subject"] == "2026-06 has usage or invoices, but Dagster's partitions begin with 2026-09"
     assert "fly-billing bill 2026-06" in alert["body"]
@@ -164,7 +169,7 @@ def test_every_month_has_partitions_while_the_database_is_unreachable(deployment
     start_in_september(deployment)
     down = {**resources(deployment), "billing_postgres": BillingPostgres(url="postgresql://x@127.0.0.1:1/x")}
     repository = build_defs(down).get_repository_def()
-    assert first_partition(build_schedule_context(repository_def=repository)) == FIRST_MONTH
+    assert first_month_in(repository) == FIRST_MONTH
 
 
 def test_a_launchpad_refuses_a_month_before_the_first_partition(deployment: Deployment, tmp_path: Path) -> None:

@@ -22,16 +22,16 @@ def requested(deployment: Deployment, result: ExecuteInProcessResult) -> list[Ru
     instance: DagsterInstance = deployment.instance
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
-    context = build_run_status_sensor_context(
+    with build_run_status_sensor_context(
         sensor_name="sync_closed_months",
         dagster_event=result.get_run_success_event(),
         dagster_instance=instance,
         dagster_run=run,
         resources={"billing_postgres": BillingPostgres(url=deployment.database_url)},
-    )
-    outcome = sync_closed_months(context)
-    assert isinstance(outcome, Iterator)
-    found = list(outcome)
+    ) as context:
+        outcome = sync_closed_months(context)
+        assert isinstance(outcome, Iterator)
+        found = list(outcome)
     assert found
     requests = [request for request in found if isinstance(request, RunRequest)]
     assert requests or all(isinstance(result, SkipReason) for result in found)

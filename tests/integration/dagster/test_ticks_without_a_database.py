@@ -46,15 +46,14 @@ AUTOMATIONS: list[ScheduleDefinition | SensorDefinition] = [*SCHEDULES, *SENSORS
 
 
 def tick(automation: ScheduleDefinition | SensorDefinition) -> None:
-    instance = DagsterInstance.ephemeral()
-    if isinstance(automation, ScheduleDefinition):
-        with build_schedule_context(
-            instance, resources=RESOURCES, scheduled_execution_time=datetime(2026, 11, 5, tzinfo=UTC)
-        ) as context:
-            automation.evaluate_tick(context)
-    else:
-        with build_sensor_context(instance, resources=RESOURCES) as context:
-            automation.evaluate_tick(context)
+    at = datetime(2026, 11, 5, tzinfo=UTC)
+    with DagsterInstance.ephemeral() as instance:
+        if isinstance(automation, ScheduleDefinition):
+            with build_schedule_context(instance, resources=RESOURCES, scheduled_execution_time=at) as context:
+                automation.evaluate_tick(context)
+        else:
+            with build_sensor_context(instance, resources=RESOURCES) as context:
+                automation.evaluate_tick(context)
 
 
 @pytest.mark.parametrize(

@@ -275,5 +275,6 @@ def test_every_process_that_opens_dagsters_storage_refuses_it_in_one_line(
     """The UI and the daemon don't start through our command line."""
     (tmp_path / "dagster.yaml").write_text(INSTANCE_FILE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_DATABASE_URL", databases.billing)
-    with pytest.raises(ActionableError, match="must name two different databases"):
-        DagsterInstance.from_config(str(tmp_path)).run_storage  # noqa: B018  (opens it)
+    refused = pytest.raises(ActionableError, match="must name two different databases")
+    with refused, DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.run_storage  # noqa: B018  (opens it)

@@ -394,7 +394,10 @@ def test_each_of_them_is_alerted_once(paid: SyncTools, webhook: Webhook) -> None
     }
 
     def tick(cursor: str | None) -> tuple[str | None, str | None]:
-        with build_sensor_context(DagsterInstance.ephemeral(), cursor=cursor, resources=resources) as context:
+        with (
+            DagsterInstance.ephemeral() as instance,
+            build_sensor_context(instance, cursor=cursor, resources=resources) as context,
+        ):
             result = alert_on_open_credits.evaluate_tick(context)
         return result.cursor, result.skip_message
 
@@ -448,6 +451,6 @@ def test_the_poll_of_events_sends_a_credit_note_that_stripe_did_not_answer(
     sandbox.control.clear_faults(fault["id"])
     url = paid.journal.database.engine.url.render_as_string(hide_password=False)
     account = StripeAccount(api_key=API_KEY, api_base=sandbox.url)
-    with build_sensor_context(DagsterInstance.ephemeral()) as context:
+    with DagsterInstance.ephemeral() as instance, build_sensor_context(instance) as context:
         poll_stripe_events(context, billing_postgres=BillingPostgres(url=url), stripe_account=account, clock=Clock())
     assert (notes(sandbox), requests(paid.journal.database)) == ([(200, 0, 200, 0, 0)], [("issued", 0)])

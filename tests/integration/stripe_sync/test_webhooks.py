@@ -742,8 +742,8 @@ def test_the_polling_sensor_reports_new_events_or_a_missing_key(
     client.v1.invoices.pay(acme)
 
     def skip_message(account: StripeAccount) -> str | None:
-        context = build_sensor_context(instance)
-        answer = poll_stripe_events(context, billing_postgres=postgres, stripe_account=account, clock=Clock())
+        with build_sensor_context(instance) as context:
+            answer = poll_stripe_events(context, billing_postgres=postgres, stripe_account=account, clock=Clock())
         assert isinstance(answer, SkipReason)
         return answer.skip_message
 
@@ -882,10 +882,8 @@ def test_alert_on_failed_payment_alerts_once(
     client.v1.invoices.void_invoice(acme)
     poll(billing_database, client)
     postgres = BillingPostgres(url=billing_database.engine.url.render_as_string(hide_password=False))
-    outcomes = [
-        alert_on_failed_payment(build_sensor_context(instance), billing_postgres=postgres, alerts=Alerts())
-        for _ in range(2)
-    ]
+    with build_sensor_context(instance) as context:
+        outcomes = [alert_on_failed_payment(context, billing_postgres=postgres, alerts=Alerts()) for _ in range(2)]
     assert [outcome.skip_message for outcome in outcomes if isinstance(outcome, SkipReason)] == [
         "1 alert queued",
         "nothing new",
