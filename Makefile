@@ -16,7 +16,7 @@ FILES ?= 20000
 SEED ?= 1
 REQUESTS ?= 100000
 
-.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-statement bench-landing-again bench-intake bench-api soak chaos chaos-intake chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-statement bench-estimate bench-landing-again bench-intake bench-api soak chaos chaos-intake chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -72,6 +72,9 @@ bench-landing-again: $(VENV)/.installed-dev ## land open days again when nothing
 
 bench-statement: $(VENV)/.installed-dev ## read statements of organizations with one month to ten years of invoices
 	$(BIN)/python -m tests.bench.bench_statement
+
+bench-estimate: $(VENV)/.installed-dev ## compare month-end estimates of the sample's closed months with their totals
+	$(BIN)/python -m tests.bench.bench_estimate
 
 bench-groups: $(VENV)/.installed-engines ## time Dagster by the number of billing groups (needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.bench_groups

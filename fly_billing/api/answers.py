@@ -7,7 +7,7 @@ Not here: reading (`statements`), and routes (`api.routes`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from fly_billing.money import plain, typed_amount
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.explanation_reader import ExplainedItem
 from fly_billing.statements.rules import balance, spend, sums
+from fly_billing.statements.rules.estimate import MonthEndEstimate, NoEstimate
 from fly_billing.statements.rules.statement import RemainingCredit, Statement, StatementInvoice, StatementItem
 from fly_billing.statements.usage_reader import UsageQuantities
 from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
@@ -57,6 +58,27 @@ def upcoming_answer(newest: Statement, open_months: Sequence[Statement]) -> mode
         is_complete=all(map(is_complete, [newest, *open_months])),
         totals=money_by_currency(newest.upcoming()),
         invoices=[invoice_of(invoice, statement) for statement, invoice in shown],
+    )
+
+
+def estimate_answer(
+    organization_id: str, found: MonthEndEstimate | NoEstimate, as_of: datetime
+) -> models.EstimateAnswer:
+    """Return the estimate, or why there is none."""
+    made = found if isinstance(found, MonthEndEstimate) else None
+    low, likely, high = (money(cents, made.currency) for cents in made.range_cents) if made else (None, None, None)
+    return models.EstimateAnswer(
+        as_of=as_of,
+        organization_id=organization_id,
+        month=found.month,
+        low=low,
+        likely=likely,
+        high=high,
+        in_words=found.in_words(),
+        method=[*made.method] if made else [],
+        complete_days=made.complete_days if made else None,
+        days=made.days if made else None,
+        no_estimate=found.code if isinstance(found, NoEstimate) else None,
     )
 
 

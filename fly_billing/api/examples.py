@@ -111,6 +111,22 @@ EXAMPLES: dict[str, models.Part] = {
         usage_included_until=date(2026, 9, 30),
         unread_usage="",
     ),
+    "estimate": models.EstimateAnswer(
+        as_of=datetime(2026, 9, 20, 12, tzinfo=UTC),
+        organization_id=_ORGANIZATION,
+        month=_MONTH,
+        low=_usd("29.30"),
+        likely=_usd("29.45"),
+        high=_usd("29.80"),
+        in_words="Estimate for the end of 2026-09, not owed: about $29.45 ($29.30 to $29.80).",
+        method=[
+            "This is an estimate. It is not owed, and it is in no other amount.",
+            "Fees and charges that are already registered for the month are included as they are.",
+        ],
+        complete_days=19,
+        days=30,
+        no_estimate=None,
+    ),
     "upcoming_invoice": models.UpcomingAnswer(
         as_of=datetime(2026, 9, 20, 12, tzinfo=UTC),
         organization_id=_ORGANIZATION,

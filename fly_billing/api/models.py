@@ -225,6 +225,23 @@ class UpcomingAnswer(Answer):
     invoices: list[InvoiceWithItems]
 
 
+class EstimateAnswer(Answer):
+    """The current month's total at its end, estimated. It is not owed, and it is in no other amount.
+
+    The amounts are null if there is no estimate; `in_words` then says why.
+    """
+
+    month: MonthText
+    low: Money | None
+    likely: Money | None
+    high: Money | None
+    in_words: str
+    method: Annotated[list[str], Field(description="How it was made, in sentences.")]
+    complete_days: Annotated[int | None, Field(description="Days of the month whose usage is complete.")]
+    days: Annotated[int | None, Field(description="Days of the month.")]
+    no_estimate: Annotated[str | None, Field(description="A stable name of the reason; null if there is an estimate.")]
+
+
 class InvoicesAnswer(Answer):
     """A page of invoices, the newest month first."""
 

@@ -28,6 +28,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.organizations import NoSuchOrganization, organization_name
 from fly_billing.statements.explanation_reader import NoSuchItem, read_explanation
+from fly_billing.statements.month_end import read_month_end
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 from fly_billing.statements.statement_reader import NoSuchMonth, read_statement
 from fly_billing.statements.usage_reader import read_quantities
@@ -91,6 +92,13 @@ def upcoming_invoice(request: Request, caller: Annotated[Caller, reads("statemen
     months = sorted({invoice.month for invoice in newest.invoices if invoice.status == "open"})
     statements = [newest if month == newest.month else caller.statement(month) for month in months]
     return respond(request, answers.upcoming_answer(newest, statements))
+
+
+@router.get(f"{ORGANIZATION}/estimate", **documented("estimate", models.EstimateAnswer))
+def estimate(request: Request, caller: Annotated[Caller, reads("statement")]) -> Response:
+    """Estimate the current month's total at its end, with a range. It is not owed, and it is in no other amount."""
+    found = _found(lambda: read_month_end(caller.database, caller.organization_id, caller.now))
+    return respond(request, answers.estimate_answer(caller.organization_id, found, caller.now))
 
 
 @router.get(f"{ORGANIZATION}/invoices", **documented("invoices", models.InvoicesAnswer))

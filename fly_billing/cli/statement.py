@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from rich.columns import Columns
 from rich.table import Table
@@ -24,6 +25,11 @@ from fly_billing.statements.rules.daily_costs import DailyCosts
 from fly_billing.statements.rules.spend import DailySpend, Spend, SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 from fly_billing.statements.statement_reader import read_statement
+
+if TYPE_CHECKING:
+    from fly_billing.statements.rules.estimate import MonthEndEstimate, NoEstimate
+
+    Estimate: TypeAlias = MonthEndEstimate | NoEstimate
 
 BARS = "▁▂▃▄▅▆▇█"
 # The number of apps, regions or organizations to list. `--json` has all of them.
@@ -69,27 +75,45 @@ def show_statement_of(
             database = BillingDatabase(settings.database_url)
             statement = read_statement(database, organization, datetime.now(UTC), month)
             costs = read_daily_costs(database, statement) if files.page else None
+            estimate = _estimate(database, statement)
         except ValueError as problem:
             raise ActionableError(str(problem)) from problem
     if files.page:
-        write_page(files.page, statement, settings.seller, costs, overwrite=files.overwrite)
+        write_page(files.page, statement, settings.seller, costs, estimate, overwrite=files.overwrite)
     if files.pdf:
         write_pdf(files.pdf, statement, settings, overwrite=files.overwrite)
     if as_json:
-        print(json.dumps(statement.as_data(), indent=2))
+        forecast = {"month_end_estimate": estimate.as_data() if estimate else None}
+        print(json.dumps(statement.as_data() | forecast, indent=2))
     elif not (files.page or files.pdf):
-        show_statement(console, statement)
+        show_statement(console, statement, estimate)
     return not statement.problems
 
 
+def _estimate(database: BillingDatabase, statement: Statement) -> Estimate | None:
+    """Return the estimate of the month that is shown; None if it is over."""
+    month = BillingMonth.containing(statement.as_of)
+    if statement.month != str(month):
+        return None
+    from fly_billing.statements.month_end import read_month_end  # here, because only an open month needs prices
+
+    return read_month_end(database, statement.organization_id, statement.as_of, month)
+
+
 def write_page(
-    path: Path, statement: Statement, seller: Sequence[str], costs: DailyCosts | None, *, overwrite: bool
+    path: Path,
+    statement: Statement,
+    seller: Sequence[str],
+    costs: DailyCosts | None = None,
+    estimate: Estimate | None = None,
+    *,
+    overwrite: bool,
 ) -> None:
     """Write the statement as an HTML page. Raises OutputExists, OutputNotWritten."""
     from fly_billing.statements.page import statement_page  # here, because only this needs the template engine
 
     with output_file(path, overwrite=overwrite) as file:
-        file.write(statement_page(statement, seller, costs).encode())
+        file.write(statement_page(statement, seller, costs, estimate).encode())
 
 
 def write_pdf(path: Path, statement: Statement, settings: Settings, *, overwrite: bool) -> None:
@@ -106,12 +130,14 @@ def write_pdf(path: Path, statement: Statement, settings: Settings, *, overwrite
         file.write(drawn)
 
 
-def show_statement(console: Terminal, statement: Statement) -> None:
-    """Print the balance, a line per month, and the items of the month that is shown."""
+def show_statement(console: Terminal, statement: Statement, estimate: Estimate | None = None) -> None:
+    """Print the balance, a line per month, the items of the month that is shown, and its estimate."""
     parts: list[RenderableType] = [styled(statement.headline(), "bold")]
     if calculation := statement.calculation():
         parts += ["", _calculation(calculation)]
     parts += [*(styled(caveat, "dim") for caveat in statement.caveats()), "", _months(statement)]
+    if estimate:
+        parts += ["", estimate.in_words()]
     shown = statement.shown()
     if shown and shown.items:
         parts += ["", _items(shown), "", *(_spend(shown, shown.spend) if shown.spend else [])]

@@ -41,6 +41,7 @@ UNLIMITED = ApiLimits(1_000_000, 1_000_000)
 ORGANIZATION_ROUTES = (
     "statement",
     "upcoming-invoice",
+    "estimate",
     "invoices",
     "invoices/{invoice}",
     "items/{item}/explanation",

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid5
 
 from fly_billing.errors import BillingError
@@ -58,14 +59,19 @@ class MonthEndEstimate:
     days: int
     method: tuple[str, ...]
 
-    def in_words(self) -> str:
-        """Return it as a line: `about $41.20 ($38.00 to $47.50)`."""
-        low, likely, high = (format_cents(cents, self.currency) for cents in self.range_cents)
-        return f"about {likely}" + ("" if low == high else f" ({low} to {high})")
-
     @property
     def range_cents(self) -> tuple[int, int, int]:
         return self.low_cents, self.likely_cents, self.high_cents
+
+    def in_words(self) -> str:
+        """Return it as a sentence: `Estimate for the end of 2026-09, not owed: about $41.20 ($38.00 to $47.50).`"""
+        low, likely, high = (format_cents(cents, self.currency) for cents in self.range_cents)
+        span = "" if low == high else f" ({low} to {high})"
+        return f"Estimate for the end of {self.month}, not owed: about {likely}{span}."
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        return asdict(self) | {"as_of": self.as_of.isoformat(), "method": [*self.method]}
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,14 @@ class NoEstimate:
     month: str
     code: str
     reason: str
+
+    def in_words(self) -> str:
+        """Return it as a sentence."""
+        return f"No estimate for the end of {self.month}: {self.reason[0].lower()}{self.reason[1:]}"
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it JSON-ready."""
+        return asdict(self)
 
     @classmethod
     def because(cls, month: BillingMonth, code: str, **values: object) -> NoEstimate:

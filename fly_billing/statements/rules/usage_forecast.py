@@ -6,6 +6,8 @@ Meters whose days add up (`sum`, `count`, `time_weighted`):
     from its first day, but from a week ago at the latest, so that one unusual day is not taken for every day.
   - The range is 80 %: it spans the average above, that of this month and that of the last seven days, and adds the
     variation from day to day. All meters are low together or high together, so the range of the sum is rather too wide.
+  - A meter that is used on fewer than one day a week, such as addresses that are counted on the 1st, is expected on the
+    days on which it was used last month.
 Other meters do not add up: a peak (`max`) and the number of different values (`unique`) grow as they did last month
 from the same day on; the last value (`latest`) stays.
 
@@ -146,6 +148,8 @@ def forecast_rest(
 def _rest_by_day(together: Sequence[UsageSeries], days: KnownDays) -> list[Range]:
     histories = [days.history(each) for each in together]
     totals = [sum(day, Decimal(0)) for day in zip(*histories, strict=True)]
+    if _is_occasional(totals):
+        return [_more(_as_last_month(each, days), each, days) for each in together]
     pattern = _pattern(totals, days)
     likely = [_average(quantities, days, pattern, _first_counted(quantities)) for quantities in histories]
     spread = _spread(totals, days, pattern, sum(likely, Decimal(0)))
@@ -154,6 +158,21 @@ def _rest_by_day(together: Sequence[UsageSeries], days: KnownDays) -> list[Range
         _more(Range(*(average * rest * factor for factor in spread)), each, days)
         for each, average in zip(together, likely, strict=True)
     ]
+
+
+def _is_occasional(totals: Sequence[Decimal]) -> bool:
+    """Return True if a meter was used on at most one day a week since its first use, three days ago or earlier."""
+    used = [n for n, quantity in enumerate(totals) if quantity]
+    since = len(totals) - used[0] if used else 0
+    return since >= FEWEST_DAYS and len(used) <= max(1, since // WEEK)
+
+
+def _as_last_month(series: UsageSeries, days: KnownDays) -> Range:
+    """Expect the usage of the same days of last month; without one, none, and at most that of the largest day again."""
+    if days.before:
+        rest = sum(series.before[days.complete :], Decimal(0))
+        return Range(Decimal(0), rest, rest)
+    return Range(Decimal(0), Decimal(0), max(days.history(series)))
 
 
 def _more(rest: Range, series: UsageSeries, days: KnownDays) -> Range:

@@ -32,7 +32,8 @@ from tests.support.builders import Platform
 DAY = timedelta(days=1)
 NOBODY = str(uuid4())
 SCOPE_OF = {
-    "statement": "statement", "upcoming-invoice": "statement", "invoices": "invoices",
+    "statement": "statement", "upcoming-invoice": "statement", "estimate": "statement",
+    "invoices": "invoices",
     "invoices/{invoice}": "invoices", "items/{item}/explanation": "invoices", "usage": "usage", "balance": "balance",
     "credits": "balance", "alerts": "alerts",
 }  # fmt: skip
@@ -109,7 +110,7 @@ def test_operators_read_all_organizations_as_far_as_their_role_goes(api: ApiClie
     }
     assert read == {
         "finance": set(ORGANIZATION_ROUTES),
-        "support": {"statement", "upcoming-invoice", "usage", "alerts"},
+        "support": {"statement", "upcoming-invoice", "estimate", "usage", "alerts"},
         "issuer": set(),
     }
     assert api.of("labz", "statement", tokens["finance"]).data == not_found()  # without "did you mean labs?"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from fly_billing.alerting.spend_thresholds import add_threshold
+from fly_billing.statements.month_end import read_month_end
+from fly_billing.statements.rules.estimate import MonthEndEstimate
 from fly_billing.statements.statement_reader import read_statement
 from tests.integration.api.conftest import NOW
 from tests.support.api import ApiClient, customer_token
-from tests.support.builders import SEPTEMBER, Platform, at
+from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
 
 
 def usd(amount: str) -> dict[str, str]:
@@ -70,6 +72,42 @@ def test_the_upcoming_invoice_is_the_open_month_so_far(api: ApiClient, token: st
         ("2026-10", "open (so far)")
     ]
     assert [item["quantity"] for item in data["invoices"][0]["items"]] == ["5"]
+
+
+def test_a_first_month_without_complete_days_has_no_estimate(api: ApiClient, billed: Platform) -> None:
+    billed.add_organization("fresh", created_at="2026-10-01")
+    used = event("f1", "5", time="2026-10-03T09:30:00Z", subject="fresh")
+    write_jsonl(billed.landing_dir, [used], date(2026, 10, 3), "fresh")
+    billed.land(date(2026, 10, 3), now=at("2026-10-03T12:00:00"))
+    billed.roll_up(OCTOBER, at("2026-10-03T12:00:00"))
+    token = customer_token(billed.database, "fresh", NOW - timedelta(days=1)).secret
+
+    data = api.of("fresh", "estimate", token).data
+    assert (data["month"], data["no_estimate"], data["method"]) == ("2026-10", "too_early", [])
+    assert [data[name] for name in ("low", "likely", "high")] == [None, None, None]
+    assert data["in_words"] == (
+        "No estimate for the end of 2026-10: it is too early: there is usage of 0 complete days so far, and an estimate"
+        " needs 3."
+    )
+
+
+def test_the_estimate_is_apart_from_what_is_owed(api: ApiClient, billed: Platform, token: str) -> None:
+    before = api.of("acme", "balance", token).data
+    for day in range(1, 5):  # 10 requests a day: 5 more on the 2nd
+        used = event(f"o{day}", "5" if day == 2 else "10", time=f"2026-10-0{day}T09:30:00Z")
+        write_jsonl(billed.landing_dir, [used], date(2026, 10, day), "october")
+        billed.land(date(2026, 10, day), now=at(f"2026-10-0{day + 1}T00:30:00"))
+    billed.roll_up(OCTOBER, at("2026-10-05"))
+
+    data = api.of("acme", "estimate", token).data
+    assert (data["complete_days"], data["days"], data["no_estimate"]) == (4, 31, None)
+    found = read_month_end(billed.database, "acme", NOW)
+    assert isinstance(found, MonthEndEstimate)
+    assert [in_cents(data[name]) for name in ("low", "likely", "high")] == [*found.range_cents]
+    # September had 3 requests. 40 so far, and recent days count more than the 30 before.
+    assert 400 < found.likely_cents < 3100
+    assert data["method"][0] == "This is an estimate. It is not owed, and it is in no other amount."
+    assert api.of("acme", "balance", token).data == before
 
 
 def test_invoices_come_in_pages_and_each_with_its_items(api: ApiClient, token: str) -> None:

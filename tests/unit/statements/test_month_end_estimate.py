@@ -220,6 +220,20 @@ def test_a_price_that_changes_later_in_the_month_applies_from_then_on() -> None:
     assert cents(found) == (4000, 4000, 4000)
 
 
+def test_an_address_that_is_counted_on_the_1st_is_not_counted_every_day() -> None:
+    # 5 addresses on the 1st, now and last month, none expected after it: 5 x 0.10.
+    assert cents(estimate(series([5], [5] + [0] * 30), complete=15)) == (50, 50, 50)
+
+
+def test_a_bill_run_on_the_20th_of_last_month_is_expected_on_the_20th() -> None:
+    # 70 on the 20th of last month, nothing this month: none at least, 7.00 likely.
+    assert cents(estimate(series([], [0] * 19 + [70] + [0] * 11), complete=15)) == (0, 700, 700)
+
+
+def test_a_single_day_of_use_in_a_first_month_may_come_once_more() -> None:
+    assert cents(estimate(series([5]), complete=15)) == (50, 50, 100)
+
+
 @pytest.mark.parametrize(
     ("aggregation", "expected"),
     [
@@ -242,7 +256,10 @@ def test_usage_of_last_month_under_a_price_that_ended_is_left_out() -> None:
 def test_it_is_too_early_with_two_complete_days() -> None:
     found = estimate(series([10] * 3), complete=2)
     assert reason(found) == "too_early"
-    assert isinstance(found, NoEstimate) and "2 complete days" in found.reason
+    assert found.in_words() == (
+        "No estimate for the end of 2026-09: it is too early: there is usage of 2 complete days so far, and an estimate"
+        " needs 3."
+    )
 
 
 def test_it_is_too_early_two_days_after_the_first_use() -> None:
@@ -274,5 +291,6 @@ def test_it_is_shown_as_an_estimate_with_its_range() -> None:
     found = estimate(series([4, 16] * 5), complete=10)
     assert isinstance(found, MonthEndEstimate)
     # About 10 a day: 300 x 0.10.
-    assert re.fullmatch(r"about \$30\.\d\d \(\$2\d\.\d\d to \$3\d\.\d\d\)", found.in_words())
+    assert re.fullmatch(r".* about \$30\.\d\d \(\$2\d\.\d\d to \$3\d\.\d\d\)\.", found.in_words())
+    assert found.in_words().startswith("Estimate for the end of 2026-09, not owed: about ")
     assert found.method[0] == "This is an estimate. It is not owed, and it is in no other amount."
