@@ -153,7 +153,8 @@ def series(daily: Sequence[Daily], month: BillingMonth, day: int) -> Iterator[Us
         is_now = row.month == month.first_day
         quantities = [*row.daily[:day], *[Decimal(0)] * (month.days - day)] if is_now else [*row.daily]
         both = by_key.setdefault((row.organization_id, row.meter, row.dimensions), {})
-        both[is_now] = [*map(sum, zip(both[is_now], quantities, strict=True))] if is_now in both else quantities  # type: ignore[arg-type]
+        earlier = both.get(is_now, [Decimal(0)] * len(quantities))
+        both[is_now] = [one + other for one, other in zip(earlier, quantities, strict=True)]
     for (name, meter, dimensions), both in by_key.items():
         now = both.get(True, [])
         if any(now) or both.get(False):
