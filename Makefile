@@ -39,7 +39,7 @@ test-engines: $(VENV)/.installed-engines ## bill a month on Celery workers and o
 test-servers: $(VENV)/.installed-servers ## bill a month behind pgbouncer and on PostgreSQL 15 to 17; use the sandbox from Node (needs npm; as root, installs pgbouncer)
 	$(BIN)/python -m pytest -n 2 tests/servers
 
-test-ui: $(VENV)/.installed-engines ## use Dagster's pages in headless Chromium as people do (as root, installs chromium)
+test-ui: $(VENV)/.installed-engines ## use Dagster's pages and the customer page in headless Chromium as people do (as root, installs chromium)
 	tests/ui/install
 	$(BIN)/python -m pytest tests/ui
 
