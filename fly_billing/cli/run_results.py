@@ -9,11 +9,12 @@ from typing import Any
 from fly_billing.cli.rejected import as_data as rejected_data
 from fly_billing.cli.runs import RunRecord, show_failures
 from fly_billing.cli.terminal import Terminal, styled
-from fly_billing.money import counted, format_cents, typed_amount
+from fly_billing.money import counted, format_cents, to_cents, typed_amount
 from fly_billing.operations.run_results import (
     BILLED_AS,
     SYNCED_AS,
     BillResult,
+    BookedCorrection,
     InvoicesByOutcome,
     LandResult,
     LateUsage,
@@ -24,6 +25,8 @@ from fly_billing.usage.landing_folder import LandingProblem
 
 # The words of outcomes that need more than their name.
 WORDS = {"upcoming": "upcoming, still open", "not_updated": "not updated, still open", "waiting": "not in Stripe yet"}
+# The most corrections that are shown; JSON has all.
+MOST_CORRECTIONS = 10
 TROUBLE = ("not_updated", "failed")
 
 
@@ -43,6 +46,7 @@ def show_bill_result(
         names = ", ".join(failed.organization_id for failed in result.not_billed)
         organizations = f"{counted(len(result.not_billed), 'organization')}: {names}"
         console.print(styled("not billed", "red"), organizations, soft_wrap=True)
+    _print_corrections(console, result.corrections)
     if result.held_corrections:
         waiting = f"{counted(result.held_corrections, 'correction')}: `fly-billing corrections {month}` shows them"
         console.print(styled("waiting for approval", "yellow"), waiting, soft_wrap=True)
@@ -121,6 +125,15 @@ def bill_data(month: BillingMonth, result: BillResult) -> dict[str, Any]:
             {"organization": failed.organization_id, "code": failed.code, "message": failed.message}
             for failed in result.not_billed
         ],
+        "corrections": [
+            {
+                "organization": booked.organization_id,
+                "description": booked.description,
+                "amount": f"{booked.amount:f}",
+                "currency": booked.currency,
+            }
+            for booked in result.corrections
+        ],
         "held_corrections": result.held_corrections,
         "rejected_usage": rejected_data(month, result.rejected, None)["groups"],
     }
@@ -165,6 +178,17 @@ def _print_outcomes(console: Terminal, found: Sequence[InvoicesByOutcome]) -> No
         console.print(styled(words, "red" if each.outcome in TROUBLE else ""), f"{counts}, {total}", sep=": ")
     if not found:
         console.print("The month has no invoices.")
+
+
+def _print_corrections(console: Terminal, booked: Sequence[BookedCorrection]) -> None:
+    if not booked:
+        return
+    console.print(f"corrected: {counted(len(booked), 'item')}, on the next invoice of each organization")
+    for each in booked[:MOST_CORRECTIONS]:
+        amount = format_cents(to_cents(each.amount, each.currency), each.currency)
+        console.print(f"  {each.organization_id}: {each.description}: {amount}", soft_wrap=True)
+    if len(booked) > MOST_CORRECTIONS:
+        console.print(f"  and {len(booked) - MOST_CORRECTIONS} more: `--json` lists all")
 
 
 def _ordered(found: Sequence[InvoicesByOutcome]) -> list[InvoicesByOutcome]:

@@ -57,6 +57,7 @@ class _BookedAdjustments:
     description: str
     amount: Decimal
     quantity: Decimal
+    has_quantity: bool
     unit: str
     meter: str | None
 
@@ -64,7 +65,7 @@ class _BookedAdjustments:
     def charge(self) -> Charge:
         return Charge(
             self.key, self.kind, self.organization_id, self.product, self.description, self.amount, self.quantity,
-            self.unit, self.meter,
+            self.unit, self.meter, has_quantity=self.has_quantity,
         )  # fmt: skip
 
 

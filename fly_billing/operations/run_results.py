@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from fly_billing.finance.tables_reader import count_open_invoices
@@ -44,18 +45,30 @@ class NotBilled:
 
 
 @dataclass(frozen=True)
+class BookedCorrection:
+    """A correction of a final invoice, booked on the next one. `amount` is exact, and below zero if it is returned."""
+
+    organization_id: str
+    description: str
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
 class BillResult:
     """The month after a billing run.
 
     Attributes:
         invoices: By outcome: finalized by the run, upcoming (calculated by it, still open), already_final before it, or
             not_updated: open and calculated by an earlier run only.
+        corrections: The corrections that the run booked.
         held_corrections: The corrections that wait for approval.
         rejected: Usage that is neither billed nor waived.
     """
 
     invoices: Sequence[InvoicesByOutcome]
     not_billed: Sequence[NotBilled]
+    corrections: Sequence[BookedCorrection]
     held_corrections: int
     rejected: Sequence[RejectedGroup]
 
@@ -116,6 +129,7 @@ def read_bill_result(database: BillingDatabase, month: BillingMonth, since: date
     return BillResult(
         invoices=database.records(InvoicesByOutcome, "bill_results", month=month.first_day, since=since),
         not_billed=database.records(NotBilled, "not_billed", month=month.first_day),
+        corrections=database.records(BookedCorrection, "booked_corrections", month=month.first_day, since=since),
         held_corrections=held,
         rejected=list_unresolved(database, month),
     )

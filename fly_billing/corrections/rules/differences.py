@@ -48,6 +48,7 @@ class Charge:
         prices: The versions of the price and the negotiated prices that its items have.
         items: The items that it adds up.
         credit_grant_id: For a charge of kind `credit`, the credit that gets its amount back (`returned_credits`).
+        has_quantity: False for the sum of adjustments that stored none: those of old versions.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Charge:
     prices: frozenset[UUID] = frozenset()
     items: tuple[InvoiceItem, ...] = ()
     credit_grant_id: UUID | None = None
+    has_quantity: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Difference:
         billed: The exact amount on the invoice.
         adjusted: The sum of its adjustments.
         owed: The exact amount that is right now.
-        detail: The quantities before and now, and the interval of a fee; stored with the adjustment.
+        detail: The quantities that were billed, that are charged after earlier adjustments, and that are right now, and
+            the interval of a fee; stored with the adjustment.
         undecided: The part of `owed` that comes from changed terms, which waits for a decision.
     """
 
@@ -177,7 +180,7 @@ def differences(
             billed=before.amount if before else Decimal(0),
             adjusted=earlier.amount if earlier else Decimal(0),
             owed=after.amount if after else Decimal(0),
-            detail=_quantities(before, after) | _interval(charge),
+            detail=_quantities(before, earlier, after) | _interval(charge),
             billed_items=before.items if before else (),
             owed_items=after.items if after else (),
             undecided=(undecided or {}).get(key, Decimal(0)),
@@ -265,8 +268,11 @@ def _quantity(charge: Charge | None) -> Decimal:
     return charge.quantity if charge else Decimal(0)
 
 
-def _quantities(before: Charge | None, after: Charge | None) -> dict[str, str]:
-    return {"billed_quantity": plain(_quantity(before)), "quantity": plain(_quantity(after))}
+def _quantities(before: Charge | None, earlier: Charge | None, after: Charge | None) -> dict[str, str]:
+    quantities = {"billed_quantity": plain(_quantity(before)), "quantity": plain(_quantity(after))}
+    if earlier is not None and earlier.has_quantity:
+        quantities["adjusted_quantity"] = plain(earlier.quantity)
+    return quantities
 
 
 def _interval(charge: Charge) -> dict[str, str]:
@@ -279,12 +285,16 @@ def _interval(charge: Charge) -> dict[str, str]:
 
 
 def adjustment_text(difference: Difference, month: BillingMonth) -> str:
-    """Return the adjustment's line text: `Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (late rows)`."""
+    """Return the adjustment's line text: `Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (late rows)`.
+
+    A second adjustment names the quantity after the first one: that is the difference that its amount charges.
+    """
     charge, detail = difference.charge, difference.detail
     if charge.credit_grant_id:
         return f"Credit for {month}: {charge.description}"
     why = ", ".join(difference.causes)
-    if detail["billed_quantity"] == detail["quantity"]:
+    charged = detail.get("adjusted_quantity", detail["billed_quantity"])
+    if charged == detail["quantity"]:
         return f"{charge.description}, {month}: corrected ({why})"
-    now, was = (counted(detail[name], charge.unit) for name in ("quantity", "billed_quantity"))
+    now, was = counted(detail["quantity"], charge.unit), counted(charged, charge.unit)
     return f"{charge.description}, {month}: {now} instead of {was} ({why})"

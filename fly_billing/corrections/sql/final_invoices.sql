@@ -21,6 +21,7 @@ select distinct on (invoice_id, item_key)
     coalesce(detail ->> 'kind', split_part(item_key, '|', 2)) as kind,
     coalesce(detail ->> 'description', description) as description,
     cast(coalesce(detail ->> 'quantity', '0') as numeric) as quantity,
+    detail ? 'quantity' as has_quantity,
     coalesce(detail ->> 'unit', 'unit') as unit,
     detail ->> 'meter' as meter
 from adjustments

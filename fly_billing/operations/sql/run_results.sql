@@ -27,6 +27,12 @@ order by organization_id;
 -- One row: the number of corrections of the month's final invoices that wait for approval.
 select count(*) from held_corrections where month = :month;
 
+-- name: booked_corrections
+-- One row per correction of the month's final invoices that was booked at :since or later, with its exact amount.
+select organization_id, description, amount, currency from adjustments
+where month = :month and made_at >= :since
+order by organization_id, description, id;
+
 -- name: sync_results
 -- One row per outcome and currency of a month's final invoices after a sync that began at :since, with items and total.
 -- Leaves out void and imported invoices, which are never sent.

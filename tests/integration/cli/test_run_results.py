@@ -147,10 +147,13 @@ def test_a_sync_of_an_open_month_says_how_many_invoices_are_open(commands: Comma
 def test_landing_names_late_usage_of_a_final_month_until_it_is_billed(
     commands: Commands, deployment: Deployment
 ) -> None:
-    """On 10 October, another hour of acme's Machine in September arrives, which is final since 4 October."""
+    """On 10 October, usage of September arrives, which is final since 4 October: a third Machine of acme's.
+
+    It ran for half a month: $1.01, on the next invoice.
+    """
     commands.data("land", "2026-09")
     commands.data("bill", "2026-09", code=1)
-    deployment.write_usage(date(2026, 10, 10), [machine_seconds("late", "acme", SEPTEMBER.start, "3600")])
+    deployment.write_usage(date(2026, 10, 10), [machine_seconds("late", "acme", SEPTEMBER.start, "1296000")])
     *_, landed, late = commands.words("land")
     assert landed.endswith("landed")
     assert late == (
@@ -161,8 +164,13 @@ def test_landing_names_late_usage_of_a_final_month_until_it_is_billed(
         "late usage of 2026-09, which is final, landed since: `fly-billing bill 2026-09` books the difference on the"
         " next invoice"
     )
-    commands.data("bill", "2026-09", code=1)
+    words = commands.words("bill", "2026-09", code=1)
+    at = words.index("corrected: 1 item, on the next invoice of each organization")
+    assert words[at + 1] == (
+        "  acme: shared-cpu-1x 256MB in ams, 2026-09: 6,480,000 seconds instead of 5,184,000 seconds (late rows): $1.01"
+    )
     assert commands.data("land")["late_usage"] == []
+    assert commands.data("bill", "2026-09", code=1)["corrections"] == [], "they are booked once"
 
 
 def test_json_of_a_plan_or_a_repair_is_refused(commands: Commands) -> None:

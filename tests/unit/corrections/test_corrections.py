@@ -4,6 +4,7 @@ The invoice is acme's for September 2026. A and B are two versions of a price, i
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -197,7 +198,8 @@ def test_a_charge_that_only_an_adjustment_has_is_returned_when_it_is_not_owed() 
 def test_an_earlier_adjustment_is_compared_with_an_invoice_without_the_charge() -> None:
     """3.00 were adjusted for 150 GB, and it is 200 GB now: 1.00 more."""
     (found,) = compare([], [traffic("200", "4")], {TRAFFIC: adjustment(TRAFFIC, "3.00", "150")})
-    assert (found.amount, found.detail) == (Decimal("1.00"), {"billed_quantity": "0", "quantity": "200"})
+    assert found.amount == Decimal("1.00")
+    assert found.detail == {"billed_quantity": "0", "adjusted_quantity": "150", "quantity": "200"}
 
 
 def test_a_forgotten_fee_is_charged_in_full() -> None:
@@ -320,6 +322,31 @@ def test_an_adjustment_shows_the_calculation_before_and_now() -> None:
     assert adjustment_text(found, SEPTEMBER) == (
         "Outbound traffic, 2026-09: 1,250 GB instead of 1,200 GB (usage changed)"
     )
+
+
+def test_a_second_adjustment_names_the_quantity_after_the_first_one() -> None:
+    """1,200 GB were billed and 50 GB adjusted: the second adjustment charges only the next 30 GB."""
+    first = {TRAFFIC: adjustment(TRAFFIC, "2", "1250", meter="egress_gb")}
+    (found,) = compare([traffic("1200", "3")], [traffic("1280", "6.2")], adjusted=first)
+    assert found.amount == Decimal("1.2")
+    assert adjustment_text(found, SEPTEMBER) == (
+        "Outbound traffic, 2026-09: 1,280 GB instead of 1,250 GB (usage changed)"
+    )
+    assert found.detail == {"billed_quantity": "1200", "adjusted_quantity": "1250", "quantity": "1280"}
+
+
+def test_a_second_adjustment_back_to_the_billed_quantity_names_both_quantities() -> None:
+    first = {TRAFFIC: adjustment(TRAFFIC, "2", "1250", meter="egress_gb")}
+    (found,) = compare([traffic("1200", "3")], [traffic("1200", "3")], adjusted=first)
+    assert found.amount == Decimal("-2")
+    assert adjustment_text(found, SEPTEMBER).startswith("Outbound traffic, 2026-09: 1,200 GB instead of 1,250 GB (")
+
+
+def test_an_adjustment_after_one_of_an_old_version_names_the_billed_quantity() -> None:
+    """The old version stored no quantity with its adjustment: only the billed one is known."""
+    old = {TRAFFIC: replace(adjustment(TRAFFIC, "2"), has_quantity=False)}
+    (found,) = compare([traffic("1200", "3")], [traffic("1280", "6.2")], adjusted=old)
+    assert adjustment_text(found, SEPTEMBER).startswith("Outbound traffic, 2026-09: 1,280 GB instead of 1,200 GB (")
 
 
 def test_an_adjustment_of_the_same_quantity_gives_the_cause() -> None:
