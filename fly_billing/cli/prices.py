@@ -17,6 +17,7 @@ from fly_billing.periods import moment_text
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.pricing.price_books import SHIPPED
+from fly_billing.pricing.rules.fields import match_text
 from fly_billing.statements.negotiated_price_list import ListedPrice, read_negotiated_prices
 
 
@@ -69,7 +70,7 @@ def _table(prices: Sequence[ListedPrice]) -> Table:
     for heading in ("Organization", "Price", "From", "Until", "It charges", "List price", "Of"):
         table.add_column(heading, overflow="fold")
     for price in prices:
-        dimensions = "".join(f", {name} {' or '.join(values)}" for name, values in price.match.items())
+        dimensions = f", {match_text(price.match)}" if price.match else ""
         table.add_row(
             price.organization_id,
             f"{price.key} of {price.book}{dimensions}",

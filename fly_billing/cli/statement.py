@@ -201,17 +201,25 @@ def _items(invoice: StatementInvoice) -> Table:
 
 
 def _spend(invoice: StatementInvoice, spend: Spend) -> list[RenderableType]:
-    shares = {"organization": spend.by_organization, "app": spend.by_app, "region": spend.by_region}
+    found = {"organization": spend.by_organization, "app": spend.by_app, "region": spend.by_region}
+    shares = {by: rows for by, rows in found.items() if _has_labels(rows)}
     parts: list[RenderableType] = [_days(spend.by_day, invoice.currency)]
     for tax in invoice.taxes:
         on = format_cents(tax.taxable_cents, invoice.currency)
         contained = " contained in it" if tax.is_inclusive else ""
         amount = format_cents(tax.tax_cents, invoice.currency)
         parts.append(f"{tax.title} on {on}: {amount}{contained}" + (f" ({tax.legal_text})" if tax.legal_text else ""))
-    tables: list[RenderableType] = [_shares(by, rows, invoice.currency) for by, rows in shares.items() if rows]
+    tables: list[RenderableType] = [
+        _shares(by, rows, invoice.currency) for by, rows in shares.items() if _has_labels(rows)
+    ]
     if invoice.compared:
         tables.append(_compared(invoice))
     return [*parts, "", Columns(tables, padding=(0, 4, 1, 0))]
+
+
+def _has_labels(shares: Sequence[SpendShare]) -> bool:
+    """Return True if the platform has apps or regions: otherwise each row would only say that there are none."""
+    return any(share.label is not None for share in shares)
 
 
 def _days(days: DailySpend, currency: str) -> RenderableType:

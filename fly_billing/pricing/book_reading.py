@@ -23,7 +23,7 @@ from fly_billing.pricing.rules.book_problems import (
     problems_between_prices,
     scope_of_nothing,
 )
-from fly_billing.pricing.rules.fields import refuse_unknown
+from fly_billing.pricing.rules.fields import match_text, refuse_unknown
 from fly_billing.pricing.rules.meters import METER_FIELDS, Meter
 from fly_billing.pricing.rules.models import MODELS
 from fly_billing.pricing.rules.negotiated_prices import OF_ITS_OWN, Membership, NegotiatedPrice
@@ -142,7 +142,7 @@ READ_PARTS: Mapping[str, _Part] = {
         NegotiatedPrice.from_data, OF_ITS_OWN | PRICE_FIELDS | _CHARGE_FIELDS | {"percent_off"},
         {"key": _TEXT, "organization": _TEXT, "effective_from": _START, "percent_off": "1", **_CHARGE},
         ("key", "organization", "group", "match", "effective_from"),
-        lambda price: price.name + (f" for {dict(price.match)}" if price.match else ""),
+        lambda price: price.name + (f" for {match_text(price.match)}" if price.match else ""),
     ),
     "members": _Part(
         lambda _, data, place: Membership.from_data(data, place),

@@ -38,6 +38,7 @@ from fly_billing.pricing.rules.book_problems import (
     unmatchable_prices,
 )
 from fly_billing.pricing.rules.fields import (
+    match_text,
     read_match,
     read_object,
     read_printable,
@@ -104,7 +105,7 @@ class PriceBookFiles:
 
 
 def _matching(price: NegotiatedPrice) -> str:
-    return f" for {dict(price.match)}" if price.match else ""
+    return f" for {match_text(price.match)}" if price.match else ""
 
 
 def _minute(moment: datetime) -> str:

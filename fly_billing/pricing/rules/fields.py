@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
@@ -206,6 +206,12 @@ def shown(data: Mapping[str, Any], name: str = "key") -> str:
 def quoted(names: Iterable[object]) -> str:
     """Return names of a file for a sentence: `'unti', 'kye'`."""
     return ", ".join(map(repr, names))
+
+
+def match_text(match: Mapping[str, str | Sequence[str]]) -> str:
+    """Return dimensions with their values for a sentence: `region ams or fra, tier fast`. Empty without any."""
+    alternatives = {name: [values] if isinstance(values, str) else values for name, values in match.items()}
+    return ", ".join(f"{name} {' or '.join(value or repr(value) for value in of)}" for name, of in alternatives.items())
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:

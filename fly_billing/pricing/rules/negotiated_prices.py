@@ -28,6 +28,7 @@ from fly_billing.money import EXACT, plain
 from fly_billing.pricing.rules.decimal_commas import refuse_decimal_commas
 from fly_billing.pricing.rules.fields import (
     exact_number,
+    match_text,
     read_match,
     read_number,
     read_text,
@@ -321,7 +322,7 @@ class Negotiated:
             raise not_computable(
                 "ambiguous_price",
                 f"{names} both apply at {moment:%Y-%m-%d %H:%M}Z"
-                + (f" for {dict(dimensions)}" if dimensions else "")
+                + (f" for {match_text(dimensions)}" if dimensions else "")
                 + ": end one of them, or a membership, or give the organization a price of its own",
             )
         return last.popitem()[1]

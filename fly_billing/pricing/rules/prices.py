@@ -24,6 +24,7 @@ from fly_billing.pricing.rules.fields import (
     as_text,
     check_amount,
     exact_number,
+    match_text,
     read_match,
     read_number,
     read_text,
@@ -327,7 +328,7 @@ class PriceBook:
                 return self._negotiated(_only(found, meter, dimensions, moment), dimensions, moment)
         raise not_computable(
             "unpriced_usage",
-            f"no price in force at {moment:%Y-%m-%d %H:%M}Z for meter {meter!r} with {dict(dimensions)}:"
+            f"no price in force at {moment:%Y-%m-%d %H:%M}Z for meter {meter!r} {_with(dimensions)}:"
             " add it to the price book (a new effective-dated version), load it, and bill the month again",
         )
 
@@ -452,13 +453,17 @@ def mixed_intervals(key: str, intervals: Sequence[str]) -> str:
     )
 
 
+def _with(dimensions: Mapping[str, str]) -> str:
+    return f"with {match_text(dimensions)}" if dimensions else "without dimensions"
+
+
 def _only(found: list[Price], meter: str, dimensions: Mapping[str, str], moment: datetime) -> Price:
     """Return the latest version of a key. Raises BillingError `ambiguous_price` if two keys fit equally well."""
     keys = sorted({price.key for price in found})
     if len(keys) > 1:
         raise not_computable(
             "ambiguous_price",
-            f"prices {', '.join(keys)} all fit meter {meter!r} with {dict(dimensions)} at {moment:%Y-%m-%d}:"
+            f"prices {', '.join(keys)} all fit meter {meter!r} {_with(dimensions)} at {moment:%Y-%m-%d}:"
             " make one of them more specific",
         )
     return max(found, key=lambda price: price.effective_from)

@@ -171,7 +171,7 @@ def test_two_groups_are_refused_at_any_prices(first: dict[str, Any], second: dic
 
 
 @pytest.mark.parametrize(
-    ("dimensions", "of"), [({}, ""), ({"region": "ams"}, " for {'region': 'ams'}")], ids=["a fee", "usage"]
+    ("dimensions", "of"), [({}, ""), ({"region": "ams"}, " for region ams")], ids=["a fee", "usage"]
 )
 def test_contradicting_prices_are_named_with_the_fix(dimensions: dict[str, str], of: str) -> None:
     both = [of_group("startups", percent_off="5"), of_group("schools", percent_off="6", effective_from="2026-02-01")]

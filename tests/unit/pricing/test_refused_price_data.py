@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fly_billing.pricing.rules.aggregations import AGGREGATIONS
-from fly_billing.pricing.rules.fields import read_match, read_whole
+from fly_billing.pricing.rules.fields import match_text, read_match, read_whole
 from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.models import MODELS
 from fly_billing.pricing.rules.prices import Price, mixed_intervals
@@ -138,3 +138,9 @@ def test_a_field_without_a_value_is_missing_and_not_called_none(read: Callable[[
     with pytest.raises(ValueError, match=r".") as refused:
         read()
     assert str(refused.value) == message
+
+
+def test_dimensions_in_a_message_read_as_words() -> None:
+    assert match_text({"region": ("ams", "fra"), "tier": "fast"}) == "region ams or fra, tier fast"
+    assert match_text({"app": ""}) == "app ''"
+    assert match_text({}) == ""
