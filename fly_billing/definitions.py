@@ -25,6 +25,7 @@ from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
+from fly_billing.resources.customer_alerts import CustomerAlerts
 from fly_billing.resources.heartbeat import Heartbeat
 from fly_billing.resources.reports import Reports
 from fly_billing.resources.stripe_account import StripeAccount
@@ -67,6 +68,7 @@ def build_defs(
         "billing_postgres": BillingPostgres(),
         "billing_terms": BillingTerms(),
         "clock": Clock(),
+        "customer_alerts": CustomerAlerts(),
         "heartbeat": Heartbeat(),
         "reports": Reports(),
         "stripe_account": StripeAccount(),

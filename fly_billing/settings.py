@@ -181,6 +181,7 @@ class Settings(_FromEnvironment):
         correction_guard_floor: An amount in the currency's major unit.
         credit_approvals_above: The largest credit note without an approval, by currency, in its major unit. The key
             ``""`` is for all other currencies; without it, they always need an approval.
+        first_alert: The spend of a month, as above, at which a new organization is alerted. 0: none.
         stripe_requests_per_endpoint: Requests per second, as in `stripe_requests_per_second`.
     """
 
@@ -257,6 +258,14 @@ class Settings(_FromEnvironment):
     past_due_days: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_days_list)] = Field(
         (7, 14, 30), alias="FLY_BILLING_PAST_DUE_DAYS"
     )
+    first_alert: Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_limits)] = Field(
+        {"USD": Decimal(10)}, alias="FLY_BILLING_FIRST_ALERT"
+    )
+    customer_email_from: str | None = Field(None, alias="FLY_BILLING_CUSTOMER_EMAIL_FROM")
+    customer_webhook_url: SecretStr | None = Field(None, alias="FLY_BILLING_CUSTOMER_WEBHOOK_URL")
+    customer_webhook_secret: SecretStr | None = Field(None, alias="FLY_BILLING_CUSTOMER_WEBHOOK_SECRET")
+    cap_hook_url: SecretStr | None = Field(None, alias="FLY_BILLING_CAP_HOOK_URL")
+    cap_hook_secret: SecretStr | None = Field(None, alias="FLY_BILLING_CAP_HOOK_SECRET")
     heartbeat_url: SecretStr | None = Field(None, alias="HEARTBEAT_URL")
     health_heartbeat: Seconds = Field(timedelta(minutes=5), alias="FLY_BILLING_HEALTH_HEARTBEAT_SECONDS")
     health_landing: Hours = Field(timedelta(hours=3), alias="FLY_BILLING_HEALTH_LANDING_HOURS")

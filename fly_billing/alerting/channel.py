@@ -14,13 +14,24 @@ class AlertNotSent(Exception):
     Attributes:
         channel: The channel's name.
         retry_after: How many seconds the channel asked us to wait; 0 if it did not ask.
+        is_permanent: It would refuse the alert again, so it is not worth another attempt.
     """
 
-    def __init__(self, channel: str, alert: Alert, reason: object, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, channel: str, alert: Alert, reason: object, retry_after: float = 0.0, *, is_permanent: bool = False
+    ) -> None:
         self.channel = channel
         self.reason = visible(str(reason))
         super().__init__(f"{channel} refused {alert.subject!r}: {self.reason}")
         self.retry_after = retry_after
+        self.is_permanent = is_permanent
+
+
+class AlertWithdrawn(AlertNotSent):
+    """Nobody wants the alert any more: it is given up, and no operator is told."""
+
+    def __init__(self, channel: str, alert: Alert, reason: object) -> None:
+        super().__init__(channel, alert, reason, is_permanent=True)
 
 
 class Channel(Protocol):

@@ -34,7 +34,7 @@ def _webhook(settings: Settings) -> list[Channel]:
 
 def _slack(settings: Settings, slack_client: SlackClient) -> list[Channel]:
     token = reveal(settings.slack_bot_token)
-    _demand_all(SLACK_BOT_TOKEN=token, SLACK_CHANNEL=settings.slack_channel)
+    demand_all(SLACK_BOT_TOKEN=token, SLACK_CHANNEL=settings.slack_channel)
     if not token or not settings.slack_channel:
         return []
     if settings.slack_api_base:
@@ -59,23 +59,27 @@ def _refuse_proxy(base: str) -> None:
 
 def _mail(settings: Settings) -> list[Channel]:
     sender, to, url = settings.alert_email_from, settings.alert_email_to, reveal(settings.smtp_url)
-    _demand_all(ALERT_EMAIL_TO=to, ALERT_EMAIL_FROM=sender, SMTP_URL=url)
+    if not sender and not to and settings.customer_email_from:
+        return []  # only customers get e-mail
+    demand_all(ALERT_EMAIL_TO=to, ALERT_EMAIL_FROM=sender, SMTP_URL=url)
     if not sender or not to or not url:
         return []
     server = MailServer.from_url(url)
-    sender = _address("ALERT_EMAIL_FROM", sender)
-    recipients = [_address("ALERT_EMAIL_TO", address) for address in to.split(",") if address.strip()]
+    sender = email_address("ALERT_EMAIL_FROM", sender)
+    recipients = [email_address("ALERT_EMAIL_TO", address) for address in to.split(",") if address.strip()]
     return [MailChannel(server, sender, recipient) for recipient in dict.fromkeys(recipients)]
 
 
-def _demand_all(**settings: str | None) -> None:
+def demand_all(**settings: str | None) -> None:
+    """Raise SettingsError if some of the settings are given and some are not."""
     missing = [name for name, value in settings.items() if not value]
     if missing and len(missing) < len(settings):
         named = [name for name, value in settings.items() if value]
         raise SettingsError(f"{' and '.join(missing)} must be set if {' and '.join(named)} is set: see .env.example")
 
 
-def _address(name: str, text: str) -> str:
+def email_address(name: str, text: str) -> str:
+    """Return the e-mail address in a setting. Raises SettingsError that names the setting."""
     try:
         found = Address(addr_spec=text.strip())
     except (MessageError, ValueError, IndexError):

@@ -6,7 +6,7 @@ import http.client
 import urllib.error
 import urllib.request
 
-from fly_billing.alerting.webhook import PATIENCE, open_request
+from fly_billing.alerting.webhook import MOST_ANSWER, PATIENCE, open_request
 from fly_billing.credentials import check_secret_address
 from fly_billing.foreign_text import visible
 
@@ -26,7 +26,7 @@ def send_heartbeat(url: str, patience: float = PATIENCE) -> None:
     request = urllib.request.Request(check_secret_address("HEARTBEAT_URL", url))  # noqa: S310
     try:
         with open_request(request, patience) as answer:
-            answer.read()
+            answer.read(MOST_ANSWER)
     except urllib.error.HTTPError as refusal:
         with refusal:
             raise HeartbeatNotSent(visible(f"the monitor answered {refusal.code} {refusal.reason}")) from None

@@ -112,22 +112,39 @@ class MailChannel:
     def post(self, alert: Alert) -> None:
         try:
             message = message_of(alert, self.sender, self.recipient)
-            session = self.server.connect()
-            try:
-                session.send_message(message, self.sender, [self.recipient])
-            finally:
-                with contextlib.suppress(smtplib.SMTPException, OSError):
-                    session.quit()  # a failed goodbye changes nothing: the mail was accepted or refused before
-        except smtplib.SMTPRecipientsRefused as refused:
-            code, words = refused.recipients[self.recipient]
-            raise AlertNotSent(self.name, alert, _reason(code, words)) from None
-        except smtplib.SMTPResponseException as refused:
-            raise AlertNotSent(self.name, alert, _reason(refused.smtp_code, refused.smtp_error)) from None
-        except (smtplib.SMTPException, OSError) as problem:
-            raise AlertNotSent(self.name, alert, str(problem) or type(problem).__name__) from None
         except (MessageError, ValueError) as problem:
-            # The message about a password that can't be encoded repeats a part of it.
             raise AlertNotSent(self.name, alert, type(problem).__name__) from None
+        send_mail(self.name, alert, self.server, message)
+
+
+def send_mail(channel: str, alert: Alert, server: MailServer, message: EmailMessage) -> None:
+    """Hand the message over to the mail server: from its From, to its only To. Raises AlertNotSent.
+
+    A recipient or a content that is refused with 5xx is refused for good; everything else may be over later.
+    """
+    sender, recipient = (message[name].addresses[0].addr_spec for name in ("From", "To"))
+    try:
+        session = server.connect()
+        try:
+            session.send_message(message, sender, [recipient])
+        finally:
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                session.quit()  # a failed goodbye changes nothing: the mail was accepted or refused before
+    except smtplib.SMTPRecipientsRefused as refused:
+        code, words = refused.recipients[recipient]
+        raise AlertNotSent(channel, alert, _reason(code, words), is_permanent=500 <= code < 600) from None
+    except smtplib.SMTPDataError as refused:
+        is_permanent = 500 <= refused.smtp_code < 600
+        raise AlertNotSent(
+            channel, alert, _reason(refused.smtp_code, refused.smtp_error), is_permanent=is_permanent
+        ) from None
+    except smtplib.SMTPResponseException as refused:
+        raise AlertNotSent(channel, alert, _reason(refused.smtp_code, refused.smtp_error)) from None
+    except (smtplib.SMTPException, OSError) as problem:
+        raise AlertNotSent(channel, alert, str(problem) or type(problem).__name__) from None
+    except (MessageError, ValueError) as problem:
+        # The message about a password that can't be encoded repeats a part of it.
+        raise AlertNotSent(channel, alert, type(problem).__name__) from None
 
 
 def _reason(code: int, words: bytes | str) -> str:

@@ -6,11 +6,15 @@ address behind a word. Emphasis (`*`, `_`, backticks) may still be rendered, but
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
+import socket
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +24,10 @@ from fly_billing.alerting.slack import escaped, shortened
 
 # Seconds to wait for an answer.
 PATIENCE = 10
+# An answer takes at most so many times the patience as a whole.
+LONGEST = 2
+# No more of an answer is read.
+MOST_ANSWER = 64 * 1024
 # Slack and Mattermost (16,383) refuse or cut longer texts.
 MOST_TEXT = 16_000
 
@@ -31,19 +39,77 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_WITHOUT_REDIRECTS = urllib.request.build_opener(_NoRedirects)
-# http goes to this machine only. A proxy from the environment can't reach it and would read the address in the clear.
-_DIRECT = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+class _Watch:
+    """Ends a conversation that takes too long: a server that sends a byte now and then never meets a timeout."""
+
+    def __init__(self, seconds: float) -> None:
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def add(self, connected: socket.socket) -> None:
+        self._sockets.append(connected)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _cut(self) -> None:
+        for connected in self._sockets:
+            with contextlib.suppress(OSError):  # it is closed already
+                connected.shutdown(socket.SHUT_RDWR)
 
 
-def open_request(request: urllib.request.Request, patience: float) -> http.client.HTTPResponse:
-    """Send the request and return the response. Follows no redirect; uses a proxy for https only.
+class _WatchedHttp(urllib.request.HTTPHandler):
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        watch = self._watch
+
+        class Connection(http.client.HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                watch.add(self.sock)
+
+        return self.do_open(Connection, req)
+
+
+class _WatchedHttps(urllib.request.HTTPSHandler):
+    def __init__(self, watch: _Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        watch = self._watch
+
+        class Connection(http.client.HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                watch.add(self.sock)
+
+        return self.do_open(Connection, req)
+
+
+@contextlib.contextmanager
+def open_request(request: urllib.request.Request, patience: float) -> Iterator[http.client.HTTPResponse]:
+    """Send the request and yield the response. Follows no redirect; uses a proxy for https only.
+
+    `patience`: seconds to wait for each part of the answer. The whole takes at most LONGEST times as long.
 
     Raises OSError (HTTPError for a status other than 2xx), http.client.HTTPException or ValueError.
     """
-    opener = _DIRECT if request.type == "http" else _WITHOUT_REDIRECTS
-    response: http.client.HTTPResponse = opener.open(request, timeout=patience)
-    return response
+    watch = _Watch(patience * LONGEST)
+    handlers = [_NoRedirects(), _WatchedHttp(watch), _WatchedHttps(watch)]
+    if request.type == "http":
+        # http goes to this machine only. A proxy from the environment can't reach it and would read the address.
+        handlers.append(urllib.request.ProxyHandler({}))
+    try:
+        with urllib.request.build_opener(*handlers).open(request, timeout=patience) as response:
+            yield response
+    finally:
+        watch.stop()
 
 
 @dataclass(frozen=True)
@@ -62,7 +128,7 @@ class WebhookChannel:
                 self.url, body, {"Content-Type": "application/json"}, method="POST"
             )
             with open_request(request, self.patience) as answer:
-                answer.read()
+                answer.read(MOST_ANSWER)
         except urllib.error.HTTPError as refusal:
             with refusal:
                 raise AlertNotSent(self.name, alert, f"{refusal.code} {refusal.reason}") from None

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from fly_billing.alerting.spend_thresholds import SpendThreshold
 from fly_billing.api import models
+from fly_billing.customer_alerts.rules.thresholds import SpendThreshold
+from fly_billing.customer_alerts.spend_caps import SpendCap
 from fly_billing.money import plain, typed_amount
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.explanation_reader import ExplainedItem
@@ -167,12 +168,42 @@ _PUBLIC_FACTS = {
 _ROUNDED_BY_PAYER = "The payer's invoice is rounded once, and its cents are distributed over the items."
 
 
-def alerts_answer(organization_id: str, found: Iterable[SpendThreshold], as_of: Any) -> models.AlertsAnswer:
-    alerts = [
-        models.SpendAlert(amount=money(each.amount_cents, each.currency), last_reached_in=each.last_alerted)
-        for each in found
-    ]
-    return models.AlertsAnswer(as_of=as_of, organization_id=organization_id, alerts=alerts)
+def alerts_answer(
+    organization_id: str, found: Iterable[SpendThreshold], caps: Iterable[SpendCap], as_of: Any
+) -> models.AlertsAnswer:
+    """Return the thresholds, and the newest call about the cap. `caps`: of this organization, at most one."""
+    calls = [call for cap in caps if (call := _cap_call(cap))]
+    return models.AlertsAnswer(
+        as_of=as_of,
+        organization_id=organization_id,
+        alerts=[*map(_spend_alert, found)],
+        cap_call=calls[0] if calls else None,
+    )
+
+
+def _spend_alert(threshold: SpendThreshold) -> models.SpendAlert:
+    cents = threshold.amount_cents
+    return models.SpendAlert(
+        id=str(threshold.id),
+        kind=threshold.kind,
+        name=threshold.subject,
+        amount=None if cents is None else money(cents, threshold.currency),
+        percent=threshold.percent,
+        is_first=threshold.is_first,
+        last_reached_in=threshold.last_alerted,
+    )
+
+
+def _cap_call(cap: SpendCap) -> models.SpendCapCall | None:
+    if cap.state is None or cap.reason is None or cap.month is None or cap.called_at is None:
+        return None
+    return models.SpendCapCall(
+        state=cap.state,
+        reason=cap.reason,
+        month=cap.month,
+        called_at=cap.called_at,
+        acknowledged_at=cap.acknowledged_at,
+    )
 
 
 def is_complete(statement: Statement) -> bool:

@@ -28,6 +28,7 @@ from fly_billing.api.routes import router
 from fly_billing.api.rules.links import PageLink
 from fly_billing.api.rules.rate_limits import RateLimits
 from fly_billing.api.token_store import ReadingRole
+from fly_billing.api.unsubscribing import unsubscribe_router
 from fly_billing.postgres.database import BillingDatabase
 
 VERSION = "1"
@@ -52,8 +53,9 @@ def build_api(
 
     Args:
         database: With the rights of the role that can only read.
+        limits: Requests per token and page.
         now: The clock, in UTC.
-        links: The secrets of links to the page. None: there is no page.
+        links: The secrets of links to the page and in e-mails. None: there is no page.
         seller: The lines about the seller, for invoices that recorded none.
     """
     metrics, limits, links = ApiMetrics(), limits or ApiLimits(), links or PageLinks()
@@ -63,6 +65,7 @@ def build_api(
     app.state.database, app.state.links, app.state.seller = database, links, tuple(seller)
     app.include_router(router)
     app.include_router(page_router)
+    app.include_router(unsubscribe_router)
     handle_problems(app)
     _add_public_routes(app, database, metrics)
     role = ReadingRole(database)

@@ -204,7 +204,18 @@ EXAMPLES: dict[str, models.Part] = {
     "alerts": models.AlertsAnswer(
         as_of=_AS_OF,
         organization_id=_ORGANIZATION,
-        alerts=[models.SpendAlert(amount=_usd("250.00"), last_reached_in=None)],
+        alerts=[
+            models.SpendAlert(
+                id="6d1c4a0e-1d1f-4f0a-9a55-4f1f0a3b7c21",
+                kind="amount",
+                name=None,
+                amount=_usd("250.00"),
+                percent=None,
+                is_first=False,
+                last_reached_in=None,
+            )
+        ],
+        cap_call=None,
     ),
     "token": models.TokenAnswer(
         as_of=_AS_OF,

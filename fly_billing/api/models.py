@@ -358,16 +358,32 @@ class CreditsAnswer(Answer):
 
 
 class SpendAlert(Part):
-    """An alert when an upcoming invoice reaches an amount."""
+    """An alert when an open month reaches an amount, or a percentage of the last month."""
 
-    amount: Money
+    id: str
+    kind: Annotated[str, Field(description="amount, percent, app, product, forecast or cap.")]
+    name: Annotated[str | None, Field(description="The app or product.")]
+    amount: Annotated[Money | None, Field(description="Null: a percentage.")]
+    percent: Annotated[int | None, Field(description="Of the last month's final invoice.")]
+    is_first: Annotated[bool, Field(description="It was added because the organization was new.")]
     last_reached_in: MonthText | None
 
 
+class SpendCapCall(Part):
+    """The newest call of the platform about the organization's own cap."""
+
+    state: Annotated[str, Field(description="reached: the platform should stop machines; lifted: it may run them.")]
+    reason: str
+    month: MonthText
+    called_at: AwareDatetime
+    acknowledged_at: Annotated[AwareDatetime | None, Field(description="Null: the call is repeated.")]
+
+
 class AlertsAnswer(Answer):
-    """The spend alerts of an organization."""
+    """The spend alerts of an organization, and its cap."""
 
     alerts: list[SpendAlert]
+    cap_call: Annotated[SpendCapCall | None, Field(description="Null: the platform was never called.")]
 
 
 class TokenRequest(BaseModel):

@@ -15,7 +15,6 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from fly_billing.alerting.spend_thresholds import thresholds
 from fly_billing.api import answers, models
 from fly_billing.api.openapi import documented
 from fly_billing.api.page_links import make_link
@@ -24,6 +23,8 @@ from fly_billing.api.responses import respond
 from fly_billing.api.rules.access import ApiToken, check_scopes
 from fly_billing.api.rules.paging import InvalidCursor, page_after
 from fly_billing.api.token_store import NewToken, TokenRefused, issue_for_issuer
+from fly_billing.customer_alerts.spend_caps import spend_caps
+from fly_billing.customer_alerts.thresholds import thresholds
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.organizations import NoSuchOrganization, organization_name
@@ -160,10 +161,11 @@ def remaining_credits(request: Request, caller: Annotated[Caller, reads("balance
 
 @router.get(f"{ORGANIZATION}/alerts", **documented("alerts", models.AlertsAnswer))
 def alerts(request: Request, caller: Annotated[Caller, reads("alerts")]) -> Response:
-    """List the amounts of the upcoming invoice at which an alert is sent, with the last month that reached each."""
+    """List the thresholds at which the customer is alerted, with the last month that reached each; and the cap."""
     _found(lambda: _name(caller))
     found = thresholds(caller.database, caller.organization_id)
-    return respond(request, answers.alerts_answer(caller.organization_id, found, caller.now))
+    caps = spend_caps(caller.database, caller.organization_id)
+    return respond(request, answers.alerts_answer(caller.organization_id, found, caps, caller.now))
 
 
 @router.post("/tokens", status_code=201, **documented("token", models.TokenAnswer, status=201))

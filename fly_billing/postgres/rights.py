@@ -26,6 +26,7 @@ WRITES: dict[str, frozenset[str]] = {
     for table, verbs in {
         "accounting_periods": (INSERT,),
         "adjustments": (INSERT,),
+        "alert_unsubscriptions": (DELETE,),
         "alerts": (INSERT, UPDATE),
         "api_tokens": (INSERT, UPDATE),
         "billing_details": (INSERT, UPDATE),
@@ -46,6 +47,7 @@ WRITES: dict[str, frozenset[str]] = {
         "customer_changes": (INSERT,),
         "discounts": (INSERT, UPDATE, DELETE),
         "failed_checks": (INSERT, UPDATE, DELETE),
+        "first_alerts": (INSERT,),
         "invoice_changes": (INSERT,),
         "invoice_commitments": (INSERT, UPDATE, DELETE),
         "invoice_details": (INSERT, UPDATE),
@@ -72,7 +74,8 @@ WRITES: dict[str, frozenset[str]] = {
         "revenue_deferrals": (INSERT,),
         "rollup_failures": (INSERT, UPDATE, DELETE),
         "spend_alerts": (INSERT,),
-        "spend_thresholds": (INSERT, DELETE),
+        "spend_cap_calls": (INSERT,),
+        "spend_thresholds": (INSERT, UPDATE),
         "stripe_attempts": (INSERT, UPDATE),
         "stripe_customers": (INSERT, UPDATE),
         "stripe_events": (INSERT, UPDATE),
@@ -98,7 +101,10 @@ WRITES: dict[str, frozenset[str]] = {
 }
 
 # The functions that run with the owner's rights, and the roles that may call them. Everyone may call any other.
-EXECUTES: dict[str, tuple[str, ...]] = {"issue_organization_token": (READER,)}
+EXECUTES: dict[str, tuple[str, ...]] = {
+    "issue_organization_token": (READER,),
+    "unsubscribe_from_alerts": (READER,),
+}
 
 
 def owns_tables(connection: Connection) -> bool:

@@ -2404,6 +2404,17 @@ begin
     return greatest(0, extract(epoch from slot - moment));
 end $$;
 
+CREATE FUNCTION public.unsubscribe_from_alerts(of_organization_id text, of_address_sha256 text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    insert into alert_unsubscriptions (organization_id, address_sha256)
+    values (of_organization_id, of_address_sha256)
+    on conflict do nothing;
+    return found;
+end $$;
+
 CREATE FUNCTION public.wait_for_closing() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -2449,6 +2460,18 @@ CREATE TABLE public.alembic_version (
 
 COMMENT ON TABLE public.alembic_version IS 'A single row: the newest migration that was applied.';
 
+CREATE TABLE public.alert_unsubscriptions (
+    organization_id text NOT NULL,
+    address_sha256 text NOT NULL,
+    unsubscribed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT alert_unsubscriptions_address_sha256_check CHECK ((address_sha256 ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT unsubscribed_at_is_a_time CHECK (((unsubscribed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (unsubscribed_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.alert_unsubscriptions IS 'Addresses that want no alerts about an organization: by the link in an e-mail. A row is deleted when alerts are wanted again.';
+
+COMMENT ON COLUMN public.alert_unsubscriptions.address_sha256 IS 'SHA-256 of the address in lower case, in hexadecimal.';
+
 CREATE TABLE public.alerts (
     id bigint NOT NULL,
     key text,
@@ -2461,17 +2484,25 @@ CREATE TABLE public.alerts (
     refusals integer DEFAULT 0 NOT NULL,
     last_refusal text,
     taken_at timestamp with time zone,
+    organization_id text,
+    given_up_at timestamp with time zone,
     CONSTRAINT alerts_check CHECK (((refusals = 0) = (last_refusal IS NULL))),
     CONSTRAINT alerts_refusals_check CHECK ((refusals >= 0)),
     CONSTRAINT alerts_subject_check CHECK ((subject <> ''::text)),
+    CONSTRAINT given_up_at_is_a_time CHECK (((given_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (given_up_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT made_at_is_a_time CHECK (((made_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (made_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT next_try_at_is_a_time CHECK (((next_try_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (next_try_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT taken_at_is_a_time CHECK (((taken_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (taken_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+    CONSTRAINT taken_at_is_a_time CHECK (((taken_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (taken_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT taken_or_given_up CHECK (((taken_at IS NULL) OR (given_up_at IS NULL)))
 );
 
-COMMENT ON TABLE public.alerts IS 'The outbox: one row per message and channel. taken_at null: not delivered yet; it is retried until it is.';
+COMMENT ON TABLE public.alerts IS 'The outbox: one row per message and channel. taken_at and given_up_at null: not delivered yet; it is retried until it is.';
 
 COMMENT ON COLUMN public.alerts.key IS 'The subject of the message, so that it is queued only once.';
+
+COMMENT ON COLUMN public.alerts.organization_id IS 'The customer whom a message is for or about. Null: it is for operators.';
+
+COMMENT ON COLUMN public.alerts.given_up_at IS 'When delivery was given up: it was refused for good or for too long, or a newer message replaced it.';
 
 ALTER TABLE public.alerts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.alerts_id_seq
@@ -3873,6 +3904,17 @@ COMMENT ON COLUMN public.finance_taxes.taxable_cents IS 'The amount that was tax
 
 COMMENT ON COLUMN public.finance_taxes.tax_cents IS 'The tax, in the currency''s minor unit.';
 
+CREATE TABLE public.first_alerts (
+    organization_id text NOT NULL,
+    threshold_id uuid,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT decided_at_is_a_time CHECK (((decided_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (decided_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.first_alerts IS 'Organizations of which it was decided whether they get the first alert (FLY_BILLING_FIRST_ALERT): once, so that a removed one does not come back.';
+
+COMMENT ON COLUMN public.first_alerts.threshold_id IS 'The threshold that was added. Null: none, because the organization is older than first alerts, or none is set for its currency.';
+
 CREATE VIEW public.held_corrections AS
  SELECT newest.id,
     newest.invoice_id,
@@ -4386,6 +4428,23 @@ CREATE TABLE public.organization_links (
 
 COMMENT ON TABLE public.organization_links IS 'In these months (last_month included; null: no end), the payer''s invoice includes the organization, which has no invoice of its own.';
 
+CREATE VIEW public.organization_spend AS
+SELECT
+    NULL::text AS organization_id,
+    NULL::date AS month,
+    NULL::character(3) AS currency,
+    NULL::text AS status,
+    NULL::bigint AS total_cents,
+    NULL::timestamp with time zone AS computed_at;
+
+COMMENT ON VIEW public.organization_spend IS 'One row per organization and invoice that is not void: its own, or its part of the invoice of the organization that pays for it.';
+
+COMMENT ON COLUMN public.organization_spend.status IS 'Of the invoice: open, finalized, paid or uncollectible.';
+
+COMMENT ON COLUMN public.organization_spend.total_cents IS 'The invoice''s total, or the sum of the organization''s items on it.';
+
+COMMENT ON COLUMN public.organization_spend.computed_at IS 'When the invoice was calculated last.';
+
 CREATE TABLE public.organizations (
     id text NOT NULL,
     name text NOT NULL,
@@ -4662,6 +4721,7 @@ CREATE TABLE public.spend_alerts (
     amount_cents bigint NOT NULL,
     total_cents bigint NOT NULL,
     told_at timestamp with time zone DEFAULT now() NOT NULL,
+    threshold_id uuid NOT NULL,
     CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
     CONSTRAINT currency_is_a_currency CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
@@ -4671,20 +4731,88 @@ CREATE TABLE public.spend_alerts (
     CONSTRAINT total_cents_is_finite CHECK ((abs(total_cents) < '1000000000000000'::bigint))
 );
 
-COMMENT ON TABLE public.spend_alerts IS 'Thresholds that a month crossed and an alert reported, each once. Rows remain when a threshold is removed.';
+COMMENT ON TABLE public.spend_alerts IS 'Thresholds that a month reached and the customer was alerted of, each once a month. Rows remain when a threshold is removed.';
+
+COMMENT ON COLUMN public.spend_alerts.amount_cents IS 'The amount that was reached; of a percentage, the amount that it is.';
+
+COMMENT ON COLUMN public.spend_alerts.total_cents IS 'The amount that reached it: the month''s total so far, the part of the app or product, or the estimate.';
+
+CREATE TABLE public.spend_cap_calls (
+    organization_id text NOT NULL,
+    number integer NOT NULL,
+    state text NOT NULL,
+    reason text NOT NULL,
+    month date NOT NULL,
+    currency character(3) NOT NULL,
+    cap_cents bigint,
+    spent_cents bigint NOT NULL,
+    called_at timestamp with time zone NOT NULL,
+    CONSTRAINT a_reached_cap_has_an_amount CHECK (((state = 'lifted'::text) OR (cap_cents IS NOT NULL))),
+    CONSTRAINT called_at_is_a_time CHECK (((called_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (called_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT cap_cents_is_finite CHECK ((abs(cap_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT currency_is_a_currency CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT spend_cap_calls_cap_cents_check CHECK ((cap_cents > 0)),
+    CONSTRAINT spend_cap_calls_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT spend_cap_calls_number_check CHECK ((number > 0)),
+    CONSTRAINT spend_cap_calls_reason_check CHECK ((reason = ANY (ARRAY['cap_reached'::text, 'cap_raised'::text, 'cap_removed'::text, 'new_month'::text, 'spend_fell'::text]))),
+    CONSTRAINT spend_cap_calls_state_check CHECK ((state = ANY (ARRAY['reached'::text, 'lifted'::text]))),
+    CONSTRAINT spent_cents_is_finite CHECK ((abs(spent_cents) < '1000000000000000'::bigint))
+);
+
+COMMENT ON TABLE public.spend_cap_calls IS 'Calls of the platform''s cap hook, in order: an organization has reached its own cap, or is below it again. The newest says what the platform should know; its message is in alerts.';
+
+COMMENT ON COLUMN public.spend_cap_calls.number IS '1, 2, 3 ... of each organization. The platform ignores a call with a lower number than one that it has.';
+
+COMMENT ON COLUMN public.spend_cap_calls.state IS 'reached: machines should stop; lifted: they may run again.';
+
+COMMENT ON COLUMN public.spend_cap_calls.reason IS 'Why the state changed.';
+
+COMMENT ON COLUMN public.spend_cap_calls.month IS 'The calendar month whose spend is compared with the cap.';
+
+COMMENT ON COLUMN public.spend_cap_calls.cap_cents IS 'The cap then. Null: it was removed.';
+
+COMMENT ON COLUMN public.spend_cap_calls.spent_cents IS 'The spend of the month then.';
+
+COMMENT ON COLUMN public.spend_cap_calls.called_at IS 'When the call was queued.';
 
 CREATE TABLE public.spend_thresholds (
     organization_id text NOT NULL,
     currency character(3) NOT NULL,
-    amount_cents bigint NOT NULL,
+    amount_cents bigint,
     added_at timestamp with time zone DEFAULT now() NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    kind text NOT NULL,
+    subject text,
+    percent integer,
+    removed_at timestamp with time zone,
+    checked_as_of timestamp with time zone,
     CONSTRAINT added_at_is_a_time CHECK (((added_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (added_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
+    CONSTRAINT an_amount_or_a_percentage CHECK ((((kind = 'percent'::text) = (percent IS NOT NULL)) AND ((kind = 'percent'::text) = (amount_cents IS NULL)))),
+    CONSTRAINT an_app_or_product_has_a_name CHECK (((kind = ANY (ARRAY['app'::text, 'product'::text])) = (subject IS NOT NULL))),
+    CONSTRAINT checked_as_of_is_a_time CHECK (((checked_as_of >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (checked_as_of < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT removed_at_is_a_time CHECK (((removed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (removed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT spend_thresholds_amount_cents_check CHECK ((amount_cents > 0)),
-    CONSTRAINT spend_thresholds_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
+    CONSTRAINT spend_thresholds_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT spend_thresholds_kind_check CHECK ((kind = ANY (ARRAY['amount'::text, 'percent'::text, 'app'::text, 'product'::text, 'forecast'::text, 'cap'::text]))),
+    CONSTRAINT spend_thresholds_percent_check CHECK (((percent >= 1) AND (percent <= 100000))),
+    CONSTRAINT spend_thresholds_subject_check CHECK (((subject ~ '\S'::text) AND (length(subject) <= 500)))
 );
 
-COMMENT ON TABLE public.spend_thresholds IS 'The spend of a month, including open invoices, at which an alert is sent, in cents of its currency.';
+COMMENT ON TABLE public.spend_thresholds IS 'The spend of a month, including open invoices, at which the customer is alerted. A removed one is kept: set again, it does not alert again in its month.';
+
+COMMENT ON COLUMN public.spend_thresholds.amount_cents IS 'The amount, in cents of the currency. Null: a percentage.';
+
+COMMENT ON COLUMN public.spend_thresholds.kind IS 'What reaches it: amount: the total of the month so far; percent: the total, compared with the final invoice of the month before; app, product: the part of an app or product; forecast: the estimated total at the end of the month; cap: the total, and the platform is called.';
+
+COMMENT ON COLUMN public.spend_thresholds.subject IS 'The app or product.';
+
+COMMENT ON COLUMN public.spend_thresholds.percent IS 'The percentage of the last month''s final invoice.';
+
+COMMENT ON COLUMN public.spend_thresholds.removed_at IS 'When it was removed. Null: it alerts.';
+
+COMMENT ON COLUMN public.spend_thresholds.checked_as_of IS 'Of app, product and forecast: the newest invoice that it was compared with. It is compared again after a newer one.';
 
 CREATE TABLE public.stripe_attempts (
     id bigint NOT NULL,
@@ -5174,6 +5302,9 @@ ALTER TABLE ONLY public.adjustments
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY public.alert_unsubscriptions
+    ADD CONSTRAINT alert_unsubscriptions_pkey PRIMARY KEY (organization_id, address_sha256);
+
 ALTER TABLE ONLY public.alerts
     ADD CONSTRAINT alerts_key_channel_key UNIQUE (key, channel);
 
@@ -5251,6 +5382,9 @@ ALTER TABLE ONLY public.discounts
 
 ALTER TABLE ONLY public.failed_checks
     ADD CONSTRAINT failed_checks_pkey PRIMARY KEY (asset, check_name, period, billing_group);
+
+ALTER TABLE ONLY public.first_alerts
+    ADD CONSTRAINT first_alerts_pkey PRIMARY KEY (organization_id);
 
 ALTER TABLE ONLY public.invoice_changes
     ADD CONSTRAINT invoice_changes_pkey PRIMARY KEY (id);
@@ -5352,10 +5486,13 @@ ALTER TABLE ONLY public.credit_requests
     ADD CONSTRAINT same_credit_for_the_same_reason_once UNIQUE (invoice_id, amount_cents, pays_back, why);
 
 ALTER TABLE ONLY public.spend_alerts
-    ADD CONSTRAINT spend_alerts_pkey PRIMARY KEY (organization_id, month, currency, amount_cents);
+    ADD CONSTRAINT spend_alerts_pkey PRIMARY KEY (threshold_id, month);
+
+ALTER TABLE ONLY public.spend_cap_calls
+    ADD CONSTRAINT spend_cap_calls_pkey PRIMARY KEY (organization_id, number);
 
 ALTER TABLE ONLY public.spend_thresholds
-    ADD CONSTRAINT spend_thresholds_pkey PRIMARY KEY (organization_id, currency, amount_cents);
+    ADD CONSTRAINT spend_thresholds_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.stripe_attempts
     ADD CONSTRAINT stripe_attempts_pkey PRIMARY KEY (id);
@@ -5448,7 +5585,9 @@ CREATE INDEX adjustments_organization_id_month_idx ON public.adjustments USING b
 
 CREATE INDEX adjustments_payer_id_month_idx ON public.adjustments USING btree (payer_id, month);
 
-CREATE INDEX alerts_id_idx ON public.alerts USING btree (id) WHERE (taken_at IS NULL);
+CREATE INDEX alerts_organization_id_id_idx ON public.alerts USING btree (organization_id, id) WHERE (organization_id IS NOT NULL);
+
+CREATE INDEX alerts_waiting ON public.alerts USING btree (channel, next_try_at) WHERE ((taken_at IS NULL) AND (given_up_at IS NULL));
 
 CREATE INDEX api_tokens_organization_id_idx ON public.api_tokens USING btree (organization_id);
 
@@ -5539,6 +5678,12 @@ CREATE INDEX price_group_members_organization_id_idx ON public.price_group_membe
 CREATE INDEX rejected_usage_landing_day_idx ON public.rejected_usage USING btree (landing_day) WHERE is_free;
 
 CREATE INDEX rejected_usage_reason_idx ON public.rejected_usage USING btree (reason);
+
+CREATE INDEX spend_alerts_organization_id_month_idx ON public.spend_alerts USING btree (organization_id, month);
+
+CREATE UNIQUE INDEX spend_thresholds_once ON public.spend_thresholds USING btree (organization_id, kind, subject, currency, amount_cents, percent) NULLS NOT DISTINCT;
+
+CREATE UNIQUE INDEX spend_thresholds_one_cap ON public.spend_thresholds USING btree (organization_id) WHERE ((kind = 'cap'::text) AND (removed_at IS NULL));
 
 CREATE UNIQUE INDEX stripe_amounts_are_posted_once ON public.ledger_transactions USING btree (stripe_amounts_id) WHERE (stripe_amounts_id IS NOT NULL);
 
@@ -6045,6 +6190,27 @@ UNION ALL
     waived_rows.because AS reason
    FROM waived_rows;
 
+CREATE OR REPLACE VIEW public.organization_spend AS
+ SELECT i.organization_id,
+    i.month,
+    i.currency,
+    i.status,
+    i.total_cents,
+    i.computed_at
+   FROM public.invoices i
+  WHERE (i.status <> 'void'::text)
+UNION ALL
+ SELECT l.organization_id,
+    i.month,
+    i.currency,
+    i.status,
+    (sum(t.amount_cents))::bigint AS total_cents,
+    i.computed_at
+   FROM ((public.organization_links l
+     JOIN public.invoices i ON (((i.organization_id = l.payer_id) AND (i.status <> 'void'::text) AND (daterange(l.first_month, l.last_month, '[]'::text) @> i.month))))
+     JOIN public.invoice_items t ON (((t.invoice_id = i.id) AND (t.organization_id = l.organization_id))))
+  GROUP BY l.organization_id, i.id;
+
 CREATE TRIGGER fill_one_off_amount BEFORE INSERT ON public.one_off_items FOR EACH ROW EXECUTE FUNCTION public.fill_one_off_amount();
 
 CREATE TRIGGER follow_invoice_change AFTER UPDATE ON public.invoices FOR EACH ROW WHEN ((old.status <> new.status)) EXECUTE FUNCTION public.follow_invoice_change();
@@ -6102,6 +6268,10 @@ ALTER TABLE public.invoice_details ENABLE ALWAYS TRIGGER refuse_change_of_detail
 CREATE TRIGGER refuse_change_of_finalized BEFORE UPDATE ON public.stripe_invoices FOR EACH ROW WHEN (((old.state = 'finalized'::text) AND (new.generation = old.generation))) EXECUTE FUNCTION public.refuse_other_change('{run_id,updated_at,alerted_code}');
 
 ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_change_of_finalized;
+
+CREATE TRIGGER refuse_change_of_given_up BEFORE UPDATE ON public.alerts FOR EACH ROW WHEN ((old.given_up_at IS NOT NULL)) EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_change_of_given_up;
 
 CREATE TRIGGER refuse_change_of_settled BEFORE UPDATE ON public.credit_requests FOR EACH ROW WHEN ((old.state = ANY (ARRAY['issued'::text, 'withdrawn'::text]))) EXECUTE FUNCTION public.refuse_record_change();
 
@@ -6239,7 +6409,7 @@ CREATE TRIGGER refuse_older_generation BEFORE UPDATE ON public.stripe_invoices F
 
 ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_older_generation;
 
-CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{next_try_at,refusals,last_refusal,taken_at}');
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{next_try_at,refusals,last_refusal,taken_at,given_up_at}');
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_other_change;
 
@@ -6254,6 +6424,10 @@ ALTER TABLE public.credit_requests ENABLE ALWAYS TRIGGER refuse_other_change;
 CREATE TRIGGER refuse_other_change BEFORE UPDATE ON public.rejected_usage FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{is_free}');
 
 ALTER TABLE public.rejected_usage ENABLE ALWAYS TRIGGER refuse_other_change;
+
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.spend_thresholds FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{removed_at,checked_as_of}');
+
+ALTER TABLE public.spend_thresholds ENABLE ALWAYS TRIGGER refuse_other_change;
 
 CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.stripe_attempts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{answered_at,outcome,http_status,stripe_request_id,error_code,error_message}');
 
@@ -6331,6 +6505,10 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.customer_c
 
 ALTER TABLE public.customer_changes ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.first_alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.first_alerts ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.invoice_changes FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.invoice_changes ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -6366,6 +6544,10 @@ ALTER TABLE public.revenue_deferrals ENABLE ALWAYS TRIGGER refuse_record_change;
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.spend_alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.spend_alerts ENABLE ALWAYS TRIGGER refuse_record_change;
+
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.spend_cap_calls FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.spend_cap_calls ENABLE ALWAYS TRIGGER refuse_record_change;
 
 CREATE TRIGGER refuse_record_change BEFORE UPDATE ON public.stripe_attempts FOR EACH ROW WHEN ((old.outcome IS NOT NULL)) EXECUTE FUNCTION public.refuse_record_change();
 
@@ -6406,6 +6588,10 @@ ALTER TABLE public.accounting_periods ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.adjustments FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.adjustments ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.alert_unsubscriptions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.alert_unsubscriptions ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.alerts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -6486,6 +6672,10 @@ ALTER TABLE public.discounts ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.failed_checks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.failed_checks ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.first_alerts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.first_alerts ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_changes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -6590,6 +6780,10 @@ ALTER TABLE public.rollup_failures ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.spend_alerts FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.spend_alerts ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.spend_cap_calls FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.spend_cap_calls ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.spend_thresholds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -6833,6 +7027,12 @@ ALTER TABLE ONLY public.adjustments
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_payer_id_fkey FOREIGN KEY (payer_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.alert_unsubscriptions
+    ADD CONSTRAINT alert_unsubscriptions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.api_tokens
     ADD CONSTRAINT api_tokens_issued_with_fkey FOREIGN KEY (issued_with) REFERENCES public.api_tokens(id);
 
@@ -6907,6 +7107,12 @@ ALTER TABLE ONLY public.discounts
 
 ALTER TABLE ONLY public.ledger_entries
     ADD CONSTRAINT entries_have_a_transaction FOREIGN KEY (organization_id, currency, month, transaction_id) REFERENCES public.ledger_transactions(organization_id, currency, month, id);
+
+ALTER TABLE ONLY public.first_alerts
+    ADD CONSTRAINT first_alerts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.first_alerts
+    ADD CONSTRAINT first_alerts_threshold_id_fkey FOREIGN KEY (threshold_id) REFERENCES public.spend_thresholds(id);
 
 ALTER TABLE ONLY public.invoice_commitments
     ADD CONSTRAINT invoice_commitments_commitment_id_fkey FOREIGN KEY (commitment_id) REFERENCES public.commitments(id);
@@ -7046,6 +7252,12 @@ ALTER TABLE ONLY public.rollup_failures
 ALTER TABLE ONLY public.spend_alerts
     ADD CONSTRAINT spend_alerts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.spend_alerts
+    ADD CONSTRAINT spend_alerts_threshold_id_fkey FOREIGN KEY (threshold_id) REFERENCES public.spend_thresholds(id);
+
+ALTER TABLE ONLY public.spend_cap_calls
+    ADD CONSTRAINT spend_cap_calls_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.spend_thresholds
     ADD CONSTRAINT spend_thresholds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -7142,11 +7354,17 @@ GRANT SELECT ON TABLE public.stripe_invoice_amounts TO fly_billing_reader;
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_reader;
 
+REVOKE ALL ON FUNCTION public.unsubscribe_from_alerts(of_organization_id text, of_address_sha256 text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.unsubscribe_from_alerts(of_organization_id text, of_address_sha256 text) TO fly_billing_reader;
+
 GRANT SELECT,INSERT ON TABLE public.accounting_periods TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.accounting_periods TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.alembic_version TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alembic_version TO fly_billing_reader;
+
+GRANT SELECT,DELETE ON TABLE public.alert_unsubscriptions TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.alert_unsubscriptions TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.alerts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alerts TO fly_billing_reader;
@@ -7247,6 +7465,9 @@ GRANT SELECT ON TABLE public.finance_revenue TO fly_billing_reader;
 GRANT SELECT ON TABLE public.finance_taxes TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.finance_taxes TO fly_billing_reader;
 
+GRANT SELECT,INSERT ON TABLE public.first_alerts TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.first_alerts TO fly_billing_reader;
+
 GRANT SELECT ON TABLE public.held_corrections TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.held_corrections TO fly_billing_reader;
 
@@ -7292,6 +7513,9 @@ GRANT SELECT ON TABLE public.organization_history TO fly_billing_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.organization_links TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.organization_links TO fly_billing_reader;
 
+GRANT SELECT ON TABLE public.organization_spend TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.organization_spend TO fly_billing_reader;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.organizations TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.organizations TO fly_billing_reader;
 
@@ -7318,7 +7542,10 @@ GRANT SELECT ON TABLE public.rollup_failures TO fly_billing_reader;
 GRANT SELECT,INSERT ON TABLE public.spend_alerts TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.spend_alerts TO fly_billing_reader;
 
-GRANT SELECT,INSERT,DELETE ON TABLE public.spend_thresholds TO fly_billing_pipeline;
+GRANT SELECT,INSERT ON TABLE public.spend_cap_calls TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.spend_cap_calls TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.spend_thresholds TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.spend_thresholds TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_attempts TO fly_billing_pipeline;

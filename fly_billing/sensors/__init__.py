@@ -1,4 +1,7 @@
-"""The sensors: they register organizations, poll Stripe, and alert on failures and spending. One module each."""
+"""The sensors: they register organizations, poll Stripe, alert on failures and spending, and send messages.
+
+One module each.
+"""
 
 from fly_billing.sensors.alert_on_failed_check import alert_on_failed_check
 from fly_billing.sensors.alert_on_failed_invoices import alert_on_failed_invoices
@@ -14,6 +17,7 @@ from fly_billing.sensors.alert_on_spend import alert_on_spend
 from fly_billing.sensors.poll_stripe_events import poll_stripe_events
 from fly_billing.sensors.register_new_organizations import register_new_organizations
 from fly_billing.sensors.send_alerts import send_alerts
+from fly_billing.sensors.send_customer_alerts import send_customer_alerts
 from fly_billing.sensors.send_heartbeat import send_heartbeat
 from fly_billing.sensors.sync_closed_months import sync_closed_months
 from fly_billing.sensors.tell_about_late_payments import tell_about_late_payments
@@ -33,6 +37,7 @@ SENSORS = [
     poll_stripe_events,
     register_new_organizations,
     send_alerts,
+    send_customer_alerts,
     send_heartbeat,
     sync_closed_months,
     tell_about_late_payments,

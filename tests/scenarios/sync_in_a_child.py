@@ -22,8 +22,9 @@ from sqlalchemy import Connection
 
 from fly_billing.alerting.outbox import post_waiting
 from fly_billing.alerting.rules.alerts import Alert
+from fly_billing.alerting.signed_webhook import SignedWebhook
 from fly_billing.dunning.past_due import queue_past_due_webhooks
-from fly_billing.dunning.webhook import SignedWebhook
+from fly_billing.dunning.webhook import NAME
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.stripe_sync.client import StripeResponse
 from fly_billing.stripe_sync.credit_notes import send_unfinished
@@ -105,7 +106,7 @@ def tell_the_platform(order: Mapping[str, Any]) -> None:
     """Queue the webhooks about late payments that are due on a day, and send them."""
     moment = order["moment"]
     database = (DyingDatabase if moment == "queued and not committed" else BillingDatabase)(order["database"])
-    channel = DyingWebhook(order["webhook"], order["secret"], moment=moment)
+    channel = DyingWebhook(order["webhook"], order["secret"], NAME, moment=moment)
     queue_past_due_webhooks(database, [channel], [7], datetime.fromisoformat(order["now"]))
     post_waiting(database, [channel])
 

@@ -88,7 +88,10 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         "sync_approvals",
     ),
     "API": ("api_tokens",),
-    "Alerts": ("alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts"),
+    "Alerts": (
+        "alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts", "first_alerts",
+        "spend_cap_calls", "alert_unsubscriptions",
+    ),
     "Migrations": ("alembic_version",),
 }  # fmt: skip
 

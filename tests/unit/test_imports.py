@@ -29,6 +29,7 @@ LAYERS = (
     {"workspace"},
     {"platform_database"},
     {"statements"},
+    {"customer_alerts"},  # above statements: thresholds on a part or an estimate compare with what they show
     {"api", "finance"},
     {"cutover"},
     {"operations"},  # reads all subjects: what needs a person

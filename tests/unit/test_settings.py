@@ -50,6 +50,18 @@ def test_every_setting_except_databases_and_keys_has_a_default() -> None:
     assert settings.landing_dir == settings.data_dir / "landing"
 
 
+@pytest.mark.parametrize(
+    ("setting", "amounts"),
+    [
+        ("", {"USD": Decimal(10)}),
+        ("0", {"": Decimal(0)}),
+        ("USD=25, JPY=1500", {"USD": Decimal(25), "JPY": Decimal(1500)}),
+    ],
+)
+def test_the_first_alert_of_new_organizations_is_by_currency(setting: str, amounts: dict[str, Decimal]) -> None:
+    assert Settings.from_environment({"FLY_BILLING_FIRST_ALERT": setting}).first_alert == amounts
+
+
 def test_thresholds_of_late_payments_are_days_each_once_in_order() -> None:
     assert Settings.from_environment({}).past_due_days == (7, 14, 30)
     assert Settings.from_environment({"FLY_BILLING_PAST_DUE_DAYS": "30, 3,30"}).past_due_days == (3, 30)

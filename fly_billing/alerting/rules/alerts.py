@@ -46,7 +46,7 @@ class FailedInvoice:
 
 @dataclass(frozen=True)
 class Alert:
-    """One message to the on-call engineer.
+    """One message: to the on-call engineer, or to a customer.
 
     Make one with `Alert.of`, from lines, so that no quoted text can start a line of its own. Control and invisible
     characters become visible in every alert.
@@ -55,12 +55,14 @@ class Alert:
         code: Names the cause.
         subject: The first line.
         invoices: All invoices that it is about.
+        organization_id: The customer whom a message is for or about; None for an operator's alert.
     """
 
     code: str
     subject: str
     body: str
     invoices: tuple[FailedInvoice, ...] = field(default=(), repr=False, compare=False)
+    organization_id: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subject", visible(self.subject))

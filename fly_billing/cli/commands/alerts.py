@@ -1,4 +1,4 @@
-"""Commands about alerts: spend alerts of organizations, and a test of the channels."""
+"""Commands about alerts: customers' spend alerts and caps, and a test of the operators' channels."""
 
 from __future__ import annotations
 
@@ -6,32 +6,57 @@ from typing import Annotated
 
 import typer
 
-from fly_billing.cli.parameters import OptionalOrganization, Organization, console, exit_with
+from fly_billing.cli.parameters import (
+    OptionalOrganization,
+    Organization,
+    console,
+    exit_with,
+    parse_time,
+    wide_console,
+)
 
 PANEL = "Alerts"
 
 app = typer.Typer()
-spend_alert = typer.Typer(
-    help="Alerts when an organization's upcoming invoice reaches an amount.", no_args_is_help=True
-)
+spend_alert = typer.Typer(help="Alerts to customers when a month's spend reaches an amount.", no_args_is_help=True)
+spend_cap = typer.Typer(help="Amounts at which the platform is called, to stop machines.", no_args_is_help=True)
 app.add_typer(spend_alert, name="spend-alert", rich_help_panel=PANEL)
-Threshold = Annotated[str, typer.Argument(help="In the organization's currency: 250 or 99.50")]
+app.add_typer(spend_cap, name="spend-cap", rich_help_panel=PANEL)
+Threshold = Annotated[str, typer.Argument(help="In the organization's currency: 250 or 99.50; or 150% of last month")]
+Amount = Annotated[str, typer.Argument(help="In the organization's currency: 250 or 99.50")]
+App = Annotated[str | None, typer.Option("--app", help="The part of this app")]
+Product = Annotated[str | None, typer.Option("--product", help="The part of this product")]
+Forecast = Annotated[bool, typer.Option("--forecast", help="The estimate for the month's end")]
 
 
 @spend_alert.command("add")
-def add_spend_alert(organization: Organization, amount: Threshold) -> None:
-    """Alert once a month when the organization's upcoming invoice reaches this amount."""
-    from fly_billing.cli.spend_alerts import add
+def add_spend_alert(
+    organization: Organization,
+    amount: Threshold,
+    part_app: App = None,
+    product: Product = None,
+    forecast: Forecast = False,
+) -> None:
+    """Alert the customer, once a month, when the upcoming invoice or a part of it reaches this amount."""
+    from fly_billing.cli.spend_alerts import add, kind_of
 
-    add(console, organization, amount)
+    kind, subject = kind_of(part_app, product, forecast=forecast)
+    add(console, organization, amount, kind, subject)
 
 
 @spend_alert.command("remove")
-def remove_spend_alert(organization: Organization, amount: Threshold) -> None:
+def remove_spend_alert(
+    organization: Organization,
+    amount: Threshold,
+    part_app: App = None,
+    product: Product = None,
+    forecast: Forecast = False,
+) -> None:
     """Remove the alert at this amount."""
-    from fly_billing.cli.spend_alerts import remove
+    from fly_billing.cli.spend_alerts import kind_of, remove
 
-    remove(console, organization, amount)
+    kind, subject = kind_of(part_app, product, forecast=forecast)
+    remove(console, organization, amount, kind, subject)
 
 
 @spend_alert.command("list")
@@ -40,6 +65,69 @@ def list_spend_alerts(organization: OptionalOrganization = None) -> None:
     from fly_billing.cli.spend_alerts import show
 
     show(console, organization)
+
+
+@spend_alert.command("messages")
+def list_messages(
+    organization: OptionalOrganization = None,
+    given_up: Annotated[bool, typer.Option("--given-up", help="Only those that could not be delivered")] = False,
+) -> None:
+    """List the newest messages to customers: sent, waiting or given up."""
+    from fly_billing.cli.spend_alerts import show_messages
+
+    show_messages(wide_console(), organization, only_given_up=given_up)
+
+
+@spend_alert.command("replay")
+def replay_messages(
+    organization: OptionalOrganization = None,
+    since: Annotated[str, typer.Option(help="Messages made since this time, in UTC")] = "2000-01-01",
+    sent: Annotated[bool, typer.Option("--sent", help="Also webhooks that the platform has taken")] = False,
+) -> None:
+    """Send messages again that were given up, with the same id."""
+    from fly_billing.cli.spend_alerts import replay
+
+    replay(console, organization, parse_time(since), also_sent=sent)
+
+
+@spend_alert.command("subscribe")
+def subscribe(organization: Organization) -> None:
+    """Send e-mails again to addresses that have stopped them."""
+    from fly_billing.cli.spend_alerts import subscribe as subscribe_again
+
+    subscribe_again(console, organization)
+
+
+@spend_cap.command("set")
+def set_spend_cap(organization: Organization, amount: Amount) -> None:
+    """Call the platform when a month of the organization reaches this amount, so that it can stop machines."""
+    from fly_billing.cli.spend_alerts import set_cap
+
+    set_cap(console, organization, amount)
+
+
+@spend_cap.command("remove")
+def remove_spend_cap(organization: Organization) -> None:
+    """Remove the cap. If it was reached, the platform is told that it is lifted."""
+    from fly_billing.cli.spend_alerts import remove_cap
+
+    remove_cap(console, organization)
+
+
+@spend_cap.command("list")
+def list_spend_caps(organization: OptionalOrganization = None) -> None:
+    """List the caps, with what the platform was told and whether it has acknowledged that."""
+    from fly_billing.cli.spend_alerts import show_caps
+
+    show_caps(wide_console(), organization)
+
+
+@spend_cap.command("acknowledge")
+def acknowledge_spend_cap(organization: Organization) -> None:
+    """Acknowledge the newest call in place of the platform, so that it is no longer repeated."""
+    from fly_billing.cli.spend_alerts import acknowledge_cap
+
+    acknowledge_cap(console, organization)
 
 
 @app.command(rich_help_panel=PANEL)

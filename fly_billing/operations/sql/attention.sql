@@ -36,7 +36,7 @@ order by last.month, coalesce(d.found ->> 'kind', '');
 select
     channel, count(*) as number, (array_agg(last_refusal order by id desc))[1] as reason, min(made_at) as since
 from alerts
-where taken_at is null and refusals > 0
+where taken_at is null and given_up_at is null and refusals > 0
 group by channel
 order by channel;
 

@@ -80,9 +80,13 @@ def statement_page(
     )
 
 
-def notice_page(title: str, text: str) -> str:
-    """Return an HTML document that says one thing, in the style of the statement."""
-    return _TEMPLATES.get_template("notice.html.jinja").render(title=title, text=text, css=_style_sheet())
+def notice_page(title: str, text: str, button: str | None = None) -> str:
+    """Return an HTML document that says one thing, in the style of the statement.
+
+    `button`: what the reader may do about it; pressing it sends an empty POST to the page's own address.
+    """
+    template = _TEMPLATES.get_template("notice.html.jinja")
+    return template.render(title=title, text=text, button=button, css=_style_sheet())
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fly_billing.alerting.spend_thresholds import add_threshold
+from fly_billing.customer_alerts.thresholds import add_threshold
 from fly_billing.statements.month_end import read_month_end
 from fly_billing.statements.rules.estimate import MonthEndEstimate
 from fly_billing.statements.statement_reader import read_statement
@@ -158,7 +158,10 @@ def test_balance_credits_and_alerts_are_those_of_the_organization(api: ApiClient
     assert balance["upcoming"] == [usd("0.50")]
     (credit,) = api.of("acme", "credits", token).data["credits"]
     assert (credit["remaining"], credit["in_words"]) == (usd("10.00"), "Deposit: $10.00 remaining; also pays taxes")
-    assert api.of("acme", "alerts", token).data["alerts"] == [{"amount": usd("250.00"), "last_reached_in": None}]
+    alerts = api.of("acme", "alerts", token).data
+    (alert,) = alerts["alerts"]
+    assert (alert["kind"], alert["amount"], alert["percent"]) == ("amount", usd("250.00"), None)
+    assert (alert["is_first"], alert["last_reached_in"], alerts["cap_call"]) == (False, None, None)
 
 
 def test_an_unchanged_answer_is_not_sent_twice(api: ApiClient, billed: Platform, token: str) -> None:

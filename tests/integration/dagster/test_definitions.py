@@ -130,6 +130,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "poll_stripe_events",
         "register_new_organizations",
         "send_alerts",
+        "send_customer_alerts",
         "send_heartbeat",
         "sync_closed_months",
         "tell_about_late_payments",

@@ -19,6 +19,7 @@ from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
+from fly_billing.resources.customer_alerts import CustomerAlerts
 from fly_billing.resources.heartbeat import Heartbeat
 from fly_billing.resources.stripe_account import StripeAccount
 from fly_billing.resources.usage_store import UsageStore
@@ -31,11 +32,13 @@ WORK_WITHOUT = {
     "alert_on_failed_run", "alert_on_failed_check", "send_heartbeat", "read_platform_hourly", "alert_on_late_source",
     "sync_closed_months",
 }  # fmt: skip
+SECRET = {"fly_billing_cap_hook_secret": f"whsec_{'A' * 32}"}
 RESOURCES: dict[str, Any] = {
     "alerts": Alerts(),
     "billing_postgres": BillingPostgres(url="postgresql://billing@127.0.0.1:1/billing"),
     "billing_terms": BillingTerms(),
     "clock": Clock(),
+    "customer_alerts": CustomerAlerts(fly_billing_cap_hook_url="https://platform.example.com", **SECRET),
     "heartbeat": Heartbeat(),
     "stripe_account": StripeAccount(api_key="sk_test_world"),
     "usage_store": UsageStore(),

@@ -19,8 +19,9 @@ from dagster import build_sensor_context
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from fly_billing.alerting.outbox import PostingReport, post_waiting
+from fly_billing.alerting.signed_webhook import SignedWebhook, signed_headers
 from fly_billing.dunning.past_due import late_payments, queue_past_due_webhooks
-from fly_billing.dunning.webhook import SignedWebhook, past_due_channels, signed_headers
+from fly_billing.dunning.webhook import NAME, past_due_channels
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
@@ -63,7 +64,7 @@ class Receiver:
                 pass
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.channel = SignedWebhook(f"http://127.0.0.1:{self.server.server_port}/billing", SECRET, patience=5)
+        self.channel = SignedWebhook(f"http://127.0.0.1:{self.server.server_port}/billing", SECRET, NAME, patience=5)
 
     def told(self) -> list[tuple[str, int | None]]:
         """Return type and threshold of each message, once per id, as a receiver that ignores known ids."""
@@ -348,4 +349,4 @@ def test_an_incomplete_or_unsafe_webhook_is_refused_without_its_secret(url: str,
     with pytest.raises(SettingsError, match=problem) as refused:
         past_due_channels(settings)
     assert "c2hvcnQ" not in str(refused.value)
-    assert "MDEyM" not in repr(SignedWebhook("https://platform.example.com/MDEyM", SECRET))
+    assert "MDEyM" not in repr(SignedWebhook("https://platform.example.com/MDEyM", SECRET, NAME))

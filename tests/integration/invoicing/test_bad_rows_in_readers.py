@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from fly_billing.alerting.spend_thresholds import SpendAlertFailed, add_threshold, queue_spend_alerts, thresholds
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
+from fly_billing.customer_alerts.evaluation import AlertChannels, AlertTerms, SpendAlertFailed, queue_spend_alerts
+from fly_billing.customer_alerts.thresholds import add_threshold, thresholds
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.focus.exports.exporter import export_focus
 from fly_billing.periods import BillingMonth
@@ -204,7 +205,8 @@ def shadow(database: BillingDatabase, billed: Billed) -> Any:
 
 def spend(database: BillingDatabase, billed: Billed) -> Any:
     try:
-        queue_spend_alerts(database, [], lambda line: None)
+        terms = AlertTerms(timedelta(hours=72))
+        queue_spend_alerts(database, AlertChannels(), terms, at("2026-10-20"), lambda line: None)
     except SpendAlertFailed as problem:
         assert "healthy" not in str(problem)
     return [threshold for threshold in thresholds(database) if threshold.organization_id == "healthy"]

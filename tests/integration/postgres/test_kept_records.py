@@ -21,7 +21,7 @@ from tests.support.builders import SEPTEMBER, Platform, at, event, id_of, write_
 APPEND_ONLY: dict[str, set[str]] = {
     "accounting_periods": set(),
     "adjustments": set(),
-    "alerts": {"next_try_at", "refusals", "last_refusal", "taken_at"},
+    "alerts": {"next_try_at", "refusals", "last_refusal", "taken_at", "given_up_at"},
     "api_tokens": set(),
     "correction_approvals": set(),
     "correction_decisions": set(),
@@ -30,6 +30,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "credit_notes": set(),
     "credit_requests": set(),
     "customer_changes": set(),
+    "first_alerts": set(),
     "invoice_changes": set(),
     "invoice_details": set(),
     "landed_months": set(),
@@ -41,6 +42,8 @@ APPEND_ONLY: dict[str, set[str]] = {
     "rejected_usage_waivers": set(),
     "revenue_deferrals": set(),
     "spend_alerts": set(),
+    "spend_cap_calls": set(),
+    "spend_thresholds": {"removed_at", "checked_as_of"},
     "stripe_attempts": set(),
     "stripe_events": {"alerted_at", "recovery_told_at"},
     # Another generation: an invoice that was voided or deleted in Stripe is sent again.
@@ -83,7 +86,7 @@ WHOLE: dict[str, set[str]] = {"carried_levels": set()}
 CURRENT = {
     "billing_details", "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots",
     "failed_checks", "meters",
-    "one_off_items", "organizations", "rollup_failures", "spend_thresholds", "stripe_customers",
+    "one_off_items", "organizations", "rollup_failures", "alert_unsubscriptions", "stripe_customers",
     "stripe_events_polled", "tax_customers", "workspace_records",
 }  # fmt: skip
 # Times of the next requests to Stripe: unlogged, and empty after a crash.
@@ -165,8 +168,14 @@ JOURNALS = """
         gen_random_uuid(), repeat('0', 64), 'acme', '{statement}', 'site', 'ann', now(), now() + interval '1 year',
         now(), 'ann'
     );
-    insert into spend_alerts (organization_id, month, currency, amount_cents, total_cents)
-    values ('acme', '2026-09-01', 'USD', 100, 200);
+    insert into spend_thresholds (organization_id, kind, currency, amount_cents) values ('acme', 'amount', 'USD', 100);
+    insert into spend_alerts (threshold_id, organization_id, month, currency, amount_cents, total_cents)
+    select id, 'acme', '2026-09-01', 'USD', 100, 200 from spend_thresholds;
+    insert into first_alerts (organization_id) values ('acme');
+    insert into spend_cap_calls (
+        organization_id, number, state, reason, month, currency, cap_cents, spent_cents, called_at
+    )
+    values ('acme', 1, 'reached', 'cap_reached', '2026-09-01', 'USD', 100, 200, now());
     insert into organization_history (organization_id, before_month, currency, price_book)
     values ('acme', '2026-11-01', 'USD', 'old');
     insert into term_changes (on_table, organization_id, first_month, what, changed_by)

@@ -149,3 +149,37 @@ def test_invoices_that_were_removed_before_the_history_kept_them_are_on_it(
         (None, None, "removed", "ann"),
     ]
     assert triggers == [("A",)]  # history can't be changed again
+
+
+def test_thresholds_that_alerted_and_were_removed_before_they_had_ids_come_back_as_removed_ones(
+    postgres: PostgresServer, empty: Callable[[], str]
+) -> None:
+    """Until migration 0069 a removed threshold left its alerts only. Organizations of then get no first alert."""
+    name = empty()
+    schema_files.load_snapshot(postgres, name, "0068")
+    with psycopg.connect(postgres.url(name, "postgresql"), autocommit=True) as connection:
+        connection.execute(
+            "insert into organizations (id, name, billing_group, created_at) values ('acme', 'Acme', 'acme', now())"
+        )
+        connection.execute(
+            "insert into spend_thresholds (organization_id, currency, amount_cents) values"
+            " ('acme', 'USD', 1000), ('acme', 'USD', 9000)"
+        )
+        connection.execute(
+            "insert into spend_alerts (organization_id, month, currency, amount_cents, total_cents) values"
+            " ('acme', '2026-08-01', 'USD', 1000, 1100), ('acme', '2026-08-01', 'USD', 500, 1100),"
+            " ('acme', '2026-09-01', 'USD', 500, 600)"
+        )
+    up_to_date(postgres, name)
+    with psycopg.connect(postgres.url(name, "postgresql")) as connection:
+        thresholds = connection.execute(
+            "select t.amount_cents, t.kind, t.removed_at is not null, count(a.month) from spend_thresholds as t"
+            " left join spend_alerts as a on a.threshold_id = t.id group by t.id order by 1"
+        ).fetchall()
+        decided = connection.execute("select organization_id, threshold_id from first_alerts").fetchall()
+        triggers = connection.execute(
+            "select tgname, tgenabled from pg_trigger where tgrelid = 'spend_alerts'::regclass and not tgisinternal"
+        ).fetchall()
+    assert thresholds == [(500, "amount", True, 2), (1000, "amount", False, 1), (9000, "amount", False, 0)]
+    assert decided == [("acme", None)]
+    assert {enabled for _, enabled in triggers} == {"A"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from fly_billing.alerting.channel import AlertNotSent
 from fly_billing.alerting.mail import message_of
 from fly_billing.alerting.rules.alerts import Alert, FailedInvoice, failure_alerts, recovery_alert
-from fly_billing.alerting.rules.spend_thresholds import Crossing, spend_alert
 from fly_billing.alerting.slack import blocks_of
 from fly_billing.alerting.webhook import harmless
 from fly_billing.assets.run_report import markdown, table
@@ -31,7 +29,6 @@ NAMED = [
 ALERTS = [
     *failure_alerts("Stripe sync", NAMED),
     recovery_alert("Stripe sync", NAMED),
-    spend_alert(Crossing(EVIL, EVIL, "2026-09", "USD", [100], 200, datetime(2026, 9, 3, tzinfo=UTC))),
 ]  # fmt: skip
 
 
@@ -103,11 +100,6 @@ def test_any_name_arrives_in_a_mail_and_adds_no_header(name: str) -> None:
     assert arrived.get_content().splitlines()[1] == f"- {visible(name)}"
 
 
-def test_a_command_in_an_alert_can_be_copied_for_any_organization_name() -> None:
-    crossing = Crossing("acme; rm -rf ~", "Acme", "2026-09", "USD", [100], 200, datetime(2026, 9, 3, tzinfo=UTC))
-    assert "`fly-billing statement 'acme; rm -rf ~' 2026-09`" in spend_alert(crossing).body
-
-
 def test_a_refusal_quotes_a_channels_words_in_one_line() -> None:
     refused = AlertNotSent("mail", ALERTS[0], "550 no\r\nroot: all invoices paid\x1b[2J")
     assert refused.reason == r"550 no\r\nroot: all invoices paid\x1b[2J"
@@ -115,14 +107,20 @@ def test_a_refusal_quotes_a_channels_words_in_one_line() -> None:
 
 
 def test_alerts_are_built_only_from_lines() -> None:
-    """`Alert(...)` itself takes a whole body: of the outbox, which stores bodies, and of JSON for the platform."""
+    """`Alert(...)` itself takes a whole body: of the outbox, of JSON, and of an e-mail with its link added."""
     makers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Alert"
     }
-    assert makers == {"alerting/outbox.py", "dunning/past_due.py"}
+    assert makers == {
+        "alerting/outbox.py",
+        "dunning/past_due.py",
+        "customer_alerts/customer_mail.py",
+        "customer_alerts/rules/messages.py",
+        "customer_alerts/spend_caps.py",
+    }
 
 
 @pytest.mark.parametrize(

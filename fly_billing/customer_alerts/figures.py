@@ -1,0 +1,88 @@
+"""Reads the figures that need an organization's statement: the part of an app or product, and the estimate.
+
+They are the statement's own figures, to the cent. An organization is read again only after a newer invoice of an open
+month. Not here: totals, which a statement in SQL compares for all organizations at once (`reached_thresholds.sql`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from itertools import groupby
+
+from sqlalchemy import Connection
+
+from fly_billing.customer_alerts.rules.messages import Reached
+from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import BillingDatabase, rows
+from fly_billing.postgres.isolation import VALUE_ERRORS
+from fly_billing.statements.month_end import read_month_end
+from fly_billing.statements.rules.estimate import MonthEndEstimate
+from fly_billing.statements.rules.spend import Spend
+from fly_billing.statements.statement_reader import read_statement
+
+
+@dataclass
+class ReadParts:
+    """What statements say about thresholds on parts and estimates.
+
+    Attributes:
+        reached: The thresholds that are reached.
+        checked: All that were compared.
+        failed: Those whose statement can't be read, with the cause.
+    """
+
+    reached: list[Reached] = field(default_factory=list)
+    checked: list[Reached] = field(default_factory=list)
+    failed: list[tuple[Reached, Exception]] = field(default_factory=list)
+
+
+def read_parts(database: BillingDatabase, months: Sequence[date], now: datetime) -> ReadParts:
+    """Compare the thresholds on parts and estimates whose month has a newer invoice than the last comparison."""
+    parts = ReadParts()
+    waiting = database.records(Reached, "thresholds_to_read", months=list(months))
+    for (organization_id, month), group in groupby(waiting, key=lambda each: (each.organization_id, each.month)):
+        some = list(group)
+        try:
+            parts.reached += _reached(database, organization_id, BillingMonth.parse(month), some, now)
+            parts.checked += some
+        except VALUE_ERRORS as problem:
+            parts.failed.append((some[0], problem))
+    return parts
+
+
+def _reached(
+    database: BillingDatabase, organization_id: str, month: BillingMonth, some: Sequence[Reached], now: datetime
+) -> list[Reached]:
+    """Read the statement and the estimate of a month, each if a threshold is about it, and return what is reached."""
+    kinds = {each.kind for each in some}
+    shown = read_statement(database, organization_id, now, month).shown() if kinds - {"forecast"} else None
+    estimate = read_month_end(database, organization_id, now, month) if "forecast" in kinds else None
+    likely = estimate.likely_cents if isinstance(estimate, MonthEndEstimate) else None
+    found = []
+    for each in some:
+        cents = likely if each.kind == "forecast" else _part_cents(each, shown.spend if shown else None)
+        if cents is not None and cents >= each.limit_cents:
+            found.append(replace(each, reached_cents=cents))
+    return found
+
+
+def _part_cents(each: Reached, spend: Spend | None) -> int | None:
+    """Return the cents of the app or product so far; None if the month has none of it."""
+    if spend is None:
+        return None
+    shares = spend.by_app if each.kind == "app" else spend.by_product
+    cents = [
+        share.amount_cents for share in shares if share.label == each.subject and not share.is_of_the_whole_invoice
+    ]
+    return sum(cents) if cents else None
+
+
+def mark_checked(connection: Connection, parts: ReadParts) -> None:
+    """Record the invoices with which thresholds were compared."""
+    if parts.checked:
+        rows(
+            connection, "mark_thresholds_checked",
+            ids=[each.threshold_id for each in parts.checked], as_of=[each.as_of for each in parts.checked],
+        )  # fmt: skip

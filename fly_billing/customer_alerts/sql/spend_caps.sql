@@ -1,0 +1,89 @@
+-- name: acknowledge_cap_call
+-- One row if the organization's newest call waits for an acknowledgement, none otherwise. It is acknowledged now.
+update alerts as a set taken_at = now()
+from (
+    select 'spend cap ' || c.organization_id || ' ' || max(c.number) as key
+    from spend_cap_calls as c
+    where c.organization_id = :organization_id
+    group by c.organization_id
+) as newest
+where a.key = newest.key and a.channel = :channel and a.taken_at is null and a.given_up_at is null
+returning a.id;
+
+-- name: capped_spend
+-- One row per organization that has a cap, or whose last call says that it has reached one. spent_cents: the spend of :month
+-- so far, in the currency of the cap; 0 before its first invoice.
+with caps as (
+    select t.organization_id, t.currency, t.amount_cents from spend_thresholds as t
+    where t.kind = 'cap' and t.removed_at is null
+),
+
+last_calls as (
+    select distinct on (c.organization_id) c.organization_id, c.number, c.state, c.month, c.currency, c.cap_cents
+    from spend_cap_calls as c
+    order by c.organization_id, c.number desc
+)
+
+select
+    o.id as organization_id, to_char(cast(:month as date), 'YYYY-MM') as month,
+    coalesce(caps.currency, last_calls.currency) as currency, caps.amount_cents as cap_cents,
+    coalesce((
+        select cast(sum(s.total_cents) as bigint) from organization_spend as s
+        where s.organization_id = o.id and s.month = :month
+            and s.currency = coalesce(caps.currency, last_calls.currency)
+    ), 0) as spent_cents,
+    coalesce(last_calls.number, 0) as last_number, last_calls.state as last_state,
+    to_char(last_calls.month, 'YYYY-MM') as last_month, last_calls.cap_cents as last_cap_cents
+from organizations as o
+left join caps on caps.organization_id = o.id
+left join last_calls on last_calls.organization_id = o.id
+where caps.organization_id is not null or last_calls.state = 'reached'
+order by o.id;
+
+-- name: record_cap_call
+-- No rows. The platform is called.
+insert into spend_cap_calls (
+    organization_id, number, state, reason, month, currency, cap_cents, spent_cents, called_at
+)
+values (
+    :organization_id, :number, :state, :reason, to_date(:month, 'YYYY-MM'), :currency, :cap_cents, :spent_cents,
+    :called_at
+);
+
+-- name: remove_cap
+-- One row if the organization had a cap, none if not.
+update spend_thresholds set removed_at = now()
+where organization_id = :organization_id and kind = 'cap' and removed_at is null
+returning id;
+
+-- name: replace_cap_calls
+-- No rows. Calls of the organization that the platform has not acknowledged are given up: a newer one says what is true.
+update alerts set given_up_at = now(), refusals = refusals + 1, last_refusal = 'replaced by a newer call'
+where channel = :channel and organization_id = :organization_id and taken_at is null and given_up_at is null;
+
+-- name: spend_caps
+-- One row per organization, or of one, that has a cap or was told of to the platform: its cap, and the newest call.
+-- attempts: of that call, which is acknowledged at acknowledged_at.
+select
+    o.id as organization_id, t.currency, t.amount_cents as cap_cents, c.state, c.reason,
+    to_char(c.month, 'YYYY-MM') as month, c.called_at, a.taken_at as acknowledged_at, a.refusals as attempts,
+    a.last_refusal
+from organizations as o
+left join spend_thresholds as t on t.organization_id = o.id and t.kind = 'cap' and t.removed_at is null
+left join lateral (
+    select calls.* from spend_cap_calls as calls where calls.organization_id = o.id
+    order by calls.number desc
+    limit 1
+) as c on true
+left join alerts as a on a.channel = :channel and a.key = 'spend cap ' || c.organization_id || ' ' || c.number
+where o.id = coalesce(:organization_id, o.id)
+    and (t.id is not null or c.state = 'reached' or (c.state is not null and a.taken_at is null))
+order by o.id;
+
+-- name: unacknowledged_cap_calls
+-- One row per organization whose newest call the platform has not acknowledged since :before.
+select a.organization_id, a.key, a.subject, c.called_at, a.refusals, a.last_refusal
+from alerts as a
+join spend_cap_calls as c on a.key = 'spend cap ' || c.organization_id || ' ' || c.number
+where a.channel = :channel and a.taken_at is null and a.given_up_at is null and c.called_at < :before
+order by a.organization_id;
