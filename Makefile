@@ -14,9 +14,10 @@ WRITE ?=
 ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
+CYCLES ?= 288
 REQUESTS ?= 100000
 
-.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-statement bench-estimate bench-landing-again bench-intake bench-api soak chaos chaos-intake chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-statement bench-estimate bench-landing-again bench-intake bench-api soak soak-continuous chaos chaos-intake chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -87,6 +88,10 @@ bench-api: $(VENV)/.installed-dev ## ask `fly-billing api` 100 times a second fo
 
 soak: $(VENV)/.installed-engines ## bill 24 months x 10,000 organizations, then time the UI's pages (long; needs Debian's chromium)
 	PYTHONWARNINGS=ignore $(BIN)/python -m tests.bench.soak --write docs
+
+soak-continuous: $(VENV)/.installed-dev ## simulate a day in five-minute cycles: files, late ones, changed terms; then compare with a month billed once
+	$(BIN)/python -m tests.continuous_soak --organizations $(firstword $(SIZES)) --cycles $(CYCLES) $(if $(WRITE),--write $(WRITE))
+	$(BIN)/python -m tests.continuous_soak.run_start
 
 chaos: $(VENV)/.installed-dev ## sync 10,000 invoices under all faults, kills and restarts at once, then audit both sides
 	$(BIN)/python -m tests.chaos --write docs

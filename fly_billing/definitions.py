@@ -17,6 +17,7 @@ from fly_billing.assets.stripe_money import stripe_money
 from fly_billing.assets.stripe_reconciliation import stripe_account, stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.assets.usage_table_files import usage_table_files
 from fly_billing.executors import chosen_executor
 from fly_billing.jobs import JOBS, SCHEDULES
 from fly_billing.partition_start import month_or_all, starting_in
@@ -41,6 +42,7 @@ ASSETS: list[AssetsDefinition | AssetSpec] = [
     platform_records,
     usage_sources,
     usage_events,
+    usage_table_files,
     organizations,
     price_books,
     usage_rollups,

@@ -26,6 +26,7 @@ from fly_billing.assets.stripe_money import stripe_money
 from fly_billing.assets.stripe_reconciliation import stripe_reconciliation
 from fly_billing.assets.usage_events import usage_events
 from fly_billing.assets.usage_rollups import usage_rollups
+from fly_billing.assets.usage_table_files import usage_table_files
 from fly_billing.automations import described_schedule
 from fly_billing.corrections.held_corrections import months_with_held_corrections
 from fly_billing.errors import ActionableError
@@ -72,6 +73,11 @@ bill_month = define_asset_job(
     "bill_month",
     AssetSelection.assets(usage_rollups, invoices),
     description="Roll up a month's usage and build its invoices. Finalizes them once the month is closed.",
+)
+maintain_usage_table = define_asset_job(
+    "maintain_usage_table",
+    AssetSelection.assets(usage_table_files),
+    description="Join small files of the usage table, and delete files that nothing refers to.",
 )
 sync_month = define_asset_job(
     "sync_month",
@@ -203,6 +209,17 @@ def bill_open_months_nightly(
     yield from _requests(context, billing_postgres.database(), months, {FROM_SCRATCH: "true"})
 
 
+@described_schedule(maintain_usage_table, "0 3 * * *")
+def maintain_usage_table_nightly(
+    context: ScheduleEvaluationContext, billing_postgres: BillingPostgres
+) -> Iterator[RunRequest | SkipReason]:
+    """Join the small files of the usage table's past days, between the nightly billing and the closing of months."""
+    if billing_postgres.database().values("first_landed_month") == [None]:
+        yield SkipReason("no usage has landed")
+    else:
+        yield RunRequest(run_key=f"usage table@{context.scheduled_execution_time:%Y-%m-%d}")
+
+
 @described_schedule(bill_month, "0 4 * * *")
 def close_months_nightly(
     context: ScheduleEvaluationContext, billing_postgres: BillingPostgres, billing_terms: BillingTerms
@@ -305,6 +322,7 @@ JOBS: list[Any] = [
     land_usage,
     bill_month,
     update_open_months,
+    maintain_usage_table,
     sync_month,
     reconcile_month,
     sweep_stripe,
@@ -314,6 +332,7 @@ SCHEDULES = [
     read_platform_hourly,
     land_usage_hourly,
     bill_open_months_nightly,
+    maintain_usage_table_nightly,
     close_months_nightly,
     sync_months_hourly,
     reconcile_months_nightly,

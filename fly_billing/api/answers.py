@@ -19,7 +19,13 @@ from fly_billing.periods import BillingMonth
 from fly_billing.statements.explanation_reader import ExplainedItem
 from fly_billing.statements.rules import balance, spend, sums
 from fly_billing.statements.rules.estimate import MonthEndEstimate, NoEstimate
-from fly_billing.statements.rules.statement import RemainingCredit, Statement, StatementInvoice, StatementItem
+from fly_billing.statements.rules.statement import (
+    RemainingCredit,
+    Statement,
+    StatementInvoice,
+    StatementItem,
+    UsageSource,
+)
 from fly_billing.statements.usage_reader import UsageQuantities
 from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 
@@ -47,8 +53,14 @@ def statement_answer(statement: Statement) -> models.StatementAnswer:
         compared=_comparison(shown.compared, shown.currency) if shown and shown.compared else None,
         credits=[*map(_credit, statement.credits)],
         usage_included_until=statement.completeness.until if statement.completeness else None,
+        usage_as_of=statement.completeness.as_of if statement.completeness else None,
+        usage_sources=[*map(_usage_source, statement.completeness.sources)] if statement.completeness else [],
         unread_usage=statement.unread_usage_in_words(),
     )
+
+
+def _usage_source(source: UsageSource) -> models.ReceivedSource:
+    return models.ReceivedSource(name=source.name, last_received_on=source.until)
 
 
 def upcoming_answer(newest: Statement, open_months: Sequence[Statement]) -> models.UpcomingAnswer:

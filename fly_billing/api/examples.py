@@ -109,6 +109,8 @@ EXAMPLES: dict[str, models.Part] = {
         compared=None,
         credits=[],
         usage_included_until=date(2026, 9, 30),
+        usage_as_of=datetime(2026, 10, 1, 8, 5, tzinfo=UTC),
+        usage_sources=[models.ReceivedSource(name="machines-#.parquet", last_received_on=date(2026, 10, 1))],
         unread_usage="",
     ),
     "estimate": models.EstimateAnswer(

@@ -201,6 +201,13 @@ class Credit(Part):
     in_words: str
 
 
+class ReceivedSource(Part):
+    """A file that brings usage; a `#` in its name stands for each number."""
+
+    name: str
+    last_received_on: Annotated[date, Field(description="The last day on which it arrived.")]
+
+
 class StatementAnswer(Answer):
     """A month's statement: what is owed, every month in a line, and the month's items and cost."""
 
@@ -214,6 +221,11 @@ class StatementAnswer(Answer):
     compared: CostComparison | None
     credits: list[Credit]
     usage_included_until: Annotated[date | None, Field(description="All usage that arrived by the end of this day.")]
+    usage_as_of: Annotated[
+        datetime | None,
+        Field(description="All usage that arrived by this time of the day after; null if that day was not read yet."),
+    ]
+    usage_sources: Annotated[list[ReceivedSource], Field(description="The files that bring usage, by name.")]
     unread_usage: Annotated[str, Field(description="A sentence if some usage could not be read; empty otherwise.")]
 
 

@@ -20,6 +20,7 @@ from fly_billing.money import counted, exact_sum, format_cents, from_cents, plai
 from fly_billing.stripe_sync.money_sweep import KINDS_OF_SWEEP, MoneySweep
 from fly_billing.stripe_sync.reconciliation import Reconciliation
 from fly_billing.stripe_sync.rules.reconciliation import Discrepancy, ExpectedInvoice, FoundInvoice
+from fly_billing.usage.maintenance import Maintained
 from fly_billing.usage.rollup_totals import RollupTotals
 
 # The rows of the partition in the asset's table, under the key that Dagster's catalog knows.
@@ -99,6 +100,20 @@ def of_money_sweep(sweep: MoneySweep) -> dict[str, Any]:
     names = {kind: kind.replace("_", " ") for kind in KINDS_OF_SWEEP}
     compared = {f"{name} compared": sweep.read[kind] for kind, name in names.items()}
     return {**compared, **{f"{name} missed": sweep.missed[kind] for kind, name in names.items()}}
+
+
+def of_maintenance(maintained: Maintained) -> dict[str, Any]:
+    """Return the metadata of `usage_table_files`: files and bytes before and after, and what was joined and deleted."""
+    return {
+        "files before": maintained.files[0],
+        "files": maintained.files[1],
+        "bytes before": maintained.bytes[0],
+        "bytes": maintained.bytes[1],
+        "files deleted": maintained.deleted,
+        "landing days joined": [day.isoformat() for day in maintained.days],
+        "versions kept": len(maintained.kept_versions),
+        "versions lost": len(maintained.lost_versions),
+    }
 
 
 def of_journal(written: JournalFile, link: str | None) -> dict[str, Any]:

@@ -108,10 +108,20 @@ def bring_up_to_date(update: Update, changes: Changes, *, all_months: bool = Fal
         landed = land_and_check(
             database, update.usage, update.landing_dir, changes.days, now, update.progress, update.declared
         )
+    if now.date() not in changes.days:
+        record_look(database, now)
     months = open_months(now, update.terms.grace)
     due = months if all_months else months_with_new_usage(database, months)
     groups = billing_groups(database)
     return UpdateReport(landed, [_update_month(update, month, groups) for month in due if groups])
+
+
+def record_look(database: BillingDatabase, now: datetime) -> None:
+    """Record that the folder of today is at `now` as it landed, so that statements are as of this look.
+
+    Days that are over are not recorded: they count as complete only once they landed after their end.
+    """
+    database.rows("mark_days_unchanged", days=[now.date()], now=now)
 
 
 def _update_month(update: Update, month: BillingMonth, groups: Sequence[str]) -> UpdatedMonth:

@@ -6,6 +6,7 @@ The hourly landing and the nightly billing record all partitions and evaluate al
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from dagster import (
@@ -18,11 +19,12 @@ from dagster import (
     op,
 )
 
-from fly_billing.assets.declared_sources import record_sources
+from fly_billing.assets.declared_sources import record_sources, source_key
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR, described_failures, table
 from fly_billing.assets.usage_events import metadata_of_day
 from fly_billing.open_months.changes import find_changes
 from fly_billing.open_months.update import Update, UpdatedMonth, UpdateReport, bring_up_to_date
+from fly_billing.ops.old_runs import delete_old_runs
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
@@ -51,14 +53,16 @@ def update_what_changed(
     database, terms, landing = billing_postgres.database(), billing_terms.terms(), usage_store.landing()
     changes = find_changes(database, landing, clock.now(), terms.grace)
     context.log.info(changes.sentence)
-    all_months = ALL_OPEN_MONTHS in context.run.tags
+    all_months, declared = ALL_OPEN_MONTHS in context.run.tags, workspace_folder.declared_sources()
     with usage_store.open_engine() as engine:
         update = Update(
             database, usage_store.usage_table(), landing, terms, context.run_id, clock.now,
-            workspace_folder.declared_sources(), engine, context.log.info,
+            declared, engine, context.log.info,
         )  # fmt: skip
         report = bring_up_to_date(update, changes, all_months=all_months)
     _record(context, database, report, clock)
+    sources = [source_key(source.name) for source in declared.sources]
+    delete_old_runs(context.instance, context.job_name, datetime.now(UTC), sources)
     _refuse_failures(report)
 
 

@@ -21,6 +21,7 @@ from dagster import (
 from fly_billing.automations import described_sensor
 from fly_billing.jobs import bill_month
 from fly_billing.open_months.changes import Changes, find_changes, open_months
+from fly_billing.open_months.update import record_look
 from fly_billing.ops.update_open_months import ALL_OPEN_MONTHS, CHANGES, TERMS, update_open_months
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
@@ -59,13 +60,15 @@ def keep_open_months_current(
     grace = billing_terms.terms().grace
     if going := _run_in_progress(context.instance, [str(month) for month in open_months(clock.now(), grace)]):
         return SkipReason(f"run {going.run_id[:8]} of {going.job_name} is not done: the next tick looks again")
+    database, now = billing_postgres.database(), clock.now()
     try:
-        changes = find_changes(billing_postgres.database(), usage_store.landing(), clock.now(), grace)
+        changes = find_changes(database, usage_store.landing(), now, grace)
     except LandingError as problem:
         # The hourly landing meets the same error and fails, which sends an alert.
         return SkipReason(str(problem))
     all_months = _last_terms(context.instance) != changes.terms
     if not changes.days and not changes.months and not all_months:
+        record_look(database, now)
         return SkipReason("no new or changed files, no usage to roll up, no changed prices or terms")
     if failed := _failed_before(context.instance, changes):
         return SkipReason(f"run {failed.dagster_run.run_id[:8]} failed, and nothing changed since: again after an hour")

@@ -230,5 +230,6 @@ def _completeness(month: BillingMonth, rows: Sequence[SourceRow]) -> Completenes
     return Completeness(
         until=until if until >= month.first_day else None,
         last_day=month.end.date() - timedelta(days=1),
+        as_of=rows[0].looked_at,
         sources=tuple(UsageSource(row.name, row.days, row.until) for row in rows if row.name and row.until),
     )

@@ -187,12 +187,17 @@ class DailyRow:
 
 @dataclass(frozen=True)
 class SourceRow:
-    """A file that brings usage, as `UsageSource`, and until when all usage landed. No name: no file landed yet."""
+    """A file that brings usage, as `UsageSource`, and until when all usage landed. No name: no file landed yet.
+
+    Attributes:
+        looked_at: When the folder of the day after `complete_until` was last as it was billed.
+    """
 
     complete_until: date
     name: str | None
     days: int
     until: date | None
+    looked_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,9 @@ from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
 
-# A day with this many data files lands whole, which joins them.
-MOST_DATA_FILES = 24
+# A day with this many data files lands whole, which joins them. Additions every five minutes make 288 a day, and
+# `usage.maintenance` joins them every night.
+MOST_DATA_FILES = 600
 
 
 class LandsWhole(Exception):

@@ -283,7 +283,7 @@ class UsageTableVersion:
     def _chosen(
         self, month: BillingMonth | None, days: Collection[date] | None, version: int | None, since: date | None
     ) -> list[DataFile]:
-        found = self.data_files if version in (None, self.version) else list_data_files(self._at(version))
+        found = self.data_files if version in (None, self.version) else list_data_files(self.at(version))
         chosen = [
             file
             for file in found
@@ -301,7 +301,8 @@ class UsageTableVersion:
             )
         return chosen
 
-    def _at(self, version: int) -> DeltaTable:
+    def at(self, version: int) -> DeltaTable:
+        """Open a version as numbered in Postgres. Raises UsageVersionGone."""
         if self.delta is None:
             raise UsageVersionGone("no usage was ever landed")
         shift = self._shift_of(version)

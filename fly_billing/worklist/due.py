@@ -151,9 +151,19 @@ def days_due(
     due = set(days_to_land(database, landing_dir, now, [month] if month else (), by_content=True))
     for closing in months_to_close(database, BillingMonth.containing(now).start):
         due.update(day for day in days_before_closing(database, closing, grace) if day <= yesterday)
+    if not month and (known := _first_known_day(database, landing_dir)):
+        # Days without a folder in the months that are not over for long: statements would end before the first of them.
+        first = max(known, BillingMonth.containing(now - grace).first_day)
+        due.update(days_not_landed(database, first, yesterday))
     if month:
         due.update(day for day in days_before_closing(database, month, grace) if day <= now.date())
     return sorted(due)
+
+
+def _first_known_day(database: BillingDatabase, landing_dir: Place) -> date | None:
+    """Return the first day that has a folder or landed; None if there is none."""
+    landed = [day for day in database.values("first_landing_day") if day]
+    return min([*list_day_folders(landing_dir), *landed], default=None)
 
 
 def first_month_with_work(database: BillingDatabase, landing_dir: Place, before: datetime) -> BillingMonth | None:

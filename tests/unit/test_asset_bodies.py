@@ -32,7 +32,7 @@ BODIES = {
 def test_every_asset_is_measured() -> None:
     assert BODIES.keys() == {
         "usage_events", "usage_rollups", "invoices", "stripe_invoices", "stripe_reconciliation",
-        "stripe_money", "finance_months", "finance_journals", "platform_records",
+        "usage_table_files", "stripe_money", "finance_months", "finance_journals", "platform_records",
     }  # fmt: skip
 
 

@@ -23,6 +23,8 @@ from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 
 # A file that arrived on this many days of a month is expected daily. One that arrived less often may have ended.
 REGULAR_DAYS = 7
+# Limits the sources that a statement names.
+MOST_SOURCES = 5
 
 # What happens at Stripe is read every 15 minutes. The statement says so if it was not read for longer than this.
 READ_WITHIN = timedelta(hours=2)
@@ -301,11 +303,13 @@ class Completeness:
     Attributes:
         until: All usage that arrived by the end of this UTC day is included. None: not even the first day's.
         last_day: The month's last day. A source's later files are for later months.
+        as_of: All usage that arrived by this time of the next day is included, too. None: that day did not land yet.
     """
 
     until: date | None
     last_day: date
     sources: tuple[UsageSource, ...]
+    as_of: datetime | None = None
 
     def overdue(self) -> list[UsageSource]:
         """Return the sources that arrived regularly and then stopped: their usage may be missing."""
@@ -315,13 +319,23 @@ class Completeness:
         return [source for source in self.sources if source.days >= REGULAR_DAYS and source.until < expected]
 
     def in_words(self) -> str:
-        """Return a sentence that names the included usage and the overdue sources."""
-        if self.until is None:
+        """Return a sentence that names the included usage, one about each source, and one about overdue sources."""
+        if self.until is None and self.as_of is None:
             return "Usage for the first day of this month is still incomplete."
+        by = f"{self.as_of:%Y-%m-%d %H:%M} UTC" if self.as_of else f"the end of {self.until} (UTC)"
         overdue = ", ".join(f"{source.name} (last received {source.until})" for source in self.overdue())
-        return f"Includes all usage received by the end of {self.until} (UTC)." + (
-            f" Overdue: {overdue}." if overdue else ""
-        )
+        return f"Includes all usage received by {by}.{self._by_source()}" + (f" Overdue: {overdue}." if overdue else "")
+
+    def _by_source(self) -> str:
+        """Return when each source sent its last files, while the day of `as_of` lasts."""
+        if self.as_of is None or not self.sources:
+            return ""
+        day, named = self.as_of.date(), []
+        for source in self.sources[:MOST_SOURCES]:
+            by = f" by {self.as_of:%H:%M}" if source.until == day else ""
+            named.append(f"{source.name} on {source.until}{by}")
+        more = f", and {len(self.sources) - MOST_SOURCES} more" if len(self.sources) > MOST_SOURCES else ""
+        return f" Last received: {', '.join(named)}{more}."
 
 
 @dataclass(frozen=True)

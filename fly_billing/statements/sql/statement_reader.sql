@@ -25,8 +25,9 @@ order by pays = 'gross', priority, expires_at nulls last, granted_at, id;
 -- One row per usage file that landed from the invoice's month until its usage was rolled up, with the number of days
 -- and the last one. Paths that differ only in numbers are one file. A row of nulls if there is none, no row if the invoice
 -- billed no usage. `complete_until` is the last day such that it and all days of the month before it landed after they
--- ended and are in the version of the usage table that was billed: the day before the month if there is none. :as_of is
--- when the invoice was calculated.
+-- ended and are in the version of the usage table that was billed: the day before the month if there is none. `looked_at`
+-- is when the folder of the day after it was last as it was billed; null if that day did not land. :as_of is when the
+-- invoice was calculated.
 with billed as (
     select
         i.month as first, s.lake_version,
@@ -44,23 +45,31 @@ sources as (
         join usage_files as u on u.landing_day between billed.first and billed.last
     ) as landed
     group by name
+),
+
+complete as (
+    select coalesce(min(cast(day as date)), billed.last + 1) - 1 as until
+    from billed
+    left join generate_series(
+        cast(billed.first as timestamp), cast(billed.last as timestamp), interval '1 day'
+    ) as days (day) on not exists (
+        select from landing_days
+        where landing_days.landing_day = cast(day as date)
+            and landing_days.landed_at >= (day + interval '1 day') at time zone 'UTC'
+            and landing_days.lake_version <= billed.lake_version
+    )
+    group by billed.last
 )
 
 select
+    complete.until as complete_until, sources.name, sources.days, sources.until,
     (
-        select coalesce(min(cast(day as date)), billed.last + 1) - 1
-        from generate_series(
-            cast(billed.first as timestamp), cast(billed.last as timestamp), interval '1 day'
-        ) as days (day)
-        where not exists (
-            select from landing_days
-            where landing_days.landing_day = cast(day as date)
-                and landing_days.landed_at >= (day + interval '1 day') at time zone 'UTC'
-                and landing_days.lake_version <= billed.lake_version
-        )
-    ) as complete_until,
-    sources.name, sources.days, sources.until
+        select landing_days.landed_at
+        from landing_days
+        where landing_days.landing_day = complete.until + 1 and landing_days.lake_version <= billed.lake_version
+    ) as looked_at
 from billed
+cross join complete
 left join sources on true
 order by sources.name;
 

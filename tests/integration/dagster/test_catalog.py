@@ -17,7 +17,7 @@ from tests.support.deployment import Deployment, machine_seconds
 EXTERNAL = {"usage_sources", "platform_database", "organizations", "price_books", "stripe_account"}
 GROUPS = {"usage", "billing", "stripe", "finance"}
 # Systems of others, without a table of ours.
-NO_TABLE = {"usage_sources", "platform_database", "stripe_account"}
+NO_TABLE = {"usage_table_files", "usage_sources", "platform_database", "stripe_account"}
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from fly_billing.jobs import (
     bill_open_months_nightly,
     close_months_nightly,
     land_usage_hourly,
+    maintain_usage_table_nightly,
     reconcile_months_nightly,
     sync_months_hourly,
 )
@@ -51,6 +52,7 @@ def test_assets_are_chained_from_the_usage_sources_to_the_reconciliation_with_st
         "organizations": ["platform_records"],
         "price_books": [],
         "usage_events": ["platform_records", "usage_sources"],
+        "usage_table_files": ["usage_events"],
         "usage_rollups": ["organizations", "price_books", "usage_events"],
         "invoices": ["organizations", "price_books", "usage_rollups"],
         "stripe_invoices": ["invoices"],
@@ -99,6 +101,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "land_usage",
         "bill_month",
         "update_open_months",
+        "maintain_usage_table",
         "sync_month",
         "reconcile_month",
         "sweep_stripe",
@@ -109,6 +112,7 @@ def test_jobs_schedules_and_sensors_are_wired(definitions: Definitions) -> None:
         "land_usage_hourly",
         "bill_open_months_nightly",
         "close_months_nightly",
+        "maintain_usage_table_nightly",
         "sync_months_hourly",
         "reconcile_months_nightly",
         "sweep_stripe_nightly",
@@ -209,6 +213,30 @@ def test_the_nightly_schedule_bills_the_current_month_and_the_one_in_its_grace_p
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-10", "2026-11"]
     assert requests[0].tags["dagster/asset_partition_range_start"] == "2026-10-01|acme"
     assert requests[0].tags["dagster/asset_partition_range_end"] == "2026-10-01|zeta"
+
+
+def test_the_usage_table_is_maintained_every_night_once_usage_has_landed(deployment: Deployment) -> None:
+    """Five landings of one event each leave five small files. They become one; the old ones stay for a day."""
+    night = datetime(2026, 11, 12, 3, tzinfo=UTC)
+    assert _evaluate(deployment, maintain_usage_table_nightly, night) == []
+    deployment.load_prices()
+    deployment.add_organization("acme")
+    day = date(2026, 11, 10)
+    for number in range(5):
+        used = machine_seconds(number, "acme", datetime(2026, 11, 10, tzinfo=UTC), "60")
+        deployment.write_usage(day, [used], f"{number}.jsonl")
+        deployment.now = datetime(2026, 11, 10, 12, tzinfo=UTC)
+        deployment.land(day, day)
+
+    (request,) = _evaluate(deployment, maintain_usage_table_nightly, night)
+    deployment.now = night
+    result = deployment.run("maintain_usage_table", request.tags)
+
+    (done,) = result.asset_materializations_for_node("usage_table_files")
+    found: dict[str, Any] = {name: value.value for name, value in done.metadata.items()}
+    assert (found["files before"], found["files"], found["files deleted"]) == (5, 1, 0)
+    assert found["landing days joined"] == ["2026-11-10"]
+    assert found["bytes"] < found["bytes before"]
 
 
 def test_after_the_grace_period_only_the_current_month_is_billed_nightly(deployment: Deployment) -> None:

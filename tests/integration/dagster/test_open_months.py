@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from dagster import (
+    AssetKey,
     DagsterRun,
     DagsterRunStatus,
     ExecuteInProcessResult,
@@ -18,12 +19,14 @@ from dagster import (
 )
 
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
+from fly_billing.ops.old_runs import delete_old_runs
 from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.sensors.keep_open_months_current import update_sensors
+from fly_billing.statements.statement_reader import read_statement
 from tests.support.deployment import Deployment, machine_seconds
 
 OCTOBER, NOVEMBER = BillingMonth(2026, 10), BillingMonth(2026, 11)
@@ -163,6 +166,20 @@ def test_usage_that_an_hourly_landing_brought_is_billed(platform: Deployment) ->
     assert look(platform)[0] is None
 
 
+def test_a_look_that_finds_nothing_new_is_on_the_statement_without_a_run(platform: Deployment) -> None:
+    """All days up to the 9th have landed. Today's folder is the same at 12:05 as at noon."""
+    platform.land(date(2026, 11, 1), date(2026, 11, 9))
+    platform.write_usage(DAY, [machine_seconds(1, "acme", NOON, HALF)])
+    update(platform)
+    platform.now = NOON + timedelta(minutes=5)
+    assert look(platform)[0] is None
+    statement = read_statement(platform.database, "acme", platform.now)
+    assert statement.completeness is not None
+    assert statement.completeness.in_words() == (
+        "Includes all usage received by 2026-11-10 12:05 UTC. Last received: usage.jsonl on 2026-11-10 by 12:05."
+    )
+
+
 @pytest.mark.parametrize(
     ("job", "month", "waits"),
     [("update_open_months", None, True), ("bill_month", "2026-11", True), ("bill_month", "2026-09", False)],
@@ -214,6 +231,22 @@ def test_a_landing_folder_that_cannot_be_read_starts_no_run(platform: Deployment
     request, why = look(platform)
     assert request is None
     assert why.startswith(f"the landing folder {platform.landing_dir}")
+
+
+def test_old_light_runs_are_deleted_except_the_one_that_has_the_last_event_of_a_source(platform: Deployment) -> None:
+    """The runs are of today, and the last one landed the newest usage. In 31 days, the others are deleted."""
+    runs = []
+    for number in range(3):
+        platform.write_usage(DAY, [machine_seconds(number, "acme", NOON, QUARTER)], f"{number}.jsonl")
+        runs.append(update(platform).run_id)
+    nightly = platform.bill(NOVEMBER).run_id
+    landed = platform.instance.get_latest_materialization_event(AssetKey("usage_events"))
+    assert landed is not None and landed.run_id == runs[2]
+
+    now, sources = datetime.now(UTC), [AssetKey("usage_events"), AssetKey("nothing_landed")]
+    assert delete_old_runs(platform.instance, "update_open_months", now + timedelta(days=29), sources) == 0
+    assert delete_old_runs(platform.instance, "update_open_months", now + timedelta(days=31), sources) == 2
+    assert [platform.instance.has_run(run_id) for run_id in [*runs, nightly]] == [False, False, True, True]
 
 
 def test_with_0_minutes_usage_lands_hourly_as_before() -> None:

@@ -414,6 +414,29 @@ def test_a_statement_lists_the_included_usage_with_its_files(platform: Platform)
     )
 
 
+def test_a_statement_is_as_of_the_last_look_at_todays_folder_also_if_that_found_nothing_new(platform: Platform) -> None:
+    """The 20th lasts until the next midnight. Its folder is read at 9:00, and is the same at 9:05."""
+    write_jsonl(platform.landing_dir, [event("e1", "1", time="2026-09-20T08:00:00Z")], LANDING_DAYS[19], "machines")
+    nine = at("2026-09-20 09:00")
+    platform.land(*LANDING_DAYS[:20], now=nine)
+    platform.roll_up(now=nine)
+    platform.bill(now=nine)
+    first = read_statement(platform.database, "acme", NOW).completeness
+    platform.land(LANDING_DAYS[19], now=at("2026-09-20 09:05"))
+    then = read_statement(platform.database, "acme", NOW).completeness
+    assert first is not None and then is not None
+    assert first.in_words() == (
+        "Includes all usage received by 2026-09-20 09:00 UTC. Last received: machines.jsonl on 2026-09-20 by 09:00."
+    )
+    assert then.as_of == at("2026-09-20 09:05")
+
+    write_jsonl(platform.landing_dir, [event("e2", "1", time="2026-09-20T09:00:00Z")], LANDING_DAYS[19], "more")
+    platform.land(LANDING_DAYS[19], now=at("2026-09-20 09:10"))  # landed, and not billed yet
+    later = read_statement(platform.database, "acme", NOW).completeness
+    assert later is not None
+    assert (later.until, later.as_of) == (date(2026, 9, 19), None)
+
+
 def test_a_day_that_was_not_landed_ends_the_complete_usage(platform: Platform) -> None:
     platform.land(*LANDING_DAYS[:8], *LANDING_DAYS[9:19], now=NOW)
     platform.roll_up()

@@ -142,6 +142,16 @@ def test_a_day_without_a_folder_is_due_without_naming_a_month(platform: Platform
     assert NEXT_DAY not in days_due(platform.database, platform.landing_dir, now, timedelta(hours=72))
 
 
+def test_days_without_a_folder_are_due_in_an_open_month_too_from_the_first_known_day_on(platform: Platform) -> None:
+    """On 20 September, the folder of the 15th is the first. August's grace period ended with the 3rd."""
+    now, grace = datetime(2026, 9, 20, 12, tzinfo=UTC), timedelta(hours=72)
+    write_jsonl(platform.landing_dir, [event("e1")])
+    due = days_due(platform.database, platform.landing_dir, now, grace)
+    assert [day.day for day in due if day >= date(2026, 9, 1)] == [1, 2, 3, 15, 16, 17, 18, 19]
+    platform.land(*due, now=now)
+    assert [day for day in days_due(platform.database, platform.landing_dir, now, grace) if day > DAY] == []
+
+
 def test_naming_an_open_month_lists_its_days_up_to_today_and_no_later_one(platform: Platform) -> None:
     """On 15 September, the days from 16 September to the end of the grace period have not begun: none can land."""
     now, grace, september = datetime(2026, 9, 15, 12, tzinfo=UTC), timedelta(hours=72), BillingMonth(2026, 9)

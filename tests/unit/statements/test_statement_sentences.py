@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -274,6 +274,30 @@ def complete(until: date | None, *sources: UsageSource) -> Completeness:
         (  # a correction that arrived three times is not overdue
             complete(date(2026, 9, 20), daily("late.csv", date(2026, 9, 9), days=3)),
             "Includes all usage received by the end of 2026-09-20 (UTC).",
+        ),
+        (  # the day after is not over: its folder was read at 12:05
+            Completeness(
+                date(2026, 9, 20),
+                date(2026, 9, 30),
+                (daily("machines.jsonl", date(2026, 9, 21)), daily("ips.csv", date(2026, 9, 19))),
+                datetime(2026, 9, 21, 12, 5, tzinfo=UTC),
+            ),
+            "Includes all usage received by 2026-09-21 12:05 UTC. Last received: machines.jsonl on 2026-09-21 by 12:05,"
+            " ips.csv on 2026-09-19. Overdue: ips.csv (last received 2026-09-19).",
+        ),
+        (  # on the first day of a month, no day is over
+            Completeness(None, date(2026, 9, 30), (), datetime(2026, 9, 1, 0, 5, tzinfo=UTC)),
+            "Includes all usage received by 2026-09-01 00:05 UTC.",
+        ),
+        (  # seven sources: five are named
+            Completeness(
+                date(2026, 9, 20),
+                date(2026, 9, 30),
+                tuple(daily(f"{n}.csv", date(2026, 9, 20)) for n in "abcdefg"),
+                datetime(2026, 9, 21, 0, 5, tzinfo=UTC),
+            ),
+            "Includes all usage received by 2026-09-21 00:05 UTC. Last received: a.csv on 2026-09-20,"
+            " b.csv on 2026-09-20, c.csv on 2026-09-20, d.csv on 2026-09-20, e.csv on 2026-09-20, and 2 more.",
         ),
         (  # usage that stopped after the month's end is not overdue in it
             complete(date(2026, 10, 3), daily("machines.jsonl", date(2026, 9, 30))),
