@@ -30,6 +30,7 @@ from fly_billing.api.rules.rate_limits import RateLimits
 from fly_billing.api.token_store import ReadingRole
 from fly_billing.api.unsubscribing import unsubscribe_router
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.live_page import LivePages
 
 VERSION = "1"
 
@@ -62,7 +63,7 @@ def build_api(
     app = FastAPI(
         title="fly_billing", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
-    app.state.database, app.state.links, app.state.seller = database, links, tuple(seller)
+    app.state.database, app.state.links, app.state.pages = database, links, LivePages(database, tuple(seller))
     app.include_router(router)
     app.include_router(page_router)
     app.include_router(unsubscribe_router)

@@ -15,15 +15,10 @@ from fly_billing.api.page_responses import page_not_here, page_response, page_un
 from fly_billing.api.problems import UNREACHABLE
 from fly_billing.api.rules.links import PageLink
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.organizations import NoSuchOrganization
-from fly_billing.statements.daily_costs_reader import read_daily_costs
-from fly_billing.statements.month_end import read_month_end
-from fly_billing.statements.page import statement_page
+from fly_billing.statements.live_page import LivePages
 from fly_billing.statements.rules.daily_costs import SPLITS
-from fly_billing.statements.rules.estimate import MonthEndEstimate, NoEstimate
-from fly_billing.statements.rules.statement import Statement
-from fly_billing.statements.statement_reader import NoSuchMonth, read_statement
+from fly_billing.statements.statement_reader import NoSuchMonth
 
 page_router = APIRouter()
 
@@ -33,25 +28,14 @@ def customer_page(request: Request, month: str | None = None, by: str = "product
     """Show the page of the link's organization. A month that is not there gives the same page as a wrong link."""
     link: PageLink = request.state.link
     now: datetime = request.state.now
-    database = request.app.state.database
-    split = by if by in SPLITS else SPLITS[0]
+    pages: LivePages = request.app.state.pages
     try:
-        statement = read_statement(database, link.organization_id, now, _month(month))
-        costs = read_daily_costs(database, statement, split)
-        estimate = _estimate(database, statement, now)
+        html = pages.read(link.organization_id, now, _month(month), by if by in SPLITS else SPLITS[0])
     except (NoSuchOrganization, NoSuchMonth, _NotAMonth):
         return page_not_here()
     except UNREACHABLE as reason:
         return page_unreachable(reason)
-    return page_response(request, statement_page(statement, request.app.state.seller, costs, estimate, is_live=True))
-
-
-def _estimate(database: BillingDatabase, statement: Statement, now: datetime) -> MonthEndEstimate | NoEstimate | None:
-    """Estimate the month that the statement shows, if it is the current one and open."""
-    shown = statement.shown()
-    if shown is None or shown.status != "open" or shown.month != str(BillingMonth.containing(now)):
-        return None
-    return read_month_end(database, statement.organization_id, now)
+    return page_response(request, html)
 
 
 class _NotAMonth(ValueError):

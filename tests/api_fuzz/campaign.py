@@ -19,6 +19,10 @@ QUERIES = (
     "", "", "", "?month=2026-09", "?month=2026-13", "?month=9", "?month=%00", "?limit=1", "?limit=0", "?limit=x",
     "?cursor=bm9uZQ", "?cursor=%ff", "?month=2026-09&month=2026-08", "?access_token=x", "?month=2026-09%27--",
 )  # fmt: skip
+PAGE_QUERIES = (
+    "", "", "?by=app", "?by=region", "?by=%00", "?month=2026-09", "?month=2026-09&by=app", "?month=2020-01", "?month=x",
+    "?month=%00", "?month=2026-09&month=2026-08", "?by=app&by=region", "?month=2026-09%27--",
+)  # fmt: skip
 METHODS = ("GET",) * 40 + ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
 ODD = ("nobody", "", "..", "%00", "%2e%2e%2f", "*", "%", "' or 1=1 --", "a" * 300, "\u202e", "{organization_id}")
 
@@ -89,6 +93,8 @@ def _send(connection: http.client.HTTPConnection, sent: _Sent) -> tuple[int, dic
 
 def _request(chance: random.Random, targets: Targets, etags: Mapping[str, str]) -> _Sent:
     key, method = chance.choice(targets.keys), chance.choice(METHODS)
+    if key.is_page:
+        return _Sent(key, method, f"{key.text}{chance.choice(PAGE_QUERIES)}", key.organization, {}, None)
     headers = _credentials(chance, key)
     if chance.random() < 0.2 and etags:
         headers["If-None-Match"] = chance.choice([*etags.values(), "*", 'W/"x"'])
@@ -133,8 +139,12 @@ def _check(
     told = targets.owners_in(text + " ".join(f"{name} {value}" for name, value in headers.items()))
     if told - _allowed(sent):
         report.leaks.append(described)
-    if status >= 500 or (not sent.key.works and status != 401):
+    if status >= 500 or (not sent.key.works and status != (404 if sent.key.is_page else 401)):
         report.wrong.append(described)
+    if sent.key.is_page:
+        if "<script" in text or (headers.get("cache-control") != "no-store" and status != 405):
+            report.wrong.append(described)
+        return
     if status >= 400 and sent.method != "HEAD" and headers.get("content-type") != "application/problem+json":
         report.wrong.append(described)
     if status in (200, 304) and not _may_read(sent):
@@ -142,6 +152,8 @@ def _check(
 
 
 def _may_read(sent: _Sent) -> bool:
+    if sent.key.is_page:
+        return sent.key.works
     return sent.key.works and bool(sent.key.scopes) and sent.key.organization in (None, sent.asked)
 
 

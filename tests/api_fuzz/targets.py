@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
+from fly_billing.api.page_links import PAGE_PATH, PageLinks
 from fly_billing.api.rules.access import ROLES, SCOPES
 from fly_billing.api.rules.tokens import CUSTOMER, OPERATOR, token_of
 from fly_billing.api.token_store import NewToken, issue, revoke
 from fly_billing.postgres.database import BillingDatabase
+from tests.support.api import page_path
 from tests.support.builders import Platform, event, write_jsonl
 
 DAY = timedelta(days=1)
@@ -31,12 +33,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Key:
-    """A token, and what a request with it may be told.
+    """A token, or the path of a page, and what a request with it may be told.
 
     Attributes:
         text: None: the request has no token.
         organization: The organization that it reads; None for an operator's.
-        works: False if every request must be a 401.
+        works: False if every request must be a 401, or a 404 of a page.
+        is_page: `text` is the path of a page.
     """
 
     kind: str
@@ -44,6 +47,7 @@ class Key:
     organization: str | None
     works: bool
     scopes: tuple[str, ...] = ()
+    is_page: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def prepare(platform: Platform, number: int, chance: random.Random, now: datetim
     write_jsonl(platform.landing_dir, usage)
     platform.close()
     organizations = [_target(platform, mark) for mark in marks]
-    return Targets(organizations, [*_keys(platform.database, organizations, chance, now)])
+    keys = [*_keys(platform.database, organizations, chance, now), *_pages(organizations, chance, now)]
+    return Targets(organizations, keys)
 
 
 def _target(platform: Platform, mark: str) -> Target:
@@ -113,6 +118,25 @@ def _keys(
         secret = issue(database, NewToken(role, now + DAY, None, role), "fuzz", now - DAY).secret
         keys.append(Key(role, secret, None, works=True, scopes=reads))
     return keys
+
+
+def _pages(organizations: Sequence[Target], chance: random.Random, now: datetime) -> Iterator[Key]:
+    """Yield links to pages: one that works, and some that are changed, expired, of another secret, or of nobody."""
+    for target in organizations:
+        path = page_path(target.id, now)
+        yield Key("page", path, target.id, works=True, is_page=True)
+        yield Key("page of nobody", page_path(f"{target.id}x", now), None, works=True, is_page=True)
+        at = chance.randrange(len(PAGE_PATH), len(path))
+        other = chance.choice(sorted(set("Aa0-_") - {path[at]}))
+        for broken in (
+            path[:at] + other + path[at + 1 :],
+            path[:at],
+            path + chance.choice(("A", "=", "/", "%00", "\u0131".encode().hex())),
+            page_path(target.id, now - 8 * DAY),
+            page_path(target.id, now, links=PageLinks((chance.randbytes(32).hex(),))),
+            PAGE_PATH + target.id,
+        ):
+            yield Key("broken page", broken, None, works=False, is_page=True)
 
 
 def any_id(chance: random.Random, known: Sequence[str]) -> str:

@@ -1,22 +1,28 @@
 """Reads statements of organizations with one month, a year and ten years of invoices: `make bench-statement`.
 
-CPU is that of this process and of Postgres, user and system, for one statement of the last month. The organizations are
+CPU is that of this process and of Postgres, user and system, for one statement of the last month; then for the customer
+page that shows it, compressed, without the estimate of an open month (`bench_estimate`). The organizations are
 those of `sample_of_size`; every invoice is in Stripe, and names its customer.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from statistics import mean
 
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.statements.live_page import LivePages
+from fly_billing.statements.rules.daily_costs import SPLITS
 from fly_billing.statements.statement_reader import read_statement
 from tests.bench.bench_month import OURS, Platform, run_stage
 from tests.bench.bench_open_month import server_seconds
@@ -62,8 +68,9 @@ def main() -> None:
     given.cache.mkdir(parents=True, exist_ok=True)
     make_sample(given.cache, given.organizations)
     table = Table(
-        "months", "CPU, Python", "CPU, Postgres", title=f"A statement, of {given.organizations:,} organizations"
-    )
+        "months", "CPU, Python", "CPU, Postgres", "page: CPU, Python", "CPU, Postgres", "size", "compressed",
+        title=f"A statement, of {given.organizations:,} organizations",
+    )  # fmt: skip
     console = Console()
     with bench_server() as server, tempfile.TemporaryDirectory() as work, console.status("history") as status:
         platform = Platform(server, Path(work), given.cache, given.organizations)
@@ -80,8 +87,13 @@ def main() -> None:
                 for n in range(number, given.organizations, len(HISTORIES))
                 if not str(n).endswith(MANY_ITEMS)
             ]
-            python, postgres = cost(server.pid, database, names, given.statements)
-            table.add_row(f"{months}", f"{1000 * python:.1f} ms", f"{1000 * postgres:.1f} ms")
+            pages = Pages(database)
+            costs = [
+                f"{1000 * seconds:.1f} ms"
+                for read_one in (partial(read_complete, database), pages.read)
+                for seconds in cost(server.pid, read_one, names, given.statements)
+            ]
+            table.add_row(f"{months}", *costs, *(f"{size / 1000:.1f} kB" for size in pages.mean_sizes()))
     console.print(table)
 
 
@@ -99,14 +111,36 @@ def age(database: BillingDatabase) -> None:
             connection.execute(text(f"vacuum analyze {table}"))
 
 
-def cost(postmaster: int, database: BillingDatabase, names: Sequence[str], statements: int) -> tuple[float, float]:
+def read_complete(database: BillingDatabase, name: str) -> None:
+    found = read_statement(database, name, NOW, MONTH)
+    assert not found.problems and found.shown()
+
+
+class Pages:
+    """Reads customer pages by product, app and region in turn, and notes their sizes."""
+
+    def __init__(self, database: BillingDatabase) -> None:
+        self._pages = LivePages(database)
+        self._sizes: list[tuple[int, int]] = []
+
+    def read(self, name: str) -> None:
+        html = self._pages.read(name, NOW, MONTH, SPLITS[len(self._sizes) % len(SPLITS)]).encode()
+        self._sizes.append((len(html), len(gzip.compress(html, 6, mtime=0))))
+
+    def mean_sizes(self) -> list[float]:
+        """Return the mean size of the pages in bytes, as they are and compressed."""
+        return [mean(sizes) for sizes in zip(*self._sizes, strict=True)]
+
+
+def cost(
+    postmaster: int, read_one: Callable[[str], None], names: Sequence[str], statements: int
+) -> tuple[float, float]:
     """Return the CPU seconds of a statement: of this process and of Postgres. The first ones make plans."""
     for name in names[:50]:
-        read_statement(database, name, NOW, MONTH)
+        read_one(name)
     python, postgres = time.process_time(), server_seconds(postmaster)
     for n in range(statements):
-        found = read_statement(database, names[n % len(names)], NOW, MONTH)
-        assert not found.problems and found.shown()
+        read_one(names[n % len(names)])
     return (
         (time.process_time() - python) / statements,
         (server_seconds(postmaster) - postgres) / statements,

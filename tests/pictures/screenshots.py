@@ -22,7 +22,7 @@ from fly_billing.finance.report.page import report_page
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.statements.daily_costs_reader import read_daily_costs
-from fly_billing.statements.month_end import read_month_end
+from fly_billing.statements.live_page import LivePages
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.statement_reader import read_statement
 from tests.bench.bench_ui import webserver
@@ -55,7 +55,7 @@ def take_screenshots(folder: Path) -> None:
         statement = read_statement(database, ORGANIZATION, now, month)
         shown = statement_page(statement, (), read_daily_costs(database, statement))
         _page(browser, shown, folder / "statement.png")
-        _page(browser, _live_page(database, now), folder / "page.png")
+        _page(browser, LivePages(database).read(ORGANIZATION, now), folder / "page.png")
         _page(browser, report_page(read_month_report(database, month, now)), folder / "finance_report.png")
 
 
@@ -95,13 +95,6 @@ def _graph(browser: Browser, url: str, picture: Path) -> None:
         "x": left - MARGIN, "y": top, "width": right - left + 2 * MARGIN, "height": bottom - top,
     }  # fmt: skip
     _save(page.screenshot(clip=clip), picture, facts)
-
-
-def _live_page(database: BillingDatabase, now: datetime) -> str:
-    """Return the customer page of the current month."""
-    statement = read_statement(database, ORGANIZATION, now)
-    costs, estimate = read_daily_costs(database, statement), read_month_end(database, ORGANIZATION, now)
-    return statement_page(statement, (), costs, estimate, is_live=True)
 
 
 def _page(browser: Browser, html: str, picture: Path) -> None:

@@ -164,6 +164,7 @@ def serving_command(server: PostgresServer, database: BillingDatabase, requests_
         **os.environ,
         "FLY_BILLING_API_DATABASE_URL": server.url(str(database.engine.url.database), role=READER),
         "FLY_BILLING_API_REQUESTS_PER_SECOND": str(requests_per_second),
+        "FLY_BILLING_LINK_SECRET": LINK_SECRET,
     }
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(

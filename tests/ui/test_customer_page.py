@@ -95,7 +95,7 @@ class Windows:
     complaints: list[str] = field(default_factory=list)
     pages: list[Page] = field(default_factory=list)
 
-    def open(self, more: str = "", width: int = 1280, scheme: Scheme = "light", **options: Any) -> Page:
+    def show(self, more: str = "", width: int = 1280, scheme: Scheme = "light", **options: Any) -> Page:
         """Open the customer page in a new window. `more`: added to its address."""
         page = self.browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
         page.on("console", lambda message: self.complaints.append(message.text))
@@ -125,7 +125,7 @@ def violations(page: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_is_accessible_and_fits_the_window(windows: Windows, width: int, scheme: Scheme, by: str) -> None:
-    page = windows.open(f"?by={by}", width, scheme)
+    page = windows.show(f"?by={by}", width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert violations(page) == []
     assert windows.complaints == []
@@ -133,19 +133,19 @@ def test_the_page_is_accessible_and_fits_the_window(windows: Windows, width: int
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_of_a_final_month_is_accessible_too(windows: Windows, width: int) -> None:
-    page = windows.open("?month=2026-08", width)
+    page = windows.show("?month=2026-08", width)
     assert page.get_by_role("heading", name="Total").count() == 1
     assert violations(page) == []
 
 
 def test_a_link_that_does_not_work_has_an_accessible_page(windows: Windows) -> None:
-    page = windows.open("A", 390, "dark")
+    page = windows.show("A", 390, "dark")
     assert page.get_by_role("heading", name="Nothing is here").is_visible()
     assert violations(page) == []
 
 
 def test_a_printed_page_has_no_controls_and_every_amount(windows: Windows, tmp_path: Path) -> None:
-    page = windows.open("", 1280, "dark")
+    page = windows.show("", 1280, "dark")
     page.emulate_media(media="print")
     assert not page.get_by_role("navigation").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"  # whatever the screen has
@@ -158,7 +158,7 @@ def test_a_printed_page_has_no_controls_and_every_amount(windows: Windows, tmp_p
 
 
 def test_every_control_is_reached_by_keyboard_and_shows_that_it_has_the_focus(windows: Windows) -> None:
-    page = windows.open("", 390)
+    page = windows.show("", 390)
     reached = []
     for _ in range(12):
         page.keyboard.press("Tab")
@@ -179,7 +179,7 @@ def test_every_control_is_reached_by_keyboard_and_shows_that_it_has_the_focus(wi
 
 
 def test_the_page_needs_no_scripts(windows: Windows) -> None:
-    page = windows.open("", 390, java_script_enabled=False)
+    page = windows.show("", 390, java_script_enabled=False)
     page.get_by_role("link", name="App", exact=True).click()
     assert page.locator(".legend li").count() == 8  # seven apps and the others
     page.get_by_role("link", name="← Aug 2026").click()
@@ -189,7 +189,7 @@ def test_the_page_needs_no_scripts(windows: Windows) -> None:
 
 
 def test_names_that_others_wrote_do_nothing_and_are_shown_as_they_are(windows: Windows) -> None:
-    page = windows.open("?by=app")
+    page = windows.show("?by=app")
     assert page.title().startswith("Acme </title></svg><script>")
     assert page.locator("script, img").count() == 0
     assert page.locator("h1").inner_text() == f"Acme {ATTACK}"
@@ -199,7 +199,7 @@ def test_names_that_others_wrote_do_nothing_and_are_shown_as_they_are(windows: W
 
 def test_a_day_and_a_purchase_far_above_all_others_leave_the_other_days_readable(windows: Windows) -> None:
     """The other days are $6 to $9; the 12th is cut off, and the $2,500.00 are below the bars."""
-    page = windows.open()
+    page = windows.show()
     plot = page.locator("svg[role=img]").bounding_box()
     assert plot is not None
     bars = page.locator("svg.day")
@@ -219,7 +219,7 @@ def test_the_sums_of_the_page_agree_with_each_other_in_every_split(windows: Wind
 
     days = {}
     for by in ("product", "app", "region"):
-        page = windows.open(f"?by={by}")
+        page = windows.show(f"?by={by}")
         page.get_by_text("Each day as a table").click()
         table = page.get_by_role("region", name="Usage of each day")
         rows = [
@@ -238,7 +238,7 @@ def test_the_sums_of_the_page_agree_with_each_other_in_every_split(windows: Wind
 
 
 def test_the_estimate_is_apart_from_what_is_owed(windows: Windows) -> None:
-    page = windows.open("", 390)
+    page = windows.show("", 390)
     box = page.get_by_role("region", name="Month-end estimate")
     assert "not part of what you owe" in box.inner_text()
     box.get_by_text("How it was made").click()

@@ -69,7 +69,7 @@ def statement_page(
         plot=plot,
         scale_width=_LETTER * max((len(label.text) for label in plot.amounts), default=0) if plot else 0,
         fills=_fills(costs) if costs else (),
-        splits=SPLITS,
+        splits=_splits(shown, costs) if shown and costs else (),
         is_live=is_live,
         neighbours=_neighbours(statement),
         first_months=FIRST_MONTHS,
@@ -100,6 +100,13 @@ def content_security_policy() -> str:
 def _style_sheet() -> Markup:
     """Return the style sheet, which is our own text."""
     return Markup((_FOLDER / "page.css").read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _splits(invoice: StatementInvoice, costs: DailyCosts) -> list[str]:
+    """Return the splits to offer: a platform need not have apps or regions. The one that is shown always is."""
+    by = {"app": invoice.spend.by_app, "region": invoice.spend.by_region} if invoice.spend else {}
+    used = {name for name, shares in by.items() if any(share.label for share in shares)}
+    return [split for split in SPLITS if split in {"product", costs.by, *used}]
 
 
 def _fills(costs: DailyCosts) -> list[str]:
