@@ -21,6 +21,8 @@ from deltalake.exceptions import DeltaError
 from sqlalchemy import Connection
 
 from fly_billing.money import counted
+from fly_billing.object_store.address import StoreFolder
+from fly_billing.object_store.objects import list_objects
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows, values
 from fly_billing.usage.data_files import DataFile, PartitionKey, UsageTableError, UsageTableMismatch, list_data_files
 from fly_billing.usage.key_index import KeyIndex
@@ -187,7 +189,10 @@ def delete_unused(table: UsageTableVersion, kept: Collection[int], readers_end: 
     keep = [delta.version() for delta in deltas]
     if wrong := needed & {_path(name) for name in _vacuum(latest, keep, readers_end, dry_run=True)}:
         raise UsageTableMismatch(table.path, "files in use to be kept", f"{min(wrong)} to be deleted")
-    return len(_vacuum(latest, keep, readers_end, dry_run=False))
+    # Delta Lake names files that earlier runs deleted for as long as its log has them.
+    before = _count_stored(table.usage_table)
+    _vacuum(latest, keep, readers_end, dry_run=False)
+    return before - _count_stored(table.usage_table)
 
 
 def _vacuum(delta: DeltaTable, keep: list[int], readers_end: timedelta, *, dry_run: bool) -> list[str]:
@@ -199,6 +204,14 @@ def _vacuum(delta: DeltaTable, keep: list[int], readers_end: timedelta, *, dry_r
         keep_versions=keep,
         post_commithook_properties=KEEP_LOG,
     )
+
+
+def _count_stored(usage_table: UsageTable) -> int:
+    """Count the data files that are there, whichever version has them."""
+    place = usage_table.path
+    if isinstance(place, StoreFolder):
+        return sum(found.name.endswith(".parquet") and not found.name.startswith("_") for found in list_objects(place))
+    return sum(1 for _ in place.glob("usage_month=*/landing_day=*/*.parquet"))
 
 
 def _path(name: str) -> str:

@@ -34,6 +34,8 @@ def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
     read.add_argument("--organizations", type=int, default=1000)
     read.add_argument("--cycles", type=int, default=288)
+    read.add_argument("--events", type=int, help="events of the month before the day; default: 667 per organization")
+    read.add_argument("--only-cycles", action="store_true", help="do not compare the end with a month from scratch")
     read.add_argument("--minutes", type=float, help="stop after so many real minutes")
     read.add_argument("--seed", type=int, default=1)
     read.add_argument("--start-seconds", type=float, default=10, help="from a tick to the start of a run")
@@ -41,7 +43,7 @@ def main() -> None:
     read.add_argument("--write", type=Path, help="folder for the plot and the numbers")
     given = read.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
-    sample, console = make_sample(given.cache, given.organizations), Console()
+    sample, console = make_sample(given.cache, given.organizations, given.events), Console()
     with (
         throwaway(("billing", "scratch"), SETTINGS) as server,
         tempfile.TemporaryDirectory() as work,
@@ -68,14 +70,16 @@ def main() -> None:
         sizes["database"].append(size_of_database(database))
         sizes["usage_table"].append(size_of(usage))
         files.append(count_files(usage))
-        status.update("from scratch")
-        end = START + len(costs) * CYCLE
-        build_from_scratch(scratch, UsageTable(Path(work) / "scratch"), landing, day.statements, MONTH, end)
-        ours, theirs = digests(database), digests(scratch)
+        ours = theirs = digests(database)
+        if not given.only_cycles:
+            status.update("from scratch")
+            end = START + len(costs) * CYCLE
+            build_from_scratch(scratch, UsageTable(Path(work) / "scratch"), landing, day.statements, MONTH, end)
+            theirs = digests(scratch)
     facts = {
         "organizations": given.organizations, "start_seconds": given.start_seconds, "load": os.getloadavg()[2],
         **sizes, "data_files": files, "rows": {name: rows for name, (rows, _) in ours.items()},
-        "is_equal": ours == theirs,
+        "is_equal": None if given.only_cycles else ours == theirs,
     }  # fmt: skip
     data = data_of(costs, facts)
     console.print(table_of(data))

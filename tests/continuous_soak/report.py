@@ -52,7 +52,8 @@ def table_of(data: Mapping[str, Any]) -> Table:
     for name in ("database", "usage_table"):
         before, after = data[name]
         table.add_row(name.replace("_", " "), f"{before / 1e6:,.0f} MB", "to", f"{after / 1e6:,.0f} MB")
-    table.add_row("equal to from scratch", "yes" if data["is_equal"] else "NO", "", "")
+    equal = {True: "yes", False: "NO", None: "not compared"}[data["is_equal"]]
+    table.add_row("equal to from scratch", equal, "", "")
     return table
 
 

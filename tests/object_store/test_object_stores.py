@@ -27,6 +27,7 @@ from fly_billing.usage.landing import DaysNotLanded, land_days
 from fly_billing.usage.landing_folder import LandingError, find_landing_problems, list_files
 from fly_billing.usage.landing_ledger import register_usage_table
 from fly_billing.usage.landing_staging import stage_files
+from fly_billing.usage.maintenance import maintain
 from fly_billing.usage.repair import UsageTableRepairError, find_damage, reland_damaged_days
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
 from fly_billing.worklist.due import days_due, days_to_land, first_month_with_work
@@ -255,6 +256,25 @@ NAMES = {
     "...jsonl/usage..jsonl": None,
 }
 REFUSED = ["../up.jsonl", "/leading.jsonl", "sub//double.jsonl", "sub/../up.jsonl", "./dot.jsonl"]
+
+
+def test_small_files_in_a_bucket_are_joined_and_what_a_roll_up_names_is_kept(platform: StoredPlatform) -> None:
+    """Five landings, a roll-up, then maintenance twice: the first joins and deletes, the second finds nothing to do."""
+    for number in range(5):
+        write_jsonl(platform.landing_dir, [event(f"e{number}")], name=f"{number}")
+        platform.land()
+    platform.roll_up()
+    before = events(platform)
+    found = maintain(platform.database, platform.usage_table, LATER, readers_end=timedelta(0))
+    assert found is not None
+    assert (found.files, found.deleted, found.lost_versions) == ((5, 1), 5, [])
+    assert events(platform) == before
+    again = maintain(platform.database, platform.usage_table, LATER, readers_end=timedelta(0))
+    assert again is not None
+    assert (again.days, again.files, again.deleted) == ([], (1, 1), 0)
+    write_jsonl(platform.landing_dir, [event("e2"), event("e9")], name="late")
+    platform.land()
+    assert ids(platform) == ["e0", "e1", "e2", "e3", "e4", "e9"]
 
 
 def test_objects_of_any_key_land_or_are_one_rejected_row_and_hidden_ones_wait(platform: StoredPlatform) -> None:
