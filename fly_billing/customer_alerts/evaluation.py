@@ -7,6 +7,7 @@ the clock count: a backfill of old months alerts nobody. Not here: the texts (`r
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,15 +21,20 @@ from fly_billing.alerting.outbox import Log, put
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.bounds import refuse_incomplete
 from fly_billing.customer_alerts.customer_mail import recipient_of
-from fly_billing.customer_alerts.figures import mark_checked, read_parts
+from fly_billing.customer_alerts.figures import ReadParts, mark_checked, read_parts
 from fly_billing.customer_alerts.rules.messages import Reached, mail_of, webhook_of
 from fly_billing.customer_alerts.thresholds import add_first_alerts
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
+from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import isolate_failures, unreadable
 
+# A round ends after these seconds, because a tick of Dagster must end within a minute; the next one goes on. On the
+# first of a month, fees in advance let most organizations reach a threshold at once.
+ROUND_SECONDS = 20
+# Organizations whose messages are queued in one transaction.
+MOST_GROUPS = 500
 # Columns of a Reached that not every kind has.
 _MAY_BE_MISSING = frozenset({"subject", "percent"})
 Group = Sequence[Reached]
@@ -81,6 +87,8 @@ def queue_spend_alerts(
 ) -> int:
     """Queue a message for each open month that reached thresholds; those reached at the same time share a message.
 
+    Two processes may do this at once: the key of `spend_alerts` lets only one of them queue a message.
+
     E-mails are also logged; without a channel the log is the only place. If the spend of an organization can't be read,
     operators get one alert per month and cause.
 
@@ -91,25 +99,36 @@ def queue_spend_alerts(
         SpendAlertFailed: The spend of some organizations can't be read; the messages of all others are queued.
     """
     months = [month.first_day for month in open_months(now, terms.grace)]
+    end = time.monotonic() + ROUND_SECONDS
     with database.transaction() as connection:
         add_first_alerts(connection, terms.first_alert)
-    parts = read_parts(database, months, now)
-    with database.transaction() as connection:
-        lock_until_commit(connection, "alerts")  # two processes at once would both find the same crossings
-        found = [*records(connection, Reached, "reached_thresholds", months=months), *parts.reached]
-        done, failed = isolate_failures(
-            connection, _groups(found), lambda some: [_queue(connection, group, channels, now) for group in some]
-        )
-        mark_checked(connection, parts)
-        failed = [*failed, *(([each], problem) for each, problem in parts.failed)]
-        for group, problem in failed:
-            _queue_failure_alert(connection, group, problem, channels.operators)
-    mails = [mail for _, queued in done for mail in queued if mail]
-    for mail in mails:
-        log(mail.text)
+        totals = records(connection, Reached, "reached_thresholds", months=months)
+    parts = read_parts(database, months, now, lambda: time.monotonic() >= end - ROUND_SECONDS / 2)
+    groups = _groups([*totals, *parts.reached])
+    failed: list[tuple[Group, Exception]] = [([each], problem) for each, problem in parts.failed]
+    queued = 0
+    for start in range(0, len(groups), MOST_GROUPS):
+        if time.monotonic() < end:
+            mails, wrong = _queue_groups(database, groups[start : start + MOST_GROUPS], channels, now)
+            queued += len(mails)
+            failed += wrong
+            for mail in mails:
+                log(mail.text)
+    _finish(database, parts, failed, channels.operators)
     if failed:
         raise SpendAlertFailed(failed)
-    return len(mails)
+    return queued
+
+
+def _queue_groups(
+    database: BillingDatabase, groups: Sequence[Group], channels: AlertChannels, now: datetime
+) -> tuple[list[Alert], list[tuple[Group, Exception]]]:
+    """Queue the messages of these groups in one transaction. Return the e-mails, and the groups that can't be read."""
+    with database.transaction() as connection:
+        done, failed = isolate_failures(
+            connection, groups, lambda some: [_queue(connection, group, channels, now) for group in some]
+        )
+    return [mail for _, queued in done for mail in queued if mail], failed
 
 
 def _groups(found: Sequence[Reached]) -> list[Group]:
@@ -144,6 +163,19 @@ def _queue(connection: Connection, group: Group, channels: AlertChannels, now: d
     if channels.webhook:
         put(connection, webhook_of(new, now), [channels.webhook])
     return mail
+
+
+def _finish(
+    database: BillingDatabase,
+    parts: ReadParts,
+    failed: Sequence[tuple[Group, Exception]],
+    operators: Sequence[Channel],
+) -> None:
+    """Record what was compared, and tell operators what can't be read."""
+    with database.transaction() as connection:
+        mark_checked(connection, parts)
+        for group, problem in failed:
+            _queue_failure_alert(connection, group, problem, operators)
 
 
 def _queue_failure_alert(

@@ -6,7 +6,7 @@ month. Not here: totals, which a statement in SQL compares for all organizations
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import groupby
@@ -29,7 +29,7 @@ class ReadParts:
 
     Attributes:
         reached: The thresholds that are reached.
-        checked: All that were compared.
+        checked: Those that were compared and are not reached. A reached one is read again until it is recorded.
         failed: Those whose statement can't be read, with the cause.
     """
 
@@ -38,15 +38,24 @@ class ReadParts:
     failed: list[tuple[Reached, Exception]] = field(default_factory=list)
 
 
-def read_parts(database: BillingDatabase, months: Sequence[date], now: datetime) -> ReadParts:
-    """Compare the thresholds on parts and estimates whose month has a newer invoice than the last comparison."""
+def read_parts(
+    database: BillingDatabase, months: Sequence[date], now: datetime, is_over: Callable[[], bool] = lambda: False
+) -> ReadParts:
+    """Compare the thresholds on parts and estimates whose month has a newer invoice than the last comparison.
+
+    `is_over` is asked before each organization: True leaves the rest to the next round.
+    """
     parts = ReadParts()
     waiting = database.records(Reached, "thresholds_to_read", months=list(months))
     for (organization_id, month), group in groupby(waiting, key=lambda each: (each.organization_id, each.month)):
         some = list(group)
+        if is_over():
+            break
         try:
-            parts.reached += _reached(database, organization_id, BillingMonth.parse(month), some, now)
-            parts.checked += some
+            reached = _reached(database, organization_id, BillingMonth.parse(month), some, now)
+            done = {each.threshold_id for each in reached}
+            parts.reached += reached
+            parts.checked += [each for each in some if each.threshold_id not in done]
         except VALUE_ERRORS as problem:
             parts.failed.append((some[0], problem))
     return parts

@@ -29,6 +29,9 @@ from fly_billing.postgres.isolation import VALUE_ERRORS, UnreadableRow, reason_o
 NAME = "cap hook"
 # After this time without an acknowledgement operators are alerted.
 OVERDUE = timedelta(hours=1)
+# Calls that a round queues at most, because a tick of Dagster must end within a minute; the next one goes on. A new
+# month lifts all caps at once.
+MOST_CALLS = 2000
 _MAY_BE_MISSING = frozenset({"cap_cents", "last_state", "last_month", "last_cap_cents"})
 
 
@@ -122,6 +125,8 @@ def queue_cap_calls(
         lock_until_commit(connection, "alerts")  # two processes at once would both find the same organizations
         month = BillingMonth.containing(now).first_day
         for spend in records(connection, CappedSpend, "capped_spend", month=month):
+            if len(calls) == MOST_CALLS:
+                break
             try:
                 refuse_incomplete(vars(spend), _MAY_BE_MISSING)
                 call = next_call(spend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -109,6 +110,24 @@ def test_several_thresholds_reached_at_once_are_one_message(spending: Platform) 
     assert reached(spending) == [["- $20.00", "- $10.00"]]
     spend(spending, "second", "25.00")
     assert reached(spending) == [["- $50.00"]]
+
+
+def test_processes_that_evaluate_at_the_same_time_queue_a_message_once(spending: Platform) -> None:
+    for name in ("globex", "labs", "zeta"):
+        spending.add_organization(name)
+        add_threshold(spending.database, name, "10")
+        spending.add_one_off(name, "setup", "12.00", at("2026-09-10"))
+    spend(spending, "first", "25.00")
+    with ThreadPoolExecutor(4) as threads:
+        queued = [*threads.map(lambda _: evaluate(spending), range(8))]
+    assert sum(queued) == 4
+    webhooks = [json.loads(row["body"])["data"] for row in new_messages(spending, WEBHOOK)]
+    assert sorted((data["organization_id"], len(data["thresholds"])) for data in webhooks) == [
+        ("acme", 2),
+        ("globex", 1),
+        ("labs", 1),
+        ("zeta", 1),
+    ]
 
 
 def test_reaching_a_threshold_again_in_one_month_does_not_alert_again(spending: Platform) -> None:
