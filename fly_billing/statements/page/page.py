@@ -216,5 +216,6 @@ _TEMPLATES.filters |= {
     "column": _column,
     "tooltip": _tooltip,
     "most_of_a_month": _most_of_a_month,
+    "shown_up_to": shown_up_to,
     "percent": _percent,
 }

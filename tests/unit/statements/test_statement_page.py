@@ -189,6 +189,42 @@ def test_the_page_shows_taxes_credits_and_the_month_before() -> None:
         assert text in shown.text
 
 
+def test_the_months_of_ten_years_are_folded_after_thirteen_and_one_far_above_the_others_is_cut_off() -> None:
+    """119 months of $10.00 and one of $1,000.00: bars are as long as $10.00 allows."""
+    months = [
+        september(MACHINES, month=str(SEPTEMBER.plus(-back)), total_cents=100_000 if back == 3 else 1_000)
+        for back in range(120)
+    ]
+    shown = page(*months)
+    assert "Earlier months" in shown.text
+    assert shown.text.index("Sep 2025 Due") < shown.text.index("Earlier months") < shown.text.index("Aug 2025 Due")
+    assert {bar["width"] for bar in shown.of("rect", **{"class": "part"})} == {"100.0%"}
+    assert len(shown.of("path", **{"class": "cut"})) == 1
+    assert "Earlier months" not in page(*months[:13]).text
+
+
+def test_only_a_live_page_has_links_to_other_months_and_splits() -> None:
+    machines = line("6.00", id="m")
+    invoice = september(MACHINES, lines=(machines,))
+    statement = Statement("acme", "Acme", NOW, (invoice, replace(invoice, month="2026-08")), month="2026-09")
+    costs = explore("product", invoice.items, [used(machines, d15="1")], (), SEPTEMBER, "USD")
+    live = Page(statement_page(statement, (), costs, is_live=True))
+    assert [link["href"] for link in live.of("a")] == [
+        "?month=2026-08", "?month=2026-09&by=product", "?month=2026-09&by=app", "?month=2026-09&by=region",
+        "?month=2026-09&by=product", "?month=2026-08&by=product",
+    ]  # fmt: skip
+    assert Page(statement_page(statement, (), costs)).of("a") == []
+
+
+def test_an_open_month_says_until_when_its_usage_was_received() -> None:
+    received = Completeness(date(2026, 9, 19), date(2026, 9, 30), (), NOW)
+    open_month = september(MACHINES, status="open")
+    assert "Usage received until 20 Sep 2026, 12:00 UTC" in page(open_month, completeness=received).text
+    of_day = replace(received, as_of=None)
+    assert "Usage received until end of 19 Sep 2026" in page(open_month, completeness=of_day).text
+    assert "Usage received until" not in page(september(MACHINES), completeness=received).text
+
+
 def test_the_page_shows_each_tax_with_its_category_and_legal_text() -> None:
     reverse = StatementTax("VAT", "0", False, 600, 0, "reverse_charge", "Art. 196 Directive 2006/112/EC")
     low = StatementTax("VAT", "7", False, 100, 7, "reduced")
