@@ -17,6 +17,7 @@ from rich.console import Console
 from tests.bench.calls_plot import plot_calls
 from tests.bench.month_plot import plot_months, plot_soak
 from tests.chaos.plot import plot
+from tests.continuous_soak.report import plot as plot_day
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,6 +44,7 @@ PLOTS = {
     "soak": lambda data, path: plot_soak(data["months"], path),
     "sync_pace": plot_calls,
     "chaos": plot,
+    "soak_continuous": plot_day,
 }
 
 if __name__ == "__main__":

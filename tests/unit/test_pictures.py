@@ -11,7 +11,7 @@ from fly_billing.finance import tables_reader
 from tests.pictures.facts import asset_graph, labels_of, shown_by, shows
 
 DOCS = Path(__file__).parents[2] / "docs"
-PLOTS = {"bench_month": None, "soak": "months", "sync_pace": None, "chaos": None}
+PLOTS = {"bench_month": None, "soak": "months", "sync_pace": None, "chaos": None, "soak_continuous": None}
 AGAIN = "is out of date: run `make pictures`"
 
 
