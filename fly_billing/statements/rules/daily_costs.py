@@ -137,8 +137,8 @@ def explore(
     order = [*range(1, len(labels) + 1), OTHER_LABEL, NO_LABEL]
     exact = [[cells.get((day, place), Decimal(0)) for place in order] for day in days]
     # First the days, which are the same in every split, then each day's cents over its columns.
-    of_days = share_out_cents(list(days.values()), currency, total)
-    rounded = [_share_row(row, currency, cents) for row, cents in zip(exact, of_days, strict=True)]
+    of_days = _share_over_usage(list(days.values()), currency, total)
+    rounded = [_share_over_usage(row, currency, cents) for row, cents in zip(exact, of_days, strict=True)]
     columns = _column_totals(by, used, labels, shares, total)
     _move_cents(rounded, exact, [columns[place] for place in order], currency)
     return _result(by, items, used, labels, dict(zip(days, rounded, strict=True)))
@@ -220,11 +220,14 @@ def _column_totals(
     return {**dict(enumerate(named, 1)), OTHER_LABEL: others, NO_LABEL: total - sum(known_shares)}
 
 
-def _share_row(row: Sequence[Decimal], currency: str, cents: int) -> list[int]:
-    live = [n for n, amount in enumerate(row) if amount]
-    shared = share_out_cents([row[n] for n in live], currency, cents)
-    by_place = dict(zip(live, shared, strict=True))
-    return [by_place.get(n, 0) for n in range(len(row))]
+def _share_over_usage(amounts: Sequence[Decimal], currency: str, cents: int) -> list[int]:
+    """Share cents over the amounts that are not zero, so that no day or column without usage gets a cent of rounding.
+
+    Where all are zero, the last one gets them: usage without a day, or without a label.
+    """
+    live = [n for n, amount in enumerate(amounts) if amount] or [len(amounts) - 1]
+    shared = dict(zip(live, share_out_cents([amounts[n] for n in live], currency, cents), strict=True))
+    return [shared.get(n, 0) for n in range(len(amounts))]
 
 
 def _move_cents(
@@ -232,7 +235,7 @@ def _move_cents(
 ) -> None:
     """Move single cents between two columns of a day until each column has its total, each where it is least wrong.
 
-    Columns that share no day keep a difference of a cent: no day gets a cent in a column without usage.
+    Columns that share no day keep a difference of cents: no day gets a cent in a column without usage.
     """
     cents = [[amount.scaleb(minor_digits(currency)) for amount in row] for row in exact]
     off = [want - sum(row[n] for row in rounded) for n, want in enumerate(wanted)]

@@ -90,6 +90,15 @@ def test_days_that_no_month_has_are_usage_without_a_day() -> None:
     assert (costs.usage_cents, costs.outside) == (100, (("Usage without a day", 100),))
 
 
+def test_a_cent_of_the_invoices_rounding_is_on_a_day_with_usage() -> None:
+    """$3.00 on the 15th, to which the invoice's rounding gave a cent; and free usage that got one."""
+    costs = explore("product", [item("a", "3", 301)], [usage("a", d15="1")], (), SEPTEMBER, "USD")
+    assert [day.day.day for day in costs.days if day.total_cents] == [15]
+    assert costs.total_cents == 301
+    free = explore("product", [item("a", "0", 1)], [usage("a", d15="1")], (), SEPTEMBER, "USD")
+    assert (free.usage_cents, free.outside) == (0, (("Usage without a day", 1),))
+
+
 def test_usage_that_changed_since_the_statement_was_read_changes_no_total() -> None:
     """The statement gave web $1.00 of $6.00; by the usage now, all of it is web's."""
     shares = [SpendShare("web", 100), SpendShare(None, 500)]
@@ -108,7 +117,8 @@ PLACES = st.lists(
 def test_days_and_columns_add_up_and_a_day_is_the_same_in_every_split(
     amounts: list[Decimal], data: st.DataObject
 ) -> None:
-    cents = share_out_cents(amounts, "USD")
+    # The invoice's rounding may give a cent more or less to an item than its own amount has.
+    cents = [part + data.draw(st.integers(-1, 1)) for part in share_out_cents(amounts, "USD")]
     items = [
         item(str(n), str(amount), part, f"Product {n % 3}")
         for n, (amount, part) in enumerate(zip(amounts, cents, strict=True))
@@ -140,6 +150,7 @@ def test_days_and_columns_add_up_and_a_day_is_the_same_in_every_split(
             sum(day.cents[n] for day in costs.days) for n in range(len(costs.columns))
         ]
     known = {share.label: share.amount_cents for share in shares}
-    for column in one.columns:  # at most a cent from the table "By region", where regions share no day
-        assert abs(column.total_cents - known[column.label]) <= 1
+    # Regions that share no day can't exchange cents: they may miss the table "By region" by those of the rounding.
+    for column in one.columns:
+        assert abs(column.total_cents - known[column.label]) <= 1 + len(items)
     assert OTHER_LABEL not in {row.place for row in by_region}
