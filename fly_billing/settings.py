@@ -16,8 +16,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, InstanceOf, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SecretStr,
+    ValidationError,
+)
 
 from fly_billing.errors import ActionableError
 from fly_billing.object_store.address import Place, StoreAccess, StoreFolder, hide_user, parse_place
@@ -125,23 +133,13 @@ Engines = Literal["duckdb", "spark"]
 UnresolvedRejections = Literal["close", "wait"]
 
 
-class _FromEnvironment(BaseSettings):
-    """Reads each field from the variable that its alias names. An empty variable counts as not set."""
+class _FromEnvironment(BaseModel):
+    """Has each field from the variable that its alias names. An empty variable counts as not set.
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", case_sensitive=True, env_ignore_empty=True, populate_by_name=True
-    )
+    Not pydantic-settings: loading it takes a quarter of the time of `fly-billing statement`.
+    """
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -150,10 +148,19 @@ class _FromEnvironment(BaseSettings):
         Raises:
             SettingsError: The message has one line for each invalid variable.
         """
+        given = {name: value for name, value in (environ or {}).items() if value}
+        variables = {**os.environ, **given}
         try:
-            return cls(**{name: value for name, value in (environ or {}).items() if value})
+            return cls.model_validate({name: value for name in cls._names() if (value := variables.get(name))})
         except ValidationError as problem:
             raise SettingsError("\n".join(_line(error) for error in problem.errors())) from None
+
+    @classmethod
+    def _names(cls) -> Iterator[str]:
+        """Yield the variables of all fields."""
+        for field in cls.model_fields.values():
+            alias = field.validation_alias or field.alias
+            yield from map(str, alias.choices if isinstance(alias, AliasChoices) else [alias])
 
 
 def _line(error: Any) -> str:
@@ -233,7 +240,7 @@ class Settings(_FromEnvironment):
     correction_guard_percent: Whole = Field(5, alias="FLY_BILLING_CORRECTION_GUARD_PERCENT")
     correction_guard_organization_percent: Whole = Field(50, alias="FLY_BILLING_CORRECTION_GUARD_ORGANIZATION_PERCENT")
     correction_guard_floor: Units = Field(Decimal(1), alias="FLY_BILLING_CORRECTION_GUARD_FLOOR")
-    credit_approvals_above: Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_limits)] = Field(
+    credit_approvals_above: Annotated[dict[str, Decimal], BeforeValidator(_limits)] = Field(
         {"": Decimal(100)}, alias="FLY_BILLING_CREDIT_APPROVAL_ABOVE"
     )
     rollup_engine: Annotated[Engines, BeforeValidator(_one_of(Engines))] = Field(
@@ -255,7 +262,7 @@ class Settings(_FromEnvironment):
     alert_email_to: str | None = Field(None, alias="ALERT_EMAIL_TO")
     past_due_webhook_url: SecretStr | None = Field(None, alias="PAST_DUE_WEBHOOK_URL")
     past_due_webhook_secret: SecretStr | None = Field(None, alias="PAST_DUE_WEBHOOK_SECRET")
-    past_due_days: Annotated[tuple[int, ...], NoDecode, BeforeValidator(_days_list)] = Field(
+    past_due_days: Annotated[tuple[int, ...], BeforeValidator(_days_list)] = Field(
         (7, 14, 30), alias="FLY_BILLING_PAST_DUE_DAYS"
     )
     first_alert: Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_limits)] = Field(

@@ -19,12 +19,13 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.errors import BillingError
-from fly_billing.invoicing.inputs_reader import BilledMember, Payer, inputs_of, read_books, read_records
+from fly_billing.invoicing.inputs_reader import BilledMember, Payer, inputs_of, read_records
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, values
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.postgres.organizations import organization_name
+from fly_billing.pricing.price_books import kept_price_books
 from fly_billing.statements.rules.estimate import (
     EstimateInputs,
     MonthEndEstimate,
@@ -103,7 +104,7 @@ def _read_inputs(
     payer = Payer(first.payer_id, first.currency, first.revision, first.invoice_status, members)
     snapshots = [*payer.snapshots, *(member.snapshot_before_id for member in members if member.snapshot_before_id)]
     daily = records(connection, _DailyUsage, "usage_of_snapshots_by_day", snapshots=snapshots)
-    inputs = inputs_of(payer, month, read_records(connection, month, [payer]), read_books(connection))
+    inputs = inputs_of(payer, month, read_records(connection, month, [payer]), kept_price_books(connection))
     is_share = first.id != first.payer_id
     return EstimateInputs(
         invoice=_without_terms(inputs) if is_share else inputs,

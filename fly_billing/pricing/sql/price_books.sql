@@ -90,3 +90,13 @@ select
     effective_from, effective_until, settings
 from prices
 where id = :id;
+
+-- name: version_of_price_books
+-- One row: a text that changes whenever a price, a negotiated price or a membership is added, changed or deleted. A row
+-- has the number of the transaction that wrote it, and an update writes it anew.
+select concat_ws(
+    ' ',
+    (select concat_ws('.', count(*), sum(xmin::text::bigint), max(xmin::text::bigint)) from prices),
+    (select concat_ws('.', count(*), sum(xmin::text::bigint), max(xmin::text::bigint)) from negotiated_prices),
+    (select concat_ws('.', count(*), sum(xmin::text::bigint), max(xmin::text::bigint)) from price_group_members)
+) as version;
