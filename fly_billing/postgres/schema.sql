@@ -5725,6 +5725,8 @@ CREATE INDEX term_changes_first_month_idx ON public.term_changes USING btree (fi
 
 CREATE INDEX term_decisions_invoice_id_idx ON public.term_decisions USING btree (invoice_id);
 
+CREATE INDEX usage_files_source_idx ON public.usage_files USING btree (landing_day, regexp_replace(path, '[0-9]+'::text, '#'::text, 'g'::text));
+
 CREATE OR REPLACE VIEW public.finance_credit_movements AS
  SELECT public.month_of(c.granted_at) AS month,
     c.currency,

@@ -43,6 +43,9 @@ from fly_billing.statements.statement_rows import DailyRow, InvoiceRow, ItemRow,
 from fly_billing.statements.unreadable_records import RecordReading
 from fly_billing.statements.usage_reader import UsageOfPlace
 
+# More files and days than this in a month are no sources: their names differ in more than numbers.
+MOST_FILES = 2000
+
 _NO_INVOICE: Mapping[str, Any] = {"invoice_id": None, "as_of": None}
 
 
@@ -89,7 +92,7 @@ class ShownMonth:
                 SpendShare, "products_of_statement", invoice_id=before and before.id, organization_id=organization_id,
                 whole_invoice_kinds=[*WHOLE_INVOICE_KINDS],
             )  # fmt: skip
-            sources = trip.records(SourceRow, "completeness_of_statement", **newest)
+            sources = trip.records(SourceRow, "completeness_of_statement", **newest, most=MOST_FILES)
             unread = trip.values(
                 "is_rejected_usage_unresolved", organization_id=organization_id, first=month.first_day,
                 until=month.next().first_day,

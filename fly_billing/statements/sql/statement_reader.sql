@@ -23,12 +23,13 @@ order by pays = 'gross', priority, expires_at nulls last, granted_at, id;
 
 -- name: completeness_of_statement
 -- One row per usage file that landed from the invoice's month until its usage was rolled up, with the number of days
--- and the last one. Paths that differ only in numbers are one file. A row of nulls if there is none, no row if the invoice
--- billed no usage. `complete_until` is the last day such that it and all days of the month before it landed after they
--- ended and are in the version of the usage table that was billed: the day before the month if there is none. `looked_at`
--- is when the folder of the day after it was last as it was billed; null if that day did not land. :as_of is when the
--- invoice was calculated.
-with billed as (
+-- and the last one. Paths that differ only in numbers are one file. A row of nulls if there is none, or if there are
+-- more than :most files and days: their names are then ids, not sources. No row if the invoice billed no usage.
+-- `complete_until` is the last day such that it and all days of the month before it landed after they ended and are in
+-- the version of the usage table that was billed: the day before the month if there is none. `looked_at` is when the
+-- folder of the day after it was last as it was billed; null if that day did not land. :as_of is when the invoice was
+-- calculated.
+with recursive billed as (
     select
         i.month as first, s.lake_version,
         cast(least(s.rolled_up_at, cast(:as_of as timestamptz)) at time zone 'UTC' as date) as last
@@ -37,17 +38,39 @@ with billed as (
     where i.id = cast(:invoice_id as uuid) and s.lake_version is not null
 ),
 
+-- Each step finds the next day and file in the index, whatever the number of paths between.
+landed as (
+    (
+        select u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g') as name
+        from usage_files as u
+        where u.landing_day >= (select first from billed) and u.landing_day <= (select last from billed)
+        order by u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g')
+        limit 1
+    )
+    union all
+    select following.landing_day, following.name
+    from landed
+    cross join lateral (
+        select u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g') as name
+        from usage_files as u
+        where (u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g')) > (landed.landing_day, landed.name)
+            and u.landing_day <= (select last from billed)
+        order by u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g')
+        limit 1
+    ) as following
+),
+
+known as (select landing_day, name from landed limit :most + 1),
+
 sources as (
     select name, count(*) as days, max(landing_day) as until
-    from (
-        select distinct regexp_replace(u.path, '[0-9]+', '#', 'g') as name, u.landing_day
-        from billed
-        join usage_files as u on u.landing_day between billed.first and billed.last
-    ) as landed
+    from known
+    where (select count(*) from known) <= :most
     group by name
 ),
 
-complete as (
+-- Materialized, because it would be calculated again for every source.
+complete as materialized (
     select coalesce(min(cast(day as date)), billed.last + 1) - 1 as until
     from billed
     left join generate_series(

@@ -13,6 +13,7 @@ import pytest
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.rules.spend import Change
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
+from fly_billing.statements.shown_month import MOST_FILES
 from fly_billing.statements.statement_reader import read_statement
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
 from tests.support.statement_costs import database_cost
@@ -164,3 +165,37 @@ def test_a_statement_takes_as_many_database_statements_and_waits_after_a_year_as
     assert len(statement(platform).invoices) == 13
     assert database_cost(platform, tmp_path) == database_cost(platform, tmp_path, SEPTEMBER.plus(6)) == first
     assert first[1] == 4
+
+
+FILES = """
+insert into usage_files (landing_day, path, sha256, bytes, landed, accepted, duplicate, rejected)
+select '2026-09-10', :prefix || case when :are_ids then translate(n::text, '0123456789', 'abcdefghij') else n::text end,
+    '', 0, 0, 0, 0, 0
+from generate_series(1, :number) as n
+"""
+
+
+def test_files_that_differ_only_in_numbers_are_one_source_however_many(quarter: Platform) -> None:
+    before = statement(quarter, SEPTEMBER).completeness
+    assert before is not None and {source.name: source.days for source in before.sources} == {
+        "acme.jsonl": 1,
+        "globex.jsonl": 1,
+    }
+    for prefix in ("requests-", "volumes-"):
+        quarter.execute(FILES, prefix=prefix, are_ids=False, number=5000)
+    found = statement(quarter, SEPTEMBER).completeness
+    assert found is not None and {source.name: source.days for source in found.sources} == {
+        "acme.jsonl": 1,
+        "globex.jsonl": 1,
+        "requests-#": 1,
+        "volumes-#": 1,
+    }
+    assert found.until == before.until
+
+
+def test_a_month_whose_files_are_named_by_ids_names_no_sources(quarter: Platform) -> None:
+    before = statement(quarter, SEPTEMBER).completeness
+    quarter.execute(FILES, prefix="", are_ids=True, number=MOST_FILES)
+    found = statement(quarter, SEPTEMBER).completeness
+    assert found is not None and before is not None
+    assert (found.sources, found.until) == ((), before.until)
