@@ -126,8 +126,13 @@ def credits_answer(statement: Statement) -> models.CreditsAnswer:
     return models.CreditsAnswer(**_head(statement), is_complete=is_complete(statement), credits=found)
 
 
-def usage_answer(statement: Statement, quantities: UsageQuantities) -> models.UsageAnswer:
-    """Return usage and cost of the month that the statement shows. Raises ValueError if it shows none."""
+def usage_answer(
+    statement: Statement, items: Sequence[StatementItem], quantities: UsageQuantities, next_cursor: str | None
+) -> models.UsageAnswer:
+    """Return the cost of the month that the statement shows, and the usage of these items of it.
+
+    Raises ValueError if it shows no month.
+    """
     shown = statement.shown()
     if shown is None:
         raise ValueError("the statement shows no month")
@@ -138,7 +143,8 @@ def usage_answer(statement: Statement, quantities: UsageQuantities) -> models.Us
         is_complete=is_complete(statement),
         total=total,
         cost=cost(shown.spend, shown.currency) if shown.spend else None,
-        items=[_item_usage(item, shown, quantities) for item in shown.items if item.kind == "usage"],
+        items=[_item_usage(item, shown, quantities) for item in items],
+        next_cursor=next_cursor,
     )
 
 

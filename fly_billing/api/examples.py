@@ -198,6 +198,7 @@ EXAMPLES: dict[str, models.Part] = {
                 by_place=[models.PlaceQuantity(app=None, region=None, quantity="3")],
             )
         ],
+        next_cursor=None,
     ),
     "balance": models.BalanceAnswer(
         as_of=_AS_OF, organization_id=_ORGANIZATION, is_complete=True, owed=_OWED, upcoming=[_usd("0.00")]

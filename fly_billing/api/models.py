@@ -352,6 +352,7 @@ class UsageAnswer(Answer):
     total: Money | None
     cost: Cost | None
     items: list[ItemUsage]
+    next_cursor: Annotated[str | None, Field(description="Pass it as `cursor` for more items; null on the last page.")]
 
 
 class BalanceAnswer(Answer):

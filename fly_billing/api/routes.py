@@ -6,7 +6,7 @@ answers (`api.answers`), and how they are documented (`api.openapi`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
@@ -30,11 +30,12 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.organizations import NoSuchOrganization, organization_name
 from fly_billing.statements.explanation_reader import NoSuchItem, read_explanation
 from fly_billing.statements.month_end import read_month_end
-from fly_billing.statements.rules.statement import Statement, StatementInvoice
+from fly_billing.statements.rules.statement import Statement, StatementInvoice, StatementItem
 from fly_billing.statements.statement_reader import NoSuchMonth, read_statement
 from fly_billing.statements.usage_reader import read_quantities
 
 MOST_INVOICES = 100
+MOST_ITEMS = 200
 
 OrganizationId = Annotated[str, Path(max_length=200, description="The organization's id.", examples=["acme"])]
 Month = Annotated[
@@ -112,10 +113,7 @@ def invoices(
     """List the invoices, the newest month first."""
     found = caller.statement()
     listed = [invoice for invoice in found.invoices if invoice.id]
-    try:
-        page, next_cursor = page_after(listed, lambda invoice: invoice.id or "", cursor, limit)
-    except InvalidCursor as mistake:
-        raise RequestRefused(422, str(mistake)) from mistake
+    page, next_cursor = _page(listed, lambda invoice: invoice.id or "", cursor, limit)
     return respond(request, answers.invoices_answer(found, page, next_cursor))
 
 
@@ -137,14 +135,21 @@ def explanation(request: Request, caller: Annotated[Caller, reads("invoices")], 
 
 
 @router.get(f"{ORGANIZATION}/usage", **documented("usage", models.UsageAnswer))
-def usage(request: Request, caller: Annotated[Caller, reads("usage")], month: Month = None) -> Response:
-    """Show a month's usage and its cost by day, app, region and product."""
+def usage(
+    request: Request,
+    caller: Annotated[Caller, reads("usage")],
+    month: Month = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Items per page.")] = MOST_ITEMS,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+) -> Response:
+    """Show a month's usage and its cost by day, app, region and product. The items come in pages."""
     found = caller.statement(month)
     shown = found.shown()
     if shown is None:
         raise RequestRefused(404)
-    quantities = read_quantities(caller.database, [UUID(item.id) for item in shown.items if item.kind == "usage"])
-    return respond(request, answers.usage_answer(found, quantities))
+    items, next_cursor = _page([item for item in shown.items if item.kind == "usage"], _item_id, cursor, limit)
+    quantities = read_quantities(caller.database, [UUID(item.id) for item in items])
+    return respond(request, answers.usage_answer(found, items, quantities, next_cursor))
 
 
 @router.get(f"{ORGANIZATION}/balance", **documented("balance", models.BalanceAnswer))
@@ -217,6 +222,20 @@ def _found(read: Callable[[], Found]) -> Found:
         return read()
     except (NoSuchOrganization, NoSuchItem, NoSuchMonth) as missing:
         raise RequestRefused(404) from missing
+
+
+def _page(
+    listed: Sequence[Found], key: Callable[[Found], str], cursor: str | None, limit: int
+) -> tuple[Sequence[Found], str | None]:
+    """Return the page after the cursor and the next one. Raises RequestRefused for a cursor that is none of ours."""
+    try:
+        return page_after(listed, key, cursor, limit)
+    except InvalidCursor as mistake:
+        raise RequestRefused(422, str(mistake)) from mistake
+
+
+def _item_id(item: StatementItem) -> str:
+    return item.id
 
 
 def _month(text: str | None) -> BillingMonth | None:

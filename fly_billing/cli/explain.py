@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rich.padding import Padding
@@ -17,7 +17,6 @@ from fly_billing.cli.terminal import RenderableType, Terminal, joined, panel, st
 from fly_billing.money import counted, exact_sum, format_cents, grouped, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.statements.billed_events import BilledEvents, UsageFile, UsageUnreadable, open_billed_events
 from fly_billing.statements.explanation_reader import (
     BilledUsage,
     ExplainedItem,
@@ -29,7 +28,9 @@ from fly_billing.statements.explanation_reader import (
 )
 from fly_billing.statements.rules.explanation import Explanation
 from fly_billing.statements.rules.sums import Line, Sum
-from fly_billing.usage.usage_table import UsageTable
+
+if TYPE_CHECKING:
+    from fly_billing.statements.billed_events import BilledEvents, UsageFile
 
 # The number of lines of a sum, files or events to show without --all.
 MOST_LINES = 20
@@ -76,13 +77,17 @@ def explain(
         NoSuchItem: No item has this id or position.
     """
     with local_platform() as settings:
-        database, usage_table = BillingDatabase(settings.database_url), UsageTable.from_settings(settings)
+        database = BillingDatabase(settings.database_url)
         item: UUID = find_item_at(database, name, month, position) if month and position else find_item(database, name)
         explained = read_explanation(database, item)
         if explained.usage is None:
             return _show(console, explained, None, "", options)
+        # Here, because lists of items and fees need no DuckDB and no Delta table.
+        from fly_billing.statements.billed_events import UsageUnreadable, open_billed_events
+        from fly_billing.usage.usage_table import UsageTable
+
         try:
-            with open_billed_events(database, usage_table, explained.usage) as billed:
+            with open_billed_events(database, UsageTable.from_settings(settings), explained.usage) as billed:
                 return _show(console, explained, billed, "", options)
         except UsageUnreadable as problem:
             return _show(console, explained, None, str(problem), options)

@@ -61,8 +61,8 @@ MANY_ITEMS = "7"
 
 def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
-    read.add_argument("--organizations", type=int, default=300)
-    read.add_argument("--statements", type=int, default=600, help="number of statements to read of each history")
+    read.add_argument("--organizations", type=int, default=60)
+    read.add_argument("--statements", type=int, default=300, help="number of statements to read of each history")
     read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="folder of generated usage")
     given = read.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from fly_billing.money import EXACT, divide, exact_sum, share_out_cents
+from fly_billing.money import DIVISION_DIGITS, EXACT, divide, exact_sum, share_out_cents
 from fly_billing.periods import BillingMonth
+
+_ONE, _MINUS_ONE, _TWO = Decimal(1), Decimal(-1), Decimal(2)
 
 # Kinds of items that apply to the whole invoice, not to anything that was used or bought.
 WHOLE_INVOICE_KINDS = ("discount", "minimum", "maximum", "credit", "tax", "rounding")
@@ -276,11 +278,21 @@ def split_in_proportion(amount: Decimal, weights: Sequence[Decimal]) -> list[Dec
     The part with the largest weight absorbs the rounding of the others. The weights must not add up to 0.
     """
     total = exact_sum(weights)
-    parts = [divide(EXACT.multiply(amount, weight), total) for weight in weights]
+    # Most quotients are no finite decimals, so `money.divide` would try in vain.
+    scaled, half = amount.scaleb(DIVISION_DIGITS, context=EXACT), divide(total.copy_abs(), _TWO)
+    parts = [_rounded_quotient(EXACT.multiply(scaled, weight), total, half) for weight in weights]
     largest = max(range(len(weights)), key=lambda n: weights[n])
     left = EXACT.subtract(amount, exact_sum(parts))
     parts[largest] = EXACT.add(parts[largest], left)
     return parts
+
+
+def _rounded_quotient(scaled: Decimal, total: Decimal, half: Decimal) -> Decimal:
+    """Return scaled / total / 10^20, rounded half-up at the 20th decimal. `half` is half of |total|."""
+    whole, rest = EXACT.divmod(scaled, total)
+    if rest.copy_abs() >= half:
+        whole = EXACT.add(whole, _ONE if scaled.is_signed() == total.is_signed() else _MINUS_ONE)
+    return whole.scaleb(-DIVISION_DIGITS, context=EXACT)
 
 
 def compare_products(now: Sequence[SpendShare], before: Sequence[SpendShare], month: BillingMonth) -> MonthComparison:

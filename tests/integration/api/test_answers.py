@@ -127,6 +127,16 @@ def test_invoices_come_in_pages_and_each_with_its_items(api: ApiClient, token: s
     assert data["invoice"]["sums"][-1] == {"text": "Amount due", "amount": usd("0.31")}
 
 
+def test_the_usage_of_a_month_comes_in_pages_of_items(api: ApiClient, token: str) -> None:
+    whole = api.of("acme", "usage?month=2026-09", token).data
+    first = api.of("acme", "usage?month=2026-09&limit=1", token).data
+    second = api.of("acme", f"usage?month=2026-09&limit=1&cursor={first['next_cursor']}", token).data
+    assert [*first["items"], *second["items"]] == whole["items"]
+    assert (len(whole["items"]), second["next_cursor"], whole["next_cursor"]) == (2, None, None)
+    assert first["cost"] == second["cost"] == whole["cost"]  # of the whole month
+    assert api.of("acme", "usage?month=2026-09&cursor=bm9uZQ", token).status == 422
+
+
 def test_an_item_is_explained_as_a_sum_to_redo(api: ApiClient, token: str) -> None:
     """100.5 GB less the free 100 GB is 0.5 GB, at 0.02 a GB."""
     item = api.of("acme", "statement?month=2026-09", token).data["invoice"]["items"][0]

@@ -110,6 +110,13 @@ def test_an_organization_that_another_one_pays_for_gets_its_own_share(half: Plat
     assert estimate(half).likely_cents == 14161
 
 
+def test_a_price_that_changed_since_the_last_estimate_is_used(half: Platform) -> None:
+    assert estimate(half).likely_cents == 5900
+    half.execute("update prices set unit_amount = 0.20 where key = 'requests'")
+    # 300 x 0.20 + 29.00
+    assert estimate(half).likely_cents == 8900
+
+
 def test_a_month_that_is_over_or_final_is_not_estimated(half: Platform) -> None:
     assert reason(half, SEPTEMBER, at("2026-10-01T00:00:00")) == "month_is_over"
     assert reason(half, OCTOBER) == "month_has_not_begun"
