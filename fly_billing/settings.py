@@ -265,7 +265,7 @@ class Settings(_FromEnvironment):
     past_due_days: Annotated[tuple[int, ...], BeforeValidator(_days_list)] = Field(
         (7, 14, 30), alias="FLY_BILLING_PAST_DUE_DAYS"
     )
-    first_alert: Annotated[dict[str, Decimal], NoDecode, BeforeValidator(_limits)] = Field(
+    first_alert: Annotated[dict[str, Decimal], BeforeValidator(_limits)] = Field(
         {"USD": Decimal(10)}, alias="FLY_BILLING_FIRST_ALERT"
     )
     customer_email_from: str | None = Field(None, alias="FLY_BILLING_CUSTOMER_EMAIL_FROM")

@@ -1,4 +1,4 @@
-"""TODO: what it does, as a sentence.
+"""Finds the sources of a month's usage by an index, for statements.
 
 Revision ID: 0070
 Revises: 0069
