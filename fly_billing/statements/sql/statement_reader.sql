@@ -41,14 +41,14 @@ with recursive billed as (
 -- Each step finds the next day and file in the index, whatever the number of paths between.
 landed as (
     (
-        select u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g') as name
+        select 1 as number, u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g') as name
         from usage_files as u
         where u.landing_day >= (select first from billed) and u.landing_day <= (select last from billed)
         order by u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g')
         limit 1
     )
     union all
-    select following.landing_day, following.name
+    select landed.number + 1 as number, following.landing_day, following.name
     from landed
     cross join lateral (
         select u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g') as name
@@ -58,14 +58,13 @@ landed as (
         order by u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g')
         limit 1
     ) as following
+    where landed.number <= :most
 ),
-
-known as (select landing_day, name from landed limit :most + 1),
 
 sources as (
     select name, count(*) as days, max(landing_day) as until
-    from known
-    where (select count(*) from known) <= :most
+    from landed
+    where (select max(steps.number) from landed as steps) <= :most
     group by name
 ),
 
