@@ -61,7 +61,8 @@ class SparkEngine:
 
     @actionable_spark_errors()
     def read(self, duck: duckdb.DuckDBPyConnection, table: UsageTableVersion, month: BillingMonth) -> int:
-        if table.usage_table.is_in_store and not self.spark.sparkContext.master.startswith("local"):
+        is_on_this_machine = (self.spark.sparkContext.master or "").startswith("local")
+        if table.usage_table.is_in_store and not is_on_this_machine:
             raise SettingsError(
                 "a Spark cluster can't read the usage table in an object store, whose files are copied to this machine:"
                 " set SPARK_MASTER=local[*], FLY_BILLING_ROLLUP_ENGINE=duckdb, or a folder that all machines share"
