@@ -25,6 +25,8 @@ from fly_billing.settings import SettingsError
 
 # The fewest bytes of a secret that Standard Webhooks allows.
 LEAST_SECRET = 24
+# The most seconds that a receiver can ask us to wait: a call about a cap is repeated every hour at least.
+MOST_WAIT = 3600.0
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def is_acknowledgement(content: bytes, its_id: str) -> bool:
 
 
 def _retry_after(refusal: urllib.error.HTTPError) -> float:
-    """Return the seconds that the receiver asked us to wait; 0 if it did not ask, or in no number."""
+    """Return the seconds that the receiver asked us to wait, at most MOST_WAIT; 0 if it asked for none."""
     text = refusal.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() and len(text) < 7 else 0.0
+    return min(float(text), MOST_WAIT) if text.isdecimal() and len(text) < 10 else 0.0
 
 
 def webhook_from_settings(

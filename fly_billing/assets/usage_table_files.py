@@ -35,9 +35,10 @@ def usage_table_files(
     """The data files of the usage table: few and large, and none that nothing refers to.
 
     Landings of every few minutes leave many small files. Every night, the files of each day that is over are joined,
-    after every row was compared, and files that no version in use has are deleted a day after they were replaced. A
+    after every row was compared, and files that no version in use has are deleted 30 days after they were replaced. A
     version is in use while an invoice, a correction or a roll-up refers to it, so every final invoice can be explained
-    and recalculated. If `versions lost` is above 0, versions in use could not be read: restore the table's files.
+    and recalculated. If one of them can't be read, or other files are in the folder, the run fails and deletes nothing.
+    `versions lost` are those in use that a table had which has been replaced since.
     """
     database, usage_table = billing_postgres.database(), usage_store.usage_table()
     maintained = maintain(database, usage_table, clock.now().date(), context.log.info)

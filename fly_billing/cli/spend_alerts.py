@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import typer
 from rich.table import Table
@@ -20,6 +20,9 @@ from fly_billing.customer_alerts.thresholds import add_threshold, remove_thresho
 from fly_billing.foreign_text import visible
 from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase
+
+# What `replay` sends again unless it is told since when: older warnings would only confuse.
+REPLAYED = timedelta(days=7)
 
 
 @contextmanager
@@ -87,10 +90,11 @@ def show_messages(console: Terminal, organization: str | None, *, only_given_up:
     console.print(table)
 
 
-def replay(console: Terminal, organization: str | None, since: datetime, *, also_sent: bool) -> None:
-    """Put messages into the outbox again, with their ids."""
+def replay(console: Terminal, organization: str | None, since: datetime | None, *, also_sent: bool) -> None:
+    """Put messages into the outbox again, with their ids. Without `since`, those of the last seven days."""
     with _database() as database:
-        number = replay_messages(database, since, organization, also_sent=also_sent)
+        start = since or datetime.now(UTC) - REPLAYED
+        number = replay_messages(database, start, organization, also_sent=also_sent)
     console.print(f"{counted(number, 'message')} will be sent again, with the same id")
 
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from fly_billing.alerting.channels_from_settings import demand_all, email_address
 from fly_billing.alerting.mail import MailServer
 from fly_billing.alerting.signed_webhook import SignedWebhook, webhook_from_settings
 from fly_billing.customer_alerts.customer_mail import CustomerMail
 from fly_billing.customer_alerts.spend_caps import NAME as CAP_HOOK
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.settings import Settings, reveal
+from fly_billing.settings import Settings, SettingsError, reveal
 
 WEBHOOK = "customer webhook"
+Made = TypeVar("Made")
+
+
+def built(make: Callable[[], Made], problems: list[SettingsError]) -> Made | None:
+    """Return the result of `make`. Add a wrong setting to the problems, so that other channels still work."""
+    try:
+        return make()
+    except SettingsError as problem:
+        problems.append(problem)
+        return None
 
 
 def customer_mail(settings: Settings, database: BillingDatabase) -> CustomerMail | None:

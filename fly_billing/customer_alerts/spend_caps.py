@@ -32,7 +32,7 @@ OVERDUE = timedelta(hours=1)
 # Calls that a round queues at most, because a tick of Dagster must end within a minute; the next one goes on. A new
 # month lifts all caps at once.
 MOST_CALLS = 2000
-_MAY_BE_MISSING = frozenset({"cap_cents", "last_state", "last_month", "last_cap_cents"})
+_MAY_BE_MISSING = frozenset({"cap_cents", "spent_cents", "last_state", "last_month", "last_cap_cents"})
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,19 @@ def _queue(connection: Connection, call: CapCall, now: datetime) -> None:
 
 
 def _alert_operators(connection: Connection, operators: Sequence[Channel], now: datetime) -> None:
-    """Queue one alert for each call that is overdue."""
+    """Queue one alert for each call that is overdue, and for each cap that nothing is compared with."""
+    for cap in rows(connection, "caps_in_another_currency"):
+        organization = visible(cap["organization_id"])
+        alert = Alert.of(
+            "cap_without_effect",
+            f"The spending cap of {organization} is in {cap['cap_currency']}, but its currency is {cap['currency']}",
+            [
+                "Nothing is compared with this cap: it stops no machines.",
+                f"What to do: `fly-billing spend-cap set {organization} AMOUNT` sets one in {cap['currency']};"
+                f" `fly-billing spend-cap remove {organization}` removes it.",
+            ],
+        )
+        put_in(connection, alert, [channel.name for channel in operators], f"cap {cap['id']} has no effect")
     for call in records(connection, WaitingCall, "unacknowledged_cap_calls", channel=NAME, before=now - OVERDUE):
         alert = Alert.of(
             "cap_call_unacknowledged",

@@ -14,6 +14,7 @@ from fly_billing.money import counted
 from fly_billing.object_store.address import Place
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.landing import refuse_empty_share
 from fly_billing.usage.landing_folder import list_files, size_of
 from fly_billing.worklist.due import days_to_land
 
@@ -23,12 +24,14 @@ class Changes:
     """What an update of the open months would have to do.
 
     Attributes:
+        at: When it was looked: files that arrived later are not in it.
         days: The landing days with files that did not land, or that differ from those that landed.
         months: The open months with landed usage that was not rolled up.
         terms: A hash of everything else that invoices are calculated from; it differs after any change.
         files: A hash of the files of `days`; the same as long as the same files wait.
     """
 
+    at: datetime
     days: Sequence[date]
     months: Sequence[BillingMonth]
     terms: str
@@ -58,12 +61,13 @@ def find_changes(database: BillingDatabase, landing_dir: Place, now: datetime, g
     landing.
 
     Raises:
-        LandingError: The landing folder can't be read.
+        LandingError: The landing folder can't be read, or it is empty although files landed from it before.
     """
+    refuse_empty_share(database, landing_dir)
     months = open_months(now, grace)
     days = days_to_land(database, landing_dir, now, since=months[0].first_day)
     (terms,) = database.values("state_of_terms")
-    return Changes(days, months_with_new_usage(database, months), terms, _listing(landing_dir, days))
+    return Changes(now, days, months_with_new_usage(database, months), terms, _listing(landing_dir, days))
 
 
 def months_with_new_usage(database: BillingDatabase, months: Sequence[BillingMonth]) -> list[BillingMonth]:

@@ -21,6 +21,7 @@ from fly_billing.open_months.changes import Changes, months_with_new_usage, open
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.engines.engine import RollupEngine
+from fly_billing.usage.landing_folder import has_day_folder
 from fly_billing.usage.landing_run import LandingReport, land_and_check
 from fly_billing.usage.rollups import RollupReport, roll_up
 from fly_billing.usage.rules.declared_sources import NOTHING_DECLARED, DeclaredSources
@@ -108,20 +109,23 @@ def bring_up_to_date(update: Update, changes: Changes, *, all_months: bool = Fal
         landed = land_and_check(
             database, update.usage, update.landing_dir, changes.days, now, update.progress, update.declared
         )
-    if now.date() not in changes.days:
-        record_look(database, now)
+    record_look(database, update.landing_dir, changes)
     months = open_months(now, update.terms.grace)
     due = months if all_months else months_with_new_usage(database, months)
     groups = billing_groups(database)
     return UpdateReport(landed, [_update_month(update, month, groups) for month in due if groups])
 
 
-def record_look(database: BillingDatabase, now: datetime) -> None:
-    """Record that the folder of today is at `now` as it landed, so that statements are as of this look.
+def record_look(database: BillingDatabase, landing_dir: Place, changes: Changes) -> None:
+    """Record that the folder of today was as it landed when it was looked, so that statements are as of this look.
 
-    Days that are over are not recorded: they count as complete only once they landed after their end.
+    A folder that has changed, or is gone though files landed from it, is not recorded. Days that are over are not
+    recorded either: they count as complete only once they landed after their end.
     """
-    database.rows("mark_days_unchanged", days=[now.date()], now=now)
+    today = changes.at.date()
+    is_gone = not has_day_folder(landing_dir, today) and bool(database.rows("landed_files", since=today))
+    if today not in changes.days and not is_gone:
+        database.rows("mark_days_unchanged", days=[today], now=changes.at)
 
 
 def _update_month(update: Update, month: BillingMonth, groups: Sequence[str]) -> UpdatedMonth:

@@ -60,17 +60,18 @@ def keep_open_months_current(
     grace = billing_terms.terms().grace
     if going := _run_in_progress(context.instance, [str(month) for month in open_months(clock.now(), grace)]):
         return SkipReason(f"run {going.run_id[:8]} of {going.job_name} is not done: the next tick looks again")
-    database, now = billing_postgres.database(), clock.now()
+    database, landing, now = billing_postgres.database(), usage_store.landing(), clock.now()
     try:
-        changes = find_changes(database, usage_store.landing(), now, grace)
+        changes = find_changes(database, landing, now, grace)
     except LandingError as problem:
         # The hourly landing meets the same error and fails, which sends an alert.
         return SkipReason(str(problem))
     all_months = _last_terms(context.instance) != changes.terms
     if not changes.days and not changes.months and not all_months:
-        record_look(database, now)
+        record_look(database, landing, changes)
         return SkipReason("no new or changed files, no usage to roll up, no changed prices or terms")
     if failed := _failed_before(context.instance, changes):
+        record_look(database, landing, changes)
         return SkipReason(f"run {failed.dagster_run.run_id[:8]} failed, and nothing changed since: again after an hour")
     tags = {TERMS: changes.terms, CHANGES: changes.fingerprint, **({ALL_OPEN_MONTHS: "true"} if all_months else {})}
     return RunRequest(tags=tags)

@@ -104,7 +104,7 @@ def land_days(
         UsageTableMismatch: This is not the usage table that earlier landings wrote.
     """
     check_landing_folder(landing_dir)
-    _refuse_empty_share(database, landing_dir)
+    refuse_empty_share(database, landing_dir)
     register_usage_table(database, usage_table)
 
     contracts = contracts or SourceContracts()
@@ -130,7 +130,7 @@ def land_days(
     return landed
 
 
-def _refuse_empty_share(database: BillingDatabase, landing_dir: Place) -> None:
+def refuse_empty_share(database: BillingDatabase, landing_dir: Place) -> None:
     """Raise LandingError if files were landed before and no day folder exists now: an unmounted share looks like this.
 
     Without this check, days that never landed would count as days without usage.

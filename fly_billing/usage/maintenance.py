@@ -9,11 +9,11 @@ Both hold the lock of landings: a landing waits, and none is interrupted. Not he
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable
@@ -26,6 +26,7 @@ from fly_billing.object_store.objects import list_objects
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows, values
 from fly_billing.usage.data_files import DataFile, PartitionKey, UsageTableError, UsageTableMismatch, list_data_files
 from fly_billing.usage.key_index import KeyIndex
+from fly_billing.usage.landing_folder import readable_name
 from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landing, read_ledger
 from fly_billing.usage.usage_table import (
     FILES,
@@ -33,13 +34,21 @@ from fly_billing.usage.usage_table import (
     UsageTable,
     UsageTableVersion,
     UsageVersionGone,
+    VersionOfAnotherTable,
     open_duckdb,
 )
 
-# A partition (landing day and usage month) with this many data files is joined.
+# Files of about this size are the result of joining.
+TARGET_BYTES = 128 * 1024 * 1024
+# A partition (landing day and usage month) with this many smaller data files is joined.
 MANY_FILES = 4
-# A reader of an earlier version may still be at work: no run takes longer than six hours.
-READERS_END = timedelta(hours=24)
+# The most days that a run joins, the oldest first: landings wait meanwhile.
+MOST_DAYS = 40
+# Files that were replaced are kept so long: for readers of an earlier version, which end within hours, and so that a
+# dump of the billing database of this age still fits the table.
+KEPT_FOR = timedelta(days=30)
+# A data file of the table, below its folder.
+OURS = re.compile(r"usage_month=[^/]+/landing_day=[^/]+/[^/]+\.parquet")
 # Differs if a row is missing, doubled or has another value in any column.
 CONTENT = "select count(*), sum(hash(events)::hugeint), bit_xor(hash(events)) from events"
 
@@ -69,12 +78,12 @@ def maintain(
     usage_table: UsageTable,
     today: date,
     progress: Callable[[str], None] = lambda _: None,
-    readers_end: timedelta = READERS_END,
+    kept_for: timedelta = KEPT_FOR,
 ) -> Maintained | None:
     """Join the small files of days before `today`, then delete files that nothing refers to. None: no usage landed.
 
     Args:
-        readers_end: Files of earlier versions are kept for so long, for readers that began before.
+        kept_for: Files that were replaced are kept so long.
 
     Raises:
         UsageTableMismatch: The usage table is not what the landings wrote, or joining changed its rows.
@@ -91,18 +100,18 @@ def maintain(
         lock_until_commit(connection, "land_usage")
         table = open_for_landing(connection, usage_table, progress)
         kept, lost = _versions_in_use(connection, table)
-        deleted = delete_unused(table, kept, readers_end)
+        deleted = delete_unused(table, kept, kept_for)
     progress(f"{counted(len(days), 'landing day')} joined, {counted(deleted, 'file')} deleted")
     after = table.data_files
     return Maintained(days, (len(before), len(after)), (_bytes(before), _bytes(after)), deleted, kept, lost)
 
 
 def _crowded(files: Collection[DataFile], today: date) -> list[date]:
-    """Return the days before today with a partition of many files. The files of today still become more."""
+    """Return the oldest days before today with a partition of many small files. The files of today become more."""
     number: dict[tuple[date, str], int] = defaultdict(int)
     for file in files:
-        number[file.day, file.month] += 1
-    return sorted({day for (day, _), count in number.items() if count >= MANY_FILES and day < today})
+        number[file.day, file.month] += file.bytes < TARGET_BYTES // 2
+    return sorted({day for (day, _), count in number.items() if count >= MANY_FILES and day < today})[:MOST_DAYS]
 
 
 def compact(
@@ -137,6 +146,7 @@ def _join(usage_table: UsageTable, days: list[date]) -> DeltaTable:
     try:
         delta.optimize.compact(
             partition_filters=[("landing_day", "in", [day.isoformat() for day in days])],
+            target_size=TARGET_BYTES,
             writer_properties=FILES,
             post_commithook_properties=KEEP_LOG,
         )
@@ -165,7 +175,10 @@ def _recorded(connection: Connection, days: Collection[date]) -> Mapping[Partiti
 
 
 def _versions_in_use(connection: Connection, table: UsageTableVersion) -> tuple[list[int], list[int]]:
-    """Return the versions that something refers to, apart from the present one: those that can be read, and others."""
+    """Return the versions that something refers to, apart from the present one: of this table, and of others.
+
+    Raises UsageTableMismatch if one of this table can't be read.
+    """
     kept, lost = [], []
     for version in values(connection, "referenced_versions"):
         if version == table.version:
@@ -173,31 +186,40 @@ def _versions_in_use(connection: Connection, table: UsageTableVersion) -> tuple[
         try:
             table.at(version)
             kept.append(version)
-        except UsageVersionGone:
+        except VersionOfAnotherTable:
             lost.append(version)
+        except UsageVersionGone as problem:
+            # Its files may be here, and another attempt may read it: they must not count as unused.
+            expected = f"version {version} to be readable, as invoices refer to it"
+            raise UsageTableMismatch(table.path, expected, f"{problem}. No file was deleted") from None
     return kept, lost
 
 
-def delete_unused(table: UsageTableVersion, kept: Collection[int], readers_end: timedelta) -> int:
+def delete_unused(table: UsageTableVersion, kept: Collection[int], kept_for: timedelta) -> int:
     """Delete data files that neither this version nor a kept one has. Returns their number.
 
-    Raises UsageTableMismatch, before anything is deleted, if Delta Lake would delete a file that one of them has.
+    Raises UsageTableMismatch, before anything is deleted, if Delta Lake would delete a file that one of them has, or a
+    file that is not the table's: it deletes whatever else is in the folder.
     """
     deltas = [table.at(version) for version in kept]
     needed = {file.path for delta in [table.delta, *deltas] if delta for file in list_data_files(delta)}
     latest = table.usage_table.delta()
     keep = [delta.version() for delta in deltas]
-    if wrong := needed & {_path(name) for name in _vacuum(latest, keep, readers_end, dry_run=True)}:
+    unused = _vacuum(latest, keep, kept_for, dry_run=True)
+    if foreign := [name for name in unused if not OURS.fullmatch(name)]:
+        found = f"{readable_name(min(foreign))}: move other files to another folder. No file was deleted"
+        raise UsageTableMismatch(table.path, "only files of the usage table", found)
+    if wrong := needed & set(unused):
         raise UsageTableMismatch(table.path, "files in use to be kept", f"{min(wrong)} to be deleted")
     # Delta Lake names files that earlier runs deleted for as long as its log has them.
     before = _count_stored(table.usage_table)
-    _vacuum(latest, keep, readers_end, dry_run=False)
+    _vacuum(latest, keep, kept_for, dry_run=False)
     return before - _count_stored(table.usage_table)
 
 
-def _vacuum(delta: DeltaTable, keep: list[int], readers_end: timedelta, *, dry_run: bool) -> list[str]:
+def _vacuum(delta: DeltaTable, keep: list[int], kept_for: timedelta, *, dry_run: bool) -> list[str]:
     return delta.vacuum(
-        retention_hours=int(readers_end.total_seconds() // 3600),
+        retention_hours=int(kept_for.total_seconds() // 3600),
         dry_run=dry_run,
         enforce_retention_duration=False,
         full=True,
@@ -212,11 +234,6 @@ def _count_stored(usage_table: UsageTable) -> int:
     if isinstance(place, StoreFolder):
         return sum(found.name.endswith(".parquet") and not found.name.startswith("_") for found in list_objects(place))
     return sum(1 for _ in place.glob("usage_month=*/landing_day=*/*.parquet"))
-
-
-def _path(name: str) -> str:
-    """Return a file's path below the table's folder, as the log lists it: month, day and name."""
-    return "/".join(Path(name).parts[-3:])
 
 
 def _bytes(files: Collection[DataFile]) -> int:

@@ -132,7 +132,11 @@ MEASUREMENTS = """
 
 
 class UsageVersionGone(Exception):
-    """A version of the usage table that an invoice refers to can't be read any more. The message says why."""
+    """A version of the usage table that an invoice refers to can't be read. The message says why."""
+
+
+class VersionOfAnotherTable(UsageVersionGone):
+    """The version was in a table that has been replaced, or is newer than this table."""
 
 
 def delta_uri(path: Place) -> str:
@@ -302,9 +306,14 @@ class UsageTableVersion:
         return chosen
 
     def at(self, version: int) -> DeltaTable:
-        """Open a version as numbered in Postgres. Raises UsageVersionGone."""
+        """Open a version as numbered in Postgres.
+
+        Raises:
+            VersionOfAnotherTable: The present table never had this version.
+            UsageVersionGone: The table can't be read at this version, now or ever again.
+        """
         if self.delta is None:
-            raise UsageVersionGone("no usage was ever landed")
+            raise VersionOfAnotherTable("no usage was ever landed")
         shift = self._shift_of(version)
         try:
             return self.usage_table.delta(version - shift)
@@ -317,7 +326,7 @@ class UsageTableVersion:
         for first, last, shift in self._older:
             if first <= version <= last:
                 return shift
-        raise UsageVersionGone(
+        raise VersionOfAnotherTable(
             f"the table has versions {self._first_version} to {self.version}"
             if version > self.version
             else "it was in a table that has been replaced"

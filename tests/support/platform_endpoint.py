@@ -20,6 +20,8 @@ SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 class PlatformEndpoint:
     """Takes signed messages. `behaviors`: of the next requests, in order; afterwards it acknowledges each.
 
+    `headers`: of an answer that is a status.
+
     A behavior is a status without a body, or: `drop` (it reads the message and hangs up), `slow` (it reads the message
     and does not answer before the test ends), `drip` (it answers a byte at a time, without end), `endless` (it sends a
     body without end), `redirect`, `other` (200, acknowledging another message), `text` (200 with a text).
@@ -29,6 +31,7 @@ class PlatformEndpoint:
         endpoint = self
         self.got: list[tuple[str, dict[str, Any]]] = []
         self.behaviors: list[int | str] = []
+        self.headers: dict[str, str] = {}
         self.is_over = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
@@ -62,7 +65,7 @@ class PlatformEndpoint:
                 elif behavior == "redirect":
                     self._head(302, Location="/elsewhere")
                 elif isinstance(behavior, int):
-                    self._head(behavior)
+                    self._head(behavior, **endpoint.headers)
                 else:
                     self._head(200)
                     answer = {"other": '{"acknowledged": "msg_other"}', "text": "thank you"}.get(behavior, behavior)

@@ -81,13 +81,13 @@ def list_messages(
 @spend_alert.command("replay")
 def replay_messages(
     organization: OptionalOrganization = None,
-    since: Annotated[str, typer.Option(help="Messages made since this time, in UTC")] = "2000-01-01",
+    since: Annotated[str | None, typer.Option(help="Made since this time, in UTC. Default: the last 7 days")] = None,
     sent: Annotated[bool, typer.Option("--sent", help="Also webhooks that the platform has taken")] = False,
 ) -> None:
     """Send messages again that were given up, with the same id."""
     from fly_billing.cli.spend_alerts import replay
 
-    replay(console, organization, parse_time(since), also_sent=sent)
+    replay(console, organization, parse_time(since) if since else None, also_sent=sent)
 
 
 @spend_alert.command("subscribe")

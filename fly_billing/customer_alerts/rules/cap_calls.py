@@ -27,7 +27,7 @@ class CappedSpend:
     Attributes:
         month: The calendar month of now.
         cap_cents: None if the cap was removed.
-        spent_cents: The spend of that month so far; 0 before its first invoice.
+        spent_cents: The spend of that month so far; None if it has no invoice in the currency of the cap.
         last_state, last_month, last_cap_cents: Of the last call; None if there was none.
         last_number: 0 if there was none.
     """
@@ -36,7 +36,7 @@ class CappedSpend:
     month: str
     currency: str
     cap_cents: int | None
-    spent_cents: int
+    spent_cents: int | None
     last_number: int = 0
     last_state: CapState | None = None
     last_month: str | None = None
@@ -44,7 +44,15 @@ class CappedSpend:
 
     @property
     def is_reached(self) -> bool:
-        return self.cap_cents is not None and self.spent_cents >= self.cap_cents
+        return self.cap_cents is not None and (self.spent_cents or 0) >= self.cap_cents
+
+    @property
+    def is_unknown(self) -> bool:
+        """Return True if the month had reached the cap and now has no spend that could be compared with it.
+
+        Its invoice is on its way to another payer's, or in another currency: nothing says that it fell.
+        """
+        return self.last_state == "reached" and self.last_month == self.month and self.spent_cents is None
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,9 @@ def next_call(spend: CappedSpend) -> CapCall | None:
         if spend.last_state == "reached" and spend.last_month == spend.month:
             return None
         return _call(spend, "reached", "cap_reached")
-    return _call(spend, "lifted", _why_lifted(spend)) if spend.last_state == "reached" else None
+    if spend.last_state != "reached" or (spend.cap_cents is not None and spend.is_unknown):
+        return None
+    return _call(spend, "lifted", _why_lifted(spend))
 
 
 def _why_lifted(spend: CappedSpend) -> CapReason:
@@ -114,5 +124,5 @@ def _why_lifted(spend: CappedSpend) -> CapReason:
 def _call(spend: CappedSpend, state: CapState, reason: CapReason) -> CapCall:
     return CapCall(
         spend.organization_id, spend.last_number + 1, state, reason, spend.month, spend.currency, spend.cap_cents,
-        spend.spent_cents,
+        spend.spent_cents or 0,
     )  # fmt: skip

@@ -15,7 +15,7 @@ returning threshold_id;
 
 -- name: thresholds_to_read
 -- One row per threshold on a part or an estimate (app, product, forecast) and open month of :months whose invoice is newer
--- than the last comparison, if no alert reported it for that month yet.
+-- than the last comparison, if no alert reported it for that month yet. Those that wait longest come first.
 select
     t.id as threshold_id, t.organization_id, o.name as organization_name, t.kind, t.subject, t.percent,
     to_char(s.month, 'YYYY-MM') as month, s.currency, t.amount_cents as limit_cents, s.total_cents as reached_cents,
@@ -28,4 +28,6 @@ join organization_spend as s
 where t.removed_at is null and t.kind in ('app', 'product', 'forecast')
     and (t.checked_as_of is null or t.checked_as_of < s.computed_at)
     and not exists (select from spend_alerts as a where a.threshold_id = t.id and a.month = s.month)
-order by t.organization_id, s.month, t.id;
+order by
+    min(coalesce(t.checked_as_of, '-infinity')) over (partition by t.organization_id, s.month),
+    t.organization_id, s.month, t.id;

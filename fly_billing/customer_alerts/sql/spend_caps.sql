@@ -12,7 +12,7 @@ returning a.id;
 
 -- name: capped_spend
 -- One row per organization that has a cap, or whose last call says that it has reached one. spent_cents: the spend of :month
--- so far, in the currency of the cap; 0 before its first invoice.
+-- so far, in the currency of the cap; null if the month has no invoice in it.
 with caps as (
     select t.organization_id, t.currency, t.amount_cents from spend_thresholds as t
     where t.kind = 'cap' and t.removed_at is null
@@ -27,11 +27,11 @@ last_calls as (
 select
     o.id as organization_id, to_char(cast(:month as date), 'YYYY-MM') as month,
     coalesce(caps.currency, last_calls.currency) as currency, caps.amount_cents as cap_cents,
-    coalesce((
+    (
         select cast(sum(s.total_cents) as bigint) from organization_spend as s
         where s.organization_id = o.id and s.month = :month
             and s.currency = coalesce(caps.currency, last_calls.currency)
-    ), 0) as spent_cents,
+    ) as spent_cents,
     coalesce(last_calls.number, 0) as last_number, last_calls.state as last_state,
     to_char(last_calls.month, 'YYYY-MM') as last_month, last_calls.cap_cents as last_cap_cents
 from organizations as o
@@ -39,6 +39,13 @@ left join caps on caps.organization_id = o.id
 left join last_calls on last_calls.organization_id = o.id
 where caps.organization_id is not null or last_calls.state = 'reached'
 order by o.id;
+
+-- name: caps_in_another_currency
+-- One row per cap in another currency than that of its organization: nothing is compared with it.
+select t.id, t.organization_id, t.currency as cap_currency, o.currency from spend_thresholds as t
+join organizations as o on o.id = t.organization_id
+where t.kind = 'cap' and t.removed_at is null and t.currency <> o.currency
+order by t.organization_id;
 
 -- name: record_cap_call
 -- No rows. The platform is called.

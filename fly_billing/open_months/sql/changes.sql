@@ -1,6 +1,6 @@
 -- name: months_with_new_usage
 -- One row per month of :months (its start) with usage that landed after its last roll-up, or that was never rolled up.
--- If a meter is time-weighted, usage of an earlier month counts as well, because a level may last into later months.
+-- Organizations that were created after the month are not rolled up. If a meter is time-weighted, usage of an earlier month counts as well, because a level may last into later months.
 select cast(asked.month as timestamp) at time zone 'UTC' as month
 from unnest(cast(:months as date[])) as asked (month)
 join landed_months as m
@@ -8,7 +8,10 @@ join landed_months as m
     or (m.month < asked.month and exists (select from meters where aggregation = 'time_weighted'))
 join landing_days as d on d.landing_day = m.landing_day
 left join lateral (
-    select min(s.lake_version) as lake_version from usage_snapshots as s where s.month = asked.month and s.is_current
+    select min(s.lake_version) as lake_version from usage_snapshots as s
+    join organizations as o on o.id = s.organization_id
+    where s.month = asked.month and s.is_current
+        and o.created_at < (asked.month + interval '1 month') at time zone 'UTC'
 ) as rolled_up on true
 group by asked.month, rolled_up.lake_version
 having max(d.lake_version) > rolled_up.lake_version or (rolled_up.lake_version is null and sum(m.accepted) > 0)

@@ -16,6 +16,7 @@ from fly_billing.resources.clock import Clock
 from fly_billing.resources.customer_alerts import CustomerAlerts
 from fly_billing.sensors.alert_on_spend import alert_on_spend
 from fly_billing.sensors.send_customer_alerts import send_customer_alerts
+from fly_billing.settings import SettingsError
 from tests.support.alert_servers import MailServer, serving
 from tests.support.api import LINK_SECRET
 from tests.support.builders import NOW, Platform, at
@@ -79,6 +80,35 @@ def test_the_sensor_sends_what_waits(
     assert [message["type"] for _, message in hook.got] == ["spend_cap.reached"]
     assert [message["data"]["thresholds"][0]["kind"] for _, message in webhook.got] == ["cap"]
     assert [mail.recipient for mail in mailbox.taken] == ["owner@acme.example"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"fly_billing_page_url": None},
+        {"fly_billing_customer_webhook_secret": "no secret"},
+        {"smtp_url": "ftp://127.0.0.1"},
+    ],
+)
+def test_an_incomplete_setting_of_another_channel_does_not_stop_the_cap_hook(
+    resources: dict[str, Any], hook: PlatformEndpoint, broken: dict[str, str | None]
+) -> None:
+    given = {name: getattr(resources["customer_alerts"], name) for name in CustomerAlerts.model_fields}
+    customers = CustomerAlerts(**{**given, **broken})
+    for sensor, clock in ((alert_on_spend, {"clock": Clock(fixed_at=NOW.isoformat())}), (send_customer_alerts, {})):
+        with pytest.raises(SettingsError):
+            tick(sensor, {**resources, "customer_alerts": customers, **clock})
+    assert [message["type"] for _, message in hook.got] == ["spend_cap.reached"]
+
+
+def test_incomplete_channels_of_operators_do_not_stop_the_cap_hook(
+    resources: dict[str, Any], hook: PlatformEndpoint
+) -> None:
+    broken = {**resources, "alerts": Alerts(alert_webhook_url="http://elsewhere.example/")}
+    for sensor, clock in ((alert_on_spend, {"clock": Clock(fixed_at=NOW.isoformat())}), (send_customer_alerts, {})):
+        with pytest.raises(SettingsError):
+            tick(sensor, {**broken, **clock})
+    assert [message["data"]["state"] for _, message in hook.got] == ["reached"]
 
 
 def test_a_tick_fails_while_a_receiver_refuses_and_the_others_get_their_messages(

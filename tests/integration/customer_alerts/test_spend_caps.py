@@ -169,6 +169,39 @@ def test_a_correction_below_the_cap_lifts_it(capped: Platform) -> None:
     assert check(capped) == ["lifted spend_fell"]
 
 
+def test_an_organization_that_another_one_pays_for_is_not_lifted_before_that_invoice_is_calculated(
+    capped: Platform,
+) -> None:
+    """acme has spent $120.00. From now on globex pays, whose invoice can't be calculated: a charge is in euros."""
+    capped.add_organization("globex")
+    spend(capped, "120.00")
+    assert check(capped) == ["reached cap_reached"]
+    capped.link("acme", "globex")
+    capped.add_one_off("globex", "setup", "1.00", at("2026-09-10"), currency="EUR")
+    capped.roll_up()
+    capped.bill()
+    assert capped.query("select id from invoices where organization_id = 'acme'") == []
+    assert check(capped) == []
+
+
+def test_operators_are_told_once_of_a_cap_in_a_currency_that_its_organization_no_longer_has(capped: Platform) -> None:
+    capped.execute("update organizations set currency = 'EUR' where id = 'acme'")
+    for _ in range(2):
+        assert check(capped) == []
+    (alert,) = capped.query("select subject, body from alerts where channel = 'operators'")
+    assert alert["subject"] == "The spending cap of acme is in USD, but its currency is EUR"
+    assert "fly-billing spend-cap set acme AMOUNT" in alert["body"]
+
+
+def test_a_receiver_can_put_off_a_call_by_an_hour_at_most(capped: Platform, endpoint: PlatformEndpoint) -> None:
+    """A load balancer answers 503 and `Retry-After: 604800`, a week."""
+    spend(capped, "100.00")
+    check(capped)
+    endpoint.behaviors, endpoint.headers = [503], {"Retry-After": "604800"}
+    (refused,) = send(capped, endpoint).refused
+    assert refused.retry_after == 3600
+
+
 def test_calls_wait_while_no_hook_is_set_and_operators_are_alerted_after_an_hour(
     capped: Platform, endpoint: PlatformEndpoint
 ) -> None:

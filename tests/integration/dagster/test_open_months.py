@@ -180,6 +180,33 @@ def test_a_look_that_finds_nothing_new_is_on_the_statement_without_a_run(platfor
     )
 
 
+@pytest.mark.parametrize("gone", ["the landing folder", "an empty share in its place", "today's folder"])
+def test_a_look_at_a_folder_that_is_gone_is_not_on_the_statement(platform: Deployment, gone: str) -> None:
+    """Nothing can be seen from 18:00 on: usage is included until 12:00, when the folder was last there."""
+    platform.write_usage(DAY - timedelta(days=1), [machine_seconds("before", "acme", NOVEMBER.start, QUARTER)])
+    platform.write_usage(DAY, [machine_seconds("first", "acme", NOVEMBER.start, HALF)])
+    update(platform)
+    folder = platform.landing_dir / DAY.isoformat() if gone == "today's folder" else platform.landing_dir
+    folder.rename(platform.landing_dir.with_name("elsewhere"))
+    if gone == "an empty share in its place":
+        folder.mkdir()
+    platform.now = NOON + timedelta(hours=6)
+    assert look(platform)[0] is None
+    (today,) = platform.execute("select landed_at from landing_days where landing_day = '2026-11-10'")
+    assert today["landed_at"] == NOON
+
+
+def test_an_organization_that_is_created_after_a_month_needs_no_update_of_it(platform: Deployment) -> None:
+    """zeta used October; then its creation is corrected to 1 November. October is not rolled up for it any more."""
+    platform.now = datetime(2026, 11, 2, 12, tzinfo=UTC)
+    platform.write_usage(platform.now.date(), [machine_seconds("october", "zeta", OCTOBER.start, HALF)])
+    update(platform)
+    platform.execute("update organizations set created_at = '2026-11-01Z' where id = 'zeta'")
+    platform.write_usage(platform.now.date(), [machine_seconds("later", "acme", OCTOBER.start, HALF)], "more.jsonl")
+    update(platform)
+    assert look(platform)[0] is None
+
+
 @pytest.mark.parametrize(
     ("job", "month", "waits"),
     [("update_open_months", None, True), ("bill_month", "2026-11", True), ("bill_month", "2026-09", False)],

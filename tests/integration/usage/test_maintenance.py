@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.billed_events import check_items_per_event
@@ -14,7 +16,7 @@ from fly_billing.usage import maintenance
 from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.maintenance import Maintained, maintain
 from fly_billing.usage.rollups import roll_up
-from fly_billing.usage.usage_table import open_duckdb
+from fly_billing.usage.usage_table import UsageTable, open_duckdb
 from tests.support.builders import CLOSED, DAY, NOW, SEPTEMBER, Platform, event, write_jsonl
 
 TODAY = date(2026, 12, 1)
@@ -23,7 +25,7 @@ LATER = NOW + timedelta(hours=1)
 
 
 def maintained(platform: Platform, today: date = TODAY) -> Maintained:
-    found = maintain(platform.database, platform.usage_table, today, readers_end=AT_ONCE)
+    found = maintain(platform.database, platform.usage_table, today, kept_for=AT_ONCE)
     assert found is not None
     return found
 
@@ -113,6 +115,70 @@ def test_a_final_invoice_keeps_its_files_and_a_version_that_nothing_names_loses_
     assert (found.deleted, len(found.kept_versions), found.lost_versions) == (0, 1, [])
     assert billed_events(platform) == final
     assert check_items_per_event(platform.database, platform.usage_table, SEPTEMBER, ["acme"]) == []
+
+
+def with_a_final_invoice(platform: Platform) -> int:
+    """Bill September finally with the five files of a day that lands whole afterwards. Return the billed version."""
+    for number in range(5):
+        add_file(platform, number)
+    platform.roll_up(now=CLOSED)
+    platform.land(*[SEPTEMBER.first_day + timedelta(days=n) for n in range(33)], now=CLOSED)
+    platform.bill(now=CLOSED)
+    write_jsonl(platform.landing_dir, [event("e0", "2", time=f"{DAY}T08:00:00Z")], DAY, "copy")
+    platform.land(DAY, now=CLOSED)
+    (version,) = {row["lake_version"] for row in platform.query("select lake_version from usage_snapshots")}
+    return int(version)
+
+
+def test_a_billed_version_that_can_not_be_read_for_a_moment_loses_no_file(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    billed = with_a_final_invoice(platform)
+    final, real = billed_events(platform), UsageTable.delta
+
+    def unavailable(self: UsageTable, version: int | None = None) -> DeltaTable:
+        if version == billed:
+            raise OSError("503 Slow Down")
+        return real(self, version)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UsageTable, "delta", unavailable)
+        with pytest.raises(UsageTableMismatch, match=r"version \d+ to be readable.* No file was deleted"):
+            maintained(platform)
+    assert billed_events(platform) == final
+    assert maintained(platform).deleted == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["landing/2026-09-01/usage.jsonl", "invoice.pdf", "old/usage_month=2026-08/landing_day=2026-08-01/a.parquet"],
+)
+def test_other_files_in_the_folder_of_the_table_are_refused_and_kept(platform: Platform, name: str) -> None:
+    for number in range(5):
+        add_file(platform, number)
+    other = platform.usage_table.local_folder / name
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.write_bytes(b"raw usage")
+    long_ago = (NOW - timedelta(days=900)).timestamp()
+    os.utime(other, (long_ago, long_ago))
+    with pytest.raises(UsageTableMismatch, match=r"only files of the usage table; found .*No file was deleted"):
+        maintained(platform)
+    assert (other.read_bytes(), files_on_disk(platform) >= 6) == (b"raw usage", True)
+
+
+def test_a_day_of_large_files_is_not_joined_every_night(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        add_file(platform, number)
+    smallest = min(file.bytes for file in platform.table().data_files)
+    monkeypatch.setattr(maintenance, "TARGET_BYTES", smallest)
+    assert maintained(platform).days == []
+
+
+def test_the_oldest_days_are_joined_first(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "MOST_DAYS", 1)
+    for number in range(8):
+        add_file(platform, number, DAY + timedelta(days=number // 4))
+    assert [maintained(platform).days for _ in range(3)] == [[DAY], [DAY + timedelta(days=1)], []]
 
 
 def test_files_that_readers_may_still_read_are_not_deleted(platform: Platform) -> None:

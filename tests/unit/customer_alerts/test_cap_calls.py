@@ -43,6 +43,25 @@ def test_a_reached_cap_is_lifted_with_its_reason(changed: CappedSpend, reason: s
     assert (call.number, call.state, call.reason) == (2, "lifted", reason)
 
 
+def test_a_month_whose_spend_is_nowhere_lifts_nothing() -> None:
+    """Its open invoice was deleted because another organization pays now, and that invoice is not calculated yet."""
+    assert next_call(replace(REACHED, spent_cents=None)) is None
+    assert next_call(replace(BELOW, spent_cents=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (replace(REACHED, spent_cents=None, cap_cents=None), "cap_removed"),
+        (replace(REACHED, spent_cents=None, month="2026-11"), "new_month"),
+    ],
+)
+def test_a_removed_cap_and_a_new_month_lift_it_without_any_spend(changed: CappedSpend, reason: str) -> None:
+    call = next_call(changed)
+    assert call is not None
+    assert (call.state, call.reason, call.spent_cents) == ("lifted", reason, 0)
+
+
 def test_a_new_month_that_begins_above_the_cap_says_so() -> None:
     """A fee in advance may be above the cap on the first day."""
     call = next_call(replace(REACHED, month="2026-11"))
