@@ -119,9 +119,10 @@ def _post_next(database: BillingDatabase, channel: Channel, retries: Retries, re
     with database.transaction() as connection:
         due = records(connection, WaitingAlert, "next_alert", channel=channel.name)
         for alert in due:
-            try:
-                channel.post(Alert(alert.code, alert.subject, alert.body, organization_id=alert.organization_id))
-            except AlertNotSent as refused:
+            refused = try_to_post(
+                channel, Alert(alert.code, alert.subject, alert.body, organization_id=alert.organization_id)
+            )
+            if refused:
                 report.refused.append(refused)
                 _record_refusal(connection, alert, refused, retries)
             else:
@@ -171,9 +172,15 @@ def put_or_post(
 
 
 def try_to_post(channel: Channel, alert: Alert) -> AlertNotSent | None:
-    """Post an alert. Return the refusal, or None if the channel accepted it."""
+    """Post an alert. Return the refusal, or None if the channel accepted it.
+
+    An unexpected error of a channel is a refusal, too, so that one alert never stops the others. Its text may contain
+    a secret or an address, so only its type is told.
+    """
     try:
         channel.post(alert)
     except AlertNotSent as refused:
         return refused
+    except Exception as problem:  # noqa: BLE001
+        return AlertNotSent(channel.name, alert, type(problem).__name__)
     return None

@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from sqlalchemy import Connection
 
 from fly_billing.alerting.channel import AlertNotSent, AlertWithdrawn
-from fly_billing.alerting.mail import MailServer, message_of, send_mail
+from fly_billing.alerting.mail import MailServer, address_of, message_of, send_mail
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.customer_alerts.rules.unsubscribe_links import Unsubscription, digest_address, unsubscribe_token
 from fly_billing.postgres.database import BillingDatabase, values
@@ -21,6 +21,7 @@ from fly_billing.postgres.database import BillingDatabase, values
 # The channel's name in the outbox.
 NAME = "customer mail"
 PATH = "/unsubscribe"
+NO_ADDRESS = "the billing details have no valid e-mail address"
 
 
 def recipient_of(connection: Connection, organization_id: str) -> str | None:
@@ -69,10 +70,10 @@ class CustomerMail:
         if address is None:
             raise AlertWithdrawn(self.name, alert, "no address wants it: removed, or unsubscribed")
         try:
-            message = self.message(alert, address)
-        except ValueError as problem:
-            raise AlertNotSent(self.name, alert, type(problem).__name__, is_permanent=True) from None
-        send_mail(self.name, alert, self.server, message)
+            address_of(address)
+        except ValueError:
+            raise AlertNotSent(self.name, alert, NO_ADDRESS, is_permanent=True) from None
+        send_mail(self.name, alert, self.server, self.message(alert, address))
 
     def message(self, alert: Alert, address: str) -> EmailMessage:
         """Return the e-mail to this address. Raises ValueError for an address that is none."""

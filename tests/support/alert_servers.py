@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import socket
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -43,6 +45,29 @@ def black_hole() -> Iterator[str]:
     """Accept every connection and byte, and never answer. Yields host:port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def dripping(banner: bytes, *, is_encrypted: bool = False) -> Iterator[str]:
+    """Send a byte of the banner now and then, again and again, to whoever connects. Yields host:port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+
+    class Drip(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):  # the client hangs up
+                if is_encrypted:
+                    self.request = context.wrap_socket(self.request, server_side=True)
+                for byte in itertools.islice(itertools.cycle(banner), 200):
+                    self.request.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+        def finish(self) -> None:
+            self.request.close()
+
+    server = socketserver.TCPServer(("127.0.0.1", 0), Drip)
+    with serving(server):
+        yield f"127.0.0.1:{server.server_address[1]}"
 
 
 class _Http:
@@ -131,18 +156,19 @@ def _slacks_objection(path: str, authorization: str | None, body: Any) -> str | 
 
 @dataclass
 class Mail:
-    """A mail as it was received. `login`: (user, password) of the session."""
+    """A mail as it was received: `raw` are its bytes. `login`: (user, password) of the session."""
 
     recipient: str
     message: EmailMessage
     is_encrypted: bool
     login: tuple[str, str] | None
+    raw: bytes
 
 
 class MailServer:
     """A small SMTP server (RFC 5321). `encryption`: none, starttls, or smtps from the start.
 
-    `refusals`: the response to an address instead of 250; `farewell`: the response to QUIT.
+    `refusals`: the response to an address instead of 250; `verdict`: the response to a mail; `farewell`: to QUIT.
     """
 
     def __init__(self, encryption: str = "none", login: tuple[str, str] | None = None) -> None:
@@ -150,6 +176,7 @@ class MailServer:
         self.login = login
         self.taken: list[Mail] = []
         self.refusals: dict[str, str] = {}
+        self.verdict = "250 Taken"
         self.farewell = "221 Bye"
         self.commands: list[str] = []
         self.server = _SmtpServer(("127.0.0.1", 0), _Session)
@@ -226,7 +253,7 @@ class _Session(socketserver.BaseRequestHandler):
         elif verb == "DATA":
             self._say("354 Go on")
             self._take()
-            self._say("250 Taken")
+            self._say(mail.verdict)
         else:
             self._say("250 OK")
 
@@ -234,9 +261,11 @@ class _Session(socketserver.BaseRequestHandler):
         lines = []
         while (line := self.lines.readline()) != b".\r\n":
             lines.append(line.removeprefix(b"."))
-        message = message_from_bytes(b"".join(lines), policy=policy.default)
+        raw = b"".join(lines)
+        message = message_from_bytes(raw, policy=policy.default)
         assert isinstance(message, EmailMessage)
-        self.server.mail.taken.append(Mail(self.recipient, message, self.is_encrypted, self.login))
+        if self.server.mail.verdict.startswith("250"):
+            self.server.mail.taken.append(Mail(self.recipient, message, self.is_encrypted, self.login, raw))
 
 
 def trusting_the_test_server() -> ssl.SSLContext:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -21,7 +23,7 @@ from fly_billing.customer_alerts.rules.unsubscribe_links import read_unsubscribe
 from fly_billing.customer_alerts.thresholds import add_threshold
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.settings import Settings, SettingsError
-from tests.support.alert_servers import MailServer, serving
+from tests.support.alert_servers import MailServer, dripping, serving, trusting_the_test_server
 from tests.support.api import LINK_SECRET, ApiClient, reading, serving_api
 from tests.support.builders import NOW, Platform, at
 from tests.support.named_channels import NamedChannel
@@ -117,7 +119,19 @@ def test_an_address_that_is_refused_for_good_is_given_up_and_operators_are_told(
     assert told["body"].startswith("- acme: Acme: spend alert for 2026-09, $12.00 so far\n")
 
 
-@pytest.mark.parametrize("refusal", ["450 4.2.0 greylisted, try again", "421 too busy"])
+FOR_NOW = [
+    "450 4.2.0 greylisted, try again",
+    "421 too busy",
+    "554 5.7.1 relay access denied",
+    "550 5.7.1 blocked by a list",
+    "550 5.4.5 daily quota exceeded",
+    "552 5.2.2 mailbox full",
+    "554 transaction failed",
+    "550 5.1.8 bad sender",
+]
+
+
+@pytest.mark.parametrize("refusal", FOR_NOW)
 def test_an_address_that_is_refused_for_now_is_tried_again(
     spending: Platform, mailbox: MailServer, refusal: str
 ) -> None:
@@ -127,6 +141,143 @@ def test_an_address_that_is_refused_for_now_is_tried_again(
     mailbox.refusals = {}
     assert send(spending, channel(spending, mailbox.port)).taken == 1
     assert len(mailbox.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_given_up"),
+    [("550 No such user", True), ("553 5.1.3 bad address", True), ("551 5.1.10 not here", True),
+     ("554 5.7.1 relay access denied", False)],
+)  # fmt: skip
+def test_only_a_refusal_about_the_address_gives_the_message_up(
+    spending: Platform, mailbox: MailServer, refusal: str, is_given_up: bool
+) -> None:
+    mailbox.refusals = {ADDRESS: refusal}
+    queue(spending, mailbox.port)
+    send(spending, channel(spending, mailbox.port))
+    assert bool(customer_messages(spending.database, only_given_up=True)) is is_given_up
+
+
+@pytest.mark.parametrize(
+    ("verdict", "is_given_up"),
+    [("554 5.6.0 bad content", True), ("554 5.7.1 blocked by a list", False), ("550 quota exceeded", False)],
+)
+def test_only_a_refusal_about_the_content_gives_the_message_up(
+    spending: Platform, mailbox: MailServer, verdict: str, is_given_up: bool
+) -> None:
+    mailbox.verdict = verdict
+    queue(spending, mailbox.port)
+    (refused,) = send(spending, channel(spending, mailbox.port)).refused
+    assert refused.reason == verdict
+    assert bool(customer_messages(spending.database, only_given_up=True)) is is_given_up
+
+
+def add_spending_organization(platform: Platform, organization_id: str, name: str = "Bolt") -> None:
+    platform.add_organization(organization_id)
+    platform.execute("update organizations set name = :name where id = :id", name=name, id=organization_id)
+    platform.execute(
+        "insert into billing_details (organization_id, email) values (:id, :address)",
+        id=organization_id, address="owner@bolt.example",
+    )  # fmt: skip
+    add_threshold(platform.database, organization_id, "10")
+    platform.add_one_off(organization_id, "setup-2", "12.00", at("2026-09-10"))
+    platform.compute()
+
+
+@pytest.mark.parametrize(
+    "address", ["<owner@acme.example>", "a@x..com", "a@;.c", "a@[.com", "(a)b@acme.example", "a,b@acme.example"]
+)
+def test_an_odd_address_is_given_up_and_the_next_customer_gets_its_e_mail(
+    spending: Platform, mailbox: MailServer, address: str
+) -> None:
+    spending.execute("update billing_details set email = :address where organization_id = 'acme'", address=address)
+    add_spending_organization(spending, "bolt")
+    queue(spending, mailbox.port)
+    done = send(spending, channel(spending, mailbox.port))
+    assert (done.taken, [got.recipient for got in mailbox.taken]) == (1, ["owner@bolt.example"])
+    (message,) = customer_messages(spending.database, only_given_up=True)
+    assert (message.organization_id, message.last_refusal) == (
+        "acme", "the billing details have no valid e-mail address"
+    )  # fmt: skip
+    (told,) = spending.query("select body from alerts where channel = 'operators'")
+    assert address not in told["body"]
+
+
+@dataclass(frozen=True)
+class BrokenMail(CustomerMail):
+    """Has a defect that one organization meets."""
+
+    def post(self, alert: Alert) -> None:
+        if alert.organization_id == "acme":
+            raise LookupError(f"{ADDRESS} {self.secret}")
+        super().post(alert)
+
+
+def test_an_unexpected_error_of_one_message_does_not_stop_the_others(spending: Platform, mailbox: MailServer) -> None:
+    add_spending_organization(spending, "bolt")
+    queue(spending, mailbox.port)
+    one = channel(spending, mailbox.port)
+    done = send(spending, BrokenMail(one.database, one.server, one.sender, one.page_url, one.secret))
+    assert (done.taken, [refused.reason for refused in done.refused]) == (1, ["LookupError"])
+    assert customer_messages(spending.database, only_given_up=True) == []
+    assert send(spending, one).taken == 1
+
+
+def header_lines(raw: bytes, name: str) -> list[bytes]:
+    """Return the lines of a header as they came, with those that continue it."""
+    head = raw.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b"\n ")
+    (found,) = (line for line in head.split(b"\r\n") if line.lower().startswith(name.lower().encode() + b":"))
+    return found.split(b"\n")
+
+
+def is_literal_link(lines: list[bytes]) -> bool:
+    link = rb"List-Unsubscribe: <https://billing\.example\.com/unsubscribe/[\w.-]+>"
+    return len(lines) == 1 and bool(re.fullmatch(link, lines[0]))
+
+
+@pytest.mark.parametrize(("organization_id", "name"), [("bolt", "B\u00f6lt & S\u00f6hne"), ("b" * 63, "\u00c4" * 150)])
+def test_the_link_is_one_line_and_a_foreign_name_is_encoded(
+    spending: Platform, mailbox: MailServer, organization_id: str, name: str
+) -> None:
+    """Mailboxes look for the literal link (RFC 2369, RFC 8058)."""
+    add_spending_organization(spending, organization_id, name)
+    queue(spending, mailbox.port)
+    assert send(spending, channel(spending, mailbox.port)).taken == 2
+    for got in mailbox.taken:
+        assert is_literal_link(header_lines(got.raw, "List-Unsubscribe"))
+        assert header_lines(got.raw, "List-Unsubscribe-Post") == [
+            b"List-Unsubscribe-Post: List-Unsubscribe=One-Click"
+        ]  # fmt: skip
+    (got,) = (got for got in mailbox.taken if got.recipient == "owner@bolt.example")
+    subject = header_lines(got.raw, "Subject")
+    assert all(line.isascii() and len(line) <= 78 for line in subject)
+    assert b"=?utf-8?" in subject[0]
+    assert str(got.message["Subject"]).startswith(name)
+
+
+def test_a_link_that_is_longer_than_any_id_makes_it_is_one_line(spending: Platform, mailbox: MailServer) -> None:
+    one = channel(spending, mailbox.port)
+    alert = Alert("c", "s", "b", organization_id="b" * 200)
+    mail.send_mail(one.name, alert, one.server, one.message(alert, ADDRESS))
+    (got,) = mailbox.taken
+    (line,) = lines = header_lines(got.raw, "List-Unsubscribe")
+    assert is_literal_link(lines)
+    assert len(line) > 400
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_a_server_that_is_slow_without_end_is_left_after_the_patience(
+    spending: Platform, mailbox: MailServer, scheme: str
+) -> None:
+    queue(spending, mailbox.port)
+    one = channel(spending, mailbox.port)
+    with dripping(b"220-wait\r\n", is_encrypted=scheme == "smtps") as address:
+        server = mail.MailServer.from_url(f"{scheme}://{address}")
+        slow = replace(one, server=replace(server, patience=0.5, tls=trusting_the_test_server()))
+        started = time.monotonic()
+        (refused,) = send(spending, slow).refused
+    assert refused.reason == "timed out after 0.5 seconds"
+    assert time.monotonic() - started < 5
+    assert send(spending, one).taken == 1
 
 
 def test_a_server_that_is_down_loses_no_e_mail(spending: Platform, mailbox: MailServer) -> None:
