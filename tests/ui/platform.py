@@ -39,8 +39,16 @@ ORGANIZATIONS = ("acme", "bolt", "cargo")
 # A Machine that ran for 30 days costs $2.02.
 MONTHLY_SECONDS = 2_592_000
 PROGRAM = str(Path(sys.executable).with_name("fly-billing"))
-STARTS_WITHIN, STOPS_WITHIN = 120, 60
-GRAPHQL = "query Version { version }"
+STARTS_WITHIN, STOPS_WITHIN = 300, 60
+# The partitions of invoices: `register_new_organizations` adds one per organization soon after the start. Until then
+# nobody can be billed from a page.
+GRAPHQL = """
+query Partitions {
+    assetNodeOrError(assetKey: {path: ["invoices"]}) {
+        ... on AssetNode { partitionKeysByDimension { name partitionKeys } }
+    }
+}
+"""
 
 
 @dataclass
@@ -152,13 +160,21 @@ def _wait_until_served(url: str, process: subprocess.Popen[bytes], log: Path) ->
     until = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < until:
         assert process.poll() is None, log.read_text(encoding="utf-8")[-3000:]
-        try:
-            requests.post(f"{url}/graphql", json={"query": GRAPHQL}, timeout=5).raise_for_status()
-        except requests.RequestException:
-            time.sleep(0.5)
-        else:
+        if _registered(url).issuperset(ORGANIZATIONS):
             return
+        time.sleep(0.5)
     raise AssertionError(log.read_text(encoding="utf-8")[-3000:])
+
+
+def _registered(url: str) -> set[str]:
+    """Return the organizations that have partitions; none while the UI is not served."""
+    try:
+        answer = requests.post(f"{url}/graphql", json={"query": GRAPHQL}, timeout=20)
+        answer.raise_for_status()
+    except requests.RequestException:
+        return set()
+    dimensions = answer.json()["data"]["assetNodeOrError"].get("partitionKeysByDimension", [])
+    return {key for dimension in dimensions if dimension["name"] == "org" for key in dimension["partitionKeys"]}
 
 
 def _environment(data_dir: Path) -> dict[str, str]:
