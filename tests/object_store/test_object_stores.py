@@ -265,11 +265,11 @@ def test_small_files_in_a_bucket_are_joined_and_what_a_roll_up_names_is_kept(pla
         platform.land()
     platform.roll_up()
     before = events(platform)
-    found = maintain(platform.database, platform.usage_table, LATER, readers_end=timedelta(0))
+    found = maintain(platform.database, platform.usage_table, LATER, kept_for=timedelta(0))
     assert found is not None
     assert (found.files, found.deleted, found.lost_versions) == ((5, 1), 5, [])
     assert events(platform) == before
-    again = maintain(platform.database, platform.usage_table, LATER, readers_end=timedelta(0))
+    again = maintain(platform.database, platform.usage_table, LATER, kept_for=timedelta(0))
     assert again is not None
     assert (again.days, again.files, again.deleted) == ([], (1, 1), 0)
     write_jsonl(platform.landing_dir, [event("e2"), event("e9")], name="late")
