@@ -32,11 +32,10 @@ from fly_billing.corrections.held_corrections import months_with_held_correction
 from fly_billing.errors import ActionableError
 from fly_billing.finance.month_report import months_to_report
 from fly_billing.invoicing.group_members import group_members
-from fly_billing.open_months.changes import open_months
 from fly_billing.ops.update_open_months import update_open_months
 from fly_billing.partition_start import days_with_partition, why_no_partition
 from fly_billing.partitions import FROM_SCRATCH, RANGE_END, RANGE_START, month_key, orgs
-from fly_billing.periods import BillingMonth, stretches
+from fly_billing.periods import BillingMonth, open_months, stretches
 from fly_billing.platform_database.all_databases import names_databases
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.billing_postgres import BillingPostgres

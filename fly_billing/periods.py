@@ -89,6 +89,12 @@ class BillingMonth:
         return f"{self.year:04d}-{self.month:02d}"
 
 
+def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
+    """List the months that are still open: the current one, after the one before it during its grace period."""
+    running = BillingMonth.containing(now)
+    return [month for month in (running.plus(-1), running) if not month.is_closed(now, grace)]
+
+
 # The first month whose usage is billed. Earlier months have no partitions and no landing days.
 FIRST_MONTH = BillingMonth(2023, 1)
 # The last month that the constraints of the billing database allow.

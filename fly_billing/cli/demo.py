@@ -16,8 +16,7 @@ from fly_billing.cli.statement import show_statement
 from fly_billing.cli.summary import show_summary, summary_totals
 from fly_billing.cli.terminal import Terminal
 from fly_billing.money import counted
-from fly_billing.open_months.changes import open_months
-from fly_billing.periods import stretches
+from fly_billing.periods import open_months, stretches
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate, owner_database
 from fly_billing.resources.clock import Clock

@@ -26,7 +26,7 @@ from fly_billing.customer_alerts.rules.messages import Reached, mail_of, webhook
 from fly_billing.customer_alerts.thresholds import add_first_alerts
 from fly_billing.errors import ActionableError
 from fly_billing.money import counted
-from fly_billing.periods import BillingMonth
+from fly_billing.periods import open_months
 from fly_billing.postgres.database import BillingDatabase, records, rows
 from fly_billing.postgres.isolation import isolate_failures, unreadable
 
@@ -73,13 +73,6 @@ class AlertTerms:
 
     grace: timedelta
     first_alert: Mapping[str, Decimal] = field(default_factory=dict)
-
-
-def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
-    """Return the month of now, after the month before while that is open."""
-    month = BillingMonth.containing(now)
-    before = month.plus(-1)
-    return [month] if before.is_closed(now, grace) else [before, month]
 
 
 def queue_spend_alerts(

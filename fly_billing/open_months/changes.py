@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from fly_billing.fingerprints import fingerprint_of
 from fly_billing.money import counted
 from fly_billing.object_store.address import Place
-from fly_billing.periods import BillingMonth
+from fly_billing.periods import BillingMonth, open_months
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing import refuse_empty_share
 from fly_billing.usage.landing_folder import list_files, size_of
@@ -46,12 +46,6 @@ class Changes:
     def sentence(self) -> str:
         days, months = counted(len(self.days), "landing day"), ", ".join(map(str, self.months)) or "none"
         return f"{days} with new or changed files, months with usage to roll up: {months}"
-
-
-def open_months(now: datetime, grace: timedelta) -> list[BillingMonth]:
-    """List the months that are still open: the current one, and the one before it during its grace period."""
-    running = BillingMonth.containing(now)
-    return [month for month in (running.plus(-1), running) if not month.is_closed(now, grace)]
 
 
 def find_changes(database: BillingDatabase, landing_dir: Place, now: datetime, grace: timedelta) -> Changes:

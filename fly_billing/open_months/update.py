@@ -17,8 +17,8 @@ from fly_billing.invoicing.group_members import billing_groups
 from fly_billing.invoicing.month_closing import Terms
 from fly_billing.money import counted
 from fly_billing.object_store.address import Place
-from fly_billing.open_months.changes import Changes, months_with_new_usage, open_months
-from fly_billing.periods import BillingMonth
+from fly_billing.open_months.changes import Changes, months_with_new_usage
+from fly_billing.periods import BillingMonth, open_months
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.engines.engine import RollupEngine
 from fly_billing.usage.landing_folder import has_day_folder

@@ -34,8 +34,8 @@ def alert_on_spend(
     calls, failed = queue_cap_calls(database, operators, now)
     for call in calls:
         context.log.info(call.in_words())
-    for problem in problems:
-        raise problem
+    if problems:
+        raise problems[0]
     channels, terms = customer_alerts.channels(database, operators), customer_alerts.terms()
     queued = len(calls) + queue_spend_alerts(database, channels, terms, now, context.log.info)
     if failed:

@@ -20,9 +20,10 @@ from dagster import (
 
 from fly_billing.automations import described_sensor
 from fly_billing.jobs import bill_month
-from fly_billing.open_months.changes import Changes, find_changes, open_months
+from fly_billing.open_months.changes import Changes, find_changes
 from fly_billing.open_months.update import record_look
 from fly_billing.ops.update_open_months import ALL_OPEN_MONTHS, CHANGES, TERMS, update_open_months
+from fly_billing.periods import open_months
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock

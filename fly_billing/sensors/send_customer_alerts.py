@@ -33,6 +33,6 @@ def send_customer_alerts(
     sent = send_customer_messages(database, channels or AlertChannels(), hook)
     for refused in sent.refused:
         context.log.warning(str(refused))
-    for problem in (*problems, *sent.refused):
-        raise problem
+    if failed := [*problems, *sent.refused]:
+        raise failed[0]
     return SkipReason(f"{counted(sent.taken, 'message')} sent" if sent.taken else "no message is due")

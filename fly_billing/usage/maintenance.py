@@ -62,7 +62,7 @@ class Maintained:
         files, bytes: (before, after) of the present version of the table.
         deleted: The number of files that were deleted.
         kept_versions: The versions, besides the present one, whose files were kept.
-        lost_versions: The versions that something refers to and that can't be read. They were gone before.
+        lost_versions: The versions that something refers to and that were in a table that has been replaced.
     """
 
     days: list[date]

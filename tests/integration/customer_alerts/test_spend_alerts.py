@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,12 +19,12 @@ from fly_billing.customer_alerts.evaluation import (
     AlertChannels,
     AlertTerms,
     SpendAlertFailed,
-    open_months,
     queue_spend_alerts,
 )
+from fly_billing.customer_alerts.figures import mark_checked, read_parts
 from fly_billing.customer_alerts.rules.thresholds import Kind
 from fly_billing.customer_alerts.thresholds import NoSuchThreshold, add_threshold, remove_threshold, thresholds
-from fly_billing.periods import BillingMonth
+from fly_billing.periods import BillingMonth, open_months
 from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.meters import Meter
 from fly_billing.resources.alerts import Alerts
@@ -382,3 +383,22 @@ def test_an_estimate_alerts_before_the_month_has_cost_that_much(platform: Platfo
     now = at("2026-09-16T08:00:00")
     expected = ["- $25.00 by the end of the month, by our estimate of $30.00 (not an amount that you owe)"]
     assert [reached(platform, now), reached(platform, now)] == [[expected], []]
+
+
+def test_organizations_that_no_round_has_reached_yet_are_compared_first(platform: Platform) -> None:
+    """Each round has time for one organization, and after each the month is billed again: zeta gets its turn."""
+    for name in ("acme", "globex", "zeta"):
+        if name != "acme":
+            platform.add_organization(name)
+        add_threshold(platform.database, name, "5", "product", "nothing")
+        platform.add_one_off(name, "setup", "6.00", at("2026-09-10"))
+    platform.compute()
+    compared = []
+    for number in range(1, 4):
+        is_over = iter([False, True])
+        parts = read_parts(platform.database, [SEPTEMBER.first_day], NOW, partial(next, is_over))
+        compared += [each.organization_id for each in parts.checked]
+        with platform.database.transaction() as connection:
+            mark_checked(connection, parts)
+        platform.bill(now=NOW + timedelta(minutes=5 * number))
+    assert compared == ["acme", "globex", "zeta"]
