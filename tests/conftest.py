@@ -23,6 +23,7 @@ from fly_billing.testing import new_account, throwaway_database, throwaway_serve
 from tests.support import prepared
 from tests.support.builders import Platform
 from tests.support.deployment import Deployment, dagster_instance
+from tests.support.implicit_instances import open_instances
 
 # The machine's speed is no property of billing, so no example fails or counts as too slow because of its time.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -59,12 +60,15 @@ def environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_dagster_instance_left_open() -> Iterator[None]:
     """Fail a test that leaves a Dagster instance open, e.g. in the context of a sensor or schedule without `with`.
 
-    Dagster keeps the open instance's storage in one variable. Garbage collection restores it at any later moment,
-    and a later test then loads its definitions with the storage of an instance that is gone.
+    Garbage collection closes it at any later moment: inside `ast.parse`, say, which then fails in whatever test
+    imports a module, or while a later test loads its definitions with the storage of an instance that is gone.
     """
-    before = _storage_of_open_instance()
+    storage, before = _storage_of_open_instance(), open_instances()
     yield
-    assert _storage_of_open_instance() is before, "use `with build_..._context(...)`: it closes the instance"
+    left = open_instances() - before
+    assert not left and _storage_of_open_instance() is storage, (
+        "use `with build_..._context(resources=...)`: it closes the instance"
+    )
 
 
 def _storage_of_open_instance() -> object:

@@ -45,8 +45,8 @@ def monitor() -> Iterator[Monitor]:
 
 
 def tick(heartbeat: Heartbeat) -> object:
-    with build_sensor_context() as context:
-        return sensor(context, heartbeat=heartbeat)
+    with build_sensor_context(resources={"heartbeat": heartbeat}) as context:
+        return sensor(context)
 
 
 def test_each_tick_calls_the_monitor(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
