@@ -1,7 +1,7 @@
 """The instances that Dagster opens by itself, for the resources of a context that was built without an instance.
 
-`with build_sensor_context()` does not always close them: `sensor(context, resource=...)` runs in a second context, which
-nothing closes. Pass the resources to `build_sensor_context(resources=...)` instead.
+`with build_sensor_context()` does not always close them: `sensor(context, resource=...)` runs in a second context,
+which nothing closes. Pass the resources to `build_sensor_context(resources=...)` instead.
 """
 
 from __future__ import annotations
