@@ -164,6 +164,10 @@ def bill(
         run = _Run(month, read_books(connection), complete, Moment(now, due_on), known)
         invoices, failures = _bill_blocks(connection, run, blocks)
         _record(connection, month, to_bill, failures, run_id, now)
+        if not closing:
+            _confirm(
+                connection, run, to_bill, [invoice.organization_id for invoice in invoices if invoice.is_unchanged]
+            )
     return Billed(invoices, closing, final, failures)
 
 
@@ -205,7 +209,6 @@ def _bill_blocks(
             changed, unchanged, unbillable = _compare(run, readable)
             usage, unread = read_each([found.payer for found in changed], connection, partial(_read_usage, connection))
             failures += [Failure(name, error) for name, error in (*failed, *unread)]
-            rows(connection, "confirm_unchanged", ids=[invoice.id for invoice in unchanged], now=run.moment.now)
             # The connection does one thing at a time, so the previous block is written after this one was read.
             writing = writer.submit(_write_each, connection, assembled, run)
             with _no_garbage_collection():
@@ -335,9 +338,21 @@ def _record(
     rows(connection, "forget_billing_failures", month=month.first_day, organizations=billed)
     for failure in failures:
         error = failure.error
+        rows(connection, "keep_time", month=month.first_day, organization_id=failure.organization_id)
         rows(
             connection, "record_billing_failure",
             organization_id=failure.organization_id, month=month.first_day, code=error.code,
             customer_text=error.customer_text, operator_text=error.operator_text, retryable=error.retryable,
             run_id=run_id, now=now,
         )  # fmt: skip
+
+
+def _confirm(connection: Connection, run: _Run, payers: Sequence[Payer], unchanged: Sequence[str]) -> None:
+    """Record that the unchanged invoices are right: in one row, if the run looked at all open invoices of the month."""
+    month, now = run.month.first_day, run.moment.now
+    organizations = [payer.organization_id for payer in payers]
+    (all_were,) = values(connection, "are_all_open_invoices", month=month, organizations=organizations)
+    if all_were:
+        rows(connection, "confirm_month", month=month, now=now)
+    else:
+        rows(connection, "confirm_invoices", month=month, organizations=unchanged, now=now)

@@ -3967,6 +3967,20 @@ CREATE TABLE public.invoice_commitments (
 
 COMMENT ON TABLE public.invoice_commitments IS 'The amount of an invoice and its adjustments that counts towards a commitment of several months.';
 
+CREATE TABLE public.invoice_confirmations (
+    month date NOT NULL,
+    confirmed_at timestamp with time zone NOT NULL,
+    CONSTRAINT confirmed_at_is_a_time CHECK (((confirmed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (confirmed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT invoice_confirmations_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric)),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date)))
+);
+
+COMMENT ON TABLE public.invoice_confirmations IS 'One row per month: when all its open invoices were last known to be right. Not those of organizations in billing_failures.';
+
+COMMENT ON COLUMN public.invoice_confirmations.month IS 'The first day of the month of the invoices.';
+
+COMMENT ON COLUMN public.invoice_confirmations.confirmed_at IS 'Calculating an open invoice at this time would have changed nothing, or it was calculated.';
+
 CREATE TABLE public.invoice_details (
     invoice_id uuid NOT NULL,
     name text NOT NULL,
@@ -5211,6 +5225,23 @@ CREATE VIEW public.unresolved_rejections AS
 
 COMMENT ON VIEW public.unresolved_rejections IS 'Rejected rows that nobody fixed or waived. usage_source: the path with # for numbers. usage_day: the day of the usage, or the landing day if the row has no credible time.';
 
+CREATE TABLE public.usage_confirmations (
+    month date NOT NULL,
+    lake_version bigint NOT NULL,
+    rolled_up_at timestamp with time zone NOT NULL,
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT rolled_up_at_is_a_time CHECK (((rolled_up_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (rolled_up_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT usage_confirmations_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
+);
+
+COMMENT ON TABLE public.usage_confirmations IS 'One row per month: until when its current snapshots are known to be right. Not those of organizations in rollup_failures.';
+
+COMMENT ON COLUMN public.usage_confirmations.month IS 'The first day of the month of the usage.';
+
+COMMENT ON COLUMN public.usage_confirmations.lake_version IS 'The version of the usage table that has their usage, too.';
+
+COMMENT ON COLUMN public.usage_confirmations.rolled_up_at IS 'When that version was looked at.';
+
 CREATE TABLE public.usage_snapshots (
     id uuid NOT NULL,
     organization_id text NOT NULL,
@@ -5236,17 +5267,49 @@ COMMENT ON COLUMN public.usage_snapshots.organization_id IS 'The organization th
 
 COMMENT ON COLUMN public.usage_snapshots.month IS 'The first day of the month of the usage.';
 
-COMMENT ON COLUMN public.usage_snapshots.lake_version IS 'The last version of the usage table that has this usage.';
+COMMENT ON COLUMN public.usage_snapshots.lake_version IS 'A version of the usage table that has this usage. The view usage_as_of has the last one.';
 
 COMMENT ON COLUMN public.usage_snapshots.fingerprint IS 'A hash of the rollups.';
 
 COMMENT ON COLUMN public.usage_snapshots.events IS 'The number of accepted events.';
 
-COMMENT ON COLUMN public.usage_snapshots.rolled_up_at IS 'When the usage was rolled up last.';
+COMMENT ON COLUMN public.usage_snapshots.rolled_up_at IS 'When that version was looked at. The view usage_as_of has the last time.';
 
 COMMENT ON COLUMN public.usage_snapshots.is_current IS 'True for the latest usage; an earlier snapshot is kept if it was billed.';
 
 COMMENT ON COLUMN public.usage_snapshots.rules IS 'Hash of the meters, prices and code by which the usage was rolled up. It is rolled up again under other ones. Null: always rolled up again.';
+
+CREATE VIEW public.usage_as_of AS
+ SELECT s.id AS snapshot_id,
+    s.organization_id,
+    s.month,
+    s.is_current,
+        CASE
+            WHEN (c.lake_version > s.lake_version) THEN c.lake_version
+            ELSE s.lake_version
+        END AS lake_version,
+        CASE
+            WHEN (c.rolled_up_at > s.rolled_up_at) THEN c.rolled_up_at
+            ELSE s.rolled_up_at
+        END AS rolled_up_at
+   FROM (public.usage_snapshots s
+     LEFT JOIN public.usage_confirmations c ON (((c.month = s.month) AND s.is_current AND (NOT (EXISTS ( SELECT
+           FROM public.rollup_failures f
+          WHERE ((f.organization_id = s.organization_id) AND (f.month = s.month))))))));
+
+COMMENT ON VIEW public.usage_as_of IS 'One row per snapshot: until when it is known to have all usage of its organization and month.';
+
+COMMENT ON COLUMN public.usage_as_of.snapshot_id IS 'The snapshot.';
+
+COMMENT ON COLUMN public.usage_as_of.organization_id IS 'The organization that used it.';
+
+COMMENT ON COLUMN public.usage_as_of.month IS 'The first day of the month of the usage.';
+
+COMMENT ON COLUMN public.usage_as_of.is_current IS 'True for the latest usage.';
+
+COMMENT ON COLUMN public.usage_as_of.lake_version IS 'The last version of the usage table that is known to have this usage.';
+
+COMMENT ON COLUMN public.usage_as_of.rolled_up_at IS 'When that version was looked at.';
 
 CREATE TABLE public.usage_tables (
     generation integer NOT NULL,
@@ -5391,6 +5454,9 @@ ALTER TABLE ONLY public.invoice_changes
 
 ALTER TABLE ONLY public.invoice_commitments
     ADD CONSTRAINT invoice_commitments_pkey PRIMARY KEY (invoice_id, commitment_id);
+
+ALTER TABLE ONLY public.invoice_confirmations
+    ADD CONSTRAINT invoice_confirmations_pkey PRIMARY KEY (month);
 
 ALTER TABLE ONLY public.invoice_details
     ADD CONSTRAINT invoice_details_pkey PRIMARY KEY (invoice_id);
@@ -5550,6 +5616,9 @@ ALTER TABLE ONLY public.term_changes
 
 ALTER TABLE ONLY public.term_decisions
     ADD CONSTRAINT term_decisions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.usage_confirmations
+    ADD CONSTRAINT usage_confirmations_pkey PRIMARY KEY (month);
 
 ALTER TABLE ONLY public.usage_files
     ADD CONSTRAINT usage_files_pkey PRIMARY KEY (landing_day, path);
@@ -6687,6 +6756,10 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_commitments FOR
 
 ALTER TABLE public.invoice_commitments ENABLE ALWAYS TRIGGER refuse_truncate;
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_confirmations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.invoice_confirmations ENABLE ALWAYS TRIGGER refuse_truncate;
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.invoice_details FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.invoice_details ENABLE ALWAYS TRIGGER refuse_truncate;
@@ -6850,6 +6923,10 @@ ALTER TABLE public.term_changes ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.term_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.term_decisions ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_confirmations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.usage_confirmations ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_files FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -7476,6 +7553,9 @@ GRANT SELECT ON TABLE public.held_corrections TO fly_billing_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoice_commitments TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_commitments TO fly_billing_reader;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE public.invoice_confirmations TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.invoice_confirmations TO fly_billing_reader;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE public.invoice_details TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoice_details TO fly_billing_reader;
 
@@ -7589,8 +7669,14 @@ GRANT SELECT ON TABLE public.usage_files TO fly_billing_reader;
 GRANT SELECT ON TABLE public.unresolved_rejections TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.unresolved_rejections TO fly_billing_reader;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE public.usage_confirmations TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.usage_confirmations TO fly_billing_reader;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_snapshots TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.usage_snapshots TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.usage_as_of TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.usage_as_of TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.usage_tables TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.usage_tables TO fly_billing_reader;

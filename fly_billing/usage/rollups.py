@@ -31,7 +31,7 @@ from fly_billing.usage.engines.duckdb_engine import PriceOf, register_terms
 from fly_billing.usage.engines.engine import DuckDBEngine, RollupEngine
 from fly_billing.usage.landing_ledger import open_against_ledger
 from fly_billing.usage.opening_levels import load_opening_levels
-from fly_billing.usage.unchanged_usage import find_unchanged, mark_unchanged
+from fly_billing.usage.unchanged_usage import confirm_unchanged, find_unchanged
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
 
 ROLLUP_COLUMNS = (
@@ -126,8 +126,8 @@ def roll_up(
         unchanged: set[str] = set()
         if not from_scratch and (now < month.end or is_open) and not terms.are_about_time:
             unchanged = find_unchanged(connection, duck, table, month, rules)
-            mark_unchanged(connection, month, unchanged, table.version, now)
         if unchanged and len(unchanged) == len(books):
+            confirm_unchanged(connection, month, rules, unchanged, table.version, now)
             return RollupReport(groups, table.version, 0, 0, 0, 0, [], len(unchanged))
         books = {name: book for name, book in books.items() if name not in unchanged}
         version = engine.read(duck, table, month)
@@ -137,6 +137,7 @@ def roll_up(
         _snapshot(duck, month)
         _stage(connection, duck)
         changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now, rules))
+        confirm_unchanged(connection, month, rules, unchanged, table.version, now)
         ((count, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
         ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()
     return RollupReport(groups, version, count, events or 0, rollups, changed, failures, len(unchanged))
@@ -267,6 +268,7 @@ def _record(
     month = snapshot.month
     well = [name for name in names if name not in failed]
     rows(connection, "delete_rollup_failures", month=month.first_day, organizations=well)
+    rows(connection, "keep_versions", month=month.first_day, organizations=list(failed))
     failures = [
         RollupFailure(
             name,

@@ -17,7 +17,7 @@ import duckdb
 from sqlalchemy import Connection
 
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import records, rows
+from fly_billing.postgres.database import records, rows, values
 from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.usage_table import UsageTableVersion, UsageVersionGone
 
@@ -69,11 +69,24 @@ def _changed_since(
     return {name for (name,) in duck.execute("select distinct organization_id from changed_events").fetchall()}
 
 
-def mark_unchanged(
-    connection: Connection, month: BillingMonth, organizations: Collection[str], version: int, now: datetime
+def confirm_unchanged(
+    connection: Connection,
+    month: BillingMonth,
+    organizations: Collection[str],
+    unchanged: Collection[str],
+    version: int,
+    now: datetime,
 ) -> None:
-    """Record that the current rollups of these organizations are also those of this version of the usage table."""
-    rows(
-        connection, "mark_snapshots_unchanged",
-        month=month.first_day, organizations=list(organizations), lake_version=version, now=now,
-    )  # fmt: skip
+    """Record that the current rollups of the unchanged organizations are also those of this version of the usage table.
+
+    If every organization with rollups of the month was looked at, that takes one row, however many are unchanged.
+
+    Args:
+        organizations: Those that were looked at. Each of them is unchanged, was rolled up, or is in `rollup_failures`.
+    """
+    seen = {"month": month.first_day, "lake_version": version, "now": now}
+    (all_were,) = values(connection, "are_all_rolled_up", month=month.first_day, organizations=list(organizations))
+    if all_were:
+        rows(connection, "confirm_snapshots", **seen)
+    else:
+        rows(connection, "mark_snapshots_unchanged", organizations=list(unchanged), **seen)

@@ -67,6 +67,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "Usage": (
         "meters", "landing_days", "landed_months", "usage_files", "rejected_usage", "rejected_usage_waivers",
         "usage_tables", "usage_snapshots", "usage_rollups", "carried_months", "carried_levels", "rollup_failures",
+        "usage_confirmations",
     ),
     "Prices and taxes": ("prices", "negotiated_prices", "price_group_members", "tax_rates", "tax_customers"),
     "Terms": (
@@ -76,6 +77,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "Invoices": (
         "invoices", "invoice_items", "invoice_item_rollups", "invoice_snapshots", "invoice_taxes", "invoice_tax_rates",
         "invoice_commitments", "invoice_changes", "invoice_details", "billing_failures",
+        "invoice_confirmations",
     ),
     "Corrections": (
         "adjustments", "credit_notes", "corrected_snapshots", "correction_approvals", "correction_decisions",

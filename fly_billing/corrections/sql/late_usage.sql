@@ -11,7 +11,7 @@ order by key;
 select b.organization_id, b.lake_version as billed_version, n.lake_version as version
 from invoices as i
 join invoice_snapshots as s on s.invoice_id = i.id
-join usage_snapshots as b on b.id = s.snapshot_id
-join usage_snapshots as n on n.organization_id = b.organization_id and n.month = b.month and n.is_current
-where i.id = any (:invoices) and i.month = :month and n.id <> b.id
+join usage_as_of as b on b.snapshot_id = s.snapshot_id
+join usage_as_of as n on n.organization_id = b.organization_id and n.month = b.month and n.is_current
+where i.id = any (:invoices) and i.month = :month and n.snapshot_id <> b.snapshot_id
 order by b.organization_id;

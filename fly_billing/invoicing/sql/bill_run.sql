@@ -1,6 +1,32 @@
--- name: confirm_unchanged
--- No rows. Records that these open invoices are still right: calculating them now would give the same.
-update invoices set computed_at = :now where id = any (:ids) and status = 'open';
+-- name: are_all_open_invoices
+-- One row: true if no other organization than these has an open invoice for the month.
+select not exists (
+    select from invoices as i
+    where i.month = :month and i.status = 'open' and i.origin = 'billed'
+        and not exists (select from unnest(cast(:organizations as text[])) as o (id) where o.id = i.organization_id)
+) as are_all;
+
+-- name: confirm_month
+-- No rows. Records that all open invoices of the month, except of failed organizations, are right: calculating them now
+-- would give the same.
+insert into invoice_confirmations (month, confirmed_at) values (:month, :now)
+on conflict (month) do update set confirmed_at = excluded.confirmed_at;
+
+-- name: confirm_invoices
+-- No rows. Records the same of the open invoices of these organizations.
+update invoices set computed_at = :now
+where month = :month and organization_id = any (:organizations) and status = 'open' and origin = 'billed';
+
+-- name: keep_time
+-- No rows. Writes when it was last known to be right to the open invoice of an organization: the month's next
+-- confirmation is not about it.
+update invoices as i set computed_at = greatest(i.computed_at, c.confirmed_at)
+from invoice_confirmations as c
+where c.month = i.month and i.month = :month and i.organization_id = :organization_id
+    and i.status = 'open' and i.origin = 'billed'
+    and not exists (
+        select from billing_failures as f where f.organization_id = i.organization_id and f.month = i.month
+    );
 
 -- name: drop_open_of_linked
 -- No rows. Deletes open invoices of organizations that are on their payer's invoice in this month.

@@ -31,14 +31,13 @@ latest as (
 
 select
     members.payer_id, members.id, members.currency, members.price_book, members.currency_now, members.created_at,
-    usage_snapshots.id as snapshot_id, usage_snapshots.rolled_up_at,
-    usage_snapshots.lake_version as usage_table_version,
+    usage_as_of.snapshot_id, usage_as_of.rolled_up_at, usage_as_of.lake_version as usage_table_version,
     rollup_failures.reason as rollup_problem,
     coalesce(latest.revision, 0) as revision, latest.status as invoice_status
 from members
 join organizations as payers on payers.id = members.payer_id
-left join usage_snapshots
-    on usage_snapshots.organization_id = members.id and usage_snapshots.month = :month and usage_snapshots.is_current
+left join usage_as_of
+    on usage_as_of.organization_id = members.id and usage_as_of.month = :month and usage_as_of.is_current
 left join rollup_failures
     on rollup_failures.organization_id = members.id and rollup_failures.month = :month
 left join latest on latest.organization_id = members.payer_id

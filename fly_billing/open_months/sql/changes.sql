@@ -8,7 +8,7 @@ join landed_months as m
     or (m.month < asked.month and exists (select from meters where aggregation = 'time_weighted'))
 join landing_days as d on d.landing_day = m.landing_day
 left join lateral (
-    select min(s.lake_version) as lake_version from usage_snapshots as s
+    select min(s.lake_version) as lake_version from usage_as_of as s
     join organizations as o on o.id = s.organization_id
     where s.month = asked.month and s.is_current
         and o.created_at < (asked.month + interval '1 month') at time zone 'UTC'

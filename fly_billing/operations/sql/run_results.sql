@@ -5,11 +5,15 @@ select
     o.outcome, i.currency, count(*) as invoices,
     cast(coalesce(sum(t.items), 0) as bigint) as items, cast(sum(i.total_cents) as bigint) as total_cents
 from invoices as i
+left join invoice_confirmations as c
+    on c.month = i.month and not exists (
+        select from billing_failures as f where f.organization_id = i.organization_id and f.month = i.month
+    )
 cross join lateral (
     select case
         when i.finalized_at >= :since then 'finalized'
         when i.status <> 'open' then 'already_final'
-        when i.computed_at >= :since then 'upcoming'
+        when i.computed_at >= :since or c.confirmed_at >= :since then 'upcoming'
         else 'not_updated'
     end as outcome
 ) as o

@@ -1,7 +1,7 @@
 -- name: complete_days_of_snapshots
 -- One row per day of the month that landed after it ended and is in all of these snapshots.
 with rolled_up as (
-    select min(lake_version) as lake_version from usage_snapshots where id = any (:snapshots)
+    select min(lake_version) as lake_version from usage_as_of where snapshot_id = any (:snapshots)
 )
 
 select l.landing_day
@@ -35,14 +35,14 @@ members as (
 select
     payer.id as payer_id, o.id, coalesce(held.currency, o.currency) as currency,
     coalesce(held.price_book, o.price_book) as price_book, o.currency as currency_now, o.created_at,
-    s.id as snapshot_id, s.rolled_up_at, s.lake_version as usage_table_version, f.reason as rollup_problem,
+    s.snapshot_id, s.rolled_up_at, s.lake_version as usage_table_version, f.reason as rollup_problem,
     coalesce(latest.revision, 0) as revision, latest.status as invoice_status, payers.name as payer_name,
     before.id as snapshot_before_id
 from payer
 join organizations as payers on payers.id = payer.id
 cross join members
 join organizations as o on o.id = members.id
-left join usage_snapshots as s on s.organization_id = o.id and s.month = :month and s.is_current
+left join usage_as_of as s on s.organization_id = o.id and s.month = :month and s.is_current
 left join usage_snapshots as before
     on before.organization_id = o.id and before.month = :month_before and before.is_current
 left join rollup_failures as f on f.organization_id = o.id and f.month = :month

@@ -7,7 +7,7 @@ select
 from invoices as i
 join organizations as o on o.id = i.organization_id
 join invoice_snapshots as n on n.invoice_id = i.id
-join usage_snapshots as s on s.id = n.snapshot_id
-left join usage_rollups as r on r.snapshot_id = s.id
+join usage_as_of as s on s.snapshot_id = n.snapshot_id
+left join usage_rollups as r on r.snapshot_id = s.snapshot_id
 left join invoice_item_rollups as l on l.invoice_id = i.id and l.rollup_id = r.id
 where i.month = :month and i.status <> 'void' and i.origin = 'billed' and o.billing_group = any (:groups)

@@ -18,7 +18,10 @@ select
     case when i.id is null then (select currency from organizations where id = :organization_id) else i.currency end
         as currency,
     case when h.is_linked then coalesce(own.total_cents, 0) else i.total_cents end as total_cents,
-    coalesce(i.finalized_at, i.computed_at) as as_of,
+    coalesce(
+        i.finalized_at,
+        case when confirmed.confirmed_at > i.computed_at then confirmed.confirmed_at else i.computed_at end
+    ) as as_of,
     case when not h.is_linked then coalesce(s.stripe_due_on, i.due_on) end as due_on,
     s.stripe_invoice_id, s.stripe_due_cents, s.stripe_balance_cents, s.finalized_at as stripe_finalized_at,
     noted.noted_cents as stripe_noted_cents,
@@ -46,6 +49,8 @@ join lateral (
         on failure.month = invoice.month
 ) as m on h.months @> m.month
 left join invoices as i on i.id = m.id
+left join invoice_confirmations as confirmed
+    on confirmed.month = i.month and i.status = 'open' and i.origin = 'billed' and m.failure_text is null
 left join stripe_invoices as s on s.invoice_id = m.id and not h.is_linked
 left join lateral (
     select customer_text from payment_failures where invoice_id = m.id and i.status = 'finalized' and not h.is_linked

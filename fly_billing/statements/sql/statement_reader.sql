@@ -34,7 +34,7 @@ with recursive billed as (
         i.month as first, s.lake_version,
         cast(least(s.rolled_up_at, cast(:as_of as timestamptz)) at time zone 'UTC' as date) as last
     from invoices as i
-    join usage_snapshots as s on s.id = i.usage_snapshot_id
+    join usage_as_of as s on s.snapshot_id = i.usage_snapshot_id
     where i.id = cast(:invoice_id as uuid) and s.lake_version is not null
 ),
 

@@ -71,6 +71,14 @@ select
     lead(moment, 1, cast(:month_end as timestamptz)) over (partition by meter order by moment) as segment_end
 from moments;
 
+-- name: keep_versions
+-- No rows. Writes the last version of the usage table that has their usage to the current snapshots of these
+-- organizations: the month's next confirmation is not about them.
+update usage_snapshots set lake_version = a.lake_version, rolled_up_at = a.rolled_up_at
+from usage_as_of as a
+where a.snapshot_id = usage_snapshots.id and a.month = :month and a.is_current
+    and a.organization_id = any (:organizations);
+
 -- name: record_rollup_failure
 -- No rows. Records that an organization can't be billed for the month, because its rollups differ from its usage.
 insert into rollup_failures (organization_id, month, reason, found_at)
@@ -78,24 +86,38 @@ values (:organization_id, :month, :reason, :now)
 on conflict (organization_id, month) do update set reason = excluded.reason, found_at = excluded.found_at;
 
 -- name: retire_changed_snapshots
--- No rows. Marks snapshots as not current if this roll-up found other usage for their organizations.
-update usage_snapshots set is_current = false
+-- No rows. Marks snapshots as not current if this roll-up found other usage for their organizations. They keep the last
+-- version of the usage table that had their usage.
+update usage_snapshots set is_current = false, lake_version = a.lake_version, rolled_up_at = a.rolled_up_at
 from rolled_up_snapshots
-where usage_snapshots.month = :month and usage_snapshots.is_current
-    and rolled_up_snapshots.organization_id = usage_snapshots.organization_id
-    and rolled_up_snapshots.id <> usage_snapshots.id
+join usage_as_of as a on a.organization_id = rolled_up_snapshots.organization_id and a.month = :month and a.is_current
+where usage_snapshots.id = a.snapshot_id and rolled_up_snapshots.id <> usage_snapshots.id
     and rolled_up_snapshots.organization_id = any (:organizations);
 
 -- name: rolled_up_before
 -- One row per current snapshot of these organizations whose rules are known. Without organizations whose last roll-up
 -- failed.
-select organization_id, lake_version, rules
-from usage_snapshots
-where month = :month and is_current and organization_id = any (:organizations) and rules is not null
+select s.organization_id, a.lake_version, s.rules
+from usage_snapshots as s
+join usage_as_of as a on a.snapshot_id = s.id
+where s.month = :month and s.is_current and s.organization_id = any (:organizations) and s.rules is not null
     and not exists (
-        select from rollup_failures as f
-        where f.organization_id = usage_snapshots.organization_id and f.month = usage_snapshots.month
+        select from rollup_failures as f where f.organization_id = s.organization_id and f.month = s.month
     );
+
+-- name: are_all_rolled_up
+-- One row: true if no other organization than these has a current snapshot of the month.
+select not exists (
+    select from usage_snapshots as s
+    where s.month = :month and s.is_current
+        and not exists (select from unnest(cast(:organizations as text[])) as o (id) where o.id = s.organization_id)
+) as are_all;
+
+-- name: confirm_snapshots
+-- No rows. Records that all current snapshots of the month, except of failed organizations, are also those of this
+-- version of the usage table.
+insert into usage_confirmations (month, lake_version, rolled_up_at) values (:month, :lake_version, :now)
+on conflict (month) do update set lake_version = excluded.lake_version, rolled_up_at = excluded.rolled_up_at;
 
 -- name: mark_snapshots_unchanged
 -- No rows. Records that the current snapshots of these organizations are also those of this version of the usage table.

@@ -50,7 +50,7 @@ join landed_months as m
 join landing_days as d on d.landing_day = m.landing_day
 group by i.month
 having max(d.lake_version) > (
-    select min(s.lake_version) from usage_snapshots as s where s.month = i.month and s.is_current
+    select min(s.lake_version) from usage_as_of as s where s.month = i.month and s.is_current
 )
 order by i.month;
 

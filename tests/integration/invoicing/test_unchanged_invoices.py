@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -66,9 +66,41 @@ def test_an_open_month_without_changes_keeps_its_invoices(two: Platform) -> None
     assert [kept.items for kept in billed.invoices] == [2, 2]
 
 
-def test_a_kept_invoice_is_as_of_the_run_that_found_it_right(two: Platform) -> None:
+def as_of(platform: Platform, organization: str) -> datetime:
+    """Return the time until which the statement says that September's invoice is right."""
+    (found,) = platform.database.rows("statement_invoices", organization_id=organization, late_since=NOW, waiting="")
+    as_of: datetime = found["as_of"]
+    return as_of
+
+
+def test_a_kept_invoice_is_as_of_the_run_that_found_it_right_and_is_not_written(two: Platform) -> None:
+    before = two.query("select id, xmin::text from invoices order by id")
     again(two)
-    assert {row["computed_at"] for row in two.query("select computed_at from invoices")} == {LATER}
+    assert {as_of(two, "acme"), as_of(two, "other")} == {LATER}
+    assert two.query("select id, xmin::text from invoices order by id") == before
+
+
+def test_the_invoice_of_an_organization_that_can_not_be_billed_stays_as_of_the_last_run_that_found_it_right(
+    two: Platform,
+) -> None:
+    again(two)
+    two.insert("rollup_failures", organization_id="acme", month="2026-09-01", reason="edited", found_at=NOW)
+    for hours in (2, 3):
+        now = NOW + timedelta(hours=hours)
+        bill(two.database, SEPTEMBER, two.organizations(), TERMS, now, finalize=False)
+        assert (as_of(two, "acme"), as_of(two, "other")) == (LATER, now)
+    two.execute("delete from rollup_failures")
+    again(two)
+    assert (as_of(two, "acme"), as_of(two, "other")) == (LATER, LATER)
+
+
+def test_a_run_for_one_group_does_not_say_that_the_invoices_of_others_are_right(two: Platform) -> None:
+    two.add_organization("elsewhere")
+    two.roll_up()
+    bill(two.database, SEPTEMBER, two.billing_groups(), TERMS, LATER, finalize=False)
+    now = NOW + timedelta(hours=2)
+    bill(two.database, SEPTEMBER, ["elsewhere"], TERMS, now, finalize=False)
+    assert (as_of(two, "acme"), as_of(two, "elsewhere")) == (LATER, now)
 
 
 CHANGES: dict[str, Change] = {

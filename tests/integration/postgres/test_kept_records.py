@@ -85,7 +85,7 @@ WHOLE: dict[str, set[str]] = {"carried_levels": set()}
 # Current state, or data that can be rebuilt. Not emptied by accident either.
 CURRENT = {
     "billing_details", "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots",
-    "failed_checks", "meters",
+    "failed_checks", "invoice_confirmations", "meters", "usage_confirmations",
     "one_off_items", "organizations", "rollup_failures", "alert_unsubscriptions", "stripe_customers",
     "stripe_events_polled", "tax_customers", "workspace_records",
 }  # fmt: skip

@@ -33,7 +33,9 @@ def maintained(platform: Platform, today: date = TODAY) -> Maintained:
 def billed_events(platform: Platform) -> list[tuple[Any, ...]]:
     """Return every accepted event of the version that each snapshot names, with the snapshot."""
     found = []
-    snapshots = platform.query("select id, organization_id, month, lake_version from usage_snapshots order by id")
+    snapshots = platform.query(
+        "select snapshot_id as id, organization_id, month, lake_version from usage_as_of order by snapshot_id"
+    )
     for row in snapshots:
         with open_duckdb() as duck:
             month = BillingMonth(row["month"].year, row["month"].month)
@@ -126,7 +128,7 @@ def with_a_final_invoice(platform: Platform) -> int:
     platform.bill(now=CLOSED)
     write_jsonl(platform.landing_dir, [event("e0", "2", time=f"{DAY}T08:00:00Z")], DAY, "copy")
     platform.land(DAY, now=CLOSED)
-    (version,) = {row["lake_version"] for row in platform.query("select lake_version from usage_snapshots")}
+    (version,) = {row["lake_version"] for row in platform.query("select lake_version from usage_as_of")}
     return int(version)
 
 

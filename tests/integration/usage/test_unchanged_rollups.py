@@ -34,8 +34,9 @@ def rolled_up(report: RollupReport) -> tuple[int, int]:
 
 def rollups_of(platform: Platform) -> list[dict[str, Any]]:
     found = platform.query(
-        "select s.organization_id, s.lake_version, s.rolled_up_at, s.fingerprint, s.events, r.meter, r.dimensions,"
+        "select s.organization_id, a.lake_version, a.rolled_up_at, s.fingerprint, s.events, r.meter, r.dimensions,"
         " r.segment_start, r.segment_end, r.quantity, r.events as rolled_up, r.daily from usage_snapshots as s"
+        " join usage_as_of as a on a.snapshot_id = s.id"
         " left join usage_rollups as r on r.snapshot_id = s.id where s.is_current"
         " order by s.organization_id, r.meter, r.dimensions, r.segment_start"
     )
@@ -58,6 +59,82 @@ def test_nothing_is_aggregated_if_nothing_has_changed_and_the_snapshots_are_of_n
     before = rollups_of(three)
     assert rolled_up(again(three)) == (0, 3)
     assert rollups_of(three) == [row | {"rolled_up_at": LATER} for row in before]
+
+
+def as_of(platform: Platform) -> dict[str, tuple[int, datetime]]:
+    """Return the last version of the usage table that has the organization's usage, and when it was looked at."""
+    found = platform.query("select organization_id, lake_version, rolled_up_at from usage_as_of where is_current")
+    return {row["organization_id"]: (row["lake_version"], row["rolled_up_at"]) for row in found}
+
+
+def writes(platform: Platform) -> dict[str, str]:
+    """Return the transaction that last wrote each organization's current snapshot."""
+    found = platform.query("select organization_id, xmin::text as written from usage_snapshots where is_current")
+    return {row["organization_id"]: row["written"] for row in found}
+
+
+def test_unchanged_snapshots_are_not_written_again_and_known_to_be_of_the_new_version(three: Platform) -> None:
+    before, first = writes(three), three.table().version
+    write_jsonl(three.landing_dir, [event("late", "5", subject="labs")], name="late")
+    three.land()
+    again(three)
+    assert {name for name, written in writes(three).items() if written != before[name]} == {"labs"}
+    assert three.table().version > first
+    assert as_of(three) == dict.fromkeys(("acme", "labs", "shop"), (three.table().version, LATER))
+
+
+def test_the_snapshot_of_a_failed_organization_stays_as_of_its_last_good_roll_up(
+    three: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its usage was confirmed an hour after the first roll-up. The next roll-up fails, and a third one, too."""
+    again(three)
+    good = (three.table().version, LATER)
+    write_jsonl(three.landing_dir, [event("late", "5", subject="labs")], name="late")
+    three.land()
+    three.execute(REFUSES_LABS)
+    for hours in (2, 3):
+        now = NOW + timedelta(hours=hours)
+        assert [failure.organization_id for failure in again(three, now).failures] == ["labs"]
+        assert as_of(three) == {
+            "acme": (three.table().version, now),
+            "labs": good,
+            "shop": (three.table().version, now),
+        }
+    three.execute("drop trigger refuse_labs on usage_snapshots")
+    assert rolled_up(again(three, NOW + timedelta(hours=4))) == (1, 2)
+    assert set(as_of(three).values()) == {(three.table().version, NOW + timedelta(hours=4))}
+
+
+REFUSES_LABS = """
+create function refuse_labs() returns trigger language plpgsql as $$
+begin
+    raise exception 'disk full' using errcode = 'check_violation';
+end $$;
+create trigger refuse_labs before insert on usage_snapshots
+for each row when (new.organization_id = 'labs') execute function refuse_labs();
+"""
+
+
+def test_a_billed_snapshot_that_is_replaced_keeps_the_last_version_that_had_its_usage(three: Platform) -> None:
+    """The open invoice billed it, so its customer can see which usage the amount includes."""
+    again(three)
+    last = as_of(three)["labs"]
+    three.bill()
+    write_jsonl(three.landing_dir, [event("late", "5", subject="labs")], name="late")
+    three.land()
+    again(three, NOW + timedelta(hours=2))
+    found = three.query("select lake_version, rolled_up_at from usage_as_of where not is_current")
+    assert [tuple(row.values()) for row in found] == [last]
+
+
+def test_a_roll_up_of_one_group_says_nothing_about_the_organizations_of_others(three: Platform) -> None:
+    three.add_organization("elsewhere")
+    again(three)
+    everyone = as_of(three)
+    now = NOW + timedelta(hours=2)
+    report = roll_up(three.database, three.usage_table, SEPTEMBER, ["elsewhere"], now)
+    assert rolled_up(report) == (0, 1)
+    assert as_of(three) == everyone | {"elsewhere": (three.table().version, now)}
 
 
 def test_only_the_organizations_of_a_new_file_are_aggregated(three: Platform) -> None:
