@@ -33,8 +33,6 @@ PORTS = {"smtp": 587, "smtps": 465}
 MOST_SUBJECT = 200
 # The most characters of a line of a message (RFC 5322), without its end.
 MOST_LINE = 998
-# Replies about the mailbox, of servers that send no enhanced status.
-MAILBOX_REFUSED = {550, 551, 553}
 # 5.1.7 and 5.1.8 are about our own address, so they are said about every message.
 SENDER_REFUSED = {"7", "8"}
 
@@ -225,13 +223,9 @@ def send_mail(channel: str, alert: Alert, server: MailServer, message: EmailMess
         with server.session() as session:
             session.send_message(message, sender, [recipient])
     except smtplib.SMTPRecipientsRefused as refused:
-        code, words = refused.recipients[recipient]
-        is_permanent = _is_for_good(code, words, MAILBOX_REFUSED)
-        raise AlertNotSent(channel, alert, _reason(code, words), is_permanent=is_permanent) from None
+        raise _refusal(channel, alert, *refused.recipients[recipient]) from None
     except smtplib.SMTPDataError as refused:
-        is_permanent = _is_for_good(refused.smtp_code, refused.smtp_error, set())
-        reason = _reason(refused.smtp_code, refused.smtp_error)
-        raise AlertNotSent(channel, alert, reason, is_permanent=is_permanent) from None
+        raise _refusal(channel, alert, refused.smtp_code, refused.smtp_error) from None
     except smtplib.SMTPResponseException as refused:
         raise AlertNotSent(channel, alert, _reason(refused.smtp_code, refused.smtp_error)) from None
     except (smtplib.SMTPException, OSError) as problem:
@@ -241,20 +235,20 @@ def send_mail(channel: str, alert: Alert, server: MailServer, message: EmailMess
         raise AlertNotSent(channel, alert, type(problem).__name__) from None
 
 
-def _is_for_good(code: int, words: bytes | str, mailbox_codes: set[int]) -> bool:
+def _refusal(channel: str, alert: Alert, code: int, words: bytes | str) -> AlertNotSent:
+    return AlertNotSent(channel, alert, _reason(code, words), is_permanent=_is_for_good(code, words))
+
+
+def _is_for_good(code: int, words: bytes | str) -> bool:
     """Return True if a refusal is about the recipient's address or the content: by its enhanced status (RFC 3463).
 
     A relay that may not send for us, is over its quota or is on a blocklist refuses every message with 5xx until
-    somebody mends that.
-
-    Args:
-        code: The reply's code.
-        words: Its text.
-        mailbox_codes: The codes that are about the address if there is no enhanced status.
+    somebody mends that. A reply without an enhanced status may mean either: 550 is "no such user" of one server and
+    "relay denied" of another, as are 551 and 553.
     """
     status = re.match(r"([245])\.(\d{1,3})\.(\d{1,3})(?!\S)", _text(words))
     if not status:
-        return code in mailbox_codes
+        return False
     kind, subject, detail = status.groups()
     is_about_sender = subject == "1" and detail in SENDER_REFUSED
     return 500 <= code < 600 and kind == "5" and subject in ("1", "6") and not is_about_sender

@@ -209,6 +209,7 @@ def _spend_alert(threshold: SpendThreshold) -> models.SpendAlert:
         percent=threshold.percent,
         is_first=threshold.is_first,
         last_reached_in=threshold.last_alerted,
+        no_effect=threshold.no_effect,
     )
 
 

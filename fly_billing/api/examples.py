@@ -216,7 +216,8 @@ EXAMPLES: dict[str, models.Part] = {
                 percent=None,
                 is_first=False,
                 last_reached_in=None,
-            )
+                no_effect=None,
+            ),
         ],
         cap_call=None,
     ),

@@ -380,6 +380,10 @@ class SpendAlert(Part):
     percent: Annotated[int | None, Field(description="Of the last month's final invoice.")]
     is_first: Annotated[bool, Field(description="It was added because the organization was new.")]
     last_reached_in: MonthText | None
+    no_effect: Annotated[
+        str | None,
+        Field(description="Why this month can't reach it, such as a cap in a currency that is no longer billed."),
+    ]
 
 
 class SpendCapCall(Part):

@@ -45,8 +45,11 @@ def kind_of(app: str | None, product: str | None, *, forecast: bool) -> tuple[Ki
 def add(console: Terminal, organization: str, amount: str, kind: Kind, subject: str | None) -> None:
     with _database() as database:
         is_new = add_threshold(database, organization, amount, kind, subject)
+        of_kind = [each for each in thresholds(database, organization) if (each.kind, each.subject) == (kind, subject)]
     outcome = "Added a spend alert" if is_new else "This spend alert already exists"
     console.print(f"{outcome}: when {_what(organization, kind, subject)} reaches {amount}")
+    for reason in {each.no_effect for each in of_kind if each.no_effect}:
+        console.print(f"It has no effect now. {reason}")
 
 
 def remove(console: Terminal, organization: str, amount: str, kind: Kind, subject: str | None) -> None:
@@ -69,10 +72,13 @@ def show(console: Terminal, organization: str | None) -> None:
     if not alerts:
         console.print("No spend alerts" + (f" of {organization}" if organization else ""))
         return
-    table = _table("Organization", "Upcoming invoice reaches", "Last sent")
+    table = _table("Organization", "Upcoming invoice reaches", "Last sent", "")
     for threshold in alerts:
         first = " (first alert)" if threshold.is_first else ""
-        table.add_row(threshold.organization_id, threshold.limit.in_words() + first, threshold.last_alerted or "never")
+        table.add_row(
+            threshold.organization_id, threshold.limit.in_words() + first, threshold.last_alerted or "never",
+            f"no effect. {threshold.no_effect}" if threshold.no_effect else "",
+        )  # fmt: skip
     console.print(table)
 
 

@@ -150,7 +150,7 @@ def _queue(connection: Connection, group: Group, channels: AlertChannels, now: d
     new = [each for each in group if each.threshold_id in recorded]
     if not new:
         return None
-    mail = mail_of(new)
+    mail = mail_of(new, now)
     if channels.mail and recipient_of(connection, organization_id):
         put(connection, mail, [channels.mail])
     if channels.webhook:

@@ -32,7 +32,7 @@ OVERDUE = timedelta(hours=1)
 # Calls that a round queues at most, because a tick of Dagster must end within a minute; the next one goes on. A new
 # month lifts all caps at once.
 MOST_CALLS = 2000
-_MAY_BE_MISSING = frozenset({"cap_cents", "spent_cents", "last_state", "last_month", "last_cap_cents"})
+_MAY_BE_MISSING = frozenset({"cap_cents", "spent_cents", "last_state", "last_month", "last_cap_cents", "last_currency"})
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class SpendCap:
         state, reason, month, called_at: Of the newest call; None if there was none.
         acknowledged_at: None while the call waits.
         attempts: How often the call was not acknowledged.
+        billed_in: The currency of this month's invoice: a cap in another one has no effect.
     """
 
     organization_id: str
@@ -56,13 +57,18 @@ class SpendCap:
     acknowledged_at: datetime | None
     attempts: int | None
     last_refusal: str | None
+    billed_in: str
 
     @property
     def cap(self) -> str:
         return "none" if self.cap_cents is None or not self.currency else format_cents(self.cap_cents, self.currency)
 
     def in_words(self) -> str:
-        """Return the state: `below`, or that of the newest call."""
+        """Return the state: `below`, or that of the newest call; and whether the cap has no effect."""
+        has_effect = self.cap_cents is None or self.currency == self.billed_in
+        return self._state_in_words() + ("" if has_effect else f", no effect: this month is billed in {self.billed_in}")
+
+    def _state_in_words(self) -> str:
         if self.state is None:
             return "below"
         call = f"{self.state} in {self.month}"
@@ -149,13 +155,14 @@ def _queue(connection: Connection, call: CapCall, now: datetime) -> None:
 
 def _alert_operators(connection: Connection, operators: Sequence[Channel], now: datetime) -> None:
     """Queue one alert for each call that is overdue, and for each cap that nothing is compared with."""
-    for cap in rows(connection, "caps_in_another_currency"):
+    for cap in rows(connection, "caps_in_another_currency", month=BillingMonth.containing(now).first_day):
         organization = visible(cap["organization_id"])
         alert = Alert.of(
             "cap_without_effect",
-            f"The spending cap of {organization} is in {cap['cap_currency']}, but its currency is {cap['currency']}",
+            f"The spending cap of {organization} has no effect: it is in {cap['cap_currency']}, and this month is"
+            f" billed in {cap['currency']}",
             [
-                "Nothing is compared with this cap: it stops no machines.",
+                "Nothing is compared with this cap: it stops no machines. The customer's statement says so.",
                 f"What to do: `fly-billing spend-cap set {organization} AMOUNT` sets one in {cap['currency']};"
                 f" `fly-billing spend-cap remove {organization}` removes it.",
             ],

@@ -61,7 +61,9 @@ class PriceBooks:
         Raises BillingError if one of its negotiated prices can't be read.
         """
         if organization_id in self._unreadable:
-            raise self._unreadable[organization_id]
+            # A new error each time: a raised one grows by a traceback, and the books are kept as long as the process.
+            known = self._unreadable[organization_id]
+            raise BillingError(known.code, known.customer_text, known.operator_text, retryable=known.retryable)
         book = self._books.get(name) or PriceBook([])
         own = self._negotiated.get((organization_id, name))
         return book.negotiated_by(own) if own else book

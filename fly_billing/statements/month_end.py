@@ -1,7 +1,8 @@
 """Reads what an organization's month-end estimate is made of, from the billing database only: the usage table and
 Stripe are never asked, and nothing is stored.
 
-It reads one invoice as a billing run does, with the usage of each day of the month and the month before. Not here: the
+It reads one invoice as a billing run does, with the usage of each day of the month and the month before: a millisecond
+for each of the at most 101 organizations on it (`refuse_wrong_link`). Not here: the
 estimate itself (`statements.rules.estimate`), and what is owed (`statement_reader`).
 """
 
@@ -35,9 +36,6 @@ from fly_billing.statements.rules.estimate import (
 )
 from fly_billing.statements.rules.usage_forecast import KnownDays, UsageSeries
 
-# An invoice for more organizations is not estimated on demand: it takes about a millisecond for each.
-MOST_ORGANIZATIONS = 500
-
 
 def read_month_end(
     database: BillingDatabase, organization_id: str, now: datetime, month: BillingMonth | None = None
@@ -57,8 +55,6 @@ def read_month_end(
             return reason
         if not members:
             return NoEstimate.because(month, "month_has_not_begun")
-        if len(members) > MOST_ORGANIZATIONS:
-            return NoEstimate.because(month, "too_many_organizations", most=MOST_ORGANIZATIONS)
         try:
             return estimate_month_end(_read_inputs(connection, members, month, now))
         except (BillingError, *VALUE_ERRORS):
@@ -93,7 +89,7 @@ class _DailyUsage:
 def _read_members(connection: Connection, organization_id: str, month: BillingMonth) -> list[_Member]:
     return records(
         connection, _Member, "members_to_estimate", organization_id=organization_id, month=month.first_day,
-        month_before=month.plus(-1).first_day, month_end=month.end, most=MOST_ORGANIZATIONS + 1,
+        month_before=month.plus(-1).first_day, month_end=month.end,
     )  # fmt: skip
 
 

@@ -70,6 +70,7 @@ def read_statement(
         has_unread_usage=detail is not None and detail.has_unread_usage,
         ledger=tuple(every.ledger),
         stripe_read_at=every.organization.stripe_read_at,
+        idle_cap=every.organization.idle_cap,
     )
 
 
@@ -94,7 +95,7 @@ class _EveryMonth:
         its = {"organization_id": organization_id}
         late = {"late_since": now - SYNCED_WITHIN, "waiting": WAITING}
         with round_trip(connection) as trip:
-            organizations = trip.records(OrganizationRow, "organization_of_statement", **its)
+            organizations = trip.records(OrganizationRow, "organization_of_statement", **its, now=now)
             rows = trip.records(InvoiceRow, "statement_invoices", **its, **late)
             customers = trip.records(CustomerRow, "customers_of_statement", **its)
             current = trip.records(CustomerRow, "current_customer_of_statement", **its)

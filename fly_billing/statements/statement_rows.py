@@ -16,7 +16,7 @@ from uuid import UUID
 from fly_billing.bounds import refuse_incomplete, refuse_unreadable
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.rules.balance import StripeAmounts
-from fly_billing.statements.rules.statement import STATUS
+from fly_billing.statements.rules.statement import STATUS, IdleCap
 from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 
 # Columns that may be null in a row that is shown.
@@ -35,10 +35,25 @@ def check_row(row: Any) -> None:
 
 @dataclass(frozen=True)
 class OrganizationRow:
-    """The organization; `stripe_read_at` is None if events at Stripe are not polled, or it is no customer there."""
+    """The organization.
+
+    Attributes:
+        stripe_read_at: None if events at Stripe are not polled, or it is no customer there.
+        billed_in: The currency of this month's invoice.
+        idle_cap_cents, idle_cap_currency: The cap in another currency; None if there is none.
+    """
 
     name: str
     stripe_read_at: datetime | None
+    billed_in: str
+    idle_cap_cents: int | None
+    idle_cap_currency: str | None
+
+    @property
+    def idle_cap(self) -> IdleCap | None:
+        if self.idle_cap_cents is None or self.idle_cap_currency is None:
+            return None
+        return IdleCap(self.idle_cap_cents, self.idle_cap_currency, self.billed_in)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class CappedSpend:
         month: The calendar month of now.
         cap_cents: None if the cap was removed.
         spent_cents: The spend of that month so far; None if it has no invoice in the currency of the cap.
-        last_state, last_month, last_cap_cents: Of the last call; None if there was none.
+        last_state, last_month, last_cap_cents, last_currency: Of the last call; None if there was none.
         last_number: 0 if there was none.
     """
 
@@ -41,6 +41,7 @@ class CappedSpend:
     last_state: CapState | None = None
     last_month: str | None = None
     last_cap_cents: int | None = None
+    last_currency: str | None = None
 
     @property
     def is_reached(self) -> bool:
@@ -118,7 +119,8 @@ def _why_lifted(spend: CappedSpend) -> CapReason:
         return "cap_removed"
     if spend.last_month != spend.month:
         return "new_month"
-    return "cap_raised" if spend.cap_cents > (spend.last_cap_cents or 0) else "spend_fell"
+    is_another = spend.last_currency not in (None, spend.currency)  # a cap that was set in another currency
+    return "cap_raised" if is_another or spend.cap_cents > (spend.last_cap_cents or 0) else "spend_fell"
 
 
 def _call(spend: CappedSpend, state: CapState, reason: CapReason) -> CapCall:

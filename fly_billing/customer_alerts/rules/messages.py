@@ -16,6 +16,7 @@ from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.customer_alerts.rules.thresholds import Kind, Limit
 from fly_billing.foreign_text import visible
 from fly_billing.money import format_cents, typed_amount
+from fly_billing.periods import BillingMonth
 
 REACHED = "spend_alert.reached"
 # Marks a customer's message in the outbox.
@@ -51,23 +52,28 @@ class Reached:
     def limit(self) -> Limit:
         return Limit(self.kind, self.currency, self.limit_cents, self.percent, self.subject)
 
-    def in_words(self) -> str:
-        """Return the line of the e-mail."""
+    def in_words(self, now: datetime) -> str:
+        """Return the line of the e-mail, with what is true now: the month may be over, and still open."""
+        month = BillingMonth.parse(self.month)
         reached, limit = (format_cents(cents, self.currency) for cents in (self.reached_cents, self.limit_cents))
         match self.kind:
             case "percent":
-                return f"{self.percent}% of last month's invoice, which is {limit}"
+                return f"{self.percent}% of the invoice for {month.plus(-1)}, which is {limit}"
             case "app" | "product":
                 return f"{limit} for the {self.kind} {visible(self.subject or '')}, which has cost {reached} so far"
             case "forecast":
-                return f"{limit} by the end of the month, by our estimate of {reached} (not an amount that you owe)"
+                return f"{limit} by the end of {month}, by our estimate of {reached} (not an amount that you owe)"
+            case "cap" if now >= month.end:
+                return f"your cap of {limit}: {month} is over, so nothing is stopped because of it"
             case "cap":
-                return f"your cap of {limit}: your platform may stop what costs money until you raise it, or next month"
+                return (
+                    f"your cap of {limit}: your platform may stop what costs money until you raise it or {month} ends"
+                )
             case _:
                 return limit
 
 
-def mail_of(reached: Sequence[Reached]) -> Alert:
+def mail_of(reached: Sequence[Reached], now: datetime) -> Alert:
     """Return the e-mail about thresholds that one month of one organization reached. At least one."""
     first = reached[0]
     name, total = visible(first.organization_name), format_cents(first.total_cents, first.currency)
@@ -79,7 +85,7 @@ def mail_of(reached: Sequence[Reached]) -> Alert:
             f" as of {first.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
             "",
             "It has reached:",
-            *(f"- {each.in_words()}" for each in _in_order(reached)),
+            *(f"- {each.in_words(now)}" for each in _in_order(reached)),
             "",
             "Each of these is sent once a month.",
         ],

@@ -67,6 +67,7 @@ class SpendThreshold:
     Attributes:
         is_first: It was added because the organization is new (FLY_BILLING_FIRST_ALERT).
         last_alerted: The last month that reached it, such as `2026-09`; None if none did.
+        billed_in: The currency of this month's invoice.
     """
 
     id: UUID
@@ -79,10 +80,18 @@ class SpendThreshold:
     is_first: bool
     added_at: datetime
     last_alerted: str | None
+    billed_in: str
 
     @property
     def limit(self) -> Limit:
         return Limit(self.kind, self.currency, self.amount_cents, self.percent, self.subject)
+
+    @property
+    def no_effect(self) -> str | None:
+        """Return why this month can't reach it, as a sentence for the customer; None if it can."""
+        if self.currency == self.billed_in:
+            return None
+        return f"It is in {self.currency}, and this month is billed in {self.billed_in}."
 
 
 def read_limit(text: str, currency: str, kind: Kind = "amount", subject: str | None = None) -> Limit:

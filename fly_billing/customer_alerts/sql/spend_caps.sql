@@ -33,7 +33,8 @@ select
             and s.currency = coalesce(caps.currency, last_calls.currency)
     ) as spent_cents,
     coalesce(last_calls.number, 0) as last_number, last_calls.state as last_state,
-    to_char(last_calls.month, 'YYYY-MM') as last_month, last_calls.cap_cents as last_cap_cents
+    to_char(last_calls.month, 'YYYY-MM') as last_month, last_calls.cap_cents as last_cap_cents,
+    last_calls.currency as last_currency
 from organizations as o
 left join caps on caps.organization_id = o.id
 left join last_calls on last_calls.organization_id = o.id
@@ -41,10 +42,17 @@ where caps.organization_id is not null or last_calls.state = 'reached'
 order by o.id;
 
 -- name: caps_in_another_currency
--- One row per cap in another currency than that of its organization: nothing is compared with it.
-select t.id, t.organization_id, t.currency as cap_currency, o.currency from spend_thresholds as t
+-- One row per cap in another currency than that of the organization's invoice of :month: nothing is compared with it.
+select t.id, t.organization_id, t.currency as cap_currency, coalesce(held.currency, o.currency) as currency
+from spend_thresholds as t
 join organizations as o on o.id = t.organization_id
-where t.kind = 'cap' and t.removed_at is null and t.currency <> o.currency
+left join lateral (
+    select h.currency from organization_history as h
+    where h.organization_id = o.id and h.before_month > :month
+    order by h.before_month
+    limit 1
+) as held on true
+where t.kind = 'cap' and t.removed_at is null and t.currency <> coalesce(held.currency, o.currency)
 order by t.organization_id;
 
 -- name: record_cap_call
@@ -70,12 +78,18 @@ where channel = :channel and organization_id = :organization_id and taken_at is 
 
 -- name: spend_caps
 -- One row per organization, or of one, that has a cap or was told of to the platform: its cap, and the newest call.
--- attempts: of that call, which is acknowledged at acknowledged_at.
+-- attempts: of that call, which is acknowledged at acknowledged_at. billed_in: the currency of this month's invoice.
 select
     o.id as organization_id, t.currency, t.amount_cents as cap_cents, c.state, c.reason,
     to_char(c.month, 'YYYY-MM') as month, c.called_at, a.taken_at as acknowledged_at, a.refusals as attempts,
-    a.last_refusal
+    a.last_refusal, coalesce(held.currency, o.currency) as billed_in
 from organizations as o
+left join lateral (
+    select h.currency from organization_history as h
+    where h.organization_id = o.id and h.before_month > cast(now() at time zone 'UTC' as date)
+    order by h.before_month
+    limit 1
+) as held on true
 left join spend_thresholds as t on t.organization_id = o.id and t.kind = 'cap' and t.removed_at is null
 left join lateral (
     select calls.* from spend_cap_calls as calls where calls.organization_id = o.id

@@ -106,7 +106,6 @@ NO_ESTIMATE = {
     "month_is_over": "{month} is over: its invoice has the usage that was received.",
     "month_has_not_begun": "{month} has not begun.",
     "too_early": "It is too early: there is usage of {days} so far, and an estimate needs {needed}.",
-    "too_many_organizations": "The invoice is for more than {most} organizations: it is not estimated.",
     "not_computable": "This month can't be calculated at the moment, and so it can't be estimated.",
 }
 

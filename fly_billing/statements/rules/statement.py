@@ -339,6 +339,22 @@ class Completeness:
 
 
 @dataclass(frozen=True)
+class IdleCap:
+    """The organization's spending cap in another currency than this month's invoice: nothing is compared with it."""
+
+    amount_cents: int
+    currency: str
+    billed_in: str
+
+    def in_words(self) -> str:
+        amount = format_cents(self.amount_cents, self.currency)
+        return (
+            f"Your spending cap of {amount} has no effect:"
+            f" it is in {self.currency}, and this month is billed in {self.billed_in}."
+        )
+
+
+@dataclass(frozen=True)
 class Statement:
     """All months of an organization, newest first, with the details of one of them.
 
@@ -349,6 +365,7 @@ class Statement:
         has_unread_usage: Some of the organization's own usage of the month was rejected, and nobody fixed or waived it.
         ledger: What the organization owes by the ledger, for each currency.
         stripe_read_at: Until when what happens at Stripe is known; None if it is never read, or nothing is there.
+        idle_cap: None if there is no cap, or one that works.
     """
 
     organization_id: str
@@ -362,6 +379,7 @@ class Statement:
     has_unread_usage: bool = False
     ledger: tuple[LedgerSums, ...] = ()
     stripe_read_at: datetime | None = None
+    idle_cap: IdleCap | None = None
 
     def unread_usage_in_words(self) -> str:
         """Return the sentence about usage that could not be read; empty if there is none."""
@@ -395,7 +413,7 @@ class Statement:
         ]
 
     def caveats(self) -> list[str]:
-        """Return a sentence for each part of the sum that is not certain, or that the customer may miss in it."""
+        """Return a sentence for each part of the sum that is not certain or easy to miss, and about an idle cap."""
         return [*self._caveats()]
 
     def _caveats(self) -> Iterator[str]:
@@ -412,6 +430,8 @@ class Statement:
         since = self.stripe_read_at
         if since is not None and since < self.as_of - READ_WITHIN:
             yield f"Payments, refunds and credit since {moment_text(since)} are not included yet."
+        if self.idle_cap:
+            yield self.idle_cap.in_words()
 
     def owed(self) -> dict[str, int]:
         """Return what the unpaid final invoices ask for, in cents by currency."""

@@ -13,7 +13,7 @@ order by l.landing_day;
 
 -- name: members_to_estimate
 -- One row per organization on the invoice that an organization is on in this month, the payer first, with the columns
--- of `billed_members`; only its own row if another organization pays. At most :most rows; none if the organization was
+-- of `billed_members`; only its own row if another organization pays; none if the organization was
 -- created after the month.
 with payer as (
     select coalesce(l.payer_id, o.id) as id
@@ -61,8 +61,7 @@ left join lateral (
     limit 1
 ) as latest on true
 where o.created_at < :month_end or not isfinite(o.created_at)
-order by o.id <> payer.id, o.id
-limit :most;
+order by o.id <> payer.id, o.id;
 
 -- name: usage_of_snapshots_by_day
 -- One row per meter and set of dimensions of these snapshots, with the quantity of each day of the month. Without usage

@@ -128,6 +128,9 @@ FOR_NOW = [
     "552 5.2.2 mailbox full",
     "554 transaction failed",
     "550 5.1.8 bad sender",
+    "550 relay denied",
+    "551 user not local; we do not relay",
+    "553 sorry, that domain isn't in my list of allowed rcpthosts",
 ]
 
 
@@ -145,8 +148,8 @@ def test_an_address_that_is_refused_for_now_is_tried_again(
 
 @pytest.mark.parametrize(
     ("refusal", "is_given_up"),
-    [("550 No such user", True), ("553 5.1.3 bad address", True), ("551 5.1.10 not here", True),
-     ("554 5.7.1 relay access denied", False)],
+    [("550 5.1.1 No such user", True), ("553 5.1.3 bad address", True), ("551 5.1.10 not here", True),
+     ("554 5.7.1 relay access denied", False), ("550 No such user", False)],
 )  # fmt: skip
 def test_only_a_refusal_about_the_address_gives_the_message_up(
     spending: Platform, mailbox: MailServer, refusal: str, is_given_up: bool

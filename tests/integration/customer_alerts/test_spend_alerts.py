@@ -221,7 +221,7 @@ def test_a_percentage_is_of_last_months_final_invoice(platform: Platform) -> Non
     october(platform, "15.01")
     assert reached(platform, IN_OCTOBER) == []
     october(platform, "0.01")
-    assert reached(platform, IN_OCTOBER) == [["- 150% of last month's invoice, which is $15.02"]]
+    assert reached(platform, IN_OCTOBER) == [["- 150% of the invoice for 2026-09, which is $15.02"]]
 
 
 @pytest.mark.parametrize("september", ["0.00", "-5.00"])
@@ -381,7 +381,7 @@ def test_an_estimate_alerts_before_the_month_has_cost_that_much(platform: Platfo
     add_threshold(platform.database, "acme", "31", "forecast")
     add_threshold(platform.database, "acme", "25", "forecast")
     now = at("2026-09-16T08:00:00")
-    expected = ["- $25.00 by the end of the month, by our estimate of $30.00 (not an amount that you owe)"]
+    expected = ["- $25.00 by the end of 2026-09, by our estimate of $30.00 (not an amount that you owe)"]
     assert [reached(platform, now), reached(platform, now)] == [[expected], []]
 
 

@@ -19,7 +19,8 @@ from fly_billing.customer_alerts.spend_caps import (
     set_cap,
     spend_caps,
 )
-from fly_billing.customer_alerts.thresholds import NoSuchThreshold
+from fly_billing.customer_alerts.thresholds import NoSuchThreshold, thresholds
+from fly_billing.statements.statement_reader import read_statement
 from tests.support.builders import NOW, OCTOBER, SEPTEMBER, Platform, at
 from tests.support.named_channels import NamedChannel
 from tests.support.platform_endpoint import SECRET, PlatformEndpoint, platform_endpoint
@@ -189,8 +190,39 @@ def test_operators_are_told_once_of_a_cap_in_a_currency_that_its_organization_no
     for _ in range(2):
         assert check(capped) == []
     (alert,) = capped.query("select subject, body from alerts where channel = 'operators'")
-    assert alert["subject"] == "The spending cap of acme is in USD, but its currency is EUR"
+    assert alert["subject"] == "The spending cap of acme has no effect: it is in USD, and this month is billed in EUR"
     assert "fly-billing spend-cap set acme AMOUNT" in alert["body"]
+
+
+def caveats(platform: Platform, now: datetime = NOW) -> list[str]:
+    return read_statement(platform.database, "acme", now).caveats()
+
+
+def test_a_customer_sees_that_a_cap_in_another_currency_has_no_effect(capped: Platform) -> None:
+    assert (caveats(capped), [each.no_effect for each in thresholds(capped.database)]) == ([], [None])
+    capped.execute("update organizations set currency = 'EUR' where id = 'acme'")
+    assert caveats(capped) == [
+        "Your spending cap of $100.00 has no effect: it is in USD, and this month is billed in EUR."
+    ]
+    assert [each.no_effect for each in thresholds(capped.database)] == [
+        "It is in USD, and this month is billed in EUR."
+    ]
+    assert state(capped) == "below, no effect: this month is billed in EUR"
+    set_cap(capped.database, "acme", "90")
+    assert (caveats(capped), [each.no_effect for each in thresholds(capped.database)]) == ([], [None])
+
+
+def test_a_cap_works_until_the_month_from_which_the_currency_changes(capped: Platform) -> None:
+    """The change to euros was made in September and applies from October."""
+    with capped.database.transaction() as connection:
+        connection.exec_driver_sql("set local fly_billing.from_month = '2026-10-01'")
+        connection.exec_driver_sql("update organizations set currency = 'EUR' where id = 'acme'")
+    spend(capped, "100.00")
+    assert check(capped) == ["reached cap_reached"]
+    assert capped.query("select subject from alerts where channel = 'operators'") == []
+    assert [len(caveats(capped, now)) for now in (at("2026-09-30T23:59:59"), at("2026-10-01"))] == [0, 1]
+    assert check(capped, at("2026-10-01")) == ["lifted new_month"]
+    assert len(capped.query("select subject from alerts where channel = 'operators'")) == 1
 
 
 def test_a_receiver_can_put_off_a_call_by_an_hour_at_most(capped: Platform, endpoint: PlatformEndpoint) -> None:

@@ -10,8 +10,9 @@ from fly_billing.customer_alerts.rules.cap_calls import CapCall, CappedSpend, ne
 
 BELOW = CappedSpend("acme", "2026-10", "USD", cap_cents=10000, spent_cents=9999)
 REACHED = replace(
-    BELOW, spent_cents=10000, last_number=1, last_state="reached", last_month="2026-10", last_cap_cents=10000
-)
+    BELOW, spent_cents=10000, last_number=1, last_state="reached", last_month="2026-10", last_cap_cents=10000,
+    last_currency="USD",
+)  # fmt: skip
 
 
 def test_a_month_below_the_cap_calls_nobody() -> None:
@@ -35,6 +36,8 @@ def test_a_platform_that_knows_is_not_called_again() -> None:
         (replace(REACHED, cap_cents=None), "cap_removed"),
         (replace(REACHED, month="2026-11", spent_cents=0), "new_month"),
         (replace(REACHED, spent_cents=9000), "spend_fell"),
+        # Set again after a change of currency: EUR 90.00 is no lower cap than USD 100.00.
+        (replace(REACHED, currency="EUR", cap_cents=9000, spent_cents=100), "cap_raised"),
     ],
 )
 def test_a_reached_cap_is_lifted_with_its_reason(changed: CappedSpend, reason: str) -> None:
@@ -83,7 +86,7 @@ def test_after_any_history_the_newest_call_says_what_is_true(steps: list[tuple[s
         if state:
             spend = replace(
                 spend, last_number=state.number, last_state=state.state, last_month=state.month,
-                last_cap_cents=state.cap_cents,
+                last_cap_cents=state.cap_cents, last_currency=state.currency,
             )  # fmt: skip
         call = next_call(spend)
         if call:
@@ -94,6 +97,6 @@ def test_after_any_history_the_newest_call_says_what_is_true(steps: list[tuple[s
         assert next_call(
             replace(
                 spend, last_number=state.number, last_state=state.state, last_month=state.month,
-                last_cap_cents=state.cap_cents,
+                last_cap_cents=state.cap_cents, last_currency=state.currency,
             ) if state else spend
         ) is None  # fmt: skip

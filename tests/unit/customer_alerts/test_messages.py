@@ -4,9 +4,11 @@ import json
 from dataclasses import replace
 from uuid import UUID
 
+import pytest
+
 from fly_billing.customer_alerts.rules.messages import Reached, mail_of, webhook_of
 from fly_billing.customer_alerts.rules.thresholds import Kind
-from tests.support.builders import NOW
+from tests.support.builders import NOW, at
 
 EVIL = "Acme\r\nBcc: thief@example.com\x1b[2J\u202e"
 
@@ -19,7 +21,7 @@ def reached(kind: Kind = "amount", limit: int = 10000, number: int = 1, **others
 
 
 def test_an_e_mail_says_what_was_spent_until_when_and_what_was_reached() -> None:
-    mail = mail_of([reached()])
+    mail = mail_of([reached()], NOW)
     assert mail.subject == "Acme: spend alert for 2026-09, $123.45 so far"
     assert mail.body == (
         "Acme (acme) has spent $123.45 in 2026-09 so far, as of 2026-09-20 12:00 UTC.\n"
@@ -40,30 +42,45 @@ def test_thresholds_reached_at_once_are_lines_of_one_e_mail_the_cap_first_and_es
             reached("percent", 12000, 3, percent=80),
             reached("amount", 10000, 4),
             reached("cap", 12000, 5),
-        ]
+        ],
+        NOW,
     )
     assert [line for line in mail.body.splitlines() if line.startswith("- ")] == [
-        "- your cap of $120.00: your platform may stop what costs money until you raise it, or next month",
-        "- 80% of last month's invoice, which is $120.00",
+        "- your cap of $120.00: your platform may stop what costs money until you raise it or 2026-09 ends",
+        "- 80% of the invoice for 2026-08, which is $120.00",
         "- $100.00",
         "- $50.00 for the app web, which has cost $52.10 so far",
-        "- $500.00 by the end of the month, by our estimate of $512.00 (not an amount that you owe)",
+        "- $500.00 by the end of 2026-09, by our estimate of $512.00 (not an amount that you owe)",
     ]
 
 
+@pytest.mark.parametrize(
+    ("now", "line"),
+    [
+        (
+            "2026-09-30T23:59:59",
+            "- your cap of $120.00: your platform may stop what costs money until you raise it or 2026-09 ends",
+        ),
+        ("2026-10-01", "- your cap of $120.00: 2026-09 is over, so nothing is stopped because of it"),
+    ],
+)
+def test_a_cap_that_late_usage_of_the_month_before_reaches_stops_nothing(now: str, line: str) -> None:
+    assert line in mail_of([reached("cap", 12000)], at(now)).body.splitlines()
+
+
 def test_an_estimate_alone_is_called_an_estimate_in_the_subject() -> None:
-    mail = mail_of([reached("forecast", 50000, reached_cents=51200)])
+    mail = mail_of([reached("forecast", 50000, reached_cents=51200)], NOW)
     assert mail.subject == "Acme: spend alert for 2026-09, $512.00 estimated"
 
 
 def test_the_amounts_are_in_the_organizations_currency() -> None:
-    mail = mail_of([reached(limit=5000, currency="JPY", total_cents=5200)])
+    mail = mail_of([reached(limit=5000, currency="JPY", total_cents=5200)], NOW)
     assert mail.subject == "Acme: spend alert for 2026-09, JPY 5,200 so far"
     assert "- JPY 5,000" in mail.body
 
 
 def test_a_hostile_name_starts_no_line_and_no_header() -> None:
-    mail = mail_of([reached("app", subject=EVIL, organization_name=EVIL)])
+    mail = mail_of([reached("app", subject=EVIL, organization_name=EVIL)], NOW)
     assert all(character.isprintable() for character in mail.text.replace("\n", ""))
     assert not any(line.startswith("Bcc") for line in mail.text.splitlines())
 

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.errors import BillingError
+from fly_billing.errors import BillingError, not_computable
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.rules.models import MODELS, Graduated, Package, PerUnit, Tier
 from fly_billing.pricing.rules.negotiated_prices import Membership, Negotiated, NegotiatedPrice, holdings_of
 from fly_billing.pricing.rules.prices import Price, PriceBook
@@ -288,6 +289,18 @@ def test_a_negotiated_price_that_does_not_fit_the_list_price_is_refused() -> Non
         " price, then"
         " bill the month again"
     )
+
+
+def test_an_unreadable_agreement_raises_a_new_error_each_time() -> None:
+    """The books are kept as long as a process; one error, raised again and again, would grow by each traceback."""
+    books = PriceBooks({}, unreadable={"acme": not_computable("unreadable_price", "correct its row")})
+    raised = []
+    for _ in range(2):
+        with pytest.raises(BillingError, match="unreadable_price: correct its row") as refused:
+            books.of("acme", "fly")
+        raised.append(refused.value)
+    assert raised[0] is not raised[1]
+    assert vars(raised[0]) == vars(raised[1])
 
 
 def test_a_change_of_the_list_price_is_noticed_beside_a_negotiated_price() -> None:
