@@ -5167,8 +5167,10 @@ CREATE TABLE public.usage_files (
     accepted bigint NOT NULL,
     duplicate bigint NOT NULL,
     rejected bigint NOT NULL,
+    stored_at timestamp with time zone,
     CONSTRAINT every_row_is_accounted_for CHECK ((landed = ((accepted + duplicate) + rejected))),
     CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date))),
+    CONSTRAINT stored_at_is_a_time CHECK (((stored_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (stored_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT usage_files_accepted_check CHECK ((accepted >= 0)),
     CONSTRAINT usage_files_bytes_check CHECK ((bytes >= 0)),
     CONSTRAINT usage_files_duplicate_check CHECK ((duplicate >= 0)),
@@ -5177,6 +5179,8 @@ CREATE TABLE public.usage_files (
 );
 
 COMMENT ON TABLE public.usage_files IS 'One row per landed file. Every row of the file is accepted, a duplicate or rejected.';
+
+COMMENT ON COLUMN public.usage_files.stored_at IS 'In an object store: when the store last wrote the object that landed, by the store''s clock. Null: a file on a disk.';
 
 CREATE VIEW public.unresolved_rejections AS
  WITH shown AS (

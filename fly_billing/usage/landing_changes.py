@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -24,6 +25,19 @@ from fly_billing.postgres.database import records, values
 from fly_billing.usage.landing_folder import UNREAD, LandingFile, content_of, list_files, size_of
 from fly_billing.usage.landing_rows import LandedFile, LandingMeter
 from fly_billing.usage.rules.declared_sources import DeclaredSources
+
+# An object store lists times in seconds, by its own clock. An object that was read this long after it was written can't
+# be replaced without getting another time, as clocks differ by less.
+MARGIN = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class _SettledObject:
+    """An object that is as it landed if the store still lists this time."""
+
+    day: date
+    path: str
+    stored_at: datetime
 
 
 def rules_fingerprint(meters: Sequence[LandingMeter], declared: DeclaredSources, first_month: BillingMonth) -> str:
@@ -55,23 +69,29 @@ def find_additions(
     landed: dict[date, dict[str, LandedFile]] = defaultdict(dict)
     for file in read_landed_files(connection, days):
         landed[file.day][file.path] = file
-    found = {day: _new_files(landing_dir, day, landed[day]) for day in days}
+    objects = records(connection, _SettledObject, "settled_objects", days=days, margin=MARGIN)
+    settled = {(found.day, found.path): found.stored_at for found in objects}
+    found = {day: _new_files(landing_dir, day, landed[day], settled) for day in days}
     return {day: files for day, files in found.items() if files is not None}
 
 
-def _new_files(landing_dir: Place, day: date, landed: Mapping[str, LandedFile]) -> list[LandingFile] | None:
+def _new_files(
+    landing_dir: Place, day: date, landed: Mapping[str, LandedFile], settled: Mapping[tuple[date, str], datetime]
+) -> list[LandingFile] | None:
     """Return the files that did not land yet; None if one that landed is gone, differs or can't be read."""
     try:
         files = list_files(landing_dir, day)
         known = [file for file in files if file.name in landed]
-        if len(known) < len(landed) or any(_is_other(file, landed[file.name]) for file in known):
+        if len(known) < len(landed) or any(_is_other(file, landed[file.name], settled) for file in known):
             return None
     except (OSError, ChangedObject):
         return None
     return [file for file in files if file.name not in landed]
 
 
-def _is_other(file: LandingFile, landed: LandedFile) -> bool:
+def _is_other(file: LandingFile, landed: LandedFile, settled: Mapping[tuple[date, str], datetime]) -> bool:
     if file.problem or landed.sha256 == UNREAD.sha256 or size_of(file) != landed.bytes:
         return True
+    if file.stored and file.stored.modified_at == settled.get((file.day, file.name)):
+        return False
     return content_of(file).sha256 != landed.sha256

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
@@ -28,7 +28,7 @@ from fly_billing.usage.landing_staging import StagedFiles
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import EVENTS, UsageTableVersion
 
-FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected")
+FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected", "stored_at")
 REJECTED_COLUMNS = (
     "landing_day",
     "path",
@@ -58,6 +58,7 @@ class LandedFile:
         path: The file's path below that day's folder, as readable text.
         sha256: In hexadecimal; empty if the file could not be read.
         landed: Rows in the file: accepted + duplicate + rejected.
+        stored_at: When an object store listed the object as written last, else None.
     """
 
     day: date
@@ -68,6 +69,7 @@ class LandedFile:
     accepted: int
     duplicate: int
     rejected: int
+    stored_at: datetime | None = None
 
 
 # Returns the values in the order of FILE_COLUMNS.
@@ -265,7 +267,14 @@ def account_rows(
     duck.execute(sql("rejected_usage"))
     counts = {(day, path): tuple(numbers) for day, path, *numbers in duck.execute(sql("count_files")).fetchall()}
     files = [
-        LandedFile(file.day, file.name, content.sha256, content.bytes, *counts.get((file.day, file.name), (0, 0, 0, 0)))
+        LandedFile(
+            file.day,
+            file.name,
+            content.sha256,
+            content.bytes,
+            *counts.get((file.day, file.name), (0, 0, 0, 0)),
+            file.stored.modified_at if file.stored else None,
+        )
         for file, content in staged.contents.items()
     ]
     rows(connection, "delete_usage_files", days=list(replaced))

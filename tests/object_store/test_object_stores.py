@@ -338,9 +338,9 @@ def requests_for(platform: StoredPlatform, work: Any) -> list[str]:
 
 
 def test_requests_do_not_grow_with_history(platform: StoredPlatform) -> None:
-    """Ten landings of today, with another file each, after 30 days of history and after 150 days.
+    """Ten landings of today, with a longer file each, after 30 days of history and after 150 days.
 
-    A landing of an unchanged day lists it for the worklist and for itself, and reads its file once.
+    A landing of an unchanged day lists it for the worklist and for itself.
     """
     today, now = date(2026, 12, 31), at("2027-01-01")
     history = [date(2026, 4, 15) + timedelta(days=number) for number in range(150)]
@@ -356,7 +356,7 @@ def test_requests_do_not_grow_with_history(platform: StoredPlatform) -> None:
     hours = itertools.count(100)
 
     def hourly() -> None:
-        usage = json_line(event(f"hour {next(hours)}", time=f"{today}T10:00:00Z"))
+        usage = json_line(event("x" * next(hours), time=f"{today}T10:00:00Z"))
         platform.bucket.put(f"landing/{today}/usage.jsonl", usage)
         unchanged()
 

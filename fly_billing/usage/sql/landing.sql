@@ -53,10 +53,17 @@ where d.landing_day = any (:days) and d.rules = :rules and r.too_early = 0
 
 -- name: landed_files_of
 -- One row per file of these landing days, with the outcome of its rows.
-select landing_day as day, path, sha256, bytes, landed, accepted, duplicate, rejected
+select landing_day as day, path, sha256, bytes, landed, accepted, duplicate, rejected, stored_at
 from usage_files
 where landing_day = any (:days)
 order by landing_day, path;
+
+-- name: settled_objects
+-- One row per object of these landing days that was read or compared when it was at least :margin old.
+select f.landing_day as day, f.path, f.stored_at
+from usage_files as f
+join landing_days as d on d.landing_day = f.landing_day
+where f.landing_day = any (:days) and f.stored_at + cast(:margin as interval) <= d.landed_at;
 
 -- name: recount_usage_file
 -- No rows. Updates the counts of a file whose duplicates became accepted events.
