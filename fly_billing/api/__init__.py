@@ -6,6 +6,6 @@ that can only read: not Stripe, not Dagster, not the usage table.
 """
 
 from fly_billing.api.app import ApiLimits, build_api
-from fly_billing.api.server import database_limits, serve
+from fly_billing.api.server import database_limits, reading_pool, serve
 
-__all__ = ["ApiLimits", "build_api", "database_limits", "serve"]
+__all__ = ["ApiLimits", "build_api", "database_limits", "reading_pool", "serve"]

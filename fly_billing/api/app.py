@@ -27,6 +27,7 @@ from fly_billing.api.problems import UNREACHABLE, handle_problems, unreachable
 from fly_billing.api.routes import router
 from fly_billing.api.rules.links import PageLink
 from fly_billing.api.rules.rate_limits import RateLimits
+from fly_billing.api.threads import BoundedThreads
 from fly_billing.api.token_store import ReadingRole
 from fly_billing.api.unsubscribing import unsubscribe_router
 from fly_billing.postgres.database import BillingDatabase
@@ -75,7 +76,8 @@ def build_api(
         found = links.read(text, at)
         return found if found and role.check() else None
 
-    return Guard(app, role.find_token, find_link, RateLimits(limits.per_second, limits.burst), metrics, now)
+    buckets: RateLimits[str] = RateLimits(limits.per_second, limits.burst)
+    return BoundedThreads(Guard(app, role.find_token, find_link, buckets, metrics, now))
 
 
 def _add_public_routes(app: FastAPI, database: BillingDatabase, metrics: ApiMetrics) -> None:

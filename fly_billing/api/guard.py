@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlette.concurrency import run_in_threadpool
@@ -25,7 +25,8 @@ from fly_billing.api.problems import UNREACHABLE, problem, unreachable
 from fly_billing.api.rules.access import ApiToken
 from fly_billing.api.rules.links import PageLink
 from fly_billing.api.rules.rate_limits import RateLimits
-from fly_billing.api.rules.tokens import is_token
+from fly_billing.api.rules.remembered_tokens import RememberedTokens
+from fly_billing.api.rules.tokens import digest_token, is_token
 from fly_billing.usage_intake.rules.tokens import bearer
 
 # A token request has less than 5 KiB.
@@ -50,6 +51,7 @@ class Guard:
     limits: RateLimits[str]
     metrics: ApiMetrics
     now: Callable[[], datetime]
+    remembered: RememberedTokens = field(default_factory=RememberedTokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_page = scope["type"] == "http" and scope["path"].startswith(PAGE_PATH)
@@ -80,7 +82,7 @@ class Guard:
         if int(_digits(headers.get("content-length"))) > MOST_BYTES:
             return problem(413)
         try:
-            token = await self._authenticated(headers, now)
+            token = await self._authenticated(headers, now, is_reading=scope["method"] == "GET")
         except UNREACHABLE as reason:
             return unreachable(reason)
         if token is None:
@@ -103,12 +105,16 @@ class Guard:
         wait = self.limits.take(f"page of {link.organization_id}", time.monotonic())
         return page_busy(wait) if wait else None
 
-    async def _authenticated(self, headers: Headers, now: datetime) -> ApiToken | None:
+    async def _authenticated(self, headers: Headers, now: datetime, *, is_reading: bool) -> ApiToken | None:
+        """Return the token if it works. For what changes something it is always looked up."""
         given = headers.getlist("authorization")
         secret = bearer(given[0]) if len(given) == 1 else None
         if secret is None or not is_token(secret):
             return None
-        token = await run_in_threadpool(self.find, secret)
+        digest, asked = digest_token(secret), time.monotonic()
+        token = self.remembered.find(digest, asked) if is_reading else None
+        if token is None and (token := await run_in_threadpool(self.find, secret)):
+            self.remembered.remember(digest, token, asked)
         return token if token and token.works(now) else None
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:

@@ -62,6 +62,10 @@ class Caller:
         parsed = _month(month)
         return _found(lambda: read_statement(self.database, self.organization_id, self.now, parsed))
 
+    def every_month(self) -> Statement:
+        """Read a line for every month and what is owed, without the details of a month. Raises RequestRefused."""
+        return _found(lambda: read_statement(self.database, self.organization_id, self.now, has_details=False))
+
 
 def reads(scope: str) -> Any:
     """Return the dependency that refuses a token without this scope (403), or of another organization (404)."""
@@ -111,7 +115,7 @@ def invoices(
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
 ) -> Response:
     """List the invoices, the newest month first."""
-    found = caller.statement()
+    found = caller.every_month()
     listed = [invoice for invoice in found.invoices if invoice.id]
     page, next_cursor = _page(listed, lambda invoice: invoice.id or "", cursor, limit)
     return respond(request, answers.invoices_answer(found, page, next_cursor))
@@ -120,7 +124,7 @@ def invoices(
 @router.get(f"{ORGANIZATION}/invoices/{{invoice_id}}", **documented("invoice", models.InvoiceAnswer))
 def invoice(request: Request, caller: Annotated[Caller, reads("invoices")], invoice_id: UUID) -> Response:
     """Show an invoice with its items, its taxes, its customer, and where to pay it."""
-    listed = _invoice(caller.statement(), invoice_id)
+    listed = _invoice(caller.every_month(), invoice_id)
     found = caller.statement(listed.month)
     return respond(request, answers.invoice_answer(found, _invoice(found, invoice_id)))
 
@@ -155,13 +159,13 @@ def usage(
 @router.get(f"{ORGANIZATION}/balance", **documented("balance", models.BalanceAnswer))
 def balance(request: Request, caller: Annotated[Caller, reads("balance")]) -> Response:
     """Show what is owed, from the ledger, and which part of it is not certain yet."""
-    return respond(request, answers.balance_answer(caller.statement()))
+    return respond(request, answers.balance_answer(caller.every_month()))
 
 
 @router.get(f"{ORGANIZATION}/credits", **documented("credits", models.CreditsAnswer))
 def remaining_credits(request: Request, caller: Annotated[Caller, reads("balance")]) -> Response:
     """List the credits that are not used up."""
-    return respond(request, answers.credits_answer(caller.statement()))
+    return respond(request, answers.credits_answer(caller.every_month()))
 
 
 @router.get(f"{ORGANIZATION}/alerts", **documented("alerts", models.AlertsAnswer))

@@ -19,6 +19,7 @@ from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.embedded_postgres import PostgresServer, running
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE, READER
 from fly_billing.output_files import make_folder, output_file, refuse_file_in_place_of_folder
+from fly_billing.postgres.connections import PoolPolicy
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.rights import grant_rights
 from fly_billing.postgres.schema_check import check_database, check_migrated, database_facts
@@ -66,20 +67,20 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
 
 
 @contextmanager
-def reading_database(settings: Settings, limits: DatabaseLimits) -> Iterator[BillingDatabase]:
+def reading_database(settings: Settings, limits: DatabaseLimits, pool: PoolPolicy) -> Iterator[BillingDatabase]:
     """Yield the billing database for a service that only reads: the one of the settings, or the embedded server's.
 
     A database of the settings may be down now. Raises SettingsError in production without one.
     """
     if settings.api_database_url:
-        yield BillingDatabase(settings.api_database_url, "FLY_BILLING_API_DATABASE_URL", limits)
+        yield BillingDatabase(settings.api_database_url, "FLY_BILLING_API_DATABASE_URL", limits, pool)
     elif settings.database_url or settings.production:
-        yield BillingDatabase(settings.database_url, limits=limits)
+        yield BillingDatabase(settings.database_url, limits=limits, pool=pool)
     else:
         make_data_folder(settings.data_dir)
         with running(settings.data_dir / POSTGRES, databases=("billing",)) as server:
             _grant_rights(server)
-            database = BillingDatabase(server.url("billing", role=READER), limits=limits)
+            database = BillingDatabase(server.url("billing", role=READER), limits=limits, pool=pool)
             check_database(database)
             check_migrated(database)
             yield database

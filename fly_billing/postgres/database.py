@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.pool import NullPool
 
-from fly_billing.postgres.connections import KEPT_OPEN, POOLED, DatabaseAddress, make_engine, read_address
+from fly_billing.postgres.connections import DatabaseAddress, PoolPolicy, make_engine, pooled_engine, read_address
 from fly_billing.postgres.statements import sql
 from fly_billing.settings import DatabaseLimits, SettingsError
 
@@ -27,7 +27,11 @@ class BillingDatabase:
     """The billing Postgres behind one URL. Cheap to make; connects when used."""
 
     def __init__(
-        self, url: str | SecretStr | None, setting: str = "DATABASE_URL", limits: DatabaseLimits | None = None
+        self,
+        url: str | SecretStr | None,
+        setting: str = "DATABASE_URL",
+        limits: DatabaseLimits | None = None,
+        pool: PoolPolicy | None = None,
     ) -> None:
         """Set the address. Nothing connects yet.
 
@@ -35,6 +39,7 @@ class BillingDatabase:
             url: The database's URL.
             setting: The setting that has the URL, for messages.
             limits: Time limits of a session; None: from the settings.
+            pool: How connections are kept; None: as a run needs them.
 
         Raises:
             SettingsError: The URL is missing or invalid.
@@ -44,6 +49,7 @@ class BillingDatabase:
         self._url = read_address(url.get_secret_value() if isinstance(url, SecretStr) else url, setting)
         self._setting = setting
         self._limits = limits or DatabaseLimits.from_environment()
+        self._pool = pool or PoolPolicy()
 
     @property
     def place(self) -> str:
@@ -52,7 +58,7 @@ class BillingDatabase:
 
     @property
     def engine(self) -> Engine:
-        return _engine(self._url, self._setting, self._limits)
+        return _engine(self._url, self._setting, self._limits, self._pool)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -136,8 +142,8 @@ class SessionLocks:
 
 
 @cache
-def _engine(url: URL, setting: str, limits: DatabaseLimits) -> Engine:
-    return make_engine(url, setting, limits, pool_size=KEPT_OPEN, max_overflow=POOLED - KEPT_OPEN, pool_pre_ping=True)
+def _engine(url: URL, setting: str, limits: DatabaseLimits, pool: PoolPolicy) -> Engine:
+    return pooled_engine(url, setting, limits, pool)
 
 
 def rows(connection: Connection, name: str, /, **parameters: Any) -> list[Row]:

@@ -38,9 +38,14 @@ class NoSuchMonth(ValueError):
 
 
 def read_statement(
-    database: BillingDatabase, organization_id: str, now: datetime, month: BillingMonth | None = None
+    database: BillingDatabase,
+    organization_id: str,
+    now: datetime,
+    month: BillingMonth | None = None,
+    *,
+    has_details: bool = True,
 ) -> Statement:
-    """Read all months of an organization, with the details of `month` (None: the newest).
+    """Read all months of an organization, with the details of `month` (None: the newest), or without any details.
 
     For an organization that another one pays for, the statement has its own lines of the payer's invoice. A record that
     can't be read is left out and named in `problems`. All amounts are of one moment, even while the month is billed.
@@ -56,7 +61,7 @@ def read_statement(
         if month and not reading.problems and not any(row.is_of(month) for row in rows):
             raise NoSuchMonth(f"{organization_id} has no invoice for {month}")
         shown = month or (rows[0].billing_month if rows else None)
-        detail = ShownMonth.read(connection, organization_id, shown, rows, reading) if shown else None
+        detail = ShownMonth.read(connection, organization_id, shown, rows, reading) if shown and has_details else None
     invoices = [_invoice(row, every, detail if shown and row.is_of(shown) else None, reading) for row in rows]
     return Statement(
         organization_id=organization_id,

@@ -13,6 +13,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.round_trips import round_trip
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class UsageQuantities:
 
 def read_quantities(database: BillingDatabase, items: Sequence[UUID]) -> UsageQuantities:
     """Read the usage that these items bill."""
-    return UsageQuantities(
-        _by_item(database.records(UsageOfPlace, "usage_of_items", items=list(items))),
-        _by_item(database.records(UsageOfDay, "daily_usage_of_items", items=list(items))),
-    )
+    with database.consistent_read() as connection, round_trip(connection) as trip:
+        places = trip.records(UsageOfPlace, "usage_of_items", items=list(items))
+        days = trip.records(UsageOfDay, "daily_usage_of_items", items=list(items))
+    return UsageQuantities(_by_item(places.all()), _by_item(days.all()))
 
 
 Usage = TypeVar("Usage", UsageOfPlace, UsageOfDay)

@@ -33,9 +33,9 @@ def main() -> bool:
         landing.mkdir()
         platform = Platform.with_acme(database, landing)
         targets = prepare(platform, asked.organizations, random.Random(asked.seed), datetime.now(UTC))
-        with serving_command(server, database, requests_per_second=1_000_000) as port:
+        with serving_command(server, database, requests_per_second=1_000_000) as api:
             began = time.perf_counter()
-            report = run_campaign(port, targets, asked.requests, asked.seed)
+            report = run_campaign(api.port, targets, asked.requests, asked.seed)
             seconds = time.perf_counter() - began
     by_status: Counter[int] = Counter()
     for (_, status), count in report.statuses.items():

@@ -1,7 +1,8 @@
 """Asks `fly-billing api` at a steady rate while a billing run works on the same database: `make bench-api`.
 
 A request's time counts from the moment at which it was due, so waiting in a queue counts, too. Client, API, Postgres
-and the billing run share the machine.
+and the billing run share the machine, so the CPU of each per request is measured, too; of Postgres that of the API's
+sessions.
 """
 
 from __future__ import annotations
@@ -24,27 +25,32 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from sqlalchemy import text
 
+from fly_billing.embedded_postgres.roles import READER
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.postgres.database import BillingDatabase
 from tests.bench.bench_month import Platform, run_stage
 from tests.bench.month_stages import TERMS
+from tests.bench.process_cpu import cpu_seconds
 from tests.bench.sample_of_size import MONTH, NOW, make_sample
 from tests.bench.server import bench_server
-from tests.support.api import bearer, customer_token, serving_command
+from tests.support.api import Served, bearer, customer_token, serving_command
 
 # Each route as often as it is listed.
 ROUTES = ("statement",) * 4 + ("usage",) * 2 + ("balance",) * 2 + ("invoices", "upcoming-invoice")
 # Organizations with a token, spread over all sizes of invoices.
 READERS = 200
 SENDERS = 64
+Requests = Sequence[tuple[str, dict[str, str]]]
 
 
 @dataclass
 class Measured:
-    """Seconds of each request, and the number of requests by status."""
+    """Seconds of each request, the number of requests by status, and CPU seconds of all by process."""
 
     seconds: list[float] = field(default_factory=list)
+    cpu: dict[str, float] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
 
     def percentile(self, percent: float) -> float:
@@ -54,7 +60,11 @@ class Measured:
     def line(self, what: str) -> str:
         errors = sum(count for status, count in self.statuses.items() if status != 200)
         times = ", ".join(f"{name} {self.percentile(at) * 1000:.0f} ms" for name, at in PERCENTILES)
-        return f"{what}: {len(self.seconds):,} requests, {times}; {errors} errors; load {os.getloadavg()[0]:.1f}"
+        cpu = ", ".join(f"{name} {seconds / len(self.seconds) * 1000:.1f}" for name, seconds in self.cpu.items())
+        return (
+            f"{what}: {len(self.seconds):,} requests, {times}; {errors} errors; CPU ms per request: {cpu};"
+            f" load {os.getloadavg()[0]:.1f}"
+        )
 
 
 PERCENTILES = (("p50", 50), ("p90", 90), ("p99", 99), ("p99.9", 99.9), ("longest", 100))
@@ -77,19 +87,19 @@ def main() -> None:
         url = server.url("billing")
         run_bill(url, given.cache, given.organizations)
         requests = prepared(BillingDatabase(url), given.organizations)
-        with serving_command(server, BillingDatabase(url), requests_per_second=1_000_000) as port:
-            ask(port, requests, given.rate, min(10.0, given.seconds))
-            alone = ask(port, requests, given.rate, given.seconds / 5)
+        with serving_command(server, BillingDatabase(url), requests_per_second=1_000_000) as api:
+            ask(api.port, requests, given.rate, min(10.0, given.seconds))
+            alone = measure(api, BillingDatabase(url), requests, given.rate, given.seconds / 5)
             console.print(alone.line("alone"), soft_wrap=True)
             with Billing(url, given.cache, given.organizations) as billing:
-                beside = ask(port, requests, given.rate, given.seconds)
+                beside = measure(api, BillingDatabase(url), requests, given.rate, given.seconds)
             console.print(beside.line(f"beside {billing.runs} billing runs"), soft_wrap=True)
 
 
-def prepared(database: BillingDatabase, organizations: int) -> list[tuple[str, dict[str, str]]]:
+def prepared(database: BillingDatabase, organizations: int) -> Requests:
     """Return the path and headers of each kind of request, for organizations of all sizes."""
     now, step = datetime.now(UTC), max(1, organizations // READERS)
-    found = []
+    found: list[tuple[str, dict[str, str]]] = []
     for number in range(0, organizations, step):
         name = f"org-{number:05d}"
         token = customer_token(database, name, now - timedelta(hours=1)).secret
@@ -97,7 +107,19 @@ def prepared(database: BillingDatabase, organizations: int) -> list[tuple[str, d
     return found
 
 
-def ask(port: int, requests: Sequence[tuple[str, dict[str, str]]], rate: float, seconds: float) -> Measured:
+def measure(api: Served, database: BillingDatabase, requests: Requests, rate: float, seconds: float) -> Measured:
+    """Send requests, and measure the CPU of the API, of its sessions in Postgres, and of this process."""
+    with database.engine.connect() as connection:
+        sessions = connection.scalars(text("select pid from pg_stat_activity where usename = :r"), {"r": READER}).all()
+    before = cpu_seconds([api.pid]), cpu_seconds(sessions), time.process_time()
+    measured = ask(api.port, requests, rate, seconds)
+    after = cpu_seconds([api.pid]), cpu_seconds(sessions), time.process_time()
+    used = (late - early for early, late in zip(before, after, strict=True))
+    measured.cpu = dict(zip(("API", "Postgres", "client"), used, strict=True))
+    return measured
+
+
+def ask(port: int, requests: Requests, rate: float, seconds: float) -> Measured:
     """Send requests at a steady rate, each when it is due, however long the others take."""
     measured, lock, numbers = Measured(), threading.Lock(), itertools.count()
     began, chance = time.perf_counter() + 0.5, random.Random(1)

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import uvicorn
 from starlette.types import ASGIApp
 
-from fly_billing.api import ApiLimits, build_api, database_limits
+from fly_billing.api import ApiLimits, build_api, database_limits, reading_pool
 from fly_billing.api.page_links import PAGE_PATH, PageLinks
 from fly_billing.api.rules.access import SCOPES
 from fly_billing.api.token_store import IssuedToken, NewToken, issue
@@ -101,7 +101,7 @@ def bearer(token: str | None) -> dict[str, str]:
 def reading(server: PostgresServer, database: BillingDatabase) -> Iterator[BillingDatabase]:
     """Yield the same database with the role that can only read."""
     name = str(database.engine.url.database)
-    reader = BillingDatabase(server.url(name, role=READER), limits=database_limits())
+    reader = BillingDatabase(server.url(name, role=READER), limits=database_limits(), pool=reading_pool())
     try:
         yield reader
     finally:
@@ -155,9 +155,17 @@ def operator_token(database: BillingDatabase, role: str, now: datetime) -> Issue
     return issue(database, NewToken(f"{role} desk", now + timedelta(days=365), None, role), "ann", now)
 
 
+@dataclass(frozen=True)
+class Served:
+    """A process of `fly-billing api`."""
+
+    port: int
+    pid: int
+
+
 @contextmanager
-def serving_command(server: PostgresServer, database: BillingDatabase, requests_per_second: int) -> Iterator[int]:
-    """Run `fly-billing api` as a process, and yield its port. Its log is discarded."""
+def serving_command(server: PostgresServer, database: BillingDatabase, requests_per_second: int) -> Iterator[Served]:
+    """Run `fly-billing api` as a process. Its log is discarded."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     variables = {
@@ -173,7 +181,7 @@ def serving_command(server: PostgresServer, database: BillingDatabase, requests_
         )  # fmt: skip
         try:
             _wait_until_healthy(process, port)
-            yield port
+            yield Served(port, process.pid)
         finally:
             process.terminate()
             process.wait(PATIENCE)

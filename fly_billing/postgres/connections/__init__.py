@@ -5,18 +5,19 @@ swap connections, and the wording of driver errors. It does not own statements.
 """
 
 from fly_billing.postgres.connections.addresses import read_address
-from fly_billing.postgres.connections.connection_budget import KEPT_OPEN, NEEDED, POOLED
+from fly_billing.postgres.connections.connection_budget import NEEDED, PoolPolicy
 from fly_billing.postgres.connections.engines import make_engine, refuse_pooler_of, tcp_limits
+from fly_billing.postgres.connections.pools import pooled_engine
 from fly_billing.postgres.connections.problems import DatabaseAddress, DatabaseProblem, describe
 
 __all__ = [
-    "KEPT_OPEN",
     "NEEDED",
-    "POOLED",
     "DatabaseAddress",
     "DatabaseProblem",
+    "PoolPolicy",
     "describe",
     "make_engine",
+    "pooled_engine",
     "read_address",
     "refuse_pooler_of",
     "tcp_limits",

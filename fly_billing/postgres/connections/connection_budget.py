@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 # The pool's size: further statements wait, even if STRIPE_WORKERS is greater.
 POOLED = 20
 KEPT_OPEN = 4
@@ -10,3 +12,20 @@ HOLDING_LOCKS = 1
 # Dagster's storage keeps a connection for runs, one for events and one for schedules.
 DAGSTERS = 3
 NEEDED = POOLED + HOLDING_LOCKS + DAGSTERS
+
+
+@dataclass(frozen=True)
+class PoolPolicy:
+    """How a process keeps its connections.
+
+    Attributes:
+        kept_open: Connections that stay open. Further ones are opened for one use, which takes as long as several
+            statements.
+        most: Connections at once.
+        trusted_seconds: A connection that was used more recently is not tried before its next use, which saves a round
+            trip. If the server restarted meanwhile, that use fails.
+    """
+
+    kept_open: int = KEPT_OPEN
+    most: int = POOLED
+    trusted_seconds: float = 0.0

@@ -130,6 +130,22 @@ def test_a_rotated_token_and_its_successor_both_work_until_the_overlap_ends(
     assert api.of("acme", "usage", new.secret).status == 403  # it reads the same
 
 
+def test_a_token_that_was_just_used_ends_on_time_and_issues_nothing_from_its_revocation_on(
+    api: ApiClient, billed: Platform, clock: Clock
+) -> None:
+    """The API remembers tokens for two seconds of reading. Their end is known, and what writes asks the database."""
+    short = customer_token(billed.database, "acme", NOW - DAY, ["balance"], lasts=DAY + timedelta(seconds=1))
+    assert api.of("acme", "balance", short.secret).status == 200
+    clock.time = NOW + timedelta(seconds=1)
+    assert api.of("acme", "balance", short.secret).status == 401
+
+    issuer = operator_token(billed.database, "issuer", NOW - DAY)
+    assert api.of("acme", "balance", issuer.secret).status == 403  # read, and so remembered
+    revoke(billed.database, issuer.id, "ann", NOW)
+    wanted = {"organization_id": "acme", "expires_in_days": 1}
+    assert api.post("/v1/page-links", issuer.secret, wanted).status == 401
+
+
 def test_a_token_in_its_overlap_can_be_ended_at_once_and_no_revocation_can_be_taken_back(billed: Platform) -> None:
     old = customer_token(billed.database, "acme", NOW - DAY)
     rotate(billed.database, old.id, "ann", NOW, DAY, NOW + 365 * DAY)

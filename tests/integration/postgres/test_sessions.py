@@ -10,14 +10,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import OWNER
-from fly_billing.postgres.connections import DatabaseProblem
+from fly_billing.postgres.connections import DatabaseProblem, make_engine
+from fly_billing.postgres.connections.pools import try_idle_connections
 from fly_billing.postgres.connections.watched_connection import Watch
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
 from fly_billing.resources.billing_postgres import BillingPostgres
+from fly_billing.settings import DatabaseLimits
 from tests.support.builders import at
 from tests.support.pooling_proxy import alternating, forwarding
 
@@ -283,3 +285,34 @@ def test_a_wait_for_a_session_that_the_server_no_longer_has_ends(
             assert ended == (True,)  # it waited until the session was gone
         with pytest.raises(DatabaseProblem, match="the server no longer has this session"):
             connection.exec_driver_sql("select 1")
+
+
+def test_a_connection_that_broke_while_it_was_idle_is_replaced_before_its_next_use(url: str) -> None:
+    """A connection that was used within the last second is trusted, so a restart in that second is noticed by a use."""
+    clock = [0.0]
+    engine = make_engine(make_url(url), "DATABASE_URL", DatabaseLimits.from_environment(), pool_size=1, max_overflow=0)
+    try_idle_connections(engine, seconds=1.0, clock=lambda: clock[0])
+
+    def session() -> int:
+        with engine.connect() as connection:
+            return int(connection.execute(text("select pg_backend_pid()")).scalar_one())
+
+    first = session()
+    clock[0] = 1.0
+    assert session() == first
+    _end_session(url, first)
+    clock[0] = 2.5
+    second = session()
+    assert second != first
+    _end_session(url, second)
+    clock[0] = 3.5  # a second later: trusted
+    with pytest.raises(DatabaseProblem):
+        session()
+    assert session() not in (first, second)
+    engine.dispose()
+
+
+def _end_session(url: str, session: int) -> None:
+    address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("select pg_terminate_backend(%s, 60000)", [session])
