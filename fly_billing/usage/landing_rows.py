@@ -265,7 +265,10 @@ def account_rows(
         replaced: The days whose earlier files are forgotten.
     """
     duck.execute(sql("rejected_usage"))
-    counts = {(day, path): tuple(numbers) for day, path, *numbers in duck.execute(sql("count_files")).fetchall()}
+    counts: dict[tuple[date, str], tuple[int, int, int, int]] = {
+        (day, path): (landed, accepted, duplicate, rejected)
+        for day, path, landed, accepted, duplicate, rejected in duck.execute(sql("count_files")).fetchall()
+    }
     files = [
         LandedFile(
             file.day,
@@ -273,7 +276,7 @@ def account_rows(
             content.sha256,
             content.bytes,
             *counts.get((file.day, file.name), (0, 0, 0, 0)),
-            file.stored.modified_at if file.stored else None,
+            stored_at=file.stored.modified_at if file.stored else None,
         )
         for file, content in staged.contents.items()
     ]
