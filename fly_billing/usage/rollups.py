@@ -31,7 +31,7 @@ from fly_billing.usage.engines.duckdb_engine import PriceOf, register_terms
 from fly_billing.usage.engines.engine import DuckDBEngine, RollupEngine
 from fly_billing.usage.landing_ledger import open_against_ledger
 from fly_billing.usage.opening_levels import load_opening_levels
-from fly_billing.usage.unchanged_usage import confirm_unchanged, find_unchanged
+from fly_billing.usage.unchanged_usage import confirm_unchanged, find_levels, find_unchanged
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
 
 ROLLUP_COLUMNS = (
@@ -98,7 +98,8 @@ def roll_up(
 ) -> RollupReport:
     """Roll up the month for all organizations of these billing groups. An unfinished month is rolled up to `now`.
 
-    Organizations whose usage and rules are those of their last roll-up are left as they are, while the month lasts.
+    Organizations whose usage and rules are those of their last roll-up are left as they are, while the month lasts. Not
+    those with levels, whose quantities grow with time.
 
     Before the commit, the rollups in Postgres are compared with a second aggregation of the events. If they differ for
     an organization, it keeps its earlier snapshot, gets an entry in `rollup_failures`, and is not billed until it is
@@ -124,8 +125,12 @@ def roll_up(
         terms = _read_terms(connection, month)
         rules = _rules_of(terms, books)
         unchanged: set[str] = set()
-        if not from_scratch and (now < month.end or is_open) and not terms.are_about_time:
+        if not from_scratch and (now < month.end or is_open):
             unchanged = find_unchanged(connection, duck, table, month, rules)
+        if unchanged and terms.level_meters:
+            _register(duck, month, terms, books)
+            load_opening_levels(duck, database, table, month)
+            unchanged -= find_levels(connection, duck, table, month, terms.level_meters)
         if unchanged and len(unchanged) == len(books):
             confirm_unchanged(connection, month, rules, unchanged, table.version, now)
             return RollupReport(groups, table.version, 0, 0, 0, 0, [], len(unchanged))
@@ -215,9 +220,9 @@ class _Terms:
     segments: Sequence[Row]
 
     @property
-    def are_about_time(self) -> bool:
-        """True if quantities grow with time, also without events."""
-        return any(meter["aggregation"] == "time_weighted" for meter in self.meters)
+    def level_meters(self) -> list[str]:
+        """The meters whose quantities grow with time, also without events."""
+        return [meter["key"] for meter in self.meters if meter["aggregation"] == "time_weighted"]
 
 
 def _read_terms(connection: Connection, month: BillingMonth) -> _Terms:

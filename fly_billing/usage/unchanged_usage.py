@@ -2,14 +2,14 @@
 
 An organization is unchanged if its rollups are from the same rules (meters, prices and code), and it has no event in
 the data files that were added to the usage table or removed from it since. A replaced landing day has other files, so
-all organizations with usage on it are rolled up again.
+all organizations with usage on it are rolled up again. The quantity of a level grows with time, without an event.
 
 Not here: rolling up (`rollups`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import records, rows, values
+from fly_billing.postgres.statements import sql
 from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.usage_table import UsageTableVersion, UsageVersionGone
 
@@ -67,6 +68,23 @@ def _changed_since(
     except (UsageVersionGone, UsageTableMismatch):
         return None
     return {name for (name,) in duck.execute("select distinct organization_id from changed_events").fetchall()}
+
+
+def find_levels(
+    connection: Connection,
+    duck: duckdb.DuckDBPyConnection,
+    table: UsageTableVersion,
+    month: BillingMonth,
+    meters: Sequence[str],
+) -> set[str]:
+    """Return the organizations with levels of these time-weighted meters in the month, now or at the last roll-up.
+
+    Needs DuckDB's table `carried_levels` (`opening_levels`).
+    """
+    table.open_view(duck, "events_of_month", month, by_meter=True)
+    found = duck.execute(sql("organizations_with_levels"), {"meters": list(meters)}).fetchall()
+    before = values(connection, "organizations_with_rollups", month=month.first_day, meters=list(meters))
+    return {name for (name,) in found}.union(before)
 
 
 def confirm_unchanged(

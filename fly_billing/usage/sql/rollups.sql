@@ -105,6 +105,13 @@ where s.month = :month and s.is_current and s.organization_id = any (:organizati
         select from rollup_failures as f where f.organization_id = s.organization_id and f.month = s.month
     );
 
+-- name: organizations_with_rollups
+-- One row per organization with a current rollup of these meters in the month.
+select distinct s.organization_id
+from usage_snapshots as s
+join usage_rollups as r on r.snapshot_id = s.id
+where s.month = :month and s.is_current and r.meter = any (:meters);
+
 -- name: are_all_rolled_up
 -- One row: true if no other organization than these has a current snapshot of the month.
 select not exists (

@@ -179,13 +179,47 @@ def test_a_negotiated_price_rolls_up_its_organization(three: Platform) -> None:
     assert rolled_up(again(three)) == (1, 2)
 
 
-def test_levels_grow_with_time_so_their_month_is_always_rolled_up(three: Platform) -> None:
-    three.insert(
-        "meters", key="volumes", name="Volumes", unit="GB", dimensions=[], aggregation="time_weighted", time_unit=3600,
-        series="volume",
+def add_level_meter(platform: Platform) -> None:
+    platform.insert(
+        "meters", key="volumes", name="Volumes", unit="GB-hour", dimensions=[], aggregation="time_weighted",
+        time_unit=3600, series="volume",
     )  # fmt: skip
-    assert rolled_up(again(three)) == (3, 0)
-    assert rolled_up(again(three)) == (3, 0)
+
+
+def volume(name: str, gigabytes: str, time: str, **changes: Any) -> dict[str, Any]:
+    """Return the event of a volume that has this size from then on."""
+    return event(name, gigabytes, type="volumes", volume="data", time=time, **changes)
+
+
+def test_levels_grow_with_time_so_their_organizations_are_always_rolled_up(three: Platform) -> None:
+    """A volume of 10 GB from noon of the 15th: 1,200 GB-hours until noon of the 20th, and 10 more each hour."""
+    add_level_meter(three)
+    write_jsonl(three.landing_dir, [volume("made", "10", "2026-09-15T12:00:00Z", subject="labs")], name="volume")
+    three.land()
+    assert rolled_up(again(three, NOW)) == (3, 0)
+    assert level_time(three) == {"labs": 1200}
+    assert rolled_up(again(three, LATER)) == (1, 2)
+    assert level_time(three) == {"labs": 1210}
+
+
+def test_a_level_of_an_earlier_month_grows_and_late_usage_ends_it(three: Platform) -> None:
+    """A volume of 2 GB from 31 August on: 19.5 days of September are 936 GB-hours at noon of the 20th."""
+    add_level_meter(three)
+    write_jsonl(three.landing_dir, [volume("made", "2", "2026-08-31T20:00:00Z", subject="shop")], name="volume")
+    three.land()
+    assert rolled_up(again(three, NOW)) == (3, 0)
+    assert rolled_up(again(three, LATER)) == (1, 2)
+    assert level_time(three) == {"shop": 938}
+    write_jsonl(three.landing_dir, [volume("gone", "0", "2026-08-31T21:00:00Z", subject="shop")], name="late")
+    three.land()
+    now = NOW + timedelta(hours=2)
+    assert rolled_up(again(three, now)) == (1, 2)
+    assert level_time(three) == {}
+    assert rolled_up(again(three, now + timedelta(hours=1))) == (0, 3)
+
+
+def level_time(platform: Platform) -> dict[str, int]:
+    return {row["organization_id"]: row["quantity"] for row in rollups_of(platform) if row["meter"] == "volumes"}
 
 
 def test_after_the_end_of_the_month_everything_is_aggregated_once_more_before_it_closes(three: Platform) -> None:
@@ -219,15 +253,19 @@ def test_all_are_aggregated_if_the_version_that_they_are_from_is_gone(three: Pla
     assert rolled_up(again(three)) == (3, 0)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_any_sequence_of_landings_prices_and_terms_gives_the_same_rollups_as_aggregating_everything(
     platform: Platform, twin: Platform, seed: int
 ) -> None:
+    """Odd seeds have volumes, too, some of them since August."""
     random, left = Random(seed), 0
     both = [platform, twin]
+    if seed % 2:
+        for each in both:
+            add_level_meter(each)
     for number in range(14):
         now = NOW + timedelta(minutes=number)
-        change(random, both, number)
+        change(random, both, number, seed % 2 == 1)
         for each in both:
             each.land(DAY, NEXT_DAY)
         left += again(platform, now).unchanged
@@ -236,13 +274,14 @@ def test_any_sequence_of_landings_prices_and_terms_gives_the_same_rollups_as_agg
     assert left, "the sequence has to have organizations that are left as they are"
 
 
-def change(random: Random, platforms: Sequence[Platform], number: int) -> None:
+def change(random: Random, platforms: Sequence[Platform], number: int, has_levels: bool) -> None:
     """Change usage, organizations or prices."""
     landing_dir, day = platforms[0].landing_dir, random.choice([DAY, NEXT_DAY])
     files = sorted((landing_dir / day.isoformat()).glob("*.jsonl"))
     kind = random.choice(["add", "add", "add", "remove", "organization", "price", "negotiated", "nothing"])
     if kind == "add" or not files:
-        write_jsonl(landing_dir, some_events(random, number), day, name=f"file-{number}")
+        levels = [a_level(random, number)] if has_levels and random.random() < 0.4 else []
+        write_jsonl(landing_dir, some_events(random, number) + levels, day, name=f"file-{number}")
     elif kind == "remove":
         random.choice(files).unlink()
     for platform in platforms:
@@ -252,6 +291,11 @@ def change(random: Random, platforms: Sequence[Platform], number: int) -> None:
         elif kind == "price":
             starts = at(f"2026-09-{10 + number:02}")
             platform.load(*PRICES, price(f"requests-{number}", "1", "requests", effective_from=starts))
+
+
+def a_level(random: Random, number: int) -> dict[str, Any]:
+    time = random.choice(["2026-08-30T10:00:00Z", f"2026-09-15T{random.randrange(24):02}:00:00Z"])
+    return volume(f"level-{number}", random.choice(["0", "2", "10"]), time, subject=random.choice(["acme", "org-1"]))
 
 
 def some_events(random: Random, number: int) -> list[dict[str, Any]]:
