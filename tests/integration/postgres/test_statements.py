@@ -120,6 +120,8 @@ ROLLING_UP: tuple[Step, ...] = (
     ("aggregation_groups", AGGREGATION_GROUPS),
     ("carried_levels", LEVELS),
     ("carry_levels", {}),
+    ("events_of_month", EVENTS),
+    ("organizations_with_levels", {"meters": ["volumes"]}),
     ("accepted_usage", {}),
     ("used_dimensions", {}),
     *((name, {}) for name in STATEMENTS),
