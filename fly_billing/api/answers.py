@@ -12,12 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from fly_billing.api import models
+from fly_billing.api.cost_answers import comparison, cost, money, money_by_currency
 from fly_billing.customer_alerts.rules.thresholds import SpendThreshold
 from fly_billing.customer_alerts.spend_caps import SpendCap
-from fly_billing.money import plain, typed_amount
+from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.explanation_reader import ExplainedItem
-from fly_billing.statements.rules import balance, spend, sums
+from fly_billing.statements.rules import balance, sums
 from fly_billing.statements.rules.estimate import MonthEndEstimate, NoEstimate
 from fly_billing.statements.rules.statement import (
     RemainingCredit,
@@ -28,14 +29,6 @@ from fly_billing.statements.rules.statement import (
 )
 from fly_billing.statements.usage_reader import UsageQuantities
 from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
-
-
-def money(cents: int, currency: str) -> models.Money:
-    return models.Money(amount=typed_amount(cents, currency), currency=currency)
-
-
-def money_by_currency(totals: dict[str, int]) -> list[models.Money]:
-    return [money(cents, currency) for currency, cents in sorted(totals.items())]
 
 
 def statement_answer(statement: Statement) -> models.StatementAnswer:
@@ -50,7 +43,8 @@ def statement_answer(statement: Statement) -> models.StatementAnswer:
         month=statement.month,
         invoice=invoice_of(shown, statement) if shown else None,
         cost=cost(shown.spend, shown.currency) if shown and shown.spend else None,
-        compared=_comparison(shown.compared, shown.currency) if shown and shown.compared else None,
+        compared=comparison(shown.compared, shown.currency) if shown and shown.compared else None,
+        not_compared=shown.not_compared if shown else "",
         credits=[*map(_credit, statement.credits)],
         usage_included_until=statement.completeness.until if statement.completeness else None,
         usage_as_of=statement.completeness.as_of if statement.completeness else None,
@@ -264,31 +258,6 @@ def invoice_of(invoice: StatementInvoice, statement: Statement) -> models.Invoic
     )
 
 
-def cost(found: spend.Spend, currency: str) -> models.Cost:
-    def shares(rows: Iterable[spend.SpendShare]) -> list[models.Share]:
-        return [
-            models.Share(
-                label=row.label,
-                cost=money(row.amount_cents, currency),
-                is_of_the_whole_invoice=row.is_of_the_whole_invoice,
-            )
-            for row in rows
-        ]
-
-    def part(cents: int | None) -> models.Money | None:
-        return None if cents is None else money(cents, currency)
-
-    days = found.by_day
-    return models.Cost(
-        by_product=shares(found.by_product),
-        by_app=shares(found.by_app),
-        by_region=shares(found.by_region),
-        by_day=[models.DayCost(day=day.day, cost=money(day.amount_cents, currency)) for day in days.days],
-        day_not_known=part(days.day_not_known_cents),
-        whole_invoice=part(days.whole_invoice_cents),
-    )
-
-
 def _head(statement: Statement) -> dict[str, Any]:
     return {"as_of": statement.as_of, "organization_id": statement.organization_id}
 
@@ -363,20 +332,6 @@ def _credit(credit: RemainingCredit) -> models.Credit:
     )
 
 
-def _comparison(compared: spend.MonthComparison, currency: str) -> models.CostComparison:
-    def change(found: spend.Change) -> models.CostChange:
-        return models.CostChange(
-            label=found.label,
-            before=money(found.before_cents, currency),
-            now=money(found.now_cents, currency),
-            difference=money(found.difference_cents, currency),
-        )
-
-    return models.CostComparison(
-        month=compared.month, total=change(compared.total), by_product=[*map(change, compared.by_product)]
-    )
-
-
 def _sum(found: sums.Sum) -> models.ExplainedSum:
     return models.ExplainedSum(
         title=found.title, unit=found.unit, lines=[*map(_line, found.lines)], total=plain(found.total)
@@ -392,6 +347,8 @@ def _line(line: sums.Line) -> models.SumLine:
 
 def _item_usage(item: StatementItem, invoice: StatementInvoice, found: UsageQuantities) -> models.ItemUsage:
     first_day, item_id = BillingMonth.parse(invoice.month).first_day, UUID(item.id)
+    places = found.by_place.get(item_id, ())
+    others = [models.OtherPlaces(count=row.others, quantity=plain(row.quantity)) for row in places if row.others]
     return models.ItemUsage(
         item_id=item.id,
         product=item.product,
@@ -407,6 +364,8 @@ def _item_usage(item: StatementItem, invoice: StatementInvoice, found: UsageQuan
         ],
         by_place=[
             models.PlaceQuantity(app=row.app, region=row.region, quantity=plain(row.quantity))
-            for row in found.by_place.get(item_id, ())
+            for row in places
+            if not row.others
         ],
+        other_places=others[0] if others else None,
     )

@@ -81,7 +81,9 @@ _DAYS = [
 _COST = models.Cost(
     by_product=[_ONE_SHARE],
     by_app=[_WITHOUT_LABEL],
+    other_apps=None,
     by_region=[_WITHOUT_LABEL],
+    other_regions=None,
     by_day=_DAYS,
     day_not_known=None,
     whole_invoice=None,
@@ -107,6 +109,7 @@ EXAMPLES: dict[str, models.Part] = {
         invoice=_WITH_ITEMS,
         cost=_COST,
         compared=None,
+        not_compared="",
         credits=[],
         usage_included_until=date(2026, 9, 30),
         usage_as_of=datetime(2026, 10, 1, 8, 5, tzinfo=UTC),
@@ -196,6 +199,7 @@ EXAMPLES: dict[str, models.Part] = {
                 cost=_usd("0.30"),
                 by_day=[models.DayQuantity(day=date(2026, 9, 15), quantity="3")],
                 by_place=[models.PlaceQuantity(app=None, region=None, quantity="3")],
+                other_places=None,
             )
         ],
         next_cursor=None,

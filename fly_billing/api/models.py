@@ -158,16 +158,26 @@ class DayCost(Part):
     cost: Money
 
 
+class OtherShares(Part):
+    """The number of apps or regions that are not listed, and their cost in all."""
+
+    count: int
+    cost: Money
+
+
 class Cost(Part):
     """A month's cost, broken down in four ways. Each of them adds up to the total.
 
+    The largest 100 apps and regions are listed; `other_apps` and `other_regions` add up the rest, null without one.
     `day_not_known` and `whole_invoice` belong to the days: usage from before days were recorded; and discounts,
     credits, taxes and rounding.
     """
 
     by_product: list[Share]
     by_app: list[Share]
+    other_apps: OtherShares | None
     by_region: list[Share]
+    other_regions: OtherShares | None
     by_day: list[DayCost]
     day_not_known: Money | None
     whole_invoice: Money | None
@@ -183,9 +193,15 @@ class CostChange(Part):
 
 
 class CostComparison(Part):
-    """A month compared with the month before."""
+    """A month compared with the month before: while it is open, with the same days, as far as they are complete.
+
+    Then discounts, minimums, credits and taxes are left out, which belong to whole months.
+    """
 
     month: MonthText
+    until_day: Annotated[
+        int | None, Field(description="Both months are compared from the 1st to this day; null: as a whole.")
+    ]
     total: CostChange
     by_product: list[CostChange]
 
@@ -219,6 +235,10 @@ class StatementAnswer(Answer):
     invoice: InvoiceWithItems | None
     cost: Cost | None
     compared: CostComparison | None
+    not_compared: Annotated[
+        str,
+        Field(description="A sentence if there is no comparison although there is a month before; empty otherwise."),
+    ]
     credits: list[Credit]
     usage_included_until: Annotated[date | None, Field(description="All usage that arrived by the end of this day.")]
     usage_as_of: Annotated[
@@ -331,8 +351,19 @@ class PlaceQuantity(Part):
     quantity: Exact
 
 
+class OtherPlaces(Part):
+    """The number of pairs of app and region that are not listed, and their quantity in all."""
+
+    count: int
+    quantity: Exact
+
+
 class ItemUsage(Part):
-    """The usage that an item bills."""
+    """The usage that an item bills.
+
+    The 100 pairs of app and region with the largest quantity are listed; `other_places` adds up the rest, null if there
+    is none.
+    """
 
     item_id: str
     product: str
@@ -342,6 +373,7 @@ class ItemUsage(Part):
     cost: Money
     by_day: list[DayQuantity]
     by_place: list[PlaceQuantity]
+    other_places: OtherPlaces | None
 
 
 class UsageAnswer(Answer):

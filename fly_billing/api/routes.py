@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from fly_billing.api import answers, models
+from fly_billing.api.cost_answers import MOST_PLACES
 from fly_billing.api.openapi import documented
 from fly_billing.api.page_links import make_link
 from fly_billing.api.problems import RequestRefused
@@ -152,7 +153,7 @@ def usage(
     if shown is None:
         raise RequestRefused(404)
     items, next_cursor = _page([item for item in shown.items if item.kind == "usage"], _item_id, cursor, limit)
-    quantities = read_quantities(caller.database, [UUID(item.id) for item in items])
+    quantities = read_quantities(caller.database, [UUID(item.id) for item in items], MOST_PLACES)
     return respond(request, answers.usage_answer(found, items, quantities, next_cursor))
 
 

@@ -214,6 +214,8 @@ def _spend(invoice: StatementInvoice, spend: Spend) -> list[RenderableType]:
     ]
     if invoice.compared:
         tables.append(_compared(invoice))
+    if invoice.not_compared:
+        parts.append(invoice.not_compared)
     return [*parts, "", Columns(tables, padding=(0, 4, 1, 0))]
 
 
@@ -244,9 +246,11 @@ def _shares(by: str, shares: Sequence[SpendShare], currency: str) -> Table:
 
 
 def _compared(invoice: StatementInvoice) -> Table:
-    assert invoice.compared is not None
-    table = _table(f"Compared with {invoice.compared.month}", invoice.compared.month, invoice.month, "Difference")
-    for change in (*invoice.compared.by_product, invoice.compared.total):
+    compared = invoice.compared
+    assert compared is not None
+    before, now = compared.title(compared.month), compared.title(invoice.month)
+    table = _table(f"Compared with {before}", before, now, "Difference")
+    for change in (*compared.by_product, compared.total):
         amounts = (change.before_cents, change.now_cents, change.difference_cents)
         table.add_row(change.label or "Total", *(format_cents(cents, invoice.currency) for cents in amounts))
     return table

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -20,10 +20,11 @@ from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.invoicing.rules.service_periods import ServicePeriod, service_periods
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
+from fly_billing.postgres.database import records
 from fly_billing.postgres.round_trips import PendingRows, RoundTrip, round_trip
+from fly_billing.statements.rules.same_days import ItemUntilDay, compare_days, days_to_compare, items_until
 from fly_billing.statements.rules.spend import (
     WHOLE_INVOICE_KINDS,
-    MonthComparison,
     SpendItem,
     SpendShare,
     UsagePart,
@@ -45,6 +46,7 @@ from fly_billing.statements.usage_reader import UsageOfPlace
 
 # More files and days than this in a month are no sources: their names differ in more than numbers.
 MOST_FILES = 2000
+DAYS_NOT_KNOWN = "Not compared with the same days of the month before: the days of some usage were not recorded."
 
 _NO_INVOICE: Mapping[str, Any] = {"invoice_id": None, "as_of": None}
 
@@ -57,6 +59,8 @@ class ShownMonth:
         items, taxes: By invoice. A month has several invoices if one was voided and reissued.
         usage, daily: By item.
         before: The invoice of the month before, for the comparison, and its sums by product.
+        same_days: The number of days of which an open month is compared; None: it is final.
+        items_before: The items of the month before, with their usage of these days.
         has_unread_usage: Some of the organization's usage of the month was rejected, and nobody fixed or waived it.
     """
 
@@ -66,6 +70,8 @@ class ShownMonth:
     daily: Mapping[UUID, DailyRow]
     before: InvoiceRow | None
     products_before: Sequence[SpendShare]
+    same_days: int | None
+    items_before: Sequence[ItemUntilDay]
     completeness: Completeness | None
     has_unread_usage: bool
 
@@ -97,6 +103,8 @@ class ShownMonth:
                 "is_rejected_usage_unresolved", organization_id=organization_id, first=month.first_day,
                 until=month.next().first_day,
             )  # fmt: skip
+        completeness = reading.attempt("the completeness of the usage", partial(_completeness, month, sources.all()))
+        same_days = _same_days(of_month[0], month, completeness) if of_month and before else None
         return cls(
             items={invoice: answers.items.all() for invoice, answers in asked.items()},
             taxes={invoice: answers.taxes.all() for invoice, answers in asked.items()},
@@ -104,7 +112,9 @@ class ShownMonth:
             daily={row.item_id: row for answers in asked.values() for row in answers.daily.all()},
             before=before,
             products_before=products.all(),
-            completeness=reading.attempt("the completeness of the usage", partial(_completeness, month, sources.all())),
+            same_days=same_days,
+            items_before=_items_before(connection, before, organization_id, same_days) if before and same_days else [],
+            completeness=completeness,
             has_unread_usage=any(unread.values()),
         )
 
@@ -124,12 +134,17 @@ class ShownMonth:
         # Shares of a total whose items are not all known would be wrong.
         if spent is None or row.id in reading.invoices:
             return found
-        return found | {
-            "spend": reading.attempt(
-                f"usage by day of {row}", lambda: break_down(spent, row.billing_month, row.currency, row.as_of), row.id
-            ),
-            "compared": reading.attempt(f"the month before {row.billing_month}", lambda: self._compare(row, spent)),
-        }
+        return (
+            found
+            | {
+                "spend": reading.attempt(
+                    f"usage by day of {row}",
+                    lambda: break_down(spent, row.billing_month, row.currency, row.as_of),
+                    row.id,
+                ),
+            }
+            | (reading.attempt(f"the month before {row.billing_month}", lambda: self._compare(row, spent)) or {})
+        )
 
     def _spend_items(self, item_rows: Sequence[ItemRow], month: BillingMonth) -> list[SpendItem]:
         return [self._spend_item(item, month) for item in item_rows]
@@ -149,12 +164,18 @@ class ShownMonth:
             occurred_at=item.occurred_at,
         )
 
-    def _compare(self, row: InvoiceRow, now: Sequence[SpendItem]) -> MonthComparison | None:
+    def _compare(self, row: InvoiceRow, now: Sequence[SpendItem]) -> dict[str, Any]:
         """Compare with the month before, unless its currency or the organization that pays is another one."""
         before = self.before
         if before is None or (before.currency, before.holder_id) != (row.currency, row.holder_id):
-            return None
-        return compare_products(total_by_product(now), self.products_before, before.billing_month)
+            return {}
+        if self.same_days is None or row.status != "open":
+            return {"compared": compare_products(total_by_product(now), self.products_before, before.billing_month)}
+        if self.same_days == 0:
+            return {"not_compared": "Compared with the month before once a day is complete."}
+        now_until = items_until(now, self.same_days)
+        found = compare_days(now_until, self.items_before, self.same_days, row.billing_month, row.currency)
+        return {"compared": found, "not_compared": "" if found else DAYS_NOT_KNOWN}
 
 
 @dataclass(frozen=True)
@@ -174,6 +195,25 @@ class _Asked:
             daily=trip.records(DailyRow, "daily_usage_of_statement", **its),
             taxes=trip.records(TaxRow, "taxes_of_statement", **its),
         )
+
+
+def _same_days(row: InvoiceRow, month: BillingMonth, completeness: Completeness | None) -> int | None:
+    """Return how many days of the month are compared; None if it is not open.
+
+    An invoice without usage is complete for all days before it was calculated.
+    """
+    if row.status != "open" or row.as_of is None:
+        return None
+    if completeness is None:
+        return days_to_compare(month, row.as_of.astimezone(UTC).date() - timedelta(days=1))
+    return days_to_compare(month, completeness.until) if completeness.until else 0
+
+
+def _items_before(connection: Connection, before: InvoiceRow, organization_id: str, day: int) -> list[ItemUntilDay]:
+    return records(
+        connection, ItemUntilDay, "items_until_day_of_statement", invoice_id=before.id,
+        organization_id=organization_id, day=day, whole_invoice_kinds=[*WHOLE_INVOICE_KINDS],
+    )  # fmt: skip
 
 
 def _can_be_compared(row: InvoiceRow, month: BillingMonth) -> bool:

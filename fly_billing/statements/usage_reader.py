@@ -18,12 +18,17 @@ from fly_billing.postgres.round_trips import round_trip
 
 @dataclass(frozen=True)
 class UsageOfPlace:
-    """The usage of an item with one app and region; None if the meter has no such dimension."""
+    """The usage of an item with one app and region; None if the meter has no such dimension.
+
+    Attributes:
+        others: The number of apps and regions that this row adds up; 0 for a single one.
+    """
 
     item_id: UUID
     app: str | None
     region: str | None
     quantity: Decimal
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,20 @@ class UsageOfDay:
 
 @dataclass(frozen=True)
 class UsageQuantities:
-    """The usage of some items, by item. An item without usage is left out."""
+    """The usage of some items, by item. An item without usage is left out.
+
+    Attributes:
+        by_place: The largest first; the last row may add up all others.
+    """
 
     by_place: Mapping[UUID, Sequence[UsageOfPlace]]
     by_day: Mapping[UUID, Sequence[UsageOfDay]]
 
 
-def read_quantities(database: BillingDatabase, items: Sequence[UUID]) -> UsageQuantities:
-    """Read the usage that these items bill."""
+def read_quantities(database: BillingDatabase, items: Sequence[UUID], most_places: int) -> UsageQuantities:
+    """Read the usage that these items bill. Of each item, at most `most_places` apps and regions are told apart."""
     with database.consistent_read() as connection, round_trip(connection) as trip:
-        places = trip.records(UsageOfPlace, "usage_of_items", items=list(items))
+        places = trip.records(UsageOfPlace, "usage_of_items", items=list(items), most=most_places)
         days = trip.records(UsageOfDay, "daily_usage_of_items", items=list(items))
     return UsageQuantities(_by_item(places.all()), _by_item(days.all()))
 

@@ -135,11 +135,20 @@ class MonthComparison:
     Attributes:
         month: The month before: `2026-08`.
         by_product: The largest change first.
+        until_day: Both months are compared up to this day; None: as a whole.
     """
 
     month: str
     total: Change
     by_product: tuple[Change, ...]
+    until_day: int | None = None
+
+    def title(self, month: str) -> str:
+        """Return the title of the amounts of a month in `2026-09`: that text, or its days such as `1 to 29 Sep`."""
+        if self.until_day is None:
+            return month
+        first = "" if self.until_day == 1 else "1 to "
+        return f"{first}{self.until_day} {BillingMonth.parse(month).first_day:%b}"
 
 
 def break_down(items: Sequence[SpendItem], month: BillingMonth, currency: str, as_of: datetime) -> Spend:

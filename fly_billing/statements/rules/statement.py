@@ -136,7 +136,8 @@ class StatementInvoice:
         number: None until the invoice is final.
         payer: The organization that pays, if it is another one. Total and items are then this organization's share of
             the payer's invoice, without its discounts, credits and taxes.
-        compared: The comparison with the month before.
+        compared: The comparison with the month before: of an open month, with its same days.
+        not_compared: A sentence that says why there is no comparison, although there is a month before.
         in_stripe: What Stripe asked for, if it has the invoice.
         is_waiting: It is final and will be sent to Stripe.
         pdf_url: Stripe's PDF.
@@ -160,6 +161,7 @@ class StatementInvoice:
     taxes: tuple[StatementTax, ...] = ()
     spend: Spend | None = None
     compared: MonthComparison | None = None
+    not_compared: str = ""
     in_stripe: StripeAmounts | None = None
     is_waiting: bool = False
     pdf_url: str | None = None

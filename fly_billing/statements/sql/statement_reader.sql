@@ -166,6 +166,29 @@ left join one_off_items on one_off_items.id = t.one_off_item_id
 where t.invoice_id = :invoice_id and :organization_id in (i.organization_id, t.organization_id)
 order by t.position;
 
+-- name: items_until_day_of_statement
+-- One row per item of this invoice but those of the whole invoice, as `items_of_statement` of the organization, with its
+-- usage in all and on the first :day days of the month.
+select
+    t.product, t.amount, coalesce(o.occurred_at, t.period_start) as begins_at,
+    coalesce(billed.used, 0) as used, coalesce(billed.used_until, 0) as used_until,
+    coalesce(billed.has_unknown_days, false) as has_unknown_days
+from invoice_items as t
+join invoices as i on i.id = t.invoice_id
+left join one_off_items as o on o.id = t.one_off_item_id
+left join lateral (
+    select
+        sum((select sum(quantity) from unnest(r.daily) as days (quantity))) as used,
+        sum((select sum(quantity) from unnest(r.daily[1:cast(:day as integer)]) as days (quantity))) as used_until,
+        bool_or(r.daily is null and r.quantity <> 0) as has_unknown_days
+    from invoice_item_rollups as billing
+    join usage_rollups as r on r.id = billing.rollup_id
+    where billing.item_id = t.id
+) as billed on true
+where t.invoice_id = :invoice_id and :organization_id in (i.organization_id, t.organization_id)
+    and t.kind <> all (:whole_invoice_kinds)
+order by t.position;
+
 -- name: products_of_statement
 -- One row per product of this invoice, in its order, and apart from it what applies to the whole invoice; as
 -- `items_of_statement` of the organization. `amount_cents` is null if that of an item is missing.

@@ -11,11 +11,27 @@ having sum(coalesce(daily.quantity, r.quantity)) <> 0
 order by billed.item_id, daily.day;
 
 -- name: usage_of_items
--- One row per item, app and region of the usage that these items billed. Null if the meter has no such dimension.
-select
-    billed.item_id, r.dimensions ->> 'app' as app, r.dimensions ->> 'region' as region, sum(r.quantity) as quantity
-from invoice_item_rollups as billed
-join usage_rollups as r on r.id = billed.rollup_id
-where billed.item_id = any (:items)
-group by billed.item_id, app, region
-order by billed.item_id, app, region;
+-- One row per item, app and region with usage that these items billed, the largest first; null if the meter has no such
+-- dimension. After the first :most of an item, one row has the sum and the number of all others (`others`, else 0).
+with places as (
+    select
+        billed.item_id, r.dimensions ->> 'app' as app, r.dimensions ->> 'region' as region, sum(r.quantity) as quantity,
+        row_number() over (
+            partition by billed.item_id
+            order by sum(r.quantity) desc, r.dimensions ->> 'app', r.dimensions ->> 'region'
+        ) as place
+    from invoice_item_rollups as billed
+    join usage_rollups as r on r.id = billed.rollup_id
+    where billed.item_id = any (:items)
+    group by billed.item_id, r.dimensions ->> 'app', r.dimensions ->> 'region'
+)
+
+select item_id, app, region, quantity, 0 as others
+from places
+where place <= :most
+union all
+select item_id, null as app, null as region, sum(quantity) as quantity, count(*) as others
+from places
+where place > :most
+group by item_id
+order by item_id, others, quantity desc, app, region;

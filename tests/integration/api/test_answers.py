@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from fly_billing.customer_alerts.thresholds import add_threshold
+from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.statements.month_end import read_month_end
 from fly_billing.statements.rules.estimate import MonthEndEstimate
 from fly_billing.statements.statement_reader import read_statement
 from tests.integration.api.conftest import NOW
-from tests.support.api import ApiClient, customer_token
+from tests.support.api import ApiClient, customer_token, serving_api
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
 
 
@@ -158,6 +159,29 @@ def test_usage_and_cost_come_by_day_app_region_and_product_and_add_up(api: ApiCl
     assert requests["by_day"] == [{"day": "2026-09-15", "quantity": "2"}, {"day": "2026-09-16", "quantity": "1"}]
     traffic = next(item for item in data["items"] if item["unit"] == "GB")
     assert traffic["by_place"] == [{"app": None, "region": "ams", "quantity": "100.5"}]
+
+
+def test_a_hundred_regions_are_listed_and_the_others_are_counted_and_added_up(
+    postgres: PostgresServer, platform: Platform
+) -> None:
+    """103 regions with 2, 3, ... 104 GB, 5,459 in all: 5,359 at 0.02 are $107.18. The three smallest have 9 GB."""
+    usage = [
+        event(f"e{number}", str(number + 2), type="egress_gb", region=f"region-{number:03}") for number in range(103)
+    ]
+    write_jsonl(platform.landing_dir, usage)
+    platform.close()
+    secret = customer_token(platform.database, "acme", NOW - timedelta(days=1)).secret
+    with serving_api(postgres, platform.database, lambda: NOW) as api:
+        data = api.of("acme", "usage?month=2026-09", secret).data
+    cost, (item,) = data["cost"], data["items"]
+    listed, others = cost["by_region"], cost["other_regions"]
+    assert (data["total"], len(listed), others["count"]) == (usd("107.18"), 100, 3)
+    assert sum(in_cents(row["cost"]) for row in (*listed, others)) == 10718
+    assert 15 <= in_cents(others["cost"]) <= 18  # 9 of 5,459 GB, in whole cents of each region
+    assert ([row["label"] for row in cost["by_app"]], cost["other_apps"]) == ([None], None)
+    assert item["by_place"][0] == {"app": None, "region": "region-102", "quantity": "104"}
+    assert item["by_place"][-1] == {"app": None, "region": "region-003", "quantity": "5"}
+    assert (len(item["by_place"]), item["other_places"]) == (100, {"count": 3, "quantity": "9"})
 
 
 def test_balance_credits_and_alerts_are_those_of_the_organization(api: ApiClient, billed: Platform, token: str) -> None:

@@ -108,11 +108,18 @@ def test_a_month_is_compared_with_the_amounts_that_the_month_before_shows(quarte
         Change("Taxes", 557, 574, 17),
         Change("Support", 2900, 2900, 0),
     )
-    for month in (OCTOBER, NOVEMBER):
-        compared, earlier = shown(quarter, month).compared, shown(quarter, month.plus(-1)).spend
-        assert compared is not None and earlier is not None
-        before = {change.label: change.before_cents for change in compared.by_product}
-        assert before == {share.label: share.amount_cents for share in earlier.by_product}
+    earlier = shown(quarter, SEPTEMBER).spend
+    assert earlier is not None
+    before = {change.label: change.before_cents for change in compared.by_product}
+    assert before == {share.label: share.amount_cents for share in earlier.by_product}
+
+
+def test_the_open_month_is_compared_with_the_same_days(quarter: Platform) -> None:
+    """Three days of November are complete. The requests are of the 10th; the fee counts in full."""
+    compared = shown(quarter, NOVEMBER).compared
+    assert compared is not None
+    assert (compared.month, compared.until_day) == ("2026-10", 3)
+    assert compared.by_product == (Change("Requests", 0, 0, 0), Change("Support", 2900, 2900, 0))
 
 
 def test_an_organization_that_another_one_pays_for_is_compared_by_its_own_items(quarter: Platform) -> None:
@@ -120,7 +127,7 @@ def test_an_organization_that_another_one_pays_for_is_compared_by_its_own_items(
     october, november = shown(quarter, OCTOBER, "globex"), shown(quarter, NOVEMBER, "globex")
     assert (october.total_cents, october.compared) == (70, None)
     assert november.compared is not None
-    assert november.compared.by_product == (Change("Requests", 70, 70, 0),)
+    assert november.compared.by_product == (Change("Requests", 0, 0, 0),)
     assert november.spend is not None and november.spend.by_day.days[9].amount_cents == 70
     assert (november.taxes, november.in_stripe, november.due_on) == ((), None, None)
 
@@ -141,13 +148,13 @@ def test_a_missing_amount_in_the_month_before_is_named_and_is_not_compared(quart
     damage(
         quarter.database,
         "update invoice_items set amount_cents = null where kind = 'usage'"
-        " and invoice_id in (select id from invoices where month = '2026-10-01')",
+        " and invoice_id in (select id from invoices where month = '2026-09-01')",
     )
-    found = read_statement(quarter.database, "acme", NOW, NOVEMBER)
-    november = found.shown()
-    assert november is not None and november.spend is not None and november.compared is None
+    found = read_statement(quarter.database, "acme", NOW, OCTOBER)
+    october = found.shown()
+    assert october is not None and october.spend is not None and october.compared is None
     (problem,) = found.problems
-    assert problem.startswith("the month before 2026-11 can't be read")
+    assert problem.startswith("the month before 2026-10 can't be read")
 
 
 # The cost of reading --------------------------------------------------------------------------------------------------

@@ -234,15 +234,14 @@ def test_usage_from_before_days_were_recorded_has_no_day(platform: Platform) -> 
 
 
 def test_a_month_is_compared_with_the_previous_one(platform: Platform) -> None:
-    """September: 3 requests, $0.30; October: 5 requests, $0.50, and $5.00 once."""
+    """September: 3 requests, $0.30; October: 5 requests, $0.50, and $5.00 once. Both months are final."""
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     write_jsonl(platform.landing_dir, [event("e2", "5", time="2026-10-02T00:00:00Z")], date(2026, 10, 2))
     platform.close()
     platform.add_one_off("acme", "setup", "5.00", at("2026-10-03"))
-    platform.roll_up(OCTOBER, now=CLOSED)
-    platform.bill(OCTOBER, now=CLOSED)
-    october, september = read_statement(platform.database, "acme", CLOSED).invoices
-    assert october.compared is not None
+    platform.close(OCTOBER)
+    october, september = read_statement(platform.database, "acme", at("2026-11-05")).invoices
+    assert october.compared is not None and october.compared.until_day is None
     assert (october.compared.month, october.compared.total.difference_cents) == ("2026-09", 520)
     assert [(product.label, product.before_cents, product.now_cents) for product in october.compared.by_product] == [
         ("One-off", 0, 500),
@@ -250,6 +249,45 @@ def test_a_month_is_compared_with_the_previous_one(platform: Platform) -> None:
     ]
     assert (september.compared, september.spend, september.number) == (None, None, "ACME-0001")
     assert shown(platform).compared is None
+
+
+def test_an_open_month_is_compared_with_the_same_days_of_the_month_before(platform: Platform) -> None:
+    """Until 4 October, 01:00, three days are complete. September had 2 requests on the 2nd, and 3 later.
+
+    The fee of 29.00 counts in full in both months, and the setup of the 3rd. VAT belongs to whole months.
+    """
+    platform.add_subscription("acme", "support", at("2026-09-01"))
+    platform.add_tax("acme", "VAT", "19")
+    write_jsonl(platform.landing_dir, [event("e0", "2", time="2026-09-02T09:00:00Z"), event("e1", "3")])
+    write_jsonl(platform.landing_dir, [event("e2", "5", time="2026-10-02T00:00:00Z")], date(2026, 10, 2))
+    platform.close()
+    platform.add_one_off("acme", "setup", "5.00", at("2026-10-03"))
+    platform.roll_up(OCTOBER, now=CLOSED)
+    platform.bill(OCTOBER, now=CLOSED)
+    october, september = read_statement(platform.database, "acme", CLOSED).invoices
+    compared = october.compared
+    assert compared is not None
+    assert (compared.title(september.month), compared.title(october.month)) == ("1 to 3 Sep", "1 to 3 Oct")
+    assert [(product.label, product.before_cents, product.now_cents) for product in compared.by_product] == [
+        ("One-off", 0, 500),
+        ("Requests", 20, 50),
+        ("Support", 2900, 2900),
+    ]
+    assert (compared.total.before_cents, compared.total.now_cents) == (2920, 3450)
+
+
+def test_an_open_month_is_not_compared_with_usage_whose_days_were_not_recorded(platform: Platform) -> None:
+    write_jsonl(platform.landing_dir, [event("e1", "3")])
+    write_jsonl(platform.landing_dir, [event("e2", "5", time="2026-10-02T00:00:00Z")], date(2026, 10, 2))
+    platform.close()
+    damage(platform.database, "update usage_rollups set daily = null")
+    platform.roll_up(OCTOBER, now=CLOSED)
+    platform.bill(OCTOBER, now=CLOSED)
+    october = read_statement(platform.database, "acme", CLOSED).invoices[0]
+    assert (october.total_cents, october.compared) == (50, None)
+    assert october.not_compared == (
+        "Not compared with the same days of the month before: the days of some usage were not recorded."
+    )
 
 
 def test_discounts_credits_and_taxes_are_shown_with_the_remaining_credits(platform: Platform) -> None:
