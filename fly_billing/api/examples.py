@@ -36,7 +36,7 @@ _BALANCE = models.CurrencyBalance(
 _OWED = models.Owed(
     in_words="Acme owes $0.30 on 1 unpaid invoice.",
     calculation=[],
-    caveats=["$0.30 is invoiced and not asked for yet."],
+    caveats=["$0.30 is invoiced, but payment has not been requested yet."],
     balances=[_BALANCE],
 )
 _SUMMARY = models.InvoiceSummary(

@@ -126,7 +126,7 @@ class CurrencyBalance(Part):
     credit: Annotated[Money, Field(description="Reduces the next invoice.")]
     carried_over: Annotated[Money, Field(description="Is added to the next invoice.")]
     total: Money
-    waiting: Annotated[Money, Field(description="The part of `owed` that is invoiced and not asked for yet.")]
+    waiting: Annotated[Money, Field(description="The part of `owed` for which payment has not been requested yet.")]
     disputed: Annotated[Money, Field(description="Paid, and disputed by the bank: no part of `owed`.")]
     refunded: Annotated[Money, Field(description="Of what was paid.")]
     paid: Money

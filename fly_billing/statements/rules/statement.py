@@ -421,7 +421,7 @@ class Statement:
     def _caveats(self) -> Iterator[str]:
         found = self.balances().items()
         if waiting := {currency: balance.waiting for currency, balance in found if balance.waiting}:
-            yield f"{_money(waiting)} is invoiced and not asked for yet."
+            yield f"{_money(waiting)} is invoiced, but payment has not been requested yet."
         if disputed := {currency: balance.disputed for currency, balance in found if balance.disputed}:
             yield f"Your bank disputes {_money(disputed)} that you paid. It is not part of what you owe."
         if refunded := {currency: balance.refunded for currency, balance in found if balance.refunded}:
@@ -453,7 +453,7 @@ class Statement:
         sentences = [
             f"{self.organization_name} owes {self._owed_in_words()}.",
             *self._balances_in_words(),
-            *([f"Usage not invoiced yet: {_money(upcoming)} so far."] if any(upcoming.values()) else []),
+            *([f"Not invoiced yet: {_money(upcoming)} so far."] if any(upcoming.values()) else []),
             *(["Some records could not be read, so this may be incomplete."] if self.problems else []),
         ]
         return " ".join(sentences)

@@ -227,7 +227,7 @@ def test_an_invoice_that_stripe_does_not_have_is_not_late(platform: Platform) ->
         assert late_payments(platform.database, at("2026-12-24"), 7) == []
         statement = read_statement(platform.database, "acme", at("2026-12-24"))
         assert statement.invoices[0].reminder(statement.as_of) == ""
-        assert "$10.00 is invoiced and not asked for yet." in statement.caveats()
+        assert "$10.00 is invoiced, but payment has not been requested yet." in statement.caveats()
         send(platform, due_on="2027-01-03")
         assert queue(platform, receiver.channel, "2027-01-09") == 0
 

@@ -306,7 +306,7 @@ def test_the_statement_says_which_part_is_not_certain(acme: StripePlatform) -> N
     acme.bill(JULY, "8.00", is_sent=False)
     read_until = query(acme.database, "select until from stripe_events_polled")[0]["until"]
     assert acme.statement(later=timedelta(hours=3)).caveats() == [
-        "$8.00 is invoiced and not asked for yet.",
+        "$8.00 is invoiced, but payment has not been requested yet.",
         "$2.00 of what you paid was refunded.",
         f"Payments, refunds and credit since {moment_text(read_until)} are not included yet.",
     ]

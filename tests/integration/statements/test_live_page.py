@@ -35,7 +35,7 @@ def text_of(html: str) -> str:
 def test_what_is_owed_the_estimate_and_the_bars_are_apart_and_right(pages: LivePages) -> None:
     """15 x 10 x 0.10 + 29.00 = 44.00 so far; 30 x 10 x 0.10 + 29.00 = 59.00 at the end."""
     text = text_of(pages.read("acme", NOW))
-    assert "This month so far $44.00 Acme owes nothing. Usage not invoiced yet: $44.00 so far." in text
+    assert "This month so far $44.00 Acme owes nothing. Not invoiced yet: $44.00 so far." in text
     assert "Month-end estimate not part of what you owe $59.00 How it was made" in text
     assert "Usage in the bars $15.00 Recurring fees $29.00 Total so far $44.00" in text
 

@@ -50,7 +50,7 @@ def test_the_statement_of_an_open_month_shows_the_calculation_of_each_amount(pla
     )
     platform.bill()
     statement = read_statement(platform.database, "acme", NOW)
-    assert statement.headline() == "Acme owes nothing. Usage not invoiced yet: $14.00 so far."
+    assert statement.headline() == "Acme owes nothing. Not invoiced yet: $14.00 so far."
     (invoice,) = statement.invoices
     assert (invoice.month, invoice.status, invoice.total_cents, invoice.as_of, invoice.trouble) == (
         "2026-09",
@@ -79,7 +79,7 @@ def test_a_statement_lists_all_months_newest_first_with_the_items_of_the_request
         ("2026-10", "open", 1),
         ("2026-09", "finalized", 0),
     ]
-    assert statement.headline() == ("Acme owes $0.30 on 1 unpaid invoice. Usage not invoiced yet: $0.50 so far.")
+    assert statement.headline() == ("Acme owes $0.30 on 1 unpaid invoice. Not invoiced yet: $0.50 so far.")
     september = read_statement(platform.database, "acme", CLOSED, SEPTEMBER).invoices[1]
     assert [item.working for item in september.items] == ["3 requests x 0.1"]
     assert (september.as_of, september.due_on) == (CLOSED, date(2026, 10, 18))
@@ -534,7 +534,7 @@ def test_the_command_shows_writes_and_prints_a_statement(platform: Platform, tmp
     platform.use(event("e1", "3"))
     platform.bill()
     text = statement_command(platform, tmp_path, "acme")
-    assert "Acme owes nothing. Usage not invoiced yet: $0.30 so far." in text.stdout
+    assert "Acme owes nothing. Not invoiced yet: $0.30 so far." in text.stdout
     assert "peak 09-15: $0.30" in text.stdout
     page = tmp_path / "acme.html"
     both = statement_command(platform, tmp_path, "acme", "2026-09", "--json", "--html", str(page))

@@ -44,10 +44,10 @@ def statement(*invoices: StatementInvoice) -> Statement:
         ([invoice("void", 500), invoice("uncollectible", 500)], "Acme owes nothing."),
         ([invoice("finalized", 123450)], "Acme owes $1,234.50 on 1 unpaid invoice."),
         ([invoice("finalized", 100), invoice("finalized", 50)], "Acme owes $1.50 on 2 unpaid invoices."),
-        ([invoice("open", 194)], "Acme owes nothing. Usage not invoiced yet: $1.94 so far."),
+        ([invoice("open", 194)], "Acme owes nothing. Not invoiced yet: $1.94 so far."),
         (
             [invoice("open", 20), invoice("finalized", 100), invoice("paid", 900)],
-            "Acme owes $1.00 on 1 unpaid invoice. Usage not invoiced yet: $0.20 so far.",
+            "Acme owes $1.00 on 1 unpaid invoice. Not invoiced yet: $0.20 so far.",
         ),
         (
             [invoice("finalized", 100), invoice("finalized", 1200, currency="JPY")],
@@ -70,7 +70,7 @@ def statement(*invoices: StatementInvoice) -> Statement:
         (
             [in_stripe(invoice("finalized", 100), due=118), invoice("open", 20)],
             "Acme owes $1.18 on 1 unpaid invoice, including $0.18 carried over from earlier invoices."
-            " Usage not invoiced yet: $0.20 so far.",
+            " Not invoiced yet: $0.20 so far.",
         ),
         (
             [invoice("finalized", -500, currency="EUR"), invoice("finalized", 100)],
