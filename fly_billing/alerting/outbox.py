@@ -133,13 +133,15 @@ def _post_next(database: BillingDatabase, channel: Channel, retries: Retries, re
 
 def _record_refusal(connection: Connection, alert: WaitingAlert, refused: AlertNotSent, retries: Retries) -> None:
     """Record a refusal. If delivery is given up, operators are told in the same transaction, once a cause and day."""
+    is_withdrawn = isinstance(refused, AlertWithdrawn)
     (is_given_up,) = values(
         connection, "record_alert_refusal",
         id=alert.id, reason=refused.reason, retry_after=refused.retry_after, is_permanent=retries.is_over_by(refused),
+        is_withdrawn=is_withdrawn,
         longest_seconds=retries.longest.total_seconds(),
         most_seconds=None if retries.most is None else retries.most.total_seconds(),
     )  # fmt: skip
-    if is_given_up and not isinstance(refused, AlertWithdrawn):
+    if is_given_up and not is_withdrawn:
         told = Alert.of(
             "message_given_up",
             f"A message to a customer was given up ({refused.channel})",

@@ -107,7 +107,7 @@ def queue_spend_alerts(
             failed += wrong
             for mail in mails:
                 log(mail.text)
-    _finish(database, parts, failed, channels.operators)
+    _finish(database, parts, failed, channels.operators, now)
     if failed:
         raise SpendAlertFailed(failed)
     return queued
@@ -163,10 +163,11 @@ def _finish(
     parts: ReadParts,
     failed: Sequence[tuple[Group, Exception]],
     operators: Sequence[Channel],
+    now: datetime,
 ) -> None:
     """Record what was compared, and tell operators what can't be read."""
     with database.transaction() as connection:
-        mark_checked(connection, parts)
+        mark_checked(connection, parts, now)
         for group, problem in failed:
             _queue_failure_alert(connection, group, problem, operators)
 

@@ -1,14 +1,15 @@
 """Reads the figures that need an organization's statement: the part of an app or product, and the estimate.
 
 They are the statement's own figures, to the cent. An organization is read again only after a newer invoice of an open
-month. Not here: totals, which a statement in SQL compares for all organizations at once (`reached_thresholds.sql`).
+month; for a forecast also after an hour. Not here: totals, which a statement in SQL compares for all organizations at
+once (`reached_thresholds.sql`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import groupby
 
 from sqlalchemy import Connection
@@ -21,6 +22,9 @@ from fly_billing.statements.month_end import read_month_end
 from fly_billing.statements.rules.estimate import MonthEndEstimate
 from fly_billing.statements.rules.spend import Spend
 from fly_billing.statements.statement_reader import read_statement
+
+# A forecast of an unchanged invoice is compared again after this time: it changes with the days that are complete.
+FORECAST_AGAIN = timedelta(hours=1)
 
 
 @dataclass
@@ -46,7 +50,9 @@ def read_parts(
     `is_over` is asked before each organization: True leaves the rest to the next round.
     """
     parts = ReadParts()
-    waiting = database.records(Reached, "thresholds_to_read", months=list(months))
+    waiting = database.records(
+        Reached, "thresholds_to_read", months=list(months), forecasts_before=now - FORECAST_AGAIN
+    )
     for (organization_id, month), group in groupby(waiting, key=lambda each: (each.organization_id, each.month)):
         some = list(group)
         if is_over():
@@ -88,10 +94,11 @@ def _part_cents(each: Reached, spend: Spend | None) -> int | None:
     return sum(cents) if cents else None
 
 
-def mark_checked(connection: Connection, parts: ReadParts) -> None:
-    """Record the invoices with which thresholds were compared."""
+def mark_checked(connection: Connection, parts: ReadParts, now: datetime) -> None:
+    """Record the invoices with which thresholds were compared: for each month its own."""
     if parts.checked:
         rows(
             connection, "mark_thresholds_checked",
-            ids=[each.threshold_id for each in parts.checked], as_of=[each.as_of for each in parts.checked],
+            ids=[each.threshold_id for each in parts.checked], months=[each.month for each in parts.checked],
+            as_of=[each.as_of for each in parts.checked], now=now,
         )  # fmt: skip

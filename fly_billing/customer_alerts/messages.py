@@ -34,6 +34,7 @@ class CustomerMessage:
     Attributes:
         refusals: The number of attempts that failed.
         taken_at, given_up_at: When it was delivered or given up; both None while it waits.
+        is_withdrawn: It was given up because nobody wants it any more; it is never sent again.
     """
 
     id: int
@@ -45,12 +46,15 @@ class CustomerMessage:
     last_refusal: str | None
     taken_at: datetime | None
     given_up_at: datetime | None
+    is_withdrawn: bool
 
     @property
     def state(self) -> str:
         if self.taken_at:
             return f"sent {self.taken_at:%Y-%m-%d %H:%M}"
-        return f"given up {self.given_up_at:%Y-%m-%d %H:%M}" if self.given_up_at else "waits"
+        if self.given_up_at is None:
+            return "waits"
+        return f"{'withdrawn' if self.is_withdrawn else 'given up'} {self.given_up_at:%Y-%m-%d %H:%M}"
 
 
 def send_customer_messages(
@@ -80,7 +84,7 @@ def _is_past(end: float) -> bool:
 def customer_messages(
     database: BillingDatabase, organization_id: str | None = None, *, only_given_up: bool = False, most: int = 100
 ) -> list[CustomerMessage]:
-    """List the newest messages to customers, or of one."""
+    """List the newest messages to customers, or of one. `only_given_up`: those that could not be delivered."""
     return database.records(
         CustomerMessage, "customer_messages",
         organization_id=organization_id, only_given_up=only_given_up, channels=[WEBHOOK, MAIL], most=most,
@@ -91,6 +95,8 @@ def replay(
     database: BillingDatabase, since: datetime, organization_id: str | None = None, *, also_sent: bool = False
 ) -> int:
     """Put messages into the outbox again, with the same content and therefore the same id. Return their number.
+
+    A message that was withdrawn is not sent again.
 
     Args:
         database: The billing database.

@@ -5,7 +5,7 @@ Not here: doing the work (`update`), and when to look (`sensors.keep_open_months
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -18,6 +18,10 @@ from fly_billing.usage.landing import refuse_empty_share
 from fly_billing.usage.landing_folder import list_files, size_of
 from fly_billing.worklist.due import days_to_land
 
+# An update that failed, and an organization that could not be billed, would fail again with the same files, usage and
+# terms. They are tried again after this time.
+PAUSE = timedelta(hours=1)
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -29,6 +33,7 @@ class Changes:
         months: The open months with landed usage that was not rolled up.
         terms: A hash of everything else that invoices are calculated from; it differs after any change.
         files: A hash of the files of `days`; the same as long as the same files wait.
+        failed: By open month: the billing groups of organizations that could not be billed an hour ago or earlier.
     """
 
     at: datetime
@@ -36,16 +41,21 @@ class Changes:
     months: Sequence[BillingMonth]
     terms: str
     files: str
+    failed: Mapping[BillingMonth, Sequence[str]]
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all of it: an update that failed would meet the same again."""
+        """A hash of all but `failed`: an update that failed would meet the same again."""
         return fingerprint_of((list(self.days), [str(month) for month in self.months], self.terms, self.files))
 
     @property
     def sentence(self) -> str:
         days, months = counted(len(self.days), "landing day"), ", ".join(map(str, self.months)) or "none"
-        return f"{days} with new or changed files, months with usage to roll up: {months}"
+        failed = ", ".join(map(str, self.failed)) or "none"
+        return (
+            f"{days} with new or changed files, months with usage to roll up: {months}, months with organizations to"
+            f" bill again: {failed}"
+        )
 
 
 def find_changes(database: BillingDatabase, landing_dir: Place, now: datetime, grace: timedelta) -> Changes:
@@ -61,7 +71,17 @@ def find_changes(database: BillingDatabase, landing_dir: Place, now: datetime, g
     months = open_months(now, grace)
     days = days_to_land(database, landing_dir, now, since=months[0].first_day)
     (terms,) = database.values("state_of_terms")
-    return Changes(now, days, months_with_new_usage(database, months), terms, _listing(landing_dir, days))
+    failed = groups_to_bill_again(database, months, now)
+    return Changes(now, days, months_with_new_usage(database, months), terms, _listing(landing_dir, days), failed)
+
+
+def groups_to_bill_again(
+    database: BillingDatabase, months: Sequence[BillingMonth], now: datetime
+) -> dict[BillingMonth, list[str]]:
+    """Return the billing groups of the organizations that could not be billed and were last tried before the pause."""
+    starts = [month.first_day for month in months]
+    found = database.rows("groups_to_bill_again", months=starts, before=now - PAUSE)
+    return {BillingMonth.containing(row["month"]): row["groups"] for row in found}
 
 
 def months_with_new_usage(database: BillingDatabase, months: Sequence[BillingMonth]) -> list[BillingMonth]:

@@ -92,7 +92,7 @@ class UpdateReport:
 
 
 def bring_up_to_date(update: Update, changes: Changes, *, all_months: bool = False) -> UpdateReport:
-    """Land the changed days, then roll up and bill the open months with new usage.
+    """Land the changed days, then roll up and bill the open months with new usage, and what failed an hour ago.
 
     A day that can't be landed and an organization that can't be billed are in the report; the others are done.
 
@@ -111,9 +111,10 @@ def bring_up_to_date(update: Update, changes: Changes, *, all_months: bool = Fal
         )
     record_look(database, update.landing_dir, changes)
     months = open_months(now, update.terms.grace)
-    due = months if all_months else months_with_new_usage(database, months)
     groups = billing_groups(database)
-    return UpdateReport(landed, [_update_month(update, month, groups) for month in due if groups])
+    whole = months if all_months else months_with_new_usage(database, months)
+    due: dict[BillingMonth, Sequence[str]] = {**changes.failed, **dict.fromkeys(whole, groups)}
+    return UpdateReport(landed, [_update_month(update, month, due[month]) for month in sorted(due) if due[month]])
 
 
 def record_look(database: BillingDatabase, landing_dir: Place, changes: Changes) -> None:

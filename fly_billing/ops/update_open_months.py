@@ -36,6 +36,8 @@ from fly_billing.resources.workspace_folder import WorkspaceFolder
 ALL_OPEN_MONTHS = "fly_billing/all_open_months"
 # `Changes.terms` and `Changes.fingerprint` when the run was requested.
 TERMS, CHANGES = "fly_billing/terms", "fly_billing/changes"
+# Tag of a run that billed, with these terms, all that can be billed; it fails if an organization could not be.
+BILLED = "fly_billing/billed"
 
 
 @op(
@@ -60,6 +62,7 @@ def update_what_changed(
             declared, engine, context.log.info,
         )  # fmt: skip
         report = bring_up_to_date(update, changes, all_months=all_months)
+    context.instance.add_run_tags(context.run_id, {BILLED: "true"})
     _record(context, database, report, clock)
     sources = [source_key(source.name) for source in declared.sources]
     delete_old_runs(context.instance, context.job_name, datetime.now(UTC), sources)

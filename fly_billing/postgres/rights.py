@@ -93,6 +93,7 @@ WRITES: dict[str, frozenset[str]] = {
         "tax_rates": (INSERT, UPDATE, DELETE),
         "term_changes": (INSERT,),
         "term_decisions": (INSERT,),
+        "threshold_checks": (INSERT, UPDATE),
         "usage_confirmations": (INSERT, UPDATE),
         "usage_files": (INSERT, UPDATE, DELETE),
         "usage_rollups": (INSERT, UPDATE),

@@ -2486,6 +2486,8 @@ CREATE TABLE public.alerts (
     taken_at timestamp with time zone,
     organization_id text,
     given_up_at timestamp with time zone,
+    is_withdrawn boolean DEFAULT false NOT NULL,
+    CONSTRAINT a_withdrawn_message_is_given_up CHECK (((NOT is_withdrawn) OR (given_up_at IS NOT NULL))),
     CONSTRAINT alerts_check CHECK (((refusals = 0) = (last_refusal IS NULL))),
     CONSTRAINT alerts_refusals_check CHECK ((refusals >= 0)),
     CONSTRAINT alerts_subject_check CHECK ((subject <> ''::text)),
@@ -2503,6 +2505,8 @@ COMMENT ON COLUMN public.alerts.key IS 'The subject of the message, so that it i
 COMMENT ON COLUMN public.alerts.organization_id IS 'The customer whom a message is for or about. Null: it is for operators.';
 
 COMMENT ON COLUMN public.alerts.given_up_at IS 'When delivery was given up: it was refused for good or for too long, or a newer message replaced it.';
+
+COMMENT ON COLUMN public.alerts.is_withdrawn IS 'It was given up because a newer message replaced it, or because nobody wants it. It is never sent again.';
 
 ALTER TABLE public.alerts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.alerts_id_seq
@@ -4800,12 +4804,10 @@ CREATE TABLE public.spend_thresholds (
     subject text,
     percent integer,
     removed_at timestamp with time zone,
-    checked_as_of timestamp with time zone,
     CONSTRAINT added_at_is_a_time CHECK (((added_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (added_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT amount_cents_is_finite CHECK ((abs(amount_cents) < '1000000000000000'::bigint)),
     CONSTRAINT an_amount_or_a_percentage CHECK ((((kind = 'percent'::text) = (percent IS NOT NULL)) AND ((kind = 'percent'::text) = (amount_cents IS NULL)))),
     CONSTRAINT an_app_or_product_has_a_name CHECK (((kind = ANY (ARRAY['app'::text, 'product'::text])) = (subject IS NOT NULL))),
-    CONSTRAINT checked_as_of_is_a_time CHECK (((checked_as_of >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (checked_as_of < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT removed_at_is_a_time CHECK (((removed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (removed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT spend_thresholds_amount_cents_check CHECK ((amount_cents > 0)),
     CONSTRAINT spend_thresholds_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
@@ -4825,8 +4827,6 @@ COMMENT ON COLUMN public.spend_thresholds.subject IS 'The app or product.';
 COMMENT ON COLUMN public.spend_thresholds.percent IS 'The percentage of the last month''s final invoice.';
 
 COMMENT ON COLUMN public.spend_thresholds.removed_at IS 'When it was removed. Null: it alerts.';
-
-COMMENT ON COLUMN public.spend_thresholds.checked_as_of IS 'Of app, product and forecast: the newest invoice that it was compared with. It is compared again after a newer one.';
 
 CREATE TABLE public.stripe_attempts (
     id bigint NOT NULL,
@@ -5157,6 +5157,56 @@ ALTER TABLE public.term_decisions ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.threshold_checks (
+    threshold_id uuid NOT NULL,
+    month date NOT NULL,
+    as_of timestamp with time zone NOT NULL,
+    compared_at timestamp with time zone NOT NULL,
+    CONSTRAINT as_of_is_a_time CHECK (((as_of >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (as_of < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT compared_at_is_a_time CHECK (((compared_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (compared_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT threshold_checks_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
+);
+
+COMMENT ON TABLE public.threshold_checks IS 'One row per threshold on an app, product or forecast and month that it was compared with, without being reached.';
+
+COMMENT ON COLUMN public.threshold_checks.month IS 'The first day of the month.';
+
+COMMENT ON COLUMN public.threshold_checks.as_of IS 'When the newest invoice that it was compared with was calculated. It is compared again after a newer one.';
+
+COMMENT ON COLUMN public.threshold_checks.compared_at IS 'When it was compared last. A forecast is compared again after a while, because it changes with the days that are complete.';
+
+CREATE VIEW public.thresholds_of_open_months AS
+ SELECT t.id AS threshold_id,
+    t.organization_id,
+    o.name AS organization_name,
+    t.kind,
+    t.subject,
+    t.percent,
+    t.amount_cents,
+    s.month,
+    s.currency,
+    s.total_cents,
+    s.computed_at
+   FROM ((public.spend_thresholds t
+     JOIN public.organizations o ON ((o.id = t.organization_id)))
+     JOIN public.organization_spend s ON (((s.organization_id = t.organization_id) AND (s.currency = t.currency) AND (s.status = 'open'::text))))
+  WHERE ((t.removed_at IS NULL) AND (NOT (EXISTS ( SELECT
+           FROM public.spend_alerts a
+          WHERE ((a.threshold_id = t.id) AND (a.month = s.month))))));
+
+COMMENT ON VIEW public.thresholds_of_open_months IS 'One row per threshold and month with an open invoice in its currency, if no alert reported it for that month yet.';
+
+COMMENT ON COLUMN public.thresholds_of_open_months.threshold_id IS 'The threshold.';
+
+COMMENT ON COLUMN public.thresholds_of_open_months.amount_cents IS 'Of the threshold; null: a percentage.';
+
+COMMENT ON COLUMN public.thresholds_of_open_months.month IS 'The first day of the month.';
+
+COMMENT ON COLUMN public.thresholds_of_open_months.total_cents IS 'The spend of the organization in the month so far.';
+
+COMMENT ON COLUMN public.thresholds_of_open_months.computed_at IS 'When the invoice was calculated last.';
 
 CREATE TABLE public.usage_files (
     landing_day date NOT NULL,
@@ -5620,6 +5670,9 @@ ALTER TABLE ONLY public.term_changes
 
 ALTER TABLE ONLY public.term_decisions
     ADD CONSTRAINT term_decisions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.threshold_checks
+    ADD CONSTRAINT threshold_checks_pkey PRIMARY KEY (threshold_id, month);
 
 ALTER TABLE ONLY public.usage_confirmations
     ADD CONSTRAINT usage_confirmations_pkey PRIMARY KEY (month);
@@ -6484,7 +6537,7 @@ CREATE TRIGGER refuse_older_generation BEFORE UPDATE ON public.stripe_invoices F
 
 ALTER TABLE public.stripe_invoices ENABLE ALWAYS TRIGGER refuse_older_generation;
 
-CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{next_try_at,refusals,last_refusal,taken_at,given_up_at}');
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.alerts FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{next_try_at,refusals,last_refusal,taken_at,given_up_at,is_withdrawn}');
 
 ALTER TABLE public.alerts ENABLE ALWAYS TRIGGER refuse_other_change;
 
@@ -6500,7 +6553,7 @@ CREATE TRIGGER refuse_other_change BEFORE UPDATE ON public.rejected_usage FOR EA
 
 ALTER TABLE public.rejected_usage ENABLE ALWAYS TRIGGER refuse_other_change;
 
-CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.spend_thresholds FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{removed_at,checked_as_of}');
+CREATE TRIGGER refuse_other_change BEFORE DELETE OR UPDATE ON public.spend_thresholds FOR EACH ROW EXECUTE FUNCTION public.refuse_other_change('{removed_at}');
 
 ALTER TABLE public.spend_thresholds ENABLE ALWAYS TRIGGER refuse_other_change;
 
@@ -6927,6 +6980,10 @@ ALTER TABLE public.term_changes ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.term_decisions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.term_decisions ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.threshold_checks FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.threshold_checks ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.usage_confirmations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -7383,6 +7440,9 @@ ALTER TABLE ONLY public.term_changes
 ALTER TABLE ONLY public.term_decisions
     ADD CONSTRAINT term_decisions_invoice_id_fkey FOREIGN KEY (invoice_id) REFERENCES public.invoices(id);
 
+ALTER TABLE ONLY public.threshold_checks
+    ADD CONSTRAINT threshold_checks_threshold_id_fkey FOREIGN KEY (threshold_id) REFERENCES public.spend_thresholds(id);
+
 ALTER TABLE ONLY public.usage_files
     ADD CONSTRAINT usage_files_landing_day_fkey FOREIGN KEY (landing_day) REFERENCES public.landing_days(landing_day);
 
@@ -7666,6 +7726,12 @@ GRANT SELECT ON TABLE public.term_changes TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.term_decisions TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.term_decisions TO fly_billing_reader;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.threshold_checks TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.threshold_checks TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.thresholds_of_open_months TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.thresholds_of_open_months TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_files TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.usage_files TO fly_billing_reader;

@@ -4,7 +4,7 @@ Not here: the run (`ops.update_open_months`), and what counts as a change (`open
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from dagster import (
     DagsterInstance,
@@ -20,9 +20,9 @@ from dagster import (
 
 from fly_billing.automations import described_sensor
 from fly_billing.jobs import bill_month
-from fly_billing.open_months.changes import Changes, find_changes
+from fly_billing.open_months.changes import PAUSE, Changes, find_changes
 from fly_billing.open_months.update import record_look
-from fly_billing.ops.update_open_months import ALL_OPEN_MONTHS, CHANGES, TERMS, update_open_months
+from fly_billing.ops.update_open_months import ALL_OPEN_MONTHS, BILLED, CHANGES, TERMS, update_open_months
 from fly_billing.periods import open_months
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
@@ -30,8 +30,6 @@ from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.usage.landing_folder import LandingError
 
-# An update that failed would fail again with the same files, usage and terms. It is tried again after this time.
-PAUSE = timedelta(hours=1)
 IN_PROGRESS = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -56,7 +54,8 @@ def keep_open_months_current(
     """Land, roll up and bill what changed in the open months, every few minutes. Nothing changed: no run.
 
     It looks at the names and sizes of files, at landed usage that was not rolled up, and at prices and terms. One run
-    goes at a time. A run that failed is repeated after an hour, or as soon as something else changes.
+    goes at a time. A run that failed is repeated after an hour, or as soon as something else changes. An organization
+    that could not be billed is tried again after an hour, with its billing group.
     """
     grace = billing_terms.terms().grace
     if going := _run_in_progress(context.instance, [str(month) for month in open_months(clock.now(), grace)]):
@@ -68,7 +67,7 @@ def keep_open_months_current(
         # The hourly landing meets the same error and fails, which sends an alert.
         return SkipReason(str(problem))
     all_months = _last_terms(context.instance) != changes.terms
-    if not changes.days and not changes.months and not all_months:
+    if not changes.days and not changes.months and not changes.failed and not all_months:
         record_look(database, landing, changes)
         return SkipReason("no new or changed files, no usage to roll up, no changed prices or terms")
     if failed := _failed_before(context.instance, changes):
@@ -86,9 +85,9 @@ def _run_in_progress(instance: DagsterInstance, months: Sequence[str]) -> Dagste
 
 
 def _last_terms(instance: DagsterInstance) -> str | None:
-    """Return the state of prices and terms that the last successful update read before it billed."""
-    succeeded = RunsFilter(job_name=update_open_months.name, statuses=[DagsterRunStatus.SUCCESS])
-    return next((run.tags.get(TERMS) for run in instance.get_runs(succeeded, limit=1)), None)
+    """Return the state of prices and terms that was read before the last update that billed all that can be billed."""
+    billed = RunsFilter(job_name=update_open_months.name, tags={BILLED: "true"})
+    return next((run.tags.get(TERMS) for run in instance.get_runs(billed, limit=1)), None)
 
 
 def _failed_before(instance: DagsterInstance, changes: Changes) -> RunRecord | None:

@@ -92,7 +92,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "API": ("api_tokens",),
     "Alerts": (
         "alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts", "first_alerts",
-        "spend_cap_calls", "alert_unsubscriptions",
+        "threshold_checks", "spend_cap_calls", "alert_unsubscriptions",
     ),
     "Migrations": ("alembic_version",),
 }  # fmt: skip

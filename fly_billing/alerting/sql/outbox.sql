@@ -27,7 +27,7 @@ for update skip locked;
 -- name: record_alert_refusal
 -- One row: whether delivery is given up by this refusal. The channel refused the alert. It is due again
 -- after 30 seconds, twice as long each time up to :longest_seconds, or later if the channel asked for that. It is given up
--- if it was refused for good, or is older than :most_seconds (null: never).
+-- if it was refused for good, or is older than :most_seconds (null: never). :is_withdrawn: nobody wants it any more.
 update alerts set
     refusals = refusals + 1, last_refusal = :reason,
     next_try_at = now() + make_interval(
@@ -38,6 +38,7 @@ update alerts set
     given_up_at = case
         when cast(:is_permanent as boolean) or made_at < now() - make_interval(secs => cast(:most_seconds as float8))
             then now()
-    end
+    end,
+    is_withdrawn = cast(:is_permanent as boolean) and cast(:is_withdrawn as boolean)
 where id = :id
 returning given_up_at is not null as is_given_up;

@@ -73,7 +73,8 @@ returning id;
 
 -- name: replace_cap_calls
 -- No rows. Calls of the organization that the platform has not acknowledged are given up: a newer one says what is true.
-update alerts set given_up_at = now(), refusals = refusals + 1, last_refusal = 'replaced by a newer call'
+update alerts set
+    given_up_at = now(), is_withdrawn = true, refusals = refusals + 1, last_refusal = 'replaced by a newer call'
 where channel = :channel and organization_id = :organization_id and taken_at is null and given_up_at is null;
 
 -- name: spend_caps

@@ -1,3 +1,13 @@
+-- name: groups_to_bill_again
+-- One row per month of :months (its start) with an organization that could not be billed, and was last tried before
+-- :before: the billing groups of these organizations.
+select cast(f.month as timestamp) at time zone 'UTC' as month, array_agg(distinct o.billing_group) as groups
+from billing_failures as f
+join organizations as o on o.id = f.organization_id
+where f.month = any (cast(:months as date[])) and f.failed_at < :before
+group by f.month
+order by f.month;
+
 -- name: months_with_new_usage
 -- One row per month of :months (its start) with usage that landed after its last roll-up, or that was never rolled up.
 -- Organizations that were created after the month are not rolled up. If a meter is time-weighted, usage of an earlier month counts as well, because a level may last into later months.

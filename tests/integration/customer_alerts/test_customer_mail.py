@@ -18,7 +18,7 @@ from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.customer_alerts.channels import customer_mail
 from fly_billing.customer_alerts.customer_mail import CustomerMail, subscribe_again, unsubscribe
 from fly_billing.customer_alerts.evaluation import AlertChannels, AlertTerms, queue_spend_alerts
-from fly_billing.customer_alerts.messages import customer_messages, send_customer_messages
+from fly_billing.customer_alerts.messages import customer_messages, replay, send_customer_messages
 from fly_billing.customer_alerts.rules.unsubscribe_links import read_unsubscribe_token
 from fly_billing.customer_alerts.thresholds import add_threshold
 from fly_billing.embedded_postgres import PostgresServer
@@ -102,9 +102,21 @@ def test_an_address_that_unsubscribes_meanwhile_gets_nothing_and_no_operator_is_
     spending.execute("update billing_details set email = null")
     send(spending, channel(spending, mailbox.port))
     assert mailbox.taken == []
-    (message,) = customer_messages(spending.database, only_given_up=True)
+    (message,) = customer_messages(spending.database)
     assert message.last_refusal == "no address wants it: removed, or unsubscribed"
+    assert message.state.startswith("withdrawn ")
+    assert customer_messages(spending.database, only_given_up=True) == []
     assert spending.query("select * from alerts where channel = 'operators'") == []
+
+
+def test_a_message_that_was_withdrawn_is_not_sent_again(spending: Platform, mailbox: MailServer) -> None:
+    """The address was removed and is there again: replay sends what was given up, and not what nobody wanted."""
+    queue(spending, mailbox.port)
+    spending.execute("update billing_details set email = null")
+    send(spending, channel(spending, mailbox.port))
+    spending.execute("update billing_details set email = :address", address=ADDRESS)
+    assert replay(spending.database, NOW - timedelta(days=1), "acme") == 0
+    assert send(spending, channel(spending, mailbox.port)).taken == 0
 
 
 def test_an_address_that_is_refused_for_good_is_given_up_and_operators_are_told(

@@ -385,6 +385,39 @@ def test_an_estimate_alerts_before_the_month_has_cost_that_much(platform: Platfo
     assert [reached(platform, now), reached(platform, now)] == [[expected], []]
 
 
+def test_a_comparison_with_the_newer_month_does_not_hide_the_older_one(platform: Platform) -> None:
+    """In the days of grace October was compared, calculated at 12:05; then September appears, calculated at 12:00."""
+    platform.execute("insert into billing_details (organization_id, email) values ('acme', 'owner@acme.example')")
+    now = at("2026-10-02T12:10:00")
+    add_threshold(platform.database, "acme", "6", "product", "One-off")
+    platform.add_one_off("acme", "october", "1.00", at("2026-10-01"))
+    platform.roll_up(OCTOBER, now=now)
+    platform.bill(OCTOBER, now=at("2026-10-02T12:05:00"))
+    assert reached(platform, now) == []
+    platform.add_one_off("acme", "september", "7.00", at("2026-09-10"))
+    platform.roll_up()
+    platform.bill(now=at("2026-10-02T12:00:00"))
+    assert reached(platform, now) == [["- $6.00 for the product One-off, which has cost $7.00 so far"]]
+
+
+def test_a_forecast_is_compared_again_while_the_invoice_does_not_change(platform: Platform) -> None:
+    """$1.00 on each of two days are too few for an estimate; after a third one without usage it is $20.00."""
+    platform.execute("insert into billing_details (organization_id, email) values ('acme', 'owner@acme.example')")
+    add_threshold(platform.database, "acme", "15", "forecast")
+    for n in range(3):
+        day = SEPTEMBER.first_day + timedelta(days=n)
+        quantity = "10" if n < 2 else "0"
+        write_jsonl(platform.landing_dir, [event(f"d{day}", quantity, time=f"{day}T12:00:00Z")], day)
+        now = at(f"{day + timedelta(days=1)}T00:30:00")
+        platform.land(day, now=now)
+        platform.roll_up(now=now)
+        platform.bill(now=now)
+        if n == 1:
+            assert reached(platform, now) == []
+    platform.execute("update invoices set computed_at = '2026-09-03T00:30:00Z'")
+    assert len(reached(platform, at("2026-09-04T08:00:00"))) == 1
+
+
 def test_organizations_that_no_round_has_reached_yet_are_compared_first(platform: Platform) -> None:
     """Each round has time for one organization, and after each the month is billed again: zeta gets its turn."""
     for name in ("acme", "globex", "zeta"):
@@ -399,6 +432,6 @@ def test_organizations_that_no_round_has_reached_yet_are_compared_first(platform
         parts = read_parts(platform.database, [SEPTEMBER.first_day], NOW, partial(next, is_over))
         compared += [each.organization_id for each in parts.checked]
         with platform.database.transaction() as connection:
-            mark_checked(connection, parts)
+            mark_checked(connection, parts, NOW)
         platform.bill(now=NOW + timedelta(minutes=5 * number))
     assert compared == ["acme", "globex", "zeta"]

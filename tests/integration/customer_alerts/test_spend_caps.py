@@ -133,6 +133,8 @@ def test_a_raised_cap_lifts_the_call_and_replaces_one_that_waits(capped: Platfor
     assert check(capped) == ["lifted cap_raised"]
     assert send(capped, endpoint).taken == 1
     assert told(endpoint) == [(1, "reached", "cap_reached"), (2, "lifted", "cap_raised")]
+    replaced = capped.query("select is_withdrawn from alerts where channel = 'cap hook' order by id")
+    assert [row["is_withdrawn"] for row in replaced] == [True, False]
     spend(capped, "100.00")
     assert check(capped) == ["reached cap_reached"]
 

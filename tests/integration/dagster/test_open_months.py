@@ -252,6 +252,36 @@ def test_an_organization_without_a_price_fails_the_run_and_is_told_by_another_al
     assert platform.totals(NOVEMBER)["zeta"] == ("open", 51)
 
 
+def test_while_an_organization_cannot_be_billed_a_run_bills_only_what_changed(platform: Deployment) -> None:
+    """acme has unpriced usage in October. Only November has new usage, so October's invoices are not compared again."""
+    platform.now = datetime(2026, 11, 2, 12, tzinfo=UTC)
+    unpriced = machine_seconds(1, "acme", datetime(2026, 10, 30, tzinfo=UTC), HALF)
+    unpriced["data"]["region"] = "moon"
+    platform.write_usage(date(2026, 10, 30), [unpriced])
+    update(platform, fails=True)
+    assert look(platform)[0] is None
+    platform.write_usage(date(2026, 11, 2), [machine_seconds(2, "zeta", platform.now, QUARTER)])
+    assert months_of(update(platform)) == ["2026-11"]
+
+
+def test_an_organization_that_cannot_be_billed_is_tried_again_after_an_hour(platform: Deployment) -> None:
+    unpriced = machine_seconds(1, "acme", NOON, HALF)
+    unpriced["data"]["region"] = "moon"
+    platform.write_usage(DAY, [unpriced, machine_seconds(2, "zeta", NOON, QUARTER)])
+    update(platform, fails=True)
+    platform.now = NOON + timedelta(minutes=59)
+    assert look(platform)[0] is None
+    platform.now = NOON + timedelta(minutes=61)
+    update(platform, fails=True)
+    assert platform.execute("select failed_at from billing_failures") == [{"failed_at": platform.now}]
+    assert look(platform)[0] is None
+
+
+def months_of(result: ExecuteInProcessResult) -> list[str]:
+    """Return the months that the run billed."""
+    return [each["month"].value for asset, _, each in events(result) if asset == "invoices"]
+
+
 def test_a_landing_folder_that_cannot_be_read_starts_no_run(platform: Deployment) -> None:
     platform.landing_dir.rmdir()
     platform.landing_dir.write_text("a file in its place", encoding="utf-8")

@@ -21,7 +21,7 @@ from tests.support.builders import SEPTEMBER, Platform, at, event, id_of, write_
 APPEND_ONLY: dict[str, set[str]] = {
     "accounting_periods": set(),
     "adjustments": set(),
-    "alerts": {"next_try_at", "refusals", "last_refusal", "taken_at", "given_up_at"},
+    "alerts": {"next_try_at", "refusals", "last_refusal", "taken_at", "given_up_at", "is_withdrawn"},
     "api_tokens": set(),
     "correction_approvals": set(),
     "correction_decisions": set(),
@@ -43,7 +43,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "revenue_deferrals": set(),
     "spend_alerts": set(),
     "spend_cap_calls": set(),
-    "spend_thresholds": {"removed_at", "checked_as_of"},
+    "spend_thresholds": {"removed_at"},
     "stripe_attempts": set(),
     "stripe_events": {"alerted_at", "recovery_told_at"},
     # Another generation: an invoice that was voided or deleted in Stripe is sent again.
@@ -85,7 +85,7 @@ WHOLE: dict[str, set[str]] = {"carried_levels": set()}
 # Current state, or data that can be rebuilt. Not emptied by accident either.
 CURRENT = {
     "billing_details", "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots",
-    "failed_checks", "invoice_confirmations", "meters", "usage_confirmations",
+    "failed_checks", "invoice_confirmations", "meters", "threshold_checks", "usage_confirmations",
     "one_off_items", "organizations", "rollup_failures", "alert_unsubscriptions", "stripe_customers",
     "stripe_events_polled", "tax_customers", "workspace_records",
 }  # fmt: skip
