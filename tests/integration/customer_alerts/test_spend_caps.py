@@ -98,8 +98,9 @@ def test_a_call_is_repeated_with_one_id_until_it_is_acknowledged(
     spend(capped, "100.00")
     check(capped)
     endpoint.behaviors = [behavior] * 3
+    patience = 0.5 if behavior == "slow" else 5.0  # any other answer comes, however busy the machine is
     for _ in range(3):
-        assert send(capped, endpoint, patience=0.5).taken == 0
+        assert send(capped, endpoint, patience).taken == 0
         assert check(capped) == []
     assert "not acknowledged, 3 attempts" in state(capped)
     assert send(capped, endpoint).taken == 1
