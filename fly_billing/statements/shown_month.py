@@ -6,11 +6,13 @@ Not here: the other months and what the organization owes (`statement_reader`), 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
+from decimal import Decimal
 from functools import partial
+from itertools import groupby, zip_longest
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from sqlalchemy import Connection
 
 from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.invoicing.rules.service_periods import ServicePeriod, service_periods
-from fly_billing.money import plain
+from fly_billing.money import exact_sum, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import records
 from fly_billing.postgres.round_trips import PendingRows, RoundTrip, round_trip
@@ -40,14 +42,15 @@ from fly_billing.statements.rules.statement import (
     negotiated_working,
     subscribed_working,
 )
-from fly_billing.statements.statement_rows import DailyRow, InvoiceRow, ItemRow, SourceRow, TaxRow, check_row
+from fly_billing.statements.statement_rows import InvoiceRow, ItemRow, RollupRow, SourceRow, TaxRow, check_row
 from fly_billing.statements.unreadable_records import RecordReading
-from fly_billing.statements.usage_reader import UsageOfPlace
 
 # More files and days than this in a month are no sources: their names differ in more than numbers.
 MOST_FILES = 2000
 DAYS_NOT_KNOWN = "Not compared with the same days of the month before: the days of some usage were not recorded."
 
+_ITEM, _PLACE = attrgetter("item_id"), attrgetter("app", "region")
+_NONE_USED = Decimal(0)
 _NO_INVOICE: Mapping[str, Any] = {"invoice_id": None, "as_of": None}
 
 
@@ -57,7 +60,7 @@ class ShownMonth:
 
     Attributes:
         items, taxes: By invoice. A month has several invoices if one was voided and reissued.
-        usage, daily: By item.
+        usage: By item.
         before: The invoice of the month before, for the comparison, and its sums by product.
         same_days: The number of days of which an open month is compared; None: it is final.
         items_before: The items of the month before, with their usage of these days.
@@ -66,8 +69,7 @@ class ShownMonth:
 
     items: Mapping[UUID, Sequence[ItemRow]]
     taxes: Mapping[UUID, Sequence[TaxRow]]
-    usage: Mapping[UUID, Sequence[UsageOfPlace]]
-    daily: Mapping[UUID, DailyRow]
+    usage: Mapping[UUID, Sequence[RollupRow]]
     before: InvoiceRow | None
     products_before: Sequence[SpendShare]
     same_days: int | None
@@ -108,8 +110,7 @@ class ShownMonth:
         return cls(
             items={invoice: answers.items.all() for invoice, answers in asked.items()},
             taxes={invoice: answers.taxes.all() for invoice, answers in asked.items()},
-            usage=_by_item(row for answers in asked.values() for row in answers.usage.all()),
-            daily={row.item_id: row for answers in asked.values() for row in answers.daily.all()},
+            usage={item: [*rows] for answers in asked.values() for item, rows in groupby(answers.usage.all(), _ITEM)},
             before=before,
             products_before=products.all(),
             same_days=same_days,
@@ -147,19 +148,20 @@ class ShownMonth:
         )
 
     def _spend_items(self, item_rows: Sequence[ItemRow], month: BillingMonth) -> list[SpendItem]:
-        return [self._spend_item(item, month) for item in item_rows]
+        first = month.first_day
+        days = [first + timedelta(days=n) for n in range(month.days)]
+        return [self._spend_item(item, days) for item in item_rows]
 
-    def _spend_item(self, item: ItemRow, month: BillingMonth) -> SpendItem:
+    def _spend_item(self, item: ItemRow, days: Sequence[date]) -> SpendItem:
+        rollups = self.usage.get(item.id, ())
         return SpendItem(
             kind=item.kind,
             product=item.product,
             organization_id=item.organization_id,
             amount=item.amount,
             amount_cents=item.amount_cents,
-            usage=[
-                UsagePart({"app": row.app, "region": row.region}, row.quantity) for row in self.usage.get(item.id, ())
-            ],
-            daily=_by_day(self.daily.get(item.id), month),
+            usage=_by_place(rollups),
+            daily=_by_day(rollups, days),
             period=item.period,
             occurred_at=item.occurred_at,
         )
@@ -183,16 +185,14 @@ class _Asked:
     """The answers about an invoice of the month. A statement for each invoice keeps its plan in Postgres."""
 
     items: PendingRows[ItemRow]
-    usage: PendingRows[UsageOfPlace]
-    daily: PendingRows[DailyRow]
+    usage: PendingRows[RollupRow]
     taxes: PendingRows[TaxRow]
 
     @classmethod
     def of(cls, trip: RoundTrip, **its: Any) -> _Asked:
         return cls(
             items=trip.records(ItemRow, "items_of_statement", **its),
-            usage=trip.records(UsageOfPlace, "usage_of_statement", **its),
-            daily=trip.records(DailyRow, "daily_usage_of_statement", **its),
+            usage=trip.records(RollupRow, "usage_of_statement", **its),
             taxes=trip.records(TaxRow, "taxes_of_statement", **its),
         )
 
@@ -221,19 +221,21 @@ def _can_be_compared(row: InvoiceRow, month: BillingMonth) -> bool:
     return is_month_before and row.id is not None and row.status != "void"
 
 
-def _by_item(found: Iterable[UsageOfPlace]) -> Mapping[UUID, Sequence[UsageOfPlace]]:
-    grouped: dict[UUID, list[UsageOfPlace]] = defaultdict(list)
-    for row in found:
-        grouped[row.item_id].append(row)
-    return grouped
+def _by_place(rollups: Sequence[RollupRow]) -> list[UsagePart]:
+    return [
+        UsagePart({"app": app, "region": region}, exact_sum([row.quantity for row in rows]))
+        for (app, region), rows in groupby(rollups, _PLACE)
+    ]
 
 
-def _by_day(row: DailyRow | None, month: BillingMonth) -> dict[date | None, Any]:
-    if row is None:
-        return {}
-    before = month.first_day.toordinal() - 1
-    days = (None if day is None else date.fromordinal(before + day) for day in row.days)
-    return dict(zip(days, row.quantities, strict=True))
+def _by_day(rollups: Sequence[RollupRow], days: Sequence[date]) -> dict[date | None, Decimal]:
+    """Return the usage of each day with usage, in order; under None, at the end, that of rollups without days."""
+    with_days = [row.daily for row in rollups if row.daily]
+    totals = with_days[0] if len(with_days) == 1 else [*map(exact_sum, zip_longest(*with_days, fillvalue=_NONE_USED))]
+    found: dict[date | None, Decimal] = {day: total for day, total in zip(days, totals, strict=False) if total}
+    if without_day := exact_sum([row.quantity for row in rollups if not row.daily]):
+        found[None] = without_day
+    return found
 
 
 def _item(row: ItemRow, period: ServicePeriod | None) -> StatementItem:

@@ -192,12 +192,18 @@ class ItemRow:
 
 
 @dataclass(frozen=True)
-class DailyRow:
-    """The usage of an item by day of the month, counted from 1; the day is None for usage without days."""
+class RollupRow:
+    """A usage rollup that an item billed. App and region are None if the meter has no such dimension.
+
+    Attributes:
+        daily: The quantity of each day of the month; None for a rollup from before days were recorded.
+    """
 
     item_id: UUID
-    days: Sequence[int | None]
-    quantities: Sequence[Decimal]
+    app: str | None
+    region: str | None
+    quantity: Decimal
+    daily: Sequence[Decimal] | None
 
 
 @dataclass(frozen=True)

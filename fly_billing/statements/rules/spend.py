@@ -10,16 +10,16 @@ Not here: reading items and usage (`statements.statement_reader`), and the layou
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 
 from fly_billing.money import DIVISION_DIGITS, EXACT, divide, exact_sum, share_out_cents
 from fly_billing.periods import BillingMonth
 
-_ONE, _MINUS_ONE, _TWO = Decimal(1), Decimal(-1), Decimal(2)
+_ZERO, _TWO = Decimal(0), Decimal(2)
 
 # Kinds of items that apply to the whole invoice, not to anything that was used or bought.
 WHOLE_INVOICE_KINDS = ("discount", "minimum", "maximum", "credit", "tax", "rounding")
@@ -57,6 +57,12 @@ class SpendItem:
     @property
     def is_of_the_whole_invoice(self) -> bool:
         return self.kind in WHOLE_INVOICE_KINDS
+
+    @cached_property
+    def units_by_usage(self) -> Sequence[Decimal] | None:
+        """The amount of each part of the usage, in units of 10^-20; None without usage. The same in every breakdown."""
+        quantities = [part.quantity for part in self.usage]
+        return _split_units(self.amount, quantities) if exact_sum(quantities) else None
 
 
 @dataclass(frozen=True)
@@ -192,12 +198,12 @@ def split_by_dimension(items: Sequence[SpendItem], name: str, currency: str) -> 
     The last rows are for items without the dimension (label None), and for the whole invoice.
     """
     bought, whole = _partition(items)
-    amounts: dict[str | None, Decimal] = defaultdict(Decimal)
+    units: dict[str | None, Decimal] = {}
     for item in bought:
-        for label, amount in _by_value(item, name):
-            amounts[label] = EXACT.add(amounts[label], amount)
-    ordered = sorted(amounts, key=lambda label: (label is None, -amounts[label], label))
-    cents = share_out_cents([amounts[label] for label in ordered], currency, _total(bought))
+        for label, part in _by_value(item, name):
+            units[label] = EXACT.add(units.get(label, _ZERO), part)
+    ordered = sorted(units, key=lambda label: (label is None, -units[label], label))
+    cents = share_out_cents([_from_units(units[label]) for label in ordered], currency, _total(bought))
     return (
         *map(SpendShare, ordered, cents),
         *([SpendShare(None, _total(whole), is_of_the_whole_invoice=True)] if whole else []),
@@ -220,11 +226,10 @@ def _partition(items: Sequence[SpendItem]) -> tuple[list[SpendItem], list[SpendI
 
 
 def _by_value(item: SpendItem, name: str) -> Iterable[tuple[str | None, Decimal]]:
-    quantities = [part.quantity for part in item.usage]
-    if not exact_sum(quantities):
-        return [(None, item.amount)]
-    labels = [part.dimensions.get(name) for part in item.usage]
-    return zip(labels, split_in_proportion(item.amount, quantities), strict=True)
+    """Return the values of a dimension with their parts of the amount, in units of 10^-20."""
+    if item.units_by_usage is None:
+        return [(None, _to_units(item.amount))]
+    return zip((part.dimensions.get(name) for part in item.usage), item.units_by_usage, strict=True)
 
 
 def split_by_day(items: Sequence[SpendItem], month: BillingMonth, currency: str, as_of: datetime) -> DailySpend:
@@ -237,14 +242,14 @@ def split_by_day(items: Sequence[SpendItem], month: BillingMonth, currency: str,
     days = list(_days_of(month))
     without_day = max(days[0], min(days[-1], as_of.astimezone(UTC).date()))
     bought, whole = _partition(items)
-    amounts: dict[date | None, Decimal] = dict.fromkeys(days, Decimal(0))
+    units: dict[date | None, Decimal] = dict.fromkeys(days, _ZERO)
+    add = EXACT.add
     for item in bought:
         weights = _day_weights(item, days) or _evenly([without_day])
-        shares = split_in_proportion(item.amount, list(weights.values()))
-        for day, share in zip(weights, shares, strict=True):
-            amounts[day] = EXACT.add(amounts.get(day, Decimal(0)), share)
-    cents = share_out_cents(list(amounts.values()), currency, _total(bought))
-    by_row = dict(zip(amounts, cents, strict=True))
+        for day, part in zip(weights, _split_units(item.amount, [*weights.values()]), strict=True):
+            units[day] = add(units.get(day, _ZERO), part)
+    cents = share_out_cents([*map(_from_units, units.values())], currency, _total(bought))
+    by_row = dict(zip(units, cents, strict=True))
     return DailySpend(
         tuple(DaySpend(day, by_row[day]) for day in days), by_row.get(None), _total(whole) if whole else None
     )
@@ -286,22 +291,29 @@ def split_in_proportion(amount: Decimal, weights: Sequence[Decimal]) -> list[Dec
 
     The part with the largest weight absorbs the rounding of the others. The weights must not add up to 0.
     """
-    total = exact_sum(weights)
-    # Most quotients are no finite decimals, so `money.divide` would try in vain.
-    scaled, half = amount.scaleb(DIVISION_DIGITS, context=EXACT), divide(total.copy_abs(), _TWO)
-    parts = [_rounded_quotient(EXACT.multiply(scaled, weight), total, half) for weight in weights]
-    largest = max(range(len(weights)), key=lambda n: weights[n])
-    left = EXACT.subtract(amount, exact_sum(parts))
-    parts[largest] = EXACT.add(parts[largest], left)
+    return [_from_units(part) for part in _split_units(amount, weights)]
+
+
+def _split_units(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """Return `split_in_proportion` in units of 10^-20: a sum of many parts is scaled once, and not each part."""
+    units, total = _to_units(amount), exact_sum(weights)
+    # Half of the total, added before the fraction is cut off, rounds half-up; `money.divide` would first try in vain
+    # to find a finite decimal.
+    half = EXACT.copy_sign(divide(total, _TWO), units)
+    opposite = EXACT.minus(half)
+    cut, multiply_and_add = EXACT.divide_int, EXACT.fma
+    parts = [cut(multiply_and_add(units, weight, half if weight >= 0 else opposite), total) for weight in weights]
+    largest = weights.index(max(weights))
+    parts[largest] = EXACT.add(parts[largest], EXACT.subtract(units, exact_sum(parts)))
     return parts
 
 
-def _rounded_quotient(scaled: Decimal, total: Decimal, half: Decimal) -> Decimal:
-    """Return scaled / total / 10^20, rounded half-up at the 20th decimal. `half` is half of |total|."""
-    whole, rest = EXACT.divmod(scaled, total)
-    if rest.copy_abs() >= half:
-        whole = EXACT.add(whole, _ONE if scaled.is_signed() == total.is_signed() else _MINUS_ONE)
-    return whole.scaleb(-DIVISION_DIGITS, context=EXACT)
+def _to_units(amount: Decimal) -> Decimal:
+    return amount.scaleb(DIVISION_DIGITS, context=EXACT)
+
+
+def _from_units(units: Decimal) -> Decimal:
+    return units.scaleb(-DIVISION_DIGITS, context=EXACT)
 
 
 def compare_products(now: Sequence[SpendShare], before: Sequence[SpendShare], month: BillingMonth) -> MonthComparison:

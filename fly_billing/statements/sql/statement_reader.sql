@@ -129,26 +129,6 @@ join invoice_details as d on d.invoice_id = i.id
 where l.organization_id = :organization_id
 group by d.seller;
 
--- name: daily_usage_of_statement
--- One row per item of the organization on this invoice, with its usage by UTC day: 1 is the month's first; null is
--- usage from before days were recorded. Days without usage are left out.
-with by_day as (
-    select billed.item_id, daily.day, sum(coalesce(daily.quantity, r.quantity)) as quantity
-    from invoice_items as t
-    join invoices as i on i.id = t.invoice_id
-    join invoice_item_rollups as billed on billed.item_id = t.id
-    join usage_rollups as r on r.id = billed.rollup_id
-    left join lateral unnest(r.daily) with ordinality as daily (quantity, day) on true
-    where t.invoice_id = :invoice_id and :organization_id in (i.organization_id, t.organization_id)
-    group by billed.item_id, daily.day
-)
-
-select item_id, array_agg(day order by day) as days, array_agg(quantity order by day) as quantities
-from by_day
-where quantity <> 0
-group by item_id
-order by item_id;
-
 -- name: items_of_statement
 -- One row per item of this invoice, in order: all items of the organization's own invoice, and only its own items on
 -- the payer's invoice.
@@ -212,16 +192,17 @@ where t.invoice_id = :invoice_id and i.organization_id = :organization_id
 order by t.name, t.percent desc;
 
 -- name: usage_of_statement
--- One row per item, app and region of the usage that the organization's items on this invoice billed. Null if the meter
--- has no such dimension.
+-- One row per usage rollup that the organization's items on this invoice billed, with its quantity by UTC day of the
+-- month, null if it is from before days were recorded; rollups of an item, app and region follow each other. App and
+-- region are null if the meter has no such dimension. The reader adds the rollups up: by day and in SQL, that took four
+-- times as long.
 select
-    billed.item_id, r.dimensions ->> 'app' as app, r.dimensions ->> 'region' as region, sum(r.quantity) as quantity
+    billed.item_id, r.dimensions ->> 'app' as app, r.dimensions ->> 'region' as region, r.quantity, r.daily
 from invoice_items as t
 join invoices as i on i.id = t.invoice_id
 join invoice_item_rollups as billed on billed.item_id = t.id
 join usage_rollups as r on r.id = billed.rollup_id
 where t.invoice_id = :invoice_id and :organization_id in (i.organization_id, t.organization_id)
-group by billed.item_id, app, region
 order by billed.item_id, app, region;
 
 -- name: ledger_of_statement
