@@ -11,7 +11,7 @@ small statements asks them together (libpq's pipeline mode). Not here: single st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -39,9 +39,10 @@ class PendingRows(Generic[Record]):
 
     def all(self) -> list[Record]:
         """Return each row as `into(**row)`. Raises TypeError if the statement's columns and the fields differ."""
-        columns = tuple(column.name for column in self._cursor.description or ())
-        make = _maker(self._into, columns)
-        return [make(zip(columns, row, strict=True)) for row in self._cursor.fetchall()]
+        result = self._cursor.pgresult
+        # The names alone: the cursor's description makes an object of each column, which takes longer than a few rows.
+        names = tuple(map(result.fname, range(result.nfields))) if result else ()
+        return [*map(_maker(self._into, names), self._cursor.fetchall())]
 
     def values(self) -> list[Any]:
         """Return the only column of the rows. Raises ValueError if there is more than one column."""
@@ -49,19 +50,20 @@ class PendingRows(Generic[Record]):
 
 
 @cache
-def _maker(into: Callable[..., Record], columns: tuple[str, ...]) -> Callable[[Iterable[tuple[str, Any]]], Record]:
-    """Return a function that makes `into(**values)` of names and values.
+def _maker(into: Callable[..., Record], names: tuple[bytes | None, ...]) -> Callable[[Sequence[Any]], Record]:
+    """Return a function that makes `into(**row)` of a row with columns of these names.
 
     A plain dataclass gets all fields at once: a frozen one sets them one by one, which takes three times as long.
     """
     kind: Any = into
+    columns = tuple((name or b"").decode() for name in names)
     is_plain = is_dataclass(kind) and not hasattr(kind, "__post_init__") and "__slots__" not in vars(kind)
     if not is_plain or {field.name for field in fields(kind)} != set(columns):
-        return lambda values: into(**dict(values))
+        return lambda row: into(**dict(zip(columns, row, strict=True)))
 
-    def make(values: Iterable[tuple[str, Any]]) -> Any:
+    def make(row: Sequence[Any]) -> Any:
         made = object.__new__(kind)
-        made.__dict__.update(values)
+        made.__dict__.update(zip(columns, row, strict=True))
         return made
 
     return make

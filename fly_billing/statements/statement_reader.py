@@ -103,13 +103,14 @@ class _EveryMonth:
             organizations = trip.records(OrganizationRow, "organization_of_statement", **its, now=now)
             rows = trip.records(InvoiceRow, "statement_invoices", **its, **late)
             customers = trip.records(CustomerRow, "customers_of_statement", **its)
+            sellers = trip.records(CustomerRow, "sellers_of_statement", **its)
             current = trip.records(CustomerRow, "current_customer_of_statement", **its)
             credits = trip.records(CreditRow, "credits_of_statement", **its, now=now)
             ledger = trip.records(LedgerSums, "ledger_of_statement", **its)
         found, every = organizations.all(), rows.all()
         if not found:
             raise no_such_organization(connection, organization_id)
-        by_invoice = {invoice: row for row in customers.all() for invoice in row.invoice_ids or ()}
+        by_invoice = {invoice: row for row in (*customers.all(), *sellers.all()) for invoice in row.invoice_ids or ()}
         for customer in current.all():
             open_ones = (row.id for row in every if row.id and row.status == "open" and not row.is_linked)
             by_invoice = dict.fromkeys(open_ones, customer) | by_invoice

@@ -106,8 +106,8 @@ join organizations as o on o.id = b.organization_id
 where b.organization_id = :organization_id;
 
 -- name: customers_of_statement
--- One row per customer and seller that differ, with their final invoices: the details of the finalization. If another
--- organization pays, only the seller.
+-- One row per customer and seller that differ, with their final invoices: the details of the finalization. Not here: the
+-- invoices that another organization pays (`sellers_of_statement`).
 select
     array_agg(d.invoice_id) as invoice_ids, d.name, d.legal_name, d.email, d.line1, d.line2, d.postal_code, d.city,
     d.state, d.country, d.tax_ids, d.collection, d.purchase_order, d.memo, d.footer, d.seller
@@ -116,11 +116,15 @@ join invoice_details as d on d.invoice_id = i.id
 where i.organization_id = :organization_id
 group by
     d.name, d.legal_name, d.email, d.line1, d.line2, d.postal_code, d.city, d.state, d.country, d.tax_ids, d.collection,
-    d.purchase_order, d.memo, d.footer, d.seller
-union all
+    d.purchase_order, d.memo, d.footer, d.seller;
+
+-- name: sellers_of_statement
+-- One row per seller of the final invoices that another organization pays, with these invoices. A statement of its own,
+-- because few organizations have any, and the planning of both together took as long as all of `customers_of_statement`.
 select
-    array_agg(d.invoice_id), null, null, null, null, null, null, null, null, null, null, null, null, null, null,
-    d.seller
+    array_agg(d.invoice_id) as invoice_ids, null as name, null as legal_name, null as email, null as line1,
+    null as line2, null as postal_code, null as city, null as state, null as country, null as tax_ids,
+    null as collection, null as purchase_order, null as memo, null as footer, d.seller
 from organization_links as l
 join invoices as i
     on i.organization_id = l.payer_id
