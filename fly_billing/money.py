@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from functools import reduce
 
 from fly_billing.bounds import MOST_CENTS
 
@@ -18,7 +19,7 @@ EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperati
 # A quotient that is no finite decimal (a price per 2,592,000 seconds) is rounded half-up at this decimal place. Every
 # other amount is exact.
 DIVISION_DIGITS = 20
-_ONE = Decimal(1)
+_ZERO, _ONE = Decimal(0), Decimal(1)
 
 # Currencies whose ISO 4217 minor unit is not a hundredth. `invoicing.rules.chargeable_amounts` has Stripe's rules.
 ZERO_DECIMAL = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split())
@@ -33,10 +34,7 @@ def minor_digits(currency: str) -> int:
 
 
 def exact_sum(amounts: Sequence[Decimal]) -> Decimal:
-    total = Decimal(0)
-    for amount in amounts:
-        total = EXACT.add(total, amount)
-    return total
+    return reduce(EXACT.add, amounts, _ZERO)
 
 
 def exact_product(quantity: Decimal, unit_amount: Decimal, per: Decimal = Decimal(1)) -> Decimal:

@@ -1,21 +1,20 @@
-"""Shows or serves the platform's health: `fly-billing health`. Dagster's instance is read here, Postgres below."""
+"""Shows or serves the platform's health: `fly-billing health`. Not here: Dagster's heartbeats (`cli.heartbeats`)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from dagster import DagsterError, DagsterInstance
-from sqlalchemy.exc import SQLAlchemyError
+from dagster import DagsterInstance
 
+from fly_billing.cli.heartbeats import oldest_heartbeat
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.ports import refuse_unusable_port
 from fly_billing.cli.terminal import Terminal
-from fly_billing.errors import ActionableError
 from fly_billing.operations.facts_reader import list_attention
-from fly_billing.operations.health_app import Reading, build_health_app, reason_of, serve_health
+from fly_billing.operations.health_app import Reading, build_health_app, serve_health
 from fly_billing.operations.rules.attention import daemon_silence
 from fly_billing.operations.rules.health import Health
 from fly_billing.operations.signs_reader import health_limits, read_health
@@ -44,30 +43,6 @@ class PlatformReader:
 def _platform() -> Iterator[PlatformReader]:
     with local_platform() as settings, DagsterInstance.get() as instance:
         yield PlatformReader(settings, instance)
-
-
-def oldest_heartbeat(instance: DagsterInstance) -> datetime | None:
-    """Return the oldest of the last heartbeats of the daemons that must run; None if one of them never had any.
-
-    Raises:
-        ActionableError, SQLAlchemyError: Dagster's database can't be read.
-    """
-    try:
-        statuses = instance.get_daemon_statuses().values()
-    except DagsterError as problem:
-        raise ActionableError(f"Dagster's database can't be read: {type(problem).__name__}") from problem
-    found = [status.last_heartbeat for status in statuses if status.required]
-    times = [heartbeat.timestamp for heartbeat in found if heartbeat]
-    return datetime.fromtimestamp(min(times), UTC) if times and len(times) == len(found) else None
-
-
-def daemon_problem(limit: timedelta, now: datetime) -> str | None:
-    """Return why the daemon does no work now, or why that can't be told. None if it runs, or never ran."""
-    try:
-        with DagsterInstance.get() as instance:
-            return daemon_silence(oldest_heartbeat(instance), limit, now)
-    except (ActionableError, SQLAlchemyError) as problem:
-        return f"its heartbeats can't be read: {reason_of(problem)}"
 
 
 def show_health() -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
 
-from fly_billing.cli.health import daemon_problem
+from fly_billing.cli.heartbeats import daemon_problem
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal, joined, styled
 from fly_billing.money import counted

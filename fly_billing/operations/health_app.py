@@ -15,21 +15,16 @@ from typing import Any
 import uvicorn
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fly_billing.errors import ActionableError
 from fly_billing.http_limits import configuration
 from fly_billing.operations.rules.attention import AttentionRow
 from fly_billing.operations.rules.health import Health
-from fly_billing.postgres.connections import describe
-
-# The errors that a reading raises if a database or the landing folder can't be read. Anything else is a bug, and a 500.
-UNREADABLE = (ActionableError, SQLAlchemyError)
+from fly_billing.operations.unreadable import UNREADABLE, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +95,3 @@ def _failed_metrics(reason: str) -> bytes:
 
 def _gauge(registry: CollectorRegistry, name: str, description: str, *labels: str) -> Any:
     return Gauge(f"fly_billing_{name}", description, labels, registry=registry)
-
-
-def reason_of(problem: Exception) -> str:
-    """Return the reason without secrets: of errors whose messages are known to contain none, else only the kind."""
-    return str(problem) if isinstance(problem, ActionableError) else describe(problem) or type(problem).__name__

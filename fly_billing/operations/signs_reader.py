@@ -1,6 +1,6 @@
 """Reads the platform's signs of life.
 
-Not here: the rule (`operations.rules.health`), and Dagster's heartbeats (`cli.health`).
+Not here: the rule (`operations.rules.health`), and Dagster's heartbeats (`cli.heartbeats`).
 """
 
 from __future__ import annotations

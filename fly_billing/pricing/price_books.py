@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -29,7 +29,6 @@ from fly_billing.bounds import refuse_incomplete
 from fly_billing.foreign_text import visible
 from fly_billing.postgres.database import copy_rows, records, rows, values
 from fly_billing.postgres.isolation import VALUE_ERRORS
-from fly_billing.pricing.book_reading import READ_PARTS, BookReading, read_book
 from fly_billing.pricing.negotiated_prices import PriceBooks, load_agreements, read_agreements
 from fly_billing.pricing.rules.book_problems import (
     BookPrices,
@@ -51,6 +50,9 @@ from fly_billing.pricing.rules.negotiated_prices import Membership, NegotiatedPr
 from fly_billing.pricing.rules.prices import Price, PriceBook, UnreadablePrice, mixed_intervals
 from fly_billing.pricing.rules.reservations import ReservationBlock
 from fly_billing.pricing.rules.tax_books import BookTaxRate
+
+if TYPE_CHECKING:
+    from fly_billing.pricing.book_reading import BookReading
 
 SHIPPED = Path(__file__).resolve().parent / "books"
 
@@ -118,6 +120,8 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
     Raises:
         ValueError: Has a line for each mistake in all files: the file, the line, the entry and the field.
     """
+    from fly_billing.pricing.book_reading import read_book  # here, because most commands with prices read no YAML
+
     reading = read_book(folder)
     if reading.problems:
         raise ValueError("\n".join(reading.problems))
@@ -126,6 +130,8 @@ def read_price_book_files(folder: Path) -> PriceBookFiles:
 
 def files_of(reading: BookReading) -> PriceBookFiles:
     """Return the contents of a book whose files have no mistakes."""
+    from fly_billing.pricing.book_reading import READ_PARTS
+
     return PriceBookFiles(reading.name, *([read.entry for read in reading.entries[part]] for part in READ_PARTS))
 
 

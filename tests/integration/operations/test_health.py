@@ -15,7 +15,8 @@ import uvicorn
 from dagster import DagsterInstance
 from dagster._daemon.types import DaemonHeartbeat  # the class has no public name
 
-from fly_billing.cli.health import PlatformReader, oldest_heartbeat
+from fly_billing.cli.health import PlatformReader
+from fly_billing.cli.heartbeats import oldest_heartbeat
 from fly_billing.http_limits import configuration
 from fly_billing.operations.health_app import Reading, as_metrics, build_health_app
 from fly_billing.operations.rules.attention import AttentionRow

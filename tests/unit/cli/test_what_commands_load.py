@@ -44,9 +44,17 @@ def test_a_command_that_shows_amounts_loads_only_what_reads_the_database(command
     assert loaded_by(f"import fly_billing.cli.main, fly_billing.cli.{command}") == {"sqlalchemy"}
 
 
-def test_explain_and_status_load_no_web_framework_of_ours_and_no_data_frames() -> None:
-    assert "pandas" not in loaded_by("import fly_billing.cli.main, fly_billing.cli.explain")
-    assert not loaded_by("import fly_billing.cli.main, fly_billing.cli.status") & {"pandas", "duckdb", "deltalake"}
+@pytest.mark.parametrize("command", ["explain", "organizations", "rejected"])
+def test_a_command_that_reads_prices_from_the_database_loads_no_yaml(command: str) -> None:
+    assert loaded_by(f"import fly_billing.cli.main, fly_billing.cli.{command}") == {"sqlalchemy"}
+
+
+def test_the_estimate_of_an_open_month_loads_no_more_than_the_statement() -> None:
+    assert loaded_by("import fly_billing.statements.month_end") == {"sqlalchemy"}
+
+
+def test_status_loads_dagster_for_the_heartbeats_of_its_daemon_and_no_web_server() -> None:
+    assert loaded_by("import fly_billing.cli.main, fly_billing.cli.status") == {"dagster", "sqlalchemy"}
 
 
 def test_help_of_one_command_reads_the_parameters_of_no_other_command() -> None:

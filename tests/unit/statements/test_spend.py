@@ -286,6 +286,20 @@ def test_parts_add_up_to_the_amount_exactly_and_each_is_in_proportion(amount: De
         assert abs(to_exact(part) * total - to_exact(amount) * to_exact(weight)) <= total * len(weights) * 10**20
 
 
+@given(amounts_exact, st.lists(quantities, min_size=2, max_size=20).filter(any), st.booleans())
+def test_every_part_but_the_largest_is_rounded_half_up_at_the_20th_decimal(
+    amount: Decimal, weights: list[Decimal], is_credit: bool
+) -> None:
+    """The quotient of integers, as a second calculation: of a credit, halves are rounded away from zero, too."""
+    shared = split_in_proportion(amount.copy_negate() if is_credit else amount, weights)
+    units, shares = to_exact(amount.copy_abs()), [to_exact(weight) for weight in weights]
+    largest = shares.index(max(shares))
+    for n, (part, share) in enumerate(zip(shared, shares, strict=True)):
+        if n != largest:
+            doubled = 2 * sum(shares) * 10**20
+            assert to_exact(part.copy_abs()) == (2 * units * share + doubled // 2) // doubled * 10**20
+
+
 def to_exact(number: Decimal) -> int:
     """Return the number in units of 10^-40: sums of integers are exact at any precision."""
     sign, digits, exponent = number.as_tuple()
