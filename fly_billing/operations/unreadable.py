@@ -1,4 +1,4 @@
-"""The errors of a platform that can't be read, with their reasons. Not here: the reading (`operations.signs_reader`)."""
+"""The errors of a platform that can't be read, and their reasons. Not here: the reading (`operations.signs_reader`)."""
 
 from __future__ import annotations
 
