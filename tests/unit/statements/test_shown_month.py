@@ -45,7 +45,7 @@ def rollup(app: str, quantity: str, daily: dict[int, str] | None = None, days: i
 def spend(rollups: list[RollupRow], month: BillingMonth = SEPTEMBER) -> Spend:
     shown = ShownMonth(
         items={INVOICE: [item()]}, taxes={}, usage={ITEM: rollups}, before=None, products_before=(),
-        completeness=None, has_unread_usage=False,
+        same_days=None, items_before=(), completeness=None, has_unread_usage=False,
     )  # fmt: skip
     reading = RecordReading()
     found = shown.parts(invoice(month), reading)["spend"]
