@@ -198,8 +198,8 @@ order by t.name, t.percent desc;
 -- name: usage_of_statement
 -- One row per usage rollup that the organization's items on this invoice billed, with its quantity by UTC day of the
 -- month, null if it is from before days were recorded; rollups of an item, app and region follow each other. App and
--- region are null if the meter has no such dimension. The reader adds the rollups up: by day and in SQL, that took four
--- times as long.
+-- region are null if the meter has no such dimension. The reader adds the rollups up: by day and in SQL, that took a
+-- sixth of all of a statement's time in Postgres.
 select
     billed.item_id, r.dimensions ->> 'app' as app, r.dimensions ->> 'region' as region, r.quantity, r.daily
 from invoice_items as t
