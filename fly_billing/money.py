@@ -16,8 +16,8 @@ from fly_billing.bounds import MOST_CENTS
 # Arithmetic that would lose a digit raises an error instead. 120 digits are enough for every sum in this project.
 EXACT = Context(prec=120, rounding=ROUND_HALF_UP, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 
-# A quotient that is no finite decimal (a price per 2,592,000 seconds) is rounded half-up at this decimal place. Every
-# other amount is exact.
+# A quotient without an end (a price per 2,592,000 seconds) is rounded half-up at this decimal place. Every other
+# amount is exact.
 DIVISION_DIGITS = 20
 _ZERO, _ONE = Decimal(0), Decimal(1)
 

@@ -293,7 +293,7 @@ class InvoiceAnswer(Answer):
 
 
 class SumLine(Part):
-    """`quantity x unit_amount / per = amount`; the first three are null if the amount is no product."""
+    """`quantity x unit_amount / per = amount`; the first three are null if the amount is not a product."""
 
     label: str
     quantity: Exact | None

@@ -28,7 +28,7 @@ RETRY_AFTER = 5
 # The database is down, overloaded, or not to be read with this role; the request itself is in order.
 UNREACHABLE = (SettingsError, DatabaseProblem, OperationalError, InterfaceError, PoolTimeout)
 DETAILS = {
-    400: "the body is no JSON in UTF-8",
+    400: "the body is not JSON in UTF-8",
     401: "send a token that works: Authorization: Bearer fbc_...",
     403: "this token may not read that: it needs another scope, or another role",
     404: "nothing that this token may read is here",

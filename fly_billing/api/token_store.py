@@ -130,7 +130,7 @@ class _Known:
 
 def _check(wanted: NewToken, now: datetime) -> None:
     if wanted.role is not None and wanted.role not in ROLES:
-        raise TokenRefused(f"{wanted.role!r} is no role: choose from {', '.join(ROLES)}")
+        raise TokenRefused(f"{wanted.role!r} is not a role: choose from {', '.join(ROLES)}")
     if not wanted.name.strip() or len(wanted.name) > 200 or not wanted.name.isprintable():
         raise TokenRefused("name the token by what it is for, in at most 200 characters on one line")
     if not now < wanted.expires_at <= now + timedelta(days=MOST_DAYS):

@@ -89,7 +89,7 @@ def approve(console: Terminal, month: BillingMonth, currency: str, total: str, b
         True if the spending guard lets the month sync now.
 
     Raises:
-        ActionableError: `by` is empty, `total` is no amount, or the month has no invoice in its currency.
+        ActionableError: `by` is empty, `total` is not an amount, or the month has no invoice in its currency.
     """
     if not by.strip():
         raise ActionableError("an approval needs a name: --by NAME")

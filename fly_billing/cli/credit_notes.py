@@ -192,4 +192,6 @@ def _id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as problem:
-        raise ActionableError(f"{text} is no id of a credit note: `fly-billing approve-credit` lists them") from problem
+        raise ActionableError(
+            f"{text} is not an id of a credit note: `fly-billing approve-credit` lists them"
+        ) from problem

@@ -111,7 +111,7 @@ def _load_env_file(path: Path) -> None:
 
     try:
         load_dotenv(path)
-    except (OSError, ValueError) as problem:  # a folder is no file of settings, and is left alone
+    except (OSError, ValueError) as problem:  # a folder is not a file of settings, and is left alone
         _exit_with_message(f"{path} can't be read: {problem}. It has one NAME=value per line, in UTF-8")
 
 

@@ -20,7 +20,7 @@ console = Terminal()
 
 
 def wide_console(columns: int = WIDE_COLUMNS) -> Terminal:
-    """Return a console for wide tables: a terminal's own width, and this many columns if the output is no terminal."""
+    """Return a console for wide tables: a terminal's own width, and this many columns without a terminal."""
     return console if console.is_terminal else Terminal(width=columns)
 
 

@@ -199,7 +199,7 @@ def show_quote(console: Terminal, quote: Quote, *, as_json: bool) -> None:
     Raises:
         NoSuchPriceBook, PriceBookHasMistakes, NoSuchPrice: There is no such price.
         BookNotNamed: Several loaded books have the key, or no book is loaded.
-        NotQuoted: The quantity or share is no number that can be charged.
+        NotQuoted: The quantity or share is not a number that can be charged.
     """
     price = _price_of(quote)
     try:

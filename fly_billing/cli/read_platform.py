@@ -47,8 +47,8 @@ def read_platform(console: Terminal, folder: Path | None, options: ReadOptions) 
         True if every database was read and every row taken.
 
     Raises:
-        FolderNotNamed: No folder is named, and the current one is no workspace.
-        WorkspaceHasMistakes: The folder is no workspace, or its databases have mistakes.
+        FolderNotNamed: No folder is named, and the current one is not a workspace.
+        WorkspaceHasMistakes: The folder is not a workspace, or its databases have mistakes.
     """
     its = workspace_folder(folder, "read-platform")
     with local_platform(migrates=True) as settings:

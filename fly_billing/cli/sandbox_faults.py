@@ -32,7 +32,7 @@ def add_fault(console: Terminal, effect: str, endpoint: str, times: int | None) 
     """Add a fault to the running sandbox. Raises NoSuchFault, NoSandbox."""
     if effect not in SHORT and effect not in EFFECTS:
         names = ", ".join([*SHORT, *EFFECTS])
-        raise NoSuchFault(f"{effect!r} is no effect of a fault. Choose from: {names}")
+        raise NoSuchFault(f"{effect!r} is not an effect of a fault. Choose from: {names}")
     rule = dict(SHORT.get(effect, {"effect": effect}))
     control = running_sandbox()
     ask_sandbox(lambda: control.add_fault(rule.pop("effect"), endpoint, times=times, **rule))

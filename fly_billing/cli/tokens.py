@@ -127,5 +127,5 @@ def _id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise typer.BadParameter(
-            visible(f"{text!r} is no id of a token: `fly-billing token list` shows them")
+            visible(f"{text!r} is not an id of a token: `fly-billing token list` shows them")
         ) from None

@@ -76,7 +76,7 @@ def show_plan(console: Terminal, folder: Path | None, *, as_json: bool, is_check
         True if it can be applied and, for a check, changes nothing.
 
     Raises:
-        FolderNotNamed: No folder is named, and the current one is no workspace.
+        FolderNotNamed: No folder is named, and the current one is not a workspace.
         WorkspaceHasMistakes: The files have mistakes.
     """
     its = workspace_folder(folder, "plan")

@@ -24,7 +24,7 @@ def workspace_folder(folder: Path | None, command: str) -> Path:
     """Return the absolute path of the folder; None: of FLY_BILLING_WORKSPACE, or of the current folder.
 
     Raises:
-        FolderNotNamed: None is named, and the current folder is no workspace.
+        FolderNotNamed: None is named, and the current folder is not a workspace.
     """
     found = folder or Settings.from_environment().workspace_dir
     if found is None and not Path(SETTINGS).is_file():

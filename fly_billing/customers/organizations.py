@@ -145,7 +145,7 @@ def change_organization(
     Raises:
         CustomerRefused: The organization or book is unknown, the book has no prices in the currency, the month is
             final, or its terms or amounts that are not billed yet need the present ones.
-        ValueError: The currency is no code.
+        ValueError: The currency is not a code.
     """
     known = known_rows(connection, ORGANIZATIONS, [organization_id]).get((organization_id,))
     if known is None:

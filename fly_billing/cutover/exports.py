@@ -32,7 +32,7 @@ Entry = PastInvoice | UnreadableEntry
 
 
 class ExportNotReadable(ActionableError):
-    """A file is no export of Stripe's invoices, or no table of two columns. The message names file and fix."""
+    """A file is not an export of Stripe's invoices, or no table of two columns. The message names file and fix."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def read_exports(files: Iterable[InputFile]) -> list[Entry]:
 def _merged(file: Path, known: PastInvoice, entry: PastInvoice) -> PastInvoice:
     """Return an invoice that two exports have: in its later status, with the lines that one of them has.
 
-    Raises ExportNotReadable if they differ in what never changes once an invoice is no draft any more.
+    Raises ExportNotReadable if they differ in what never changes once an invoice is not a draft any more.
     """
     first, last = sorted((known, entry), key=_stage)
     if _stage(first) == 0:

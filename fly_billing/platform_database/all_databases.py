@@ -68,7 +68,7 @@ def read_all_databases(
         actor, groups, is_dry_run, may_lose_many: As in `read_platform_database`.
 
     Raises:
-        WorkspaceHasMistakes: The folder is no workspace, or its databases have mistakes.
+        WorkspaceHasMistakes: The folder is not a workspace, or its databases have mistakes.
     """
     found = PlatformReads()
     declared = read_declared_databases(folder) if folder else None

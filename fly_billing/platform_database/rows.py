@@ -233,5 +233,5 @@ def _whole(value: Any) -> int:
     text = str(value)
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal()):
-        raise ValueError(f"{AMOUNT_CENTS} {text!r} is no whole number of the currency's smallest unit")
+        raise ValueError(f"{AMOUNT_CENTS} {text!r} is not a whole number of the currency's smallest unit")
     return int(text)

@@ -38,7 +38,7 @@ class OrganizationRow:
     """The organization.
 
     Attributes:
-        stripe_read_at: None if events at Stripe are not polled, or it is no customer there.
+        stripe_read_at: None if events at Stripe are not polled, or it is not a customer there.
         billed_in: The currency of this month's invoice.
         idle_cap_cents, idle_cap_currency: The cap in another currency; None if there is none.
     """

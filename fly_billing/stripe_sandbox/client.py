@@ -20,7 +20,7 @@ class SandboxError(Exception):
     """The control API refused the request.
 
     Attributes:
-        reason: The sandbox's reason; None if the server at the address is no sandbox.
+        reason: The sandbox's reason; None if the server at the address is not a sandbox.
     """
 
     def __init__(self, call: str, answer: str) -> None:

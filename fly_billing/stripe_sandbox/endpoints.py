@@ -160,7 +160,7 @@ ENDPOINTS = (
     Endpoint("events.retrieve", "GET", "/v1/events/{id}", READ, events.retrieve),
 )
 
-# Stripe's endpoints that are not offered, and whose paths look like an object's: `create_preview` is no invoice.
+# Stripe's endpoints that are not offered, and whose paths look like an object's: `create_preview` is not an invoice.
 NOT_OFFERED = (
     ("GET", "/v1/charges/search"),
     ("GET", "/v1/payment_intents/search"),

@@ -195,7 +195,7 @@ def receive(
             `MONEY_EVENTS`. None, without an API key: alerts lack the error, and these objects are left to the poll.
 
     Raises:
-        NotAnEvent: The text is no event.
+        NotAnEvent: The text is not an event.
         ReadingFailed: Stripe does not answer. Nothing is recorded, so Stripe or the next poll brings the event again.
     """
     event = read_event(body)

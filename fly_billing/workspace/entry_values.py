@@ -51,13 +51,13 @@ def checked(read: Callable[[str, Any], Any]) -> BeforeValidator:
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{name} {value!r} is no text: write it in quotes")
+        raise ValueError(f"{name} {value!r} is not text: write it in quotes")
     return read_printable(name, value)
 
 
 def _long_text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{name} {value!r} is no text: write it in quotes")
+        raise ValueError(f"{name} {value!r} is not text: write it in quotes")
     return value
 
 

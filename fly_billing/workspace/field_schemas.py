@@ -80,7 +80,7 @@ def matches() -> Schema:
 
 
 def given(name: str) -> Schema:
-    """Return the schema of an entry that has the field. null is no value."""
+    """Return the schema of an entry that has the field. null is not a value."""
     return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
 
 

@@ -145,7 +145,7 @@ def read_declared_databases(folder: Path) -> DeclaredDatabases:
     """Read the settings of a workspace and its databases, and no other files.
 
     Raises:
-        WorkspaceHasMistakes: It is no workspace, or these parts have mistakes. Has a line for each.
+        WorkspaceHasMistakes: It is not a workspace, or these parts have mistakes. Has a line for each.
     """
     reading = WorkspaceReading(folder)
     settings = _read_settings(reading)
@@ -159,7 +159,7 @@ def read_declared_sources(folder: Path | None) -> DeclaredSources:
     """Read the settings of a workspace and its usage sources, and no other files. None: there is no workspace.
 
     Raises:
-        WorkspaceHasMistakes: It is no workspace, or these parts have mistakes. Has a line for each.
+        WorkspaceHasMistakes: It is not a workspace, or these parts have mistakes. Has a line for each.
     """
     if folder is None:
         return NOTHING_DECLARED
@@ -193,7 +193,7 @@ def _read_settings(reading: WorkspaceReading) -> WorkspaceSettings | None:
     if not (reading.folder / SETTINGS).is_file():
         folder = visible(str(reading.folder))
         raise WorkspaceHasMistakes(
-            [f"{folder} is no workspace: it has no {SETTINGS}. `fly-billing init {folder}` writes one"]
+            [f"{folder} is not a workspace: it has no {SETTINGS}. `fly-billing init {folder}` writes one"]
         )
     document = reading.document(SETTINGS)
     version = document.get("version")

@@ -41,7 +41,7 @@ def _cadence(name: str, value: Any) -> str:
 def _duration(name: str, value: Any) -> timedelta:
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError(f"{name} {value!r} is no period: write it such as 90m, 3h or 2d")
+        raise ValueError(f"{name} {value!r} is not a period: write it such as 90m, 3h or 2d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -66,7 +66,7 @@ def _data_field(name: str, about: Any) -> DataField:
     if parts is None:
         raise ValueError(f"data: {name} has no type: known are {', '.join(FIELD_TYPES)}")
     if not isinstance(parts, Mapping):
-        raise ValueError(f"data: {name} {about!r} is no type: known are {', '.join(FIELD_TYPES)}")
+        raise ValueError(f"data: {name} {about!r} is not a type: known are {', '.join(FIELD_TYPES)}")
     refuse_unknown(parts, _FIELD_PARTS, f"data: {name}")
     kind, required, given = parts.get("type", "text"), parts.get("required", True), parts.get("values")
     refuse_other_word(f"data: {name}: type", kind, FIELD_TYPES)
@@ -77,7 +77,7 @@ def _data_field(name: str, about: Any) -> DataField:
     values = () if given is None else read_match({"match": {name: given}})[name]
     description = parts.get("description") or ""
     if not isinstance(description, str):
-        raise ValueError(f"data: {name}: description {description!r} is no text: write it in quotes")
+        raise ValueError(f"data: {name}: description {description!r} is not text: write it in quotes")
     return DataField(name, kind, required, values, description)
 
 

@@ -52,7 +52,7 @@ Line = tuple[str | None, int, str]
 
 @dataclass(frozen=True)
 class Findings:
-    """The differences; 0 is right. `billable`: our finalized invoices with a total, the only count that is no fault.
+    """The differences; 0 is right. `billable`: our finalized invoices with a total, the only count that is not a fault.
 
     lost: not finalized in Stripe. duplicated: copies beyond the first, including drafts; charged_twice: finalized
     ones of them. cents_off: the total of all finalized copies of an invoice, less ours, without its sign.

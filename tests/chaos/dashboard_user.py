@@ -104,7 +104,7 @@ class DashboardUser:
 
     def delete_customer(self, organization: str) -> None:
         """Delete the organization's customer, with as many retries as needed."""
-        assert self._customer_of(organization), f"{organization} is no customer in Stripe"
+        assert self._customer_of(organization), f"{organization} is not a customer in Stripe"
         while customer := self._customer_of(organization):
             self._tried(lambda: self._client.v1.customers.delete(customer))
         self._count(CUSTOMER_DELETED)

@@ -96,7 +96,7 @@ def read_scopes(text: str) -> tuple[str, ...]:
 def check_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
     """Return the scopes in their usual order, each once. Raises ValueError for an unknown one, or none."""
     if unknown := [scope for scope in scopes if scope not in SCOPES]:
-        raise ValueError(f"{unknown[0]!r} is no scope: choose from {', '.join(SCOPES)}")
+        raise ValueError(f"{unknown[0]!r} is not a scope: choose from {', '.join(SCOPES)}")
     if not scopes:
         raise ValueError(f"a token without a scope reads nothing: choose from {', '.join(SCOPES)}")
     return tuple(scope for scope in SCOPES if scope in scopes)

@@ -94,6 +94,6 @@ def _dimensions(text: str | None) -> dict[str, list[str]]:
     for part in filter(None, (text or "").split(",")):
         name, sign, value = part.partition("=")
         if not (name and sign and value):
-            raise typer.BadParameter(visible(f"{part!r} is no dimension: write it as region=ams"))
+            raise typer.BadParameter(visible(f"{part!r} is not a dimension: write it as region=ams"))
         found.setdefault(name.strip(), []).append(value.strip())
     return found

@@ -49,7 +49,7 @@ def check_currency(code: str) -> None:
 def check_money(name: str, amount: Decimal, currency: str | None, *, may_be_negative: bool = False) -> None:
     """Refuse an amount that is not above 0, too large, or finer than the currency's minor unit (None: unknown)."""
     if not amount.is_finite() or amount.copy_abs() >= MOST_MONEY:
-        raise ValueError(f"{name} {amount} is no amount of money: it must be below 10^12")
+        raise ValueError(f"{name} {amount} is not an amount of money: it must be below 10^12")
     if amount == 0:
         raise ValueError(f"{name} is 0: it would change nothing")
     if amount < 0 and not may_be_negative:

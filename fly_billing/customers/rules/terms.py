@@ -158,7 +158,7 @@ class OneOffCharge:
         if sum(_decimals(number) for number in (self.quantity, self.unit_amount or Decimal(0))) > MOST_DECIMALS:
             raise ValueError(f"quantity and unit_amount have more than {MOST_DECIMALS} decimals together")
         if self.total.copy_abs() >= MOST_MONEY:
-            raise ValueError(f"{plain(self.total)} is no amount of money: it must be below 10^12")
+            raise ValueError(f"{plain(self.total)} is not an amount of money: it must be below 10^12")
 
     @property
     def total(self) -> Decimal:

@@ -149,7 +149,7 @@ def _customer(value: Any) -> str:
 def _cents(amount: int, currency: str) -> int:
     cents, rest = from_stripe(amount, currency)
     if rest:
-        raise UnreadableInvoice(f"{amount} is no whole amount of {currency} in Stripe's hundredths")
+        raise UnreadableInvoice(f"{amount} is not a whole amount of {currency} in Stripe's hundredths")
     return cents
 
 

@@ -178,7 +178,7 @@ def _category(item: BilledItem, units: Decimal) -> str:
 def _factors(unit_price: Decimal, quantity: Decimal) -> tuple[Decimal, Decimal]:
     """Round both so that their exact product has at most COST_DECIMALS decimals.
 
-    For a price per 2,592,000 seconds, the quantity of months is no finite decimal: it is rounded to 18 decimals.
+    For a price per 2,592,000 seconds, the quantity of months is not a finite decimal: it is rounded to 18 decimals.
     """
     is_whole = quantity == quantity.to_integral_value()
     price = _at_most(unit_price, COST_DECIMALS if is_whole else AMOUNT_DECIMALS)

@@ -263,7 +263,7 @@ class Commitment:
 
     @property
     def bound(self) -> Decimal:
-        """The amount for the time that it ran; a quotient that is no finite decimal is rounded half-up to 20 places."""
+        """The amount for the time that it ran; a quotient without an end is rounded half-up to 20 places."""
         if self.ran_seconds is None or self.whole_seconds is None:
             return self.amount
         return exact_product(max(self.ran_seconds, Decimal(0)), self.amount, self.whole_seconds)

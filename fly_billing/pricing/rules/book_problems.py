@@ -90,7 +90,7 @@ def no_dimension(match: Iterable[str], meter: str | None, meters: Dimensions) ->
     unknown = [] if known is None else sorted(set(match) - set(known))
     if not unknown:
         return None
-    is_no = "is no dimension" if len(unknown) == 1 else "are no dimensions"
+    is_no = "is not a dimension" if len(unknown) == 1 else "are no dimensions"
     return (
         f"match names {', '.join(unknown)}, which {is_no} of meter {meter}, so it would never apply"
         f"{did_you_mean(unknown[0], known or ())}: correct it, or add it to the meter's `dimensions`"
@@ -156,7 +156,7 @@ def _unknown_fees(prices: BookPrices) -> Iterator[PriceProblem]:
     for (key, fee), price in sorted(found.items(), key=lambda named: named[0]):
         if fee not in prices.fees and prices.is_whole:
             meant = did_you_mean(fee, prices.fees)
-            yield PriceProblem((price,), f"price {key}: allowance_with {fee!r} is no fee of the book{meant}")
+            yield PriceProblem((price,), f"price {key}: allowance_with {fee!r} is not a fee of the book{meant}")
 
 
 def _ambiguous(prices: BookPrices) -> Iterator[PriceProblem]:

@@ -58,9 +58,9 @@ def _read_number(name: str, value: Any) -> Decimal:
     if isinstance(value, float):
         raise ValueError(f"{name} {value!r} is a float: write it in quotes, it must stay exact")
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
-        raise ValueError(f"{name} {value!r} is no number: write digits, such as 0.15 or 2592000")
+        raise ValueError(f"{name} {value!r} is not a number: write digits, such as 0.15 or 2592000")
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"{name} {value!r} is no number")
+        raise ValueError(f"{name} {value!r} is not a number")
     return Decimal(value)
 
 
@@ -72,7 +72,7 @@ def read_whole(data: Mapping[str, Any], name: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if not isinstance(value, str) or not re.fullmatch(r"\d+", value, re.ASCII):
-        raise ValueError(f"{name} {value!r} is no whole number")
+        raise ValueError(f"{name} {value!r} is not a whole number")
     return int(value)
 
 
@@ -117,7 +117,7 @@ def read_text(data: Mapping[str, Any], name: str) -> str:
     if value is None:
         raise ValueError(f"{name} is missing")
     if not isinstance(value, str):
-        raise ValueError(f"{name} {value!r} is no text: write it in quotes")
+        raise ValueError(f"{name} {value!r} is not text: write it in quotes")
     return value
 
 
@@ -130,14 +130,14 @@ def read_time(data: Mapping[str, Any], name: str) -> datetime:
         try:
             value = date.fromisoformat(value) if _DATE.fullmatch(value) else datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(f"{name} {value!r} is no date") from None
+            raise ValueError(f"{name} {value!r} is not a date") from None
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"{name} {value} has no offset")
         return value.astimezone(UTC)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    raise ValueError(f"{name} {value!r} is no date")
+    raise ValueError(f"{name} {value!r} is not a date")
 
 
 def read_match(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -68,7 +68,7 @@ def rate(price: Price | Mapping[str, Any], quantity: Decimal | int | str, *, sha
         price: A Price or its plain data. The fields that only name it may be missing.
         quantity: At least 0. Floats are refused.
         share: Multiplies the free allowance: `Fraction(1, 2)` for a plan that ran half of the month, 3 for three seats
-            that each include it. If the result is no finite decimal, it is rounded half-up at the 20th decimal.
+            that each include it. If the result is not a finite decimal, it is rounded half-up at the 20th decimal.
 
     Raises:
         ValueError: Names the problem.

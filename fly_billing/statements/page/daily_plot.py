@@ -151,7 +151,7 @@ def nice(cents: int) -> int:
 
 
 def _half(cents: int) -> int:
-    """Return half of the highest amount; 0 if that is no whole number of cents."""
+    """Return half of the highest amount; 0 if that is not a whole number of cents."""
     return cents // 2 if cents % 2 == 0 and cents > 1 else 0
 
 

@@ -22,7 +22,7 @@ _HUNDRED = Decimal(100)
 
 
 def sums_of_item(item: InvoiceItem, rollups: Sequence[UsageRollup], price: Price | None, currency: str) -> list[Sum]:
-    """Return the sums of an item that is no adjustment, in the order in which a person checks them.
+    """Return the sums of an item that is not an adjustment, in the order in which a person checks them.
 
     Args:
         rollups: The usage that the item prices.

@@ -242,7 +242,7 @@ order by e.currency;
 
 -- name: organization_of_statement
 -- One row, none if there is no such organization. `stripe_read_at` is until when events at Stripe were read; null if
--- they are not polled or the organization is no customer there. `billed_in` is the currency of the invoice of the month of
+-- they are not polled or the organization is not a customer there. `billed_in` is the currency of the invoice of the month of
 -- :now; `idle_cap_cents` and `idle_cap_currency` are those of a cap in another one.
 select
     o.name, p.until as stripe_read_at, billed.currency as billed_in, cap.amount_cents as idle_cap_cents,

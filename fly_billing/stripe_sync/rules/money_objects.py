@@ -16,7 +16,7 @@ from fly_billing.invoicing.rules.chargeable_amounts import from_stripe
 
 CREDIT_NOTE, REFUND, DISPUTE, BALANCE = "credit_note", "refund", "dispute", "customer_balance_transaction"
 KINDS = (CREDIT_NOTE, REFUND, DISPUTE, BALANCE)
-# A payment of an invoice. It is no state of its own here: the amounts of its invoice include it.
+# A payment of an invoice. It is not a state of its own here: the amounts of its invoice include it.
 PAYMENT = "invoice_payment"
 
 CUSTOMER_DELETED = "customer.deleted"
@@ -210,12 +210,12 @@ _PARTS = {CREDIT_NOTE: _credit_note_parts, BALANCE: _balance_parts, REFUND: _no_
 
 
 def cents_of(amount: Any, currency: str) -> int:
-    """Convert an amount as Stripe sent it. Raises TypeError or ValueError if it is no whole amount of the currency."""
+    """Convert an amount of Stripe. Raises TypeError or ValueError unless it is a whole amount of the currency."""
     if not isinstance(amount, int):
-        raise TypeError(f"{amount!r} is no whole number")
+        raise TypeError(f"{amount!r} is not a whole number")
     cents, rest = from_stripe(amount, currency)
     if rest:
-        raise ValueError(f"{amount} is no whole amount of {currency}")
+        raise ValueError(f"{amount} is not a whole amount of {currency}")
     return cents
 
 

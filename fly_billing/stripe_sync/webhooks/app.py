@@ -1,7 +1,7 @@
 """One route: POST /stripe/events. A body is parsed only after its signature is verified; 2xx only after the commit.
 
-Responses: 200 with the event's outcome, 400 for a request that Stripe did not sign just now or that is no event, 413
-for one that is too long, 500 for everything else. After a 500, Stripe sends the event again for up to three days.
+Responses: 200 with the event's outcome, 400 for a request that is not an event or that Stripe did not sign just now,
+413 for one that is too long, 500 for everything else. After a 500, Stripe sends the event again for up to three days.
 Not here: addresses and ports (`server`), signatures (`signed`).
 """
 

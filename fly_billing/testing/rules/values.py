@@ -25,7 +25,7 @@ _CENTS = re.compile(r"-?\d+", re.ASCII)
 def text(value: Any) -> str:
     """Read a text, a number or a date as it is written."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{_shown(value)} is no text: write it in quotes")
+        raise ValueError(f"{_shown(value)} is not text: write it in quotes")
     return value
 
 
@@ -39,7 +39,7 @@ def truth(value: Any) -> bool:
 def cents(value: Any) -> int:
     """Read an amount in the currency's minor unit: a whole number, which may be negative."""
     if not isinstance(value, str) or not _CENTS.fullmatch(value):
-        raise ValueError(f"{_shown(value)} is no amount in cents: write a whole number, such as 3175 for $31.75")
+        raise ValueError(f"{_shown(value)} is not an amount in cents: write a whole number, such as 3175 for $31.75")
     if abs(int(value)) > MOST_CENTS:
         raise ValueError(f"{value} cents are more than an invoice can have")
     return int(value)
@@ -48,7 +48,7 @@ def cents(value: Any) -> int:
 def whole(value: Any) -> int:
     """Read a whole number of at least 0."""
     if not isinstance(value, str) or not re.fullmatch(r"\d{1,9}", value, re.ASCII):
-        raise ValueError(f"{_shown(value)} is no whole number")
+        raise ValueError(f"{_shown(value)} is not a whole number")
     return int(value)
 
 
@@ -119,7 +119,7 @@ def listed(read: Reader) -> Reader:
 
     def read_list(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise ValueError(f"{_shown(value)} is no list: write [{_shown(value)}]")
+            raise ValueError(f"{_shown(value)} is not a list: write [{_shown(value)}]")
         found, problems = [], []
         for place, inner in enumerate(value, start=1):
             try:
@@ -137,7 +137,7 @@ def taxed(value: Any) -> tuple[int, int]:
     """Read the taxed amount and the tax, in cents."""
     read = listed(cents)(value)
     if len(read) != 2:
-        raise ValueError(f"{_shown(value)} is no taxed amount with its tax: write both, such as [10000, 1900]")
+        raise ValueError(f"{_shown(value)} is not a taxed amount with its tax: write both, such as [10000, 1900]")
     return read[0], read[1]
 
 

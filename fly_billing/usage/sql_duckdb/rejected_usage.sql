@@ -42,13 +42,13 @@ messages as (
             )
             when 'unknown_meter' then 'no meter ' || type || ': add it to the price book, then land this day again'
             when 'unknown_organization' then 'no organization ' || subject || ': create it, then land this day again'
-            when 'bad_time' then time || ' is no RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z'
+            when 'bad_time' then time || ' is not an RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z'
             when 'time_too_early' then time || ' lies before the first month that is billed'
             when 'before_organization'
                 then time || ' lies before the month in which ' || subject || ' was created: correct one or the other'
             when 'time_in_future' then time || ' lies more than a day after its landing day ' || landing_day::varchar
             when 'bad_quantity'
-                then refused_quantity || ' is no JSON number with at most 20 digits before the point and 15 after it'
+                then refused_quantity || ' is not a JSON number with at most 20 digits before the point and 15 after it'
             when 'negative_quantity' then refused_quantity || ' is below zero: send a credit as a one-off item'
             when 'missing_dimension'
                 then 'meter ' || coalesce(lacking, type) || ' needs ' || array_to_string(absent, ', ') || ' in data'

@@ -41,7 +41,9 @@ wrong as (
         arg_min(
             'data.' || field || case
                 when text is null then if(is_required, ' is missing', null)
-                when not is_of_type then ' ' || given || ' is no ' || wanted
+                when not is_of_type then ' ' || given || case wanted
+                    when 'text' then ' is not ' when 'integer' then ' is not an ' else ' is not a '
+                end || wanted
                 when not list_contains(allowed, text)
                     then ' ' || given || ' is none of ' || array_to_string(allowed, ', ')
             end, place

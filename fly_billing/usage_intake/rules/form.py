@@ -62,7 +62,8 @@ def _refuse_time(staged: Mapping[str, Any], today: date) -> Refusal | None:
     moment: datetime | None = staged["moment"]
     if moment is None:
         return Refusal(
-            "bad_time", f"{staged['time']}"[:100] + " is no RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z"
+            "bad_time",
+            f"{staged['time']}"[:100] + " is not an RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z",
         )
     if moment < FIRST_MONTH.start:
         return Refusal("time_too_early", f"{moment.isoformat()} lies before the first month that is billed")
@@ -72,14 +73,14 @@ def _refuse_time(staged: Mapping[str, Any], today: date) -> Refusal | None:
 
 
 def _refuse_quantity(quantity: str | None) -> Refusal | None:
-    """Refuse a quantity that is no number. Some meters need none."""
+    """Refuse a quantity that is not a number. Some meters need none."""
     if not quantity:
         return None
     number = plain_quantity(quantity)
     if number is None:
         return Refusal(
             "bad_quantity",
-            f"{quantity[:100]} is no JSON number with at most 20 digits before the point and 15 after it",
+            f"{quantity[:100]} is not a JSON number with at most 20 digits before the point and 15 after it",
         )
     if Decimal(number) < 0:
         return Refusal("negative_quantity", f"{number} is below zero: send a credit as a one-off item")

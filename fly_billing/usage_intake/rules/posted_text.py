@@ -31,7 +31,7 @@ class TooManyEvents(ValueError):
 def split_events(text: str) -> list[tuple[str, Any]]:
     """Return each event's text on one line, and the event as JSON values (with its numbers as text).
 
-    An element that is no object is returned, too: `form` refuses it alone.
+    An element that is not an object is returned, too: `form` refuses it alone.
 
     Raises:
         NotEvents: The text is not JSON, or neither an object nor an array.

@@ -19,7 +19,7 @@ _LINE = re.compile(r"(.*\S)\s+sha256:([0-9a-f]{64})", re.ASCII)
 
 
 class InvalidTokenLine(ValueError):
-    """A line is no token of a source. The message has its number and the right form, never its text."""
+    """A line is not a token of a source. The message has its number and the right form, never its text."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def read_tokens(lines: Sequence[str]) -> list[SourceToken]:
         parts = _LINE.fullmatch(text)
         if parts is None:
             raise InvalidTokenLine(
-                f"line {number} is no token: write SOURCE sha256:DIGEST, as `fly-billing usage-token` prints it"
+                f"line {number} is not a token: write SOURCE sha256:DIGEST, as `fly-billing usage-token` prints it"
             )
         found.append(SourceToken(parts[1], parts[2]))
     return found

@@ -198,7 +198,7 @@ def test_a_month_is_not_closed_while_stripe_asks_for_something_else(platform: Pl
 
 
 def test_differences_are_accepted_by_their_amounts_and_kept_with_the_month(platform: Platform) -> None:
-    """9.00 are accepted. 8.00 are not what differs, and no reason is no decision."""
+    """9.00 are accepted. 8.00 are not what differs, and no reason is not a decision."""
     bill_one_off(platform)
     ask_in_stripe(platform, 900)
 

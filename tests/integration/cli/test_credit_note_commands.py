@@ -129,7 +129,7 @@ def test_a_refused_credit_note_is_in_status_until_it_is_sent_again(
         (["credit-note", "acme", "2023-06", "twelve", "--why", "x"], "AMOUNT: "),
         (["credit-note", "nobody", "2023-06", "1.00", "--why", "x"], "nobody has no final invoice for 2023-06"),
         (["credit-note", "acme", "2023-06", "150.01", "--why", "x"], "at most $150.00 can be credited"),
-        (["approve-credit", "1", "--by", "bo"], "1 is no id of a credit note"),
+        (["approve-credit", "1", "--by", "bo"], "1 is not an id of a credit note"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_written(paid: BillingDatabase, arguments: list[str], said: str) -> None:

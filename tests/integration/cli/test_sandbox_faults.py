@@ -41,7 +41,7 @@ def test_a_fault_hits_as_many_calls_as_asked_and_can_be_cleared(
 
 def test_an_unknown_fault_names_the_known_ones(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_API_BASE", sandbox.url)
-    with pytest.raises(ActionableError, match=r"'http_5' is no effect of a fault. Choose from: http_500, "):
+    with pytest.raises(ActionableError, match=r"'http_5' is not an effect of a fault. Choose from: http_500, "):
         run("fault", "http_5")
 
 

@@ -60,7 +60,7 @@ REFUSED = (
     ("price override acme requests", "give either percent_off, or the charge"),
     (
         "price override acme requests --percent-off 10 --match region",
-        "'region' is no dimension: write it as region=ams",
+        "'region' is not a dimension: write it as region=ams",
     ),
 )
 

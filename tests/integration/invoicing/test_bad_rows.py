@@ -158,7 +158,7 @@ DAMAGED_PRICES = {
     "settings = '7'": "settings 7 is not a JSON object",
     """settings = '{"unit_amount": "5"}'""": "settings contains unit_amount, which has a column of its own",
     """settings = '{"transform_quantity": {"divide_by": "1e-99"}}'""": "divide_by 1e-99 must be below 10^23",
-    "model = 'volume', unit_amount = null, tiers = '[7]'": "tiers [7] is no list of tiers",
+    "model = 'volume', unit_amount = null, tiers = '[7]'": "tiers [7] is not a list of tiers",
     "model = 'whim'": "model 'whim'",
     "product = ''": "product is empty",
     "unit = E'GB\\n'": "unit 'GB\\n' has control characters",
@@ -196,7 +196,7 @@ def test_a_damaged_price_is_named_with_its_column_and_row_and_stops_only_its_org
 
 
 DAMAGED_AGREEMENTS = {
-    """charges = '{"percent_off": "NaN"}'""": "percent_off 'NaN' is no number",
+    """charges = '{"percent_off": "NaN"}'""": "percent_off 'NaN' is not a number",
     """charges = '{"percent_off": "101"}'""": "percent_off 101 must be above 0 and at most 100",
     "charges = '7'": "charges 7 is not a JSON object",
     """charges = '{"percent_off": "10", "effective_from": "2020-01-01"}'""": "charges contains effective_from",

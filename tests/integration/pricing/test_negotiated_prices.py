@@ -104,7 +104,7 @@ def test_all_mistakes_of_the_files_are_named_together_with_file_line_and_key(tmp
     assert second.startswith(f"{folder}/a.yaml: line 2: negotiated price fly/requests of acme: give either percent_off")
     assert third.startswith(f"{folder}/a.yaml: line 3: negotiated price fly/support of startups: percent_off 110 must")
     place = f"{folder}/a.yaml: members.csv: line 4"
-    assert fourth == f"{place}: member labs of group startups: effective_from 'soon' is no date (column from)"
+    assert fourth == f"{place}: member labs of group startups: effective_from 'soon' is not a date (column from)"
     assert fifth == f"{folder}/b.yaml: negotiated must be a list of entries with fields"
 
 
@@ -325,7 +325,7 @@ def test_negotiated_prices_are_listed_and_a_bad_record_fails_only_its_organizati
     )  # fmt: skip
     (failure,) = platform.close().failures
     assert (failure.organization_id, failure.error.code) == ("labs", "unreadable_price")
-    assert "percent_off 'ten' is no number" in failure.error.operator_text
+    assert "percent_off 'ten' is not a number" in failure.error.operator_text
     assert platform.totals() == [200]
 
 

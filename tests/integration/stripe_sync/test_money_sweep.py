@@ -191,7 +191,7 @@ def test_a_balance_in_a_second_currency_is_found_by_the_sweep_and_read_once(
 def test_an_object_that_cannot_be_read_is_named_and_stops_nobody_else(
     tools: SyncTools, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
-    """Half a shilling of credit is no amount of Uganda's currency. Acme's and bolt's states are recorded."""
+    """Half a shilling of credit is not an amount of Uganda's currency. Acme's and bolt's states are recorded."""
     database = tools.journal.database
     execute(
         database,
@@ -204,7 +204,7 @@ def test_an_object_that_cannot_be_read_is_named_and_stops_nobody_else(
     found = sweep(tools)
     assert money(database) == BUSY_DAY
     assert [(row["organization"], row["stripe"]) for row in found.refused] == [("kampala", "customer cus_kampala")]
-    assert "no whole amount of UGX" in found.refused[0]["what"]
+    assert "not a whole amount of UGX" in found.refused[0]["what"]
 
 
 def test_a_newer_state_that_an_event_brings_during_the_sweep_stays(tools: SyncTools, sandbox: SandboxServer) -> None:

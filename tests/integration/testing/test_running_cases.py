@@ -140,7 +140,7 @@ def test_a_refusal_with_other_words_is_a_difference_that_quotes_the_message(work
     (tmp_path / "september" / "wrong.yaml").write_text(BOOK.replace("29.00", "dear"), encoding="utf-8")
     ((item, expected, actual),) = found(worker.run(read_case(tmp_path / "september")))
     assert (item, expected) == ("price book wrong.yaml", "refused, with 'twice'")
-    assert "'dear' is no number" in actual
+    assert "'dear' is not a number" in actual
 
 
 def test_a_step_that_the_platform_refuses_ends_the_case_with_the_reason(worker: CaseWorker, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_rejection_names_the_fix(platform: Platform) -> None:
         "no meter teapots: add it to the price book, then land this day again",
         "no organization nobody: create it, then land this day again",
         "meter egress_gb needs region in data",
-        "1e-16 is no JSON number with at most 20 digits before the point and 15 after it",
+        "1e-16 is not a JSON number with at most 20 digits before the point and 15 after it",
     ]
 
 

@@ -123,14 +123,14 @@ EVENTS: list[tuple[str, dict[str, Any], dict[str, str] | tuple[str, str]]] = [
      {"prompt_tokens": "0", "completion_tokens": "0", "completions": "1"}),
     (COMPLETION, {"prompt": "1.5e3", "completion": "0.5", "model": "s"},
      {"prompt_tokens": "1500", "completion_tokens": "0.5", "completions": "1"}),
-    (COMPLETION, {"prompt": "7x", "completion": "5", "model": "s"}, ("bad_quantity", "prompt 7x is no JSON number")),
-    (COMPLETION, {"prompt": "7", "completion": "1e-16", "model": "s"}, ("bad_quantity", "completion 1e-16 is no JSON")),
-    (COMPLETION, {"prompt": "true", "model": "s"}, ("bad_quantity", "prompt true is no JSON number")),
+    (COMPLETION, {"prompt": "7x", "completion": "5", "model": "s"}, ("bad_quantity", "prompt 7x is not a JSON number")),
+    (COMPLETION, {"prompt": "7", "completion": "1e-16", "model": "s"}, ("bad_quantity", "completion 1e-16 is not a")),
+    (COMPLETION, {"prompt": "true", "model": "s"}, ("bad_quantity", "prompt true is not a JSON number")),
     (COMPLETION, {"prompt": "7", "completion": "-1", "model": "s"}, ("negative_quantity", "completion -1 is below")),
     ("upload", {"bytes": "12", "model": "s"}, {"upload_bytes": "12", "uploads": "12"}),
     ("upload", {"model": "s"}, ("missing_field", "no meter finds its quantity: an event of type upload needs one")),
     ("upload", {"quantity": "12"}, ("missing_field", "needs one of bytes in data")),
-    ("upload", {"bytes": "a\0b"}, ("bad_quantity", "bytes a␀b is no JSON number")),
+    ("upload", {"bytes": "a\0b"}, ("bad_quantity", "bytes a␀b is not a JSON number")),
     ("download", {"bytes": "12"}, ("unknown_meter", "no meter download")),
 ]  # fmt: skip
 PROPERTIES = ("prompt", "completion", "bytes", "quantity", "model")

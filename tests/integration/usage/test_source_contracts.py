@@ -61,8 +61,8 @@ def test_a_field_that_breaks_the_contract_rejects_its_row_alone(platform: Platfo
     assert {reason for reason, _ in found.values()} == {"broken_contract"}
     problems = {name: message.removeprefix("source router: ") for name, (_, message) in found.items()}
     assert {name: problem.removesuffix(fix) for name, problem in problems.items()} == {
-        "region": 'data.region nrt is none of ams, fra', "status": 'data.status ok is no integer',
-        "share": 'data.share half is no number', "cached": 'data.cached yes is no boolean',
+        "region": 'data.region nrt is none of ams, fra', "status": 'data.status ok is not an integer',
+        "share": 'data.share half is not a number', "cached": 'data.cached yes is not a boolean',
         "missing": "data.region is missing",
     }  # fmt: skip
 
@@ -70,14 +70,14 @@ def test_a_field_that_breaks_the_contract_rejects_its_row_alone(platform: Platfo
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        ({"region": True, "status": 200}, "data.region true is no text"),
+        ({"region": True, "status": 200}, "data.region true is not text"),
         ({"region": 5, "status": 200}, "data.region 5 is none of ams, fra"),
-        ({"region": {"name": "ams"}, "status": 200}, "data.region an object is no text"),
-        ({"region": "ams", "status": 2.5}, "data.status 2.5 is no integer"),
-        ({"region": "ams", "status": True}, "data.status true is no integer"),
+        ({"region": {"name": "ams"}, "status": 200}, "data.region an object is not text"),
+        ({"region": "ams", "status": 2.5}, "data.status 2.5 is not an integer"),
+        ({"region": "ams", "status": True}, "data.status true is not an integer"),
         ({"region": "ams", "status": None}, "data.status is missing"),
-        ({"region": "ams", "status": 200, "share": [1]}, "data.share a list is no number"),
-        ({"region": "ams", "status": 200, "cached": 1}, "data.cached 1 is no boolean"),
+        ({"region": "ams", "status": 200, "share": [1]}, "data.share a list is not a number"),
+        ({"region": "ams", "status": 200, "cached": 1}, "data.cached 1 is not a boolean"),
         ({"region": "ams", "status": 200, "share": 1e-3, "cached": False}, None),
         ({"region": "ams", "status": -1, "share": 12, "other": {"a": [1]}}, None),
     ],

@@ -144,7 +144,7 @@ BAD_ROWS = [
      " must have 1 to 63 of a-z, 0-9 and hyphens inside, such as birch-inc"),
     ("insert into accounts values (3, 'birch', 'Birch', 'USD', '2026-08-01', null)",
      "organizations row 3 (id birch): organization birch is there twice, first in organizations row 1"),
-    ("update subscriptions set started_at = 'soon' where id = 17", OF_17 + "started_at 'soon' is no date"),
+    ("update subscriptions set started_at = 'soon' where id = 17", OF_17 + "started_at 'soon' is not a date"),
     ("update subscriptions set plan = null where id = 17", OF_17 + "price is missing"),
     ("update subscriptions set seats = -1 where id = 17", OF_17 + "quantity -1 must be above 0 and below 10^23"),
     ("update subscriptions set seats = 1.5 where id = 17", OF_17 + "quantity 1.5 is a float, which is not exact:"
@@ -523,7 +523,7 @@ YEN = """  - {key: yen, product: Yen, description: Yen, unit: month, unit_amount
 
 
 def test_postgres_keeps_zones_decimals_and_currencies_as_they_are(postgres_app: App, platform: Platform) -> None:
-    """Midnight in Kyoto on September 1st at 9:00 is midnight UTC. 12.345 US dollars is no amount of cents."""
+    """Midnight in Kyoto on September 1st at 9:00 is midnight UTC. 12.345 US dollars is not an amount of cents."""
     read = postgres_app.read()
     assert [row.sentence.partition("): ")[2] for row in read.refused] == [
         "price '7' is not among its `values`: add it there",

@@ -58,7 +58,7 @@ def test_an_organizations_token_reads_its_own_organization_and_its_scopes_only()
 
 def test_scopes_are_read_in_any_order_and_unknown_ones_are_named() -> None:
     assert read_scopes("usage, statement,usage") == ("statement", "usage")
-    with pytest.raises(ValueError, match="'all' is no scope: choose from statement, invoices"):
+    with pytest.raises(ValueError, match="'all' is not a scope: choose from statement, invoices"):
         check_scopes(["all"])
     with pytest.raises(ValueError, match="without a scope reads nothing"):
         read_scopes(" , ")

@@ -226,7 +226,7 @@ def test_the_effect_of_changed_terms_is_left_out_and_named() -> None:
 
 
 def test_an_adjustment_record_is_read_back_unchanged() -> None:
-    """A record older than stored calculations has no items and no undecided amount; without totals it is no record."""
+    """A record older than stored calculations has no items and no undecided amount; without totals it is none."""
     totals = {"billed": "3.00", "adjusted_before": "-1", "owed": "7.50"}
     assert read_adjustment_record(["late rows"], totals) == AdjustmentRecord(
         ("late rows",), Decimal("3.00"), Decimal(-1), Decimal("7.50"), None, None, Decimal(0)

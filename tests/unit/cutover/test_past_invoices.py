@@ -71,7 +71,7 @@ def test_lines_that_the_export_has_only_in_part_are_not_used() -> None:
 def test_amounts_in_shillings_are_read_from_stripes_hundredths() -> None:
     found = parse_invoice({**INVOICE, "currency": "ugx", "total": 101_00, "lines": None})
     assert found.total_cents == 101
-    with pytest.raises(UnreadableInvoice, match="10150 is no whole amount of UGX"):
+    with pytest.raises(UnreadableInvoice, match="10150 is not a whole amount of UGX"):
         parse_invoice({**INVOICE, "currency": "ugx", "total": 101_50, "lines": None})
 
 

@@ -79,7 +79,7 @@ def test_versions_of_a_key_in_two_currencies_are_a_problem() -> None:
 def test_an_allowance_of_no_fee_is_a_problem_with_a_suggestion() -> None:
     included = replace(REQUESTS, free_allowance=Decimal(25), allowance_with="suport")
     assert between([included, SUPPORT]) == [
-        "price requests: allowance_with 'suport' is no fee of the book (did you mean support?)"
+        "price requests: allowance_with 'suport' is not a fee of the book (did you mean support?)"
     ]
     assert between([replace(included, allowance_with="support"), SUPPORT]) == []
 

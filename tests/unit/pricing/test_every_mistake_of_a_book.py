@@ -79,14 +79,14 @@ MISTAKES = [
     Mistake("meters", 0, {"unit": None}, "meter requests: unit is missing"),
     Mistake("meters", 1, {"agregation": "sum"}, "meter egress: unknown field 'agregation' in a meter"
             " (did you mean aggregation?)"),
-    Mistake("prices", 0, {"unit_amount": "0,15"}, "price fly/requests: unit_amount '0,15' is no number"),
+    Mistake("prices", 0, {"unit_amount": "0,15"}, "price fly/requests: unit_amount '0,15' is not a number"),
     Mistake("prices", 0, {"description": None}, "price fly/requests: description is missing"),
     Mistake("prices", 1, {"effective_from": "2026-01-01"}, "price requests from 2026-01-01 00:00 is there twice"),
-    Mistake("prices", 2, {"match": {"regoin": ["ams"]}}, "price requests-ams: match names regoin, which is no"
+    Mistake("prices", 2, {"match": {"regoin": ["ams"]}}, "price requests-ams: match names regoin, which is not a"
             " dimension of meter requests, so it would never apply (did you mean region?)"),
     Mistake("prices", 2, {"per": "0"}, "price fly/requests-ams: per must be above 0"),
     Mistake("prices", 3, {"effective_until": None}, "prices egress and transfer fit the same egress from 2026-03-01"),
-    Mistake("prices", 4, {"allowance_with": "suport"}, "price egress: allowance_with 'suport' is no fee of the book"
+    Mistake("prices", 4, {"allowance_with": "suport"}, "price egress: allowance_with 'suport' is not a fee of the book"
             " (did you mean support?)"),
     Mistake("prices", 4, {"unit_amount": None, "unit_amuont": "1"}, "price fly/egress: unknown field 'unit_amuont'"
             " in a per_unit price (did you mean unit_amount?)"),
@@ -98,13 +98,13 @@ MISTAKES = [
     Mistake("prices", 9, {"tiers": [{"up_to": "3", "unit_amount": "5"}]}, "price fly/seats: "),
     Mistake("taxes", 0, {"price_keys": ["suport"]}, "tax rate vat: price_keys suport: no price has that"
             " (did you mean support?)"),
-    Mistake("taxes", 0, {"percent": "all"}, "tax rate fly/vat: percent 'all' is no number"),
-    Mistake("reservations", 0, {"months": "x"}, "reservation fly/block: months 'x' is no whole number"),
+    Mistake("taxes", 0, {"percent": "all"}, "tax rate fly/vat: percent 'all' is not a number"),
+    Mistake("reservations", 0, {"months": "x"}, "reservation fly/block: months 'x' is not a whole number"),
     Mistake("reservations", 0, {"bound_to": "regoin"}, "reservation block: match names regoin"),
     Mistake("negotiated", 0, {"percent_off": "110"}, "negotiated price fly/requests of acme: percent_off 110 must be"),
     Mistake("negotiated", 0, {"effective_from": "soon"}, "price fly/requests of acme: effective_from 'soon'"),
     Mistake("negotiated", 1, {"unit_amount": "x"}, "negotiated price fly/support of early: unit_amount 'x'"),
-    Mistake("members", 0, {"effective_from": "soon"}, "member acme of group early: effective_from 'soon' is no date"),
+    Mistake("members", 0, {"effective_from": "soon"}, "member acme of group early: effective_from 'soon' is not a"),
 ]  # fmt: skip
 # The line of a file that an entry of a book is on.
 LINES = {
@@ -165,5 +165,5 @@ def test_an_unreadable_file_hides_no_mistake_of_the_others_and_names_in_it_may_e
     )
     first, second, third = read_book(tmp_path).problems
     assert first.startswith(f"{tmp_path / 'a.yaml'}: line 2, column 1: ")
-    assert "unit_amount 'x' is no number" in second
+    assert "unit_amount 'x' is not a number" in second
     assert "prices calls and requests fit the same requests" in third

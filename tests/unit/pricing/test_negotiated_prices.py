@@ -599,7 +599,7 @@ def test_an_unreadable_negotiated_price_is_refused_with_its_holder_and_key(data:
     [
         ({"group": None}, "member acme of group ?: group is missing"),
         ({"organization": None}, "member ? of group startups: organization is missing"),
-        ({"effective_from": "soon"}, "member acme of group startups: effective_from 'soon' is no date"),
+        ({"effective_from": "soon"}, "member acme of group startups: effective_from 'soon' is not a date"),
         (
             {"since": "2026-09-01"},
             "member acme of group startups: unknown field 'since' in a member of a group; known are"

@@ -50,7 +50,9 @@ def test_both_fields_of_a_mistake_between_two_are_unread() -> None:
 
 
 def test_a_field_that_can_not_be_read_is_no_mistake_beside_another_field() -> None:
-    assert problems(key="a", least="x", most="0") == ["least 'x' is no number: write digits, such as 0.15 or 2592000"]
+    assert problems(key="a", least="x", most="0") == [
+        "least 'x' is not a number: write digits, such as 0.15 or 2592000"
+    ]
 
 
 def test_a_misspelt_field_is_one_mistake_and_not_missing_as_well() -> None:

@@ -97,13 +97,13 @@ def test_a_price_for_something_that_no_event_is_counted_by_is_refused(tmp_path: 
     with pytest.raises(ValueError) as refused:
         book(tmp_path, a=METER + "prices:" + MATCHED % name)
     assert str(refused.value) == (
-        f"{tmp_path / 'a.yaml'}: line 3: price requests: match names {name}, which is no dimension of meter requests,"
-        f" so it would never apply{meant}: correct it, or add it to the meter's `dimensions`"
+        f"{tmp_path / 'a.yaml'}: line 3: price requests: match names {name}, which is not a dimension of meter"
+        f" requests, so it would never apply{meant}: correct it, or add it to the meter's `dimensions`"
     )
 
 
 def test_a_price_for_a_region_needs_a_meter_with_regions(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="match names region, which is no dimension of meter requests"):
+    with pytest.raises(ValueError, match="match names region, which is not a dimension of meter requests"):
         book(tmp_path, a=METER.replace(", dimensions: [region]", "") + "prices:" + MATCHED % "region")
     assert [price.match for price in book(tmp_path, a=METER + "prices:" + MATCHED % "region").prices] == [
         {"region": ("ams",)}
@@ -160,11 +160,11 @@ def test_every_bad_row_of_a_table_is_named_by_file_line_and_column(tmp_path: Pat
     name = tmp_path.name
     named = [line.replace(f"{tmp_path}/a.yaml: prices.csv: ", "") for line in str(refused.value).splitlines()]
     assert named == [
-        f"line 3: price {name}/r/fra: unit_amount 'one' is no number: write digits, such as 0.15 or 2592000"
+        f"line 3: price {name}/r/fra: unit_amount 'one' is not a number: write digits, such as 0.15 or 2592000"
         " (column usd)",
         f"line 5: price {name}/r/iad: unit_amount '-1' must be a finite number of at least 0 (column usd)",
         f"line 6: price {name}/r/lax: per must be above 0 (column size)",
-        f"line 8: price {name}/r/ord: effective_from 'yesterday' is no date (column since)",
+        f"line 8: price {name}/r/ord: effective_from 'yesterday' is not a date (column since)",
         "line 7: row 'nrt,1.00,1' has 3 fields, but the header has 4",
         "line 10: unexpected end of data",
     ]
@@ -204,13 +204,13 @@ def test_a_hundred_with_a_leading_zero_is_a_hundred(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("written", ["1:30", "1_0", "0x10", "0o14", "0b11", ".inf", ".nan", "1,000", "٣", "1 0", "yes"])
 def test_a_text_that_is_not_a_decimal_number_is_refused(tmp_path: Path, written: str) -> None:
-    with pytest.raises(ValueError, match=r"per '.*' is no number: write digits"):
+    with pytest.raises(ValueError, match=r"per '.*' is not a number: write digits"):
         book(tmp_path, prices=f"prices:{REQUESTS}    per: {written}\n")
 
 
 @pytest.mark.parametrize("written", ["true", "[1]", "{a: 1}", "!!binary aGk="])
 def test_a_list_or_mapping_is_not_a_number(tmp_path: Path, written: str) -> None:
-    with pytest.raises(ValueError, match=r"per .* is no number"):
+    with pytest.raises(ValueError, match=r"per .* is not a number"):
         book(tmp_path, prices=f"prices:{REQUESTS}    per: {written}\n")
 
 

@@ -66,10 +66,10 @@ def test_a_price_from_the_book_and_its_data_cost_the_same() -> None:
     [
         (0.1, r"quantity 0\.1 is a float"),
         (-1, "quantity -1 must be a finite number of at least 0"),
-        ("NaN", "quantity 'NaN' is no number"),
-        ("ten", "quantity 'ten' is no number"),
-        (None, "quantity None is no number"),
-        (True, "quantity True is no number"),
+        ("NaN", "quantity 'NaN' is not a number"),
+        ("ten", "quantity 'ten' is not a number"),
+        (None, "quantity None is not a number"),
+        (True, "quantity True is not a number"),
     ],
 )
 def test_a_quantity_that_is_not_an_exact_number_is_refused(quantity: Any, message: str) -> None:

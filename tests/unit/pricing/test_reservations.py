@@ -39,7 +39,7 @@ def test_36_dollars_for_12_months_of_5_are_40_percent_off() -> None:
         ({"monthly_credit": "0"}, "monthly_credit must be above 0"),
         ({"monthly_credit": "0.0000000000001"}, "monthly_credit .* more than 12 decimals"),
         ({"months": 0}, "months must be above 0"),
-        ({"months": "1y"}, "months '1y' is no whole number"),
+        ({"months": "1y"}, "months '1y' is not a whole number"),
         ({"month": 12}, r"unknown field 'month' in a reservation"),
         ({"book": "fly"}, r"unknown field 'book' in a reservation"),
         ({"bound_to": None}, "bound_to is missing"),

@@ -74,7 +74,7 @@ def test_shillings_have_no_cents_and_dinars_have_three_decimals() -> None:
 
 
 def test_half_a_shilling_is_refused() -> None:
-    with pytest.raises(UnreadableMoney, match=r"refund re_1 .*10150 is no whole amount of UGX"):
+    with pytest.raises(UnreadableMoney, match=r"refund re_1 .*10150 is not a whole amount of UGX"):
         read_money_object(refund(currency="ugx", amount=10_150))
 
 

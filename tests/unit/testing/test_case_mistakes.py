@@ -50,15 +50,15 @@ def test_every_mistake_of_a_case_is_named_at_once(tmp_path: Path) -> None:
         "case/case.yaml: line 5: step 2: close: not a month: 'October'; write it as YYYY-MM, for example 2026-10",
         "case/case.yaml: line 6: step 3: file: unknown field 'form' (did you mean from?)",
         "case/case.yaml: line 6: step 3: file: from is missing",
-        "case/case.yaml: line 7: step 4: totals: acme: 2026-10: '31.50' is no amount in cents: write a whole number,"
-        " such as 3175 for $31.75",
+        "case/case.yaml: line 7: step 4: totals: acme: 2026-10: '31.50' is not an amount in cents: write a whole"
+        " number, such as 3175 for $31.75",
         "case/case.yaml: line 7: step 4: totals: acme: 2026-13: no such month: 2026-13",
-        "case/case.yaml: line 7: step 4: totals: labs: 2026-10: nothing is no amount in cents: write a whole number,"
-        " such as 3175 for $31.75",
+        "case/case.yaml: line 7: step 4: totals: labs: 2026-10: nothing is not an amount in cents: write a whole"
+        " number, such as 3175 for $31.75",
         "case/case.yaml: line 8: step 5: items: acme: 2026-10: number 1: unknown field 'prise' (did you mean price?)",
-        "case/case.yaml: line 8: step 5: items: acme: 2026-10: number 2: amount: value 'ten' is no number: write"
+        "case/case.yaml: line 8: step 5: items: acme: 2026-10: number 2: amount: value 'ten' is not a number: write"
         " digits, such as 0.15 or 2592000",
-        "case/case.yaml: line 9: step 6: land: days: '2026-10-05' is no list: write ['2026-10-05']",
+        "case/case.yaml: line 9: step 6: land: days: '2026-10-05' is not a list: write ['2026-10-05']",
         "case/case.yaml: line 9: step 6: land: now: '2026-10-06T12:00:00' is no time: write a day, such as 2026-10-05"
         " (midnight UTC), or 2026-10-05T12:00:00Z",
         "case/case.yaml: line 10: step 7: a step has one verb, not 2 (sync, stripe): begin each with `- `",
@@ -68,13 +68,13 @@ def test_every_mistake_of_a_case_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("steps", "mistake"),
     [
-        ("  - taxes: {acme: {2026-10: [1900]}}\n", "is no taxed amount with its tax: write both, such as"),
+        ("  - taxes: {acme: {2026-10: [1900]}}\n", "is not a taxed amount with its tax: write both, such as"),
         ("  - file: {day: 5 October, from: u.jsonl}\n", "day: '5 October' is no day: write it as 2026-10-05"),
         ("  - book: /etc/prices.yaml\n", "book: '/etc/prices.yaml' is an absolute path"),
-        ("  - rejected: [1]\n", "rejected: ['1'] is no whole number"),
-        ("  - owed: {organization: acme, cents: yes}\n", "cents: 'yes' is no amount in cents"),
+        ("  - rejected: [1]\n", "rejected: ['1'] is not a whole number"),
+        ("  - owed: {organization: acme, cents: yes}\n", "cents: 'yes' is not an amount in cents"),
         ("  - sum: 5\n", "sum: '5' has no fields: write `name: value`"),
-        ("  - headline_lacks: {organization: '', words: owes}\n", "organization: '' is no text: write it in quotes"),
+        ("  - headline_lacks: {organization: '', words: owes}\n", "organization: '' is not text: write it in quotes"),
         (f"  - sum_of_all: 1{15 * '0'}1\n", "are more than an invoice can have"),
         ("  - close: 2026-10\n", "no step checks anything: add `totals`, `items` or another check"),
         ("  close: 2026-10\n", "steps is missing, or no list of steps"),

@@ -214,10 +214,13 @@ def test_half_a_unit_of_the_last_place_is_rounded_up() -> None:
         ({"aggregation": "time_weighted", "time_unit": 1}, "aggregation time_weighted needs series"),
         ({"aggregation": "time_weighted", "series": "volume"}, "aggregation time_weighted needs time_unit"),
         ({"aggregation": "time_weighted", "series": "volume", "time_unit": 0}, "time_unit 0 is not a whole number"),
-        ({"aggregation": "time_weighted", "series": "volume", "time_unit": "1h"}, "time_unit '1h' is no whole number"),
+        (
+            {"aggregation": "time_weighted", "series": "volume", "time_unit": "1h"},
+            "time_unit '1h' is not a whole number",
+        ),
         (
             {"aggregation": "time_weighted", "series": "volume", "time_unit": True},
-            "time_unit True is no whole number",
+            "time_unit True is not a whole number",
         ),
         (
             {"aggregation": "time_weighted", "series": 'a"b', "time_unit": 1},

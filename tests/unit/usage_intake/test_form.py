@@ -39,7 +39,7 @@ def refusal(**changes: Any) -> tuple[str, str] | None:
         (
             {"time": "soon"},
             "bad_time",
-            "soon is no RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z",
+            "soon is not an RFC 3339 time with an offset, such as 2026-10-01T12:00:00Z",
         ),
         (
             {"time": "2022-12-31T23:59:59Z"},
@@ -54,7 +54,7 @@ def refusal(**changes: Any) -> tuple[str, str] | None:
         (
             {"data": {"quantity": "1,5"}},
             "bad_quantity",
-            "1,5 is no JSON number with at most 20 digits before the point and 15 after it",
+            "1,5 is not a JSON number with at most 20 digits before the point and 15 after it",
         ),
         (
             {"data": {"quantity": "-0.1"}},

@@ -39,7 +39,7 @@ def test_tokens_are_read_from_the_variable_and_from_the_file(tmp_path: Path) -> 
 
 def test_a_line_that_is_no_token_is_named_without_its_text(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("proxy fbu_the-token-itself\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"tokens: line 1 is no token: write SOURCE sha256:DIGEST") as problem:
+    with pytest.raises(SettingsError, match=r"tokens: line 1 is not a token: write SOURCE sha256:DIGEST") as problem:
         configured(TOKENS_FILE=str(tmp_path / "tokens"))
     assert "fbu_" not in str(problem.value)
     with pytest.raises(SettingsError, match="FLY_BILLING_USAGE_TOKENS: line 2"):

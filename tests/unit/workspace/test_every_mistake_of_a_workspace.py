@@ -88,7 +88,7 @@ MISTAKES = [
     Mistake("organizations", 2, {"currency": "eur"}, "organization oslo: currency 'eur' is not an ISO 4217 code"),
     Mistake("meters", 0, {"unit": None}, "meter requests: unit is missing"),
     Mistake("prices", 0, {"prise": "29"}, "price main/support: unknown field 'prise'"),
-    Mistake("prices", 1, {"unit_amount": "0,0005"}, "price main/seats: unit_amount '0,0005' is no number"),
+    Mistake("prices", 1, {"unit_amount": "0,0005"}, "price main/seats: unit_amount '0,0005' is not a number"),
     Mistake("prices", 2, {"meter": "request"}, "price requests: no meter 'request' (did you mean requests?)"),
     Mistake("prices", 2, {"description": None}, "price main/requests: description is missing"),
     Mistake("subscriptions", 0, {"price": "suport"}, "subscription acme/suport/2026-01-01: price 'suport' is not in"
@@ -106,10 +106,10 @@ MISTAKES = [
     Mistake("discounts", 1, {"organization": "lbas"}, "organization 'lbas' is not in organizations.csv"
             " (did you mean labs?)"),
     Mistake("discounts", 1, {"last_month": "2025-12"}, "it would end with 2025-12, before its first month 2026-01"),
-    Mistake("credits", 0, {"amount": "x"}, "credit acme/Gift/2026-01-01: amount 'x' is no number"),
+    Mistake("credits", 0, {"amount": "x"}, "credit acme/Gift/2026-01-01: amount 'x' is not a number"),
     Mistake("credits", 0, {"currency": "EUR"}, "credit acme/Gift/2026-01-01 is in EUR, but acme is billed in USD"),
     Mistake("charges", 0, {"organization": "kiwi"}, "organization 'kiwi' is not in organizations.csv"),
-    Mistake("charges", 0, {"occurred_at": "soon"}, ": occurred_at 'soon' is no date"),
+    Mistake("charges", 0, {"occurred_at": "soon"}, ": occurred_at 'soon' is not a date"),
     Mistake("commitments", 0, {"moths": "3", "months": None}, "commitment acme/Least/2026-01: unknown field 'moths'"
             " (did you mean months?)"),
     Mistake("commitments", 0, {"amount": "-5"}, "commitment acme/Least/2026-01: amount -5 is below zero"),

@@ -199,7 +199,7 @@ def test_a_new_workspace_names_the_schema_of_each_file_and_has_it(tmp_path: Path
     write_starter(tmp_path / "shop")
     kinds = {}
     for path in sorted((tmp_path / "shop").rglob("*.yaml")):
-        if path.name == "case.yaml":  # a billing test is no file of the workspace
+        if path.name == "case.yaml":  # a billing test is not a file of the workspace
             continue
         named = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# yaml-language-server: $schema=")
         schema = json.loads((path.parent / named).read_text(encoding="utf-8"))

@@ -75,7 +75,7 @@ def test_without_a_workspace_or_sources_nothing_is_declared(folder: Path) -> Non
     [
         ("sources: [{name: api}]", "source api: meters is missing"),
         ("sources: [{name: api, meters: [requests], cadence: dayly}]", "(did you mean daily?)"),
-        ("sources: [{name: api, meters: [requests], late_after: 2}]", "no period: write it such as 90m, 3h or 2d"),
+        ("sources: [{name: api, meters: [requests], late_after: 2}]", "not a period: write it such as 90m, 3h or 2d"),
         ("sources: [{name: api, meters: [requests], owner: edge}]", "neither an e-mail address nor team:NAME"),
         ("sources: [{name: api, meters: [requests], data: {size: int}}]", "data: size: type 'int'"),
         ("sources: [{name: api, meters: [requests], data: {size: {typ: text}}}]", "(did you mean type?)"),
@@ -93,7 +93,7 @@ def test_a_mistake_is_one_line_with_its_place(folder: Path, text: str, expected:
 
 
 def test_a_folder_that_is_no_workspace_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceHasMistakes, match="is no workspace: it has no"):
+    with pytest.raises(WorkspaceHasMistakes, match="is not a workspace: it has no"):
         read_declared_sources(tmp_path / "gone")
 
 

@@ -96,7 +96,7 @@ def test_a_row_without_a_price_book_has_the_only_one_and_its_amounts_the_organiz
 
 def test_a_folder_that_is_no_workspace_is_refused_in_one_line(tmp_path: Path) -> None:
     assert mistakes(tmp_path) == [
-        f"{tmp_path} is no workspace: it has no fly_billing.yaml. `fly-billing init {tmp_path}` writes one"
+        f"{tmp_path} is not a workspace: it has no fly_billing.yaml. `fly-billing init {tmp_path}` writes one"
     ]
 
 
@@ -148,7 +148,7 @@ def test_mistakes_of_all_files_come_together_a_line_each(folder: Path) -> None:
         "sources.yaml:",
     ]
     assert "organizations.csv: line 3: organization ACME: name is missing" in found
-    assert "terms.yaml: line 2: subscription support/yesterday: started_at 'yesterday' is no date" in found
+    assert "terms.yaml: line 2: subscription support/yesterday: started_at 'yesterday' is not a date" in found
     assert any("unknown field 'organisation' (did you mean organization?)" in line for line in found)
     assert any("cadence 'dayly' (did you mean daily?)" in line for line in found)
     assert "organizations.csv: line 2: organization acme: currency 'usd' is not an ISO 4217 code" in found[1]
@@ -260,7 +260,7 @@ def test_a_duplicate_id_names_both_lines(folder: Path) -> None:
         ),
         (
             "charges: [{organization: acme, description: Setup, amount: 1_0, occurred_at: 2026-01-01}]",
-            "charge acme/Setup/2026-01-01: amount '1_0' is no number: write digits, such as 0.15 or 2592000",
+            "charge acme/Setup/2026-01-01: amount '1_0' is not a number: write digits, such as 0.15 or 2592000",
         ),
         (
             "charges: [{organization: acme, description: Setup, occurred_at: 2026-01-01}]",

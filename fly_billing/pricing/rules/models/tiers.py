@@ -115,7 +115,7 @@ def _tier_list(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if tiers is None:
         raise ValueError("tiers is missing")
     if not isinstance(tiers, list | tuple) or not all(isinstance(tier, Mapping) for tier in tiers):
-        raise ValueError(f"tiers {tiers!r} is no list of tiers")
+        raise ValueError(f"tiers {tiers!r} is not a list of tiers")
     return list(tiers)
 
 

@@ -145,13 +145,13 @@ def test_the_model_is_read_from_data_and_written_back_unchanged() -> None:
     ("tiers", "message"),
     [
         (None, "^tiers is missing$"),
-        ("ten", "is no list of tiers"),
-        ([5], "is no list of tiers"),
+        ("ten", "is not a list of tiers"),
+        ([5], "is not a list of tiers"),
         ([{"unit_amount": "1", "upto": "5"}], r"unknown field 'upto' in a tier"),
         ([{"up_to": "5"}, {"unit_amount": "1"}], "unit_amount is missing"),
         ([{"up_to": "5", "unit_amount": "1"}, {}], "unit_amount is missing"),
         ([{"up_to": 5.5, "unit_amount": "1"}, {"unit_amount": "1"}], "up_to 5.5 is a float"),
-        ([{"up_to": "five", "unit_amount": "1"}, {"unit_amount": "1"}], "up_to 'five' is no number"),
+        ([{"up_to": "five", "unit_amount": "1"}, {"unit_amount": "1"}], "up_to 'five' is not a number"),
     ],
 )
 def test_unreadable_tiers_are_refused(tiers: object, message: str) -> None:
