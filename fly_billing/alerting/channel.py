@@ -28,7 +28,7 @@ class AlertNotSent(Exception):
 
 
 class AlertWithdrawn(AlertNotSent):
-    """Nobody wants the alert any more: it is given up, and no operator is told."""
+    """Nobody wants the alert any more: it is given up, and no operator is alerted."""
 
     def __init__(self, channel: str, alert: Alert, reason: object) -> None:
         super().__init__(channel, alert, reason, is_permanent=True)

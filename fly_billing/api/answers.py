@@ -143,7 +143,7 @@ def usage_answer(
 
 
 def explanation_answer(explained: ExplainedItem, organization_id: str, as_of: Any) -> models.ExplanationAnswer:
-    """Return the explanation. An organization that another one pays for is told nothing of the payer's total."""
+    """Return the explanation. An organization that another one pays for sees nothing of the payer's total."""
     explanation = explained.explanation
     item = explanation.item
     is_payer = explained.payer_id == organization_id

@@ -11,7 +11,7 @@ from fly_billing.api import models
 from fly_billing.money import typed_amount
 from fly_billing.statements.rules import spend
 
-# Apps, regions, and pairs of them that an answer tells apart.
+# Apps, regions, and pairs of them that an answer lists.
 MOST_PLACES = 100
 
 

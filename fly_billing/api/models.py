@@ -344,7 +344,7 @@ class DayQuantity(Part):
 
 
 class PlaceQuantity(Part):
-    """The usage of an app in a region; null if the meter does not tell them apart."""
+    """The usage of an app in a region; null if the meter has no such dimensions."""
 
     app: str | None
     region: str | None

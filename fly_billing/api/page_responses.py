@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def page_response(request: Request, html: str) -> Response:
-    """Return the page, compressed if the browser takes that. It has no link in it, so its length tells nothing."""
+    """Return the page, compressed if the browser takes that. It has no link in it, so its length reveals nothing."""
     content, headers = html.encode(), {**_headers(), "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         content, headers = gzip.compress(content, 6, mtime=0), {**headers, "Content-Encoding": "gzip"}

@@ -45,7 +45,7 @@ def run_tests(console: Terminal, folders: Sequence[Path], jobs: int | None, *, a
 
 @contextmanager
 def _progress(console: Terminal, number: int, *, is_shown: bool) -> Iterator[Any]:
-    """Yield a function that prints a result. On a terminal, a line tells meanwhile how many are done."""
+    """Yield a function that prints a result. On a terminal, a line counts those that are done."""
     if not is_shown:
         yield lambda result: None
         return

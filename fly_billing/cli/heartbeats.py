@@ -31,7 +31,7 @@ def oldest_heartbeat(instance: DagsterInstance) -> datetime | None:
 
 
 def daemon_problem(limit: timedelta, now: datetime) -> str | None:
-    """Return why the daemon does no work now, or why that can't be told. None if it runs, or never ran."""
+    """Return why the daemon does no work now, or why that is unknown. None if it runs, or never ran."""
     try:
         with DagsterInstance.get() as instance:
             return daemon_silence(oldest_heartbeat(instance), limit, now)

@@ -21,7 +21,7 @@ from fly_billing.foreign_text import visible
 from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase
 
-# What `replay` sends again unless it is told since when: older warnings would only confuse.
+# What `replay` sends again unless `--since` says otherwise: older warnings would only confuse.
 REPLAYED = timedelta(days=7)
 
 
@@ -130,7 +130,7 @@ def acknowledge_cap(console: Terminal, organization: str) -> None:
 
 
 def show_caps(console: Terminal, organization: str | None) -> None:
-    """Print the caps, with the state that the platform was told."""
+    """Print the caps, with the last call to the platform."""
     with _database() as database:
         caps = spend_caps.spend_caps(database, organization)
     if not caps:

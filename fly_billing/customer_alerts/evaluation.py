@@ -165,7 +165,7 @@ def _finish(
     operators: Sequence[Channel],
     now: datetime,
 ) -> None:
-    """Record what was compared, and tell operators what can't be read."""
+    """Record what was compared, and alert operators of what can't be read."""
     with database.transaction() as connection:
         mark_checked(connection, parts, now)
         for group, problem in failed:

@@ -56,7 +56,7 @@ class Alerts(ConfigurableResource[Any]):
         return past_due_channels(self._settings())
 
     def past_due_days(self) -> tuple[int, ...]:
-        """Return the days past due at which the platform is told."""
+        """Return the days past due at which the platform is called."""
         return self._settings().past_due_days
 
     def dagster_url(self) -> str | None:

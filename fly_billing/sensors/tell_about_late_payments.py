@@ -1,4 +1,4 @@
-"""Tells the platform about invoices that are past due."""
+"""Calls the platform about invoices that are past due."""
 
 from dagster import SensorEvaluationContext, SkipReason
 

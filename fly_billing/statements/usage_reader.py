@@ -53,7 +53,7 @@ class UsageQuantities:
 
 
 def read_quantities(database: BillingDatabase, items: Sequence[UUID], most_places: int) -> UsageQuantities:
-    """Read the usage that these items bill. Of each item, at most `most_places` apps and regions are told apart."""
+    """Read the usage that these items bill. Of each item, at most `most_places` apps and regions are listed."""
     with database.consistent_read() as connection, round_trip(connection) as trip:
         places = trip.records(UsageOfPlace, "usage_of_items", items=list(items), most=most_places)
         days = trip.records(UsageOfDay, "daily_usage_of_items", items=list(items))

@@ -54,7 +54,7 @@ NEW_STARTS = 3
 class StepFailed(Exception):
     """A step failed and this run can't fix it. `state` is the state to record in the journal.
 
-    `detail` tells the operator what is wrong with this invoice.
+    `detail` is the problem of this invoice, for operators.
     """
 
     def __init__(

@@ -182,7 +182,7 @@ DETAILS = (
 
 
 class SubscriptionEntry(Entry):
-    """A recurring fee. `key` tells two of one price and start apart."""
+    """A recurring fee. `key` distinguishes two of one price and start."""
 
     model_config = rules(only_if("anchored_at", "anchor", "start"))
     KIND = "subscription"
@@ -236,7 +236,7 @@ class DiscountEntry(Entry):
 
 
 class CommitmentEntry(Entry):
-    """The least or most that an organization pays. `key` tells two of one description and first month apart."""
+    """The least or most that an organization pays. `key` distinguishes two of one description and first month."""
 
     model_config = rules(when("kind", ["maximum"], {"properties": {"months": ONE}}))
     KIND = "commitment"

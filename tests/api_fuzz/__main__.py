@@ -1,4 +1,4 @@
-"""`make fuzz-api`: a long campaign against `fly-billing api`. Exits 1 if a response tells anything to anybody else."""
+"""`make fuzz-api`: a long campaign against `fly-billing api`. Exits 1 if a response has data of anybody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends random requests over HTTP and checks each response: its status, its form, and whom it tells something of."""
+"""Sends random requests over HTTP and checks each response: its status, its form, and whose data it has."""
 
 from __future__ import annotations
 
@@ -158,6 +158,6 @@ def _may_read(sent: _Sent) -> bool:
 
 
 def _allowed(sent: _Sent) -> set[str]:
-    """Return the organizations that the response may tell something of."""
+    """Return the organizations whose data the response may have."""
     may = _may_read(sent) or sent.key.kind == "issuer"
     return {sent.asked} if may and sent.asked else set()

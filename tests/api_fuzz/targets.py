@@ -33,7 +33,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Key:
-    """A token, or the path of a page, and what a request with it may be told.
+    """A token, or the path of a page, and the data that a request with it may get.
 
     Attributes:
         text: None: the request has no token.
@@ -66,7 +66,7 @@ class Targets:
         return re.compile("|".join(map(re.escape, self.owner_of)))
 
     def owners_in(self, text: str) -> set[str]:
-        """Return the organizations that a text tells something of."""
+        """Return the organizations that a text has data of."""
         return {self.owner_of[found] for found in self.pattern.findall(text)}
 
 

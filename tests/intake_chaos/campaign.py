@@ -169,6 +169,6 @@ def _post_until_acknowledged(port: int, source: str, names: list[str]) -> tuple[
 
 
 def _keys(landing_dir: Path) -> list[str]:
-    """Return source and id of each stored event; the sender's number tells its source."""
+    """Return source and id of each stored event; the source has the sender's number."""
     sources = list(TOKENS)
     return [f"{sources[int(name.split('-')[0]) % len(sources)]} {name}" for name in stored_ids(landing_dir)]

@@ -44,7 +44,7 @@ def write_link(link: PageLink, secret: str) -> str:
 def read_link(text: str, secrets: Sequence[str], now: datetime) -> PageLink | None:
     """Return what the text links to; None if no secret signed it, somebody changed it, or it has expired."""
     signed, signature = _parts(text)
-    # All secrets are tried, in constant time each, so that the time tells nothing.
+    # All secrets are tried, in constant time each, so that the time reveals nothing.
     matches = [hmac.compare_digest(signature, _signature(signed, secret)) for secret in secrets]
     if not any(matches):
         return None

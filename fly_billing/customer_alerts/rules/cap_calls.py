@@ -1,4 +1,4 @@
-"""What the platform is told about an organization's own cap: reached, or lifted. Pure.
+"""The calls to the platform about an organization's own cap: reached, or lifted. Pure.
 
 The calls describe a state, not an event: the platform stops machines while the newest call says `reached`, and may run
 them while it says `lifted`. A raised or removed cap, a new month and a correction below the cap lift it. Calls of an

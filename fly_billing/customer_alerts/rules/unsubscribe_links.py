@@ -46,7 +46,7 @@ def read_unsubscribe_token(secrets: Sequence[str], token: str) -> Unsubscription
         content, signed = _bytes(payload), _bytes(signature)
     except ValueError:
         return None
-    # All secrets are tried, in constant time each, so that the time tells nothing.
+    # All secrets are tried, in constant time each, so that the time reveals nothing.
     matches = [hmac.compare_digest(signed, _signature(secret, content)) for secret in secrets]
     if not any(matches):
         return None

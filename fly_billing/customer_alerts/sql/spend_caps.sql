@@ -78,7 +78,7 @@ update alerts set
 where channel = :channel and organization_id = :organization_id and taken_at is null and given_up_at is null;
 
 -- name: spend_caps
--- One row per organization, or of one, that has a cap or was told of to the platform: its cap, and the newest call.
+-- One row per organization, or of one, that has a cap or that the platform was called about: its cap, and the newest call.
 -- attempts: of that call, which is acknowledged at acknowledged_at. billed_in: the currency of this month's invoice.
 select
     o.id as organization_id, t.currency, t.amount_cents as cap_cents, c.state, c.reason,

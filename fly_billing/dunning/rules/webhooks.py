@@ -1,4 +1,4 @@
-"""The webhooks that tell a platform about late payments: which are due, and their bodies. Pure.
+"""A platform's webhooks about late payments: which are due, and their bodies. Pure.
 
 Bodies follow Standard Webhooks (`type`, `timestamp`, `data`), and are ASCII: the outbox keeps them as they are. A
 threshold is sent once per invoice. An invoice of which a threshold was sent gets a message when it is over.

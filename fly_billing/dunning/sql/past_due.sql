@@ -28,7 +28,7 @@ order by d.due_on, i.organization_id, i.month, t.days;
 
 -- name: over_to_tell
 -- One row per invoice whose past-due messages :channel has all taken and that is given up, or on which nothing is owed any
--- more, if that was not told. So this message never overtakes an earlier one.
+-- more, if that call was not made. So this message never overtakes an earlier one.
 with told as (
     select cast(split_part(key, ' ', 3) as uuid) as invoice_id
     from alerts

@@ -128,7 +128,7 @@ def span_of_reduced(detail: Any, periods: Mapping[UUID, ServicePeriod]) -> Servi
 
 
 class SoldItem(SuppliedItem, Protocol):
-    """An item with what tells when a one-off item was supplied.
+    """An item, and when a one-off item was supplied.
 
     Attributes:
         credit_ids: Credits of the organization, if they may be those of a reservation.

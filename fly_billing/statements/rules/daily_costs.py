@@ -23,7 +23,7 @@ from fly_billing.statements.rules.spend import WHOLE_INVOICE_KINDS, SpendShare, 
 from fly_billing.statements.rules.statement import StatementItem
 
 SPLITS = ("product", "app", "region")
-# Columns with a name of their own; all others are one more. A reader tells about eight colors apart.
+# Columns with a name of their own; all others are one more. A reader can distinguish about eight colors.
 MOST_COLUMNS = 7
 # Places of usage without a label, and of labels without a column of their own, where labels are counted from 1.
 NO_LABEL, OTHER_LABEL = 0, -1

@@ -13,7 +13,7 @@ from typing import Any
 from fly_billing.money import format_cents, plain
 
 MISSING = "none"
-# Fields that tell what an item is. The others are its values.
+# Fields that identify an item. The others are its values.
 _IDENTIFYING = ("description", "price", "product", "kind", "organization")
 
 
@@ -99,7 +99,7 @@ def _has_identity(item: Mapping[str, Any]) -> bool:
 
 
 def named(item: Mapping[str, Any]) -> str:
-    """Return the most telling field of an item."""
+    """Return the field of an item that identifies it best."""
     return str(next((item[name] for name in _IDENTIFYING if item.get(name)), "item"))
 
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from datetime import datetime
 
-# Landing skips names that begin with a dot. The name tells a person that the file must not be removed.
+# Landing skips names that begin with a dot. The name says that the file must not be removed.
 HIDDEN = ".acknowledged-usage-"
 RANDOM_DIGITS = 9
 _OURS = re.compile(r".+\.http-\d{8}T\d{6}-\d{9}\.jsonl", re.ASCII)

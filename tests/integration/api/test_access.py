@@ -1,4 +1,4 @@
-"""Nobody reads the bills of others: every route refuses every other token, and no refusal tells what exists."""
+"""Nobody reads the bills of others: every route refuses every other token, and no refusal reveals what exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A link opens the page of one organization; every other link shows the same plain page, and tells nothing."""
+"""A link opens the page of one organization; every other link shows the same plain page, and reveals nothing."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_the_pauses_between_calls_grow_to_an_hour_and_never_end(capped: Platform
 
 
 def test_a_raised_cap_lifts_the_call_and_replaces_one_that_waits(capped: Platform, endpoint: PlatformEndpoint) -> None:
-    """The platform may have read the first call and not answered: it is told that the cap is lifted, in any case."""
+    """The platform may have read the first call and not answered: it is called when the cap is lifted, in any case."""
     spend(capped, "100.00")
     check(capped)
     endpoint.behaviors = ["drop"]

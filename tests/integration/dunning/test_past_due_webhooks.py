@@ -1,4 +1,4 @@
-"""The platform is told once per invoice and threshold that it is past due, signed, whatever the receiver does.
+"""The platform is called once per invoice and threshold past due, signed, whatever the receiver does.
 
 acme's 10.00 of September is due on 18 October 2026.
 """

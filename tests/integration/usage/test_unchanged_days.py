@@ -26,7 +26,7 @@ NEXT_DAY = DAY + timedelta(days=1)
 
 
 class Landings:
-    """Lands into a platform and tells which files were read."""
+    """Lands into a platform and knows which files were read."""
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform

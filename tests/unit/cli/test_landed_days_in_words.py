@@ -1,4 +1,4 @@
-"""`land` tells days with files from days without, which land as well so that their month can be closed."""
+"""`land` distinguishes days with files from days without, which land as well so that their month can be closed."""
 
 from __future__ import annotations
 

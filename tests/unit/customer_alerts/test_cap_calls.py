@@ -1,4 +1,4 @@
-"""The platform is told when an organization's state changes: its cap is reached, or lifted. Amounts in cents."""
+"""The platform is called when an organization's state changes: its cap is reached, or lifted. Amounts in cents."""
 
 from dataclasses import replace
 

@@ -93,7 +93,7 @@ def back(rate: LineTax, cents: int, taxable: int) -> InvoiceTax:
 
 
 def test_rates_with_the_same_tax_are_corrected_together() -> None:
-    """118.00 with 9.00 of each tax. 59.00 of it give back 4.50 of each; 4.50 of only one can't be told at Stripe."""
+    """118.00 with 9.00 of each tax. 59.00 of it give back 4.50 of each; 4.50 of only one can't go back."""
     bill = invoice(11_800, tax(900, 10_000, "txr_a"), tax(900, 10_000, "txr_b"))
     assert taxes_of_correction(bill, [CENTRAL, STATE], [back(CENTRAL, 450, 5_000), back(STATE, 450, 5_000)], 5_900) == (
         NoteTax("txr_a", False, 450, 5_000), NoteTax("txr_b", False, 450, 5_000),

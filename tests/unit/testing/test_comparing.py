@@ -49,7 +49,7 @@ def test_two_equal_items_are_expected_twice() -> None:
 
 
 def test_an_item_is_compared_with_the_most_similar_one() -> None:
-    """Both have the price support; the quantity tells them apart."""
+    """Both have the price support; the quantity differs."""
     two = {**SUPPORT, "quantity": Decimal(2), "amount": Decimal(58), "cents": 5800}
     expected = [{"price": "support", "quantity": Decimal(2), "cents": 5900}, {"price": "support", "cents": 2900}]
     (only,) = compare_items("acme", expected, [SUPPORT, two])

@@ -92,7 +92,7 @@ def test_an_event_may_be_headers_with_its_data_as_the_body() -> None:
     "source", ["machines", "proxy-7", "https://fly.io/a b", "../../etc", "é", "." * 300, "a\0b", ""]
 )
 def test_all_files_of_a_source_have_one_name_apart_from_numbers(source: str) -> None:
-    """Landing tells sources of files by their path with # for each number."""
+    """Landing knows the source of a file by its path with # for each number."""
     names = [file_name(source, NOW, digits) for digits in (0, 123456789)]
     assert all(is_ours(name) and not is_ours(f"{HIDDEN}{name}") for name in names)
     assert len({re.sub("[0-9]+", "#", name) for name in names}) == 1
