@@ -132,7 +132,7 @@ def _post_next(database: BillingDatabase, channel: Channel, retries: Retries, re
 
 
 def _record_refusal(connection: Connection, alert: WaitingAlert, refused: AlertNotSent, retries: Retries) -> None:
-    """Record a refusal. If delivery is given up, operators get an alert in the same transaction, once a cause and day."""
+    """Record a refusal. If delivery is given up, operators get an alert in this transaction, once a cause and day."""
     is_withdrawn = isinstance(refused, AlertWithdrawn)
     (is_given_up,) = values(
         connection, "record_alert_refusal",

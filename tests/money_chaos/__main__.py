@@ -54,7 +54,7 @@ def _print(outcome: MoneyOutcome) -> None:
 
 
 def _try_broken() -> bool:
-    """Run the ledger as it is and each broken one through the same trial; return True if it finds each broken one."""
+    """Run the ledger and each broken one through the same trial; return True if it finds each broken one."""
     right = run_money(TRIAL).findings.wrong
     console.print(f"the ledger as it is: {right or 'no difference'}")
     found = {name: run_money(replace(TRIAL, broken=name)).findings.wrong for name in BROKEN}
