@@ -15,16 +15,25 @@ class AlertNotSent(Exception):
         channel: The channel's name.
         retry_after: How many seconds the channel asked us to wait; 0 if it did not ask.
         is_permanent: It would refuse the alert again, so it is not worth another attempt.
+        is_about_recipient: It refused the alert's recipient, and may accept alerts to others.
     """
 
     def __init__(
-        self, channel: str, alert: Alert, reason: object, retry_after: float = 0.0, *, is_permanent: bool = False
+        self,
+        channel: str,
+        alert: Alert,
+        reason: object,
+        retry_after: float = 0.0,
+        *,
+        is_permanent: bool = False,
+        is_about_recipient: bool = False,
     ) -> None:
         self.channel = channel
         self.reason = visible(str(reason))
         super().__init__(f"{channel} refused {alert.subject!r}: {self.reason}")
         self.retry_after = retry_after
         self.is_permanent = is_permanent
+        self.is_about_recipient = is_about_recipient
 
 
 class AlertWithdrawn(AlertNotSent):

@@ -223,7 +223,7 @@ def send_mail(channel: str, alert: Alert, server: MailServer, message: EmailMess
         with server.session() as session:
             session.send_message(message, sender, [recipient])
     except smtplib.SMTPRecipientsRefused as refused:
-        raise _refusal(channel, alert, *refused.recipients[recipient]) from None
+        raise _refusal(channel, alert, *refused.recipients[recipient], is_about_recipient=True) from None
     except smtplib.SMTPDataError as refused:
         raise _refusal(channel, alert, refused.smtp_code, refused.smtp_error) from None
     except smtplib.SMTPResponseException as refused:
@@ -235,8 +235,13 @@ def send_mail(channel: str, alert: Alert, server: MailServer, message: EmailMess
         raise AlertNotSent(channel, alert, type(problem).__name__) from None
 
 
-def _refusal(channel: str, alert: Alert, code: int, words: bytes | str) -> AlertNotSent:
-    return AlertNotSent(channel, alert, _reason(code, words), is_permanent=_is_for_good(code, words))
+def _refusal(
+    channel: str, alert: Alert, code: int, words: bytes | str, *, is_about_recipient: bool = False
+) -> AlertNotSent:
+    return AlertNotSent(
+        channel, alert, _reason(code, words),
+        is_permanent=_is_for_good(code, words), is_about_recipient=is_about_recipient,
+    )  # fmt: skip
 
 
 def _is_for_good(code: int, words: bytes | str) -> bool:

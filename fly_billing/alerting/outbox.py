@@ -38,8 +38,11 @@ class PostingReport:
     refused: list[AlertNotSent] = field(default_factory=list)
 
     def refusals_of(self, channel: Channel, retries: Retries) -> int:
-        """Count the refusals that another alert may meet, too: not those of an address that does not exist."""
-        return sum(1 for refusal in self.refused if refusal.channel == channel.name and not retries.is_over_by(refusal))
+        """Count the refusals that another alert may meet, too: not those of an address."""
+        return sum(
+            refusal.channel == channel.name and not refusal.is_about_recipient and not retries.is_over_by(refusal)
+            for refusal in self.refused
+        )
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
@@ -82,6 +83,7 @@ def build_api(
 
 def _add_public_routes(app: FastAPI, database: BillingDatabase, metrics: ApiMetrics) -> None:
     described = cache(lambda: document(app))
+    own_thread = cache(lambda: CapacityLimiter(1))  # of the event loop, so it is made inside it
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
@@ -90,7 +92,7 @@ def _add_public_routes(app: FastAPI, database: BillingDatabase, metrics: ApiMetr
     @app.get("/health", include_in_schema=False)
     async def health() -> Response:
         try:
-            await run_in_threadpool(database.rows, "schema_version")
+            await run_sync(database.rows, "schema_version", limiter=own_thread())
         except UNREACHABLE as reason:
             return unreachable(reason)
         return JSONResponse({"status": "ok"})

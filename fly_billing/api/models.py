@@ -237,7 +237,10 @@ class StatementAnswer(Answer):
     compared: CostComparison | None
     not_compared: Annotated[
         str,
-        Field(description="A sentence if there is no comparison although there is a month before; empty otherwise."),
+        Field(
+            description="The products that are left out of the comparison, or why there is none. Empty, too, without a"
+            " month before, or if it was paid by another organization or in another currency."
+        ),
     ]
     credits: list[Credit]
     usage_included_until: Annotated[date | None, Field(description="All usage that arrived by the end of this day.")]

@@ -20,7 +20,7 @@ from fly_billing.postgres.database import BillingDatabase, rows
 from fly_billing.postgres.isolation import VALUE_ERRORS
 from fly_billing.statements.month_end import read_month_end
 from fly_billing.statements.rules.estimate import MonthEndEstimate
-from fly_billing.statements.rules.spend import Spend
+from fly_billing.statements.rules.statement import StatementInvoice
 from fly_billing.statements.statement_reader import read_statement
 
 # A forecast of an unchanged invoice is compared again after this time: it changes with the days that are complete.
@@ -77,17 +77,22 @@ def _reached(
     likely = estimate.likely_cents if isinstance(estimate, MonthEndEstimate) else None
     found = []
     for each in some:
-        cents = likely if each.kind == "forecast" else _part_cents(each, shown.spend if shown else None)
+        cents = likely if each.kind == "forecast" else _part_cents(each, shown)
         if cents is not None and cents >= each.limit_cents:
             found.append(replace(each, reached_cents=cents))
     return found
 
 
-def _part_cents(each: Reached, spend: Spend | None) -> int | None:
-    """Return the cents of the app or product so far; None if the month has none of it."""
-    if spend is None:
+def _part_cents(each: Reached, shown: StatementInvoice | None) -> int | None:
+    """Return the cents of the app or product so far; None if the month has none of it.
+
+    Raises ValueError if the month's items can't be read, as the statement says.
+    """
+    if shown is None:
         return None
-    shares = spend.by_app if each.kind == "app" else spend.by_product
+    if shown.spend is None:
+        raise ValueError(f"the statement of {each.organization_id} {each.month} can't be read")
+    shares = shown.spend.by_app if each.kind == "app" else shown.spend.by_product
     cents = [
         share.amount_cents for share in shares if share.label == each.subject and not share.is_of_the_whole_invoice
     ]

@@ -32,7 +32,7 @@ Entry = PastInvoice | UnreadableEntry
 
 
 class ExportNotReadable(ActionableError):
-    """A file is not an export of Stripe's invoices, or no table of two columns. The message names file and fix."""
+    """A file is not an export of Stripe's invoices, nor a table of two columns. The message names file and fix."""
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def record_look(database: BillingDatabase, landing_dir: Place, changes: Changes)
     today = changes.at.date()
     is_gone = not has_day_folder(landing_dir, today) and bool(database.rows("landed_files", since=today))
     if today not in changes.days and not is_gone:
-        database.rows("mark_days_unchanged", days=[today], now=changes.at)
+        database.rows("mark_days_seen", days=[today], now=changes.at)
 
 
 def _update_month(update: Update, month: BillingMonth, groups: Sequence[str]) -> UpdatedMonth:

@@ -4096,6 +4096,8 @@ CREATE TABLE public.landing_days (
     landed_at timestamp with time zone NOT NULL,
     lake_version bigint NOT NULL,
     rules text,
+    compared_at timestamp with time zone,
+    CONSTRAINT compared_at_is_a_time CHECK (((compared_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (compared_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT landed_at_is_a_time CHECK (((landed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (landed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT landing_day_is_a_day CHECK (((landing_day >= '1970-01-01'::date) AND (landing_day < '2200-01-01'::date))),
     CONSTRAINT landing_days_rules_check CHECK ((rules ~ '^[0-9a-f]{32}$'::text))
@@ -4106,6 +4108,8 @@ COMMENT ON TABLE public.landing_days IS 'One row per landed day, with or without
 COMMENT ON COLUMN public.landing_days.lake_version IS 'The version of the usage table that first had this landing. Rollups of an earlier version do not include it.';
 
 COMMENT ON COLUMN public.landing_days.rules IS 'Hash of the meters, contracts and code by which the rows of the day were judged. The day is read again under other ones. Null: always read again.';
+
+COMMENT ON COLUMN public.landing_days.compared_at IS 'When the contents of all its files were last read, or compared with what landed. Null: not known.';
 
 CREATE VIEW public.ledger_posted AS
  WITH sources AS (

@@ -24,7 +24,13 @@ from fly_billing.money import exact_sum, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import records
 from fly_billing.postgres.round_trips import PendingRows, RoundTrip, round_trip
-from fly_billing.statements.rules.same_days import ItemUntilDay, compare_days, days_to_compare, items_until
+from fly_billing.statements.rules.same_days import (
+    ItemUntilDay,
+    compare_days,
+    days_to_compare,
+    is_priced_by_unit,
+    items_until,
+)
 from fly_billing.statements.rules.spend import (
     WHOLE_INVOICE_KINDS,
     SpendItem,
@@ -48,6 +54,7 @@ from fly_billing.statements.unreadable_records import RecordReading
 # More files and days than this in a month are no sources: their names differ in more than numbers.
 MOST_FILES = 2000
 DAYS_NOT_KNOWN = "Not compared with the same days of the month before: the days of some usage were not recorded."
+NO_COST = "Not compared with the same days of the month before: they cost nothing in both months."
 
 _ITEM, _PLACE = attrgetter("item_id"), attrgetter("app", "region")
 _NONE_USED = Decimal(0)
@@ -164,6 +171,7 @@ class ShownMonth:
             daily=_by_day(rollups, days),
             period=item.period,
             occurred_at=item.occurred_at,
+            is_by_unit=is_priced_by_unit(item.kind, item.detail),
         )
 
     def _compare(self, row: InvoiceRow, now: Sequence[SpendItem]) -> dict[str, Any]:
@@ -177,7 +185,11 @@ class ShownMonth:
             return {"not_compared": "Compared with the month before once a day is complete."}
         now_until = items_until(now, self.same_days)
         found = compare_days(now_until, self.items_before, self.same_days, row.billing_month, row.currency)
-        return {"compared": found, "not_compared": "" if found else DAYS_NOT_KNOWN}
+        if found is None:
+            return {"not_compared": DAYS_NOT_KNOWN}
+        if not found.by_product:
+            return {"not_compared": _left_out(found.left_out) or NO_COST}
+        return {"compared": found, "not_compared": _left_out(found.left_out)}
 
 
 @dataclass(frozen=True)
@@ -211,9 +223,20 @@ def _same_days(row: InvoiceRow, month: BillingMonth, completeness: Completeness 
 
 def _items_before(connection: Connection, before: InvoiceRow, organization_id: str, day: int) -> list[ItemUntilDay]:
     return records(
-        connection, ItemUntilDay, "items_until_day_of_statement", invoice_id=before.id,
+        connection, _item_until_day, "items_until_day_of_statement", invoice_id=before.id,
         organization_id=organization_id, day=day, whole_invoice_kinds=[*WHOLE_INVOICE_KINDS],
     )  # fmt: skip
+
+
+def _item_until_day(kind: str, detail: Mapping[str, Any], **columns: Any) -> ItemUntilDay:
+    return ItemUntilDay(**columns, is_by_unit=is_priced_by_unit(kind, detail))
+
+
+def _left_out(products: Sequence[str]) -> str:
+    if not products:
+        return ""
+    whose = "its price depends" if len(products) == 1 else "their prices depend"
+    return f"Not compared with the same days: {', '.join(products)}, as {whose} on the usage of the whole month."
 
 
 def _can_be_compared(row: InvoiceRow, month: BillingMonth) -> bool:

@@ -73,7 +73,7 @@ def land_additions(
     """
     meters = read_meters(connection)
     rules = rules_fingerprint(meters, contracts.declared, first_month)
-    found = find_additions(connection, landing_dir, days, rules)
+    found = find_additions(connection, landing_dir, days, rules, now)
     new = {day: files for day, files in found.items() if files}
     unchanged = [day for day in found if day not in new]
     rows(connection, "mark_days_unchanged", days=unchanged, now=now)

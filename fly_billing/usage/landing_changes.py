@@ -27,8 +27,11 @@ from fly_billing.usage.landing_rows import LandedFile, LandingMeter
 from fly_billing.usage.rules.declared_sources import DeclaredSources
 
 # An object store lists times in seconds, by its own clock. An object that was read this long after it was written can't
-# be replaced without getting another time, as clocks differ by less.
+# be replaced without getting another time, as clocks differ by less. (One exception: two uploads in parts, of one size,
+# that began in the same second.)
 MARGIN = timedelta(minutes=15)
+# Earlier days rarely land, so their objects are always compared.
+OFTEN_LANDED = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def read_landed_files(connection: Connection, days: Sequence[date]) -> list[Land
 
 
 def find_additions(
-    connection: Connection, landing_dir: Place, days: Sequence[date], rules: str
+    connection: Connection, landing_dir: Place, days: Sequence[date], rules: str, now: datetime
 ) -> dict[date, list[LandingFile]]:
     """Return the new files of each day whose earlier files are as they landed; none for an unchanged day.
 
@@ -69,7 +72,9 @@ def find_additions(
     landed: dict[date, dict[str, LandedFile]] = defaultdict(dict)
     for file in read_landed_files(connection, days):
         landed[file.day][file.path] = file
-    objects = records(connection, _SettledObject, "settled_objects", days=days, margin=MARGIN)
+    objects = records(
+        connection, _SettledObject, "settled_objects", days=days, margin=MARGIN, since=(now - OFTEN_LANDED).date()
+    )
     settled = {(found.day, found.path): found.stored_at for found in objects}
     found = {day: _new_files(landing_dir, day, landed[day], settled) for day in days}
     return {day: files for day, files in found.items() if files is not None}

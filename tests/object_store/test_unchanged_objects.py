@@ -8,18 +8,21 @@ from decimal import Decimal
 
 import pytest
 
+from fly_billing.open_months.changes import find_changes
+from fly_billing.open_months.update import record_look
 from fly_billing.periods import FIRST_MONTH
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.landing_changes import MARGIN
 from fly_billing.usage.usage_table import open_duckdb
-from tests.support.builders import DAY, event, json_line
+from tests.support.builders import TERMS, event, json_line
 from tests.support.stored_platform import StoredPlatform
 
+DAY = datetime.now(UTC).date()
 KEY = f"landing/{DAY}/usage.jsonl"
 
 
 def put(platform: StoredPlatform, quantity: str) -> None:
-    platform.bucket.put(KEY, json_line(event("e1", quantity)))
+    platform.bucket.put(KEY, json_line(event("e1", quantity, time=f"{DAY}T00:00:00Z")))
 
 
 def land(platform: StoredPlatform, now: datetime) -> list[str]:
@@ -76,6 +79,26 @@ def test_an_object_that_landed_at_once_is_compared_until_no_replacement_can_have
     assert landed_quantity(platform) == 7
     assert land(platform, now + MARGIN + timedelta(minutes=1))
     assert land(platform, now + MARGIN + timedelta(minutes=6)) == []
+
+
+def test_a_look_at_names_and_sizes_settles_no_object(platform: StoredPlatform) -> None:
+    """The sensor looks every minute, and moves the time until which usage is included. It reads no content."""
+    now = datetime.now(UTC)
+    put(platform, "2")
+    land(platform, now)
+    put(platform, "7")
+    looked_at = now + MARGIN + timedelta(minutes=1)
+    changes = find_changes(platform.database, platform.stored_landing, looked_at, TERMS.grace)
+    record_look(platform.database, platform.stored_landing, changes)
+    assert land(platform, looked_at + timedelta(minutes=4))
+    assert landed_quantity(platform) == 7
+
+
+def test_objects_of_a_day_that_lands_rarely_are_always_compared(platform: StoredPlatform, later: datetime) -> None:
+    put(platform, "2")
+    land(platform, later)
+    assert land(platform, later + timedelta(days=1)) == []
+    assert land(platform, later + timedelta(days=2))
 
 
 def test_a_settled_object_can_be_read_again_from_scratch(platform: StoredPlatform, later: datetime) -> None:

@@ -58,7 +58,7 @@ class Reached:
         reached, limit = (format_cents(cents, self.currency) for cents in (self.reached_cents, self.limit_cents))
         match self.kind:
             case "percent":
-                return f"{self.percent}% of the invoice for {month.plus(-1)}, which is {limit}"
+                return f"{limit}, {self.percent}% of the invoice for {month.plus(-1)}"
             case "app" | "product":
                 return f"{limit} for the {self.kind} {visible(self.subject or '')}, which has cost {reached} so far"
             case "forecast":

@@ -1,10 +1,17 @@
 -- name: groups_to_bill_again
--- One row per month of :months (its start) with an organization that could not be billed, and was last tried before
--- :before: the billing groups of these organizations.
+-- One row per month of :months (its start) with a payer that could not be billed, and was last tried before :before: the
+-- billing groups of these payers. A failure of an organization that is no payer of the month stays until its payer is
+-- billed.
 select cast(f.month as timestamp) at time zone 'UTC' as month, array_agg(distinct o.billing_group) as groups
 from billing_failures as f
-join organizations as o on o.id = f.organization_id
+join organizations as o
+    on o.id = f.organization_id
+        and (o.created_at < (f.month + interval '1 month') at time zone 'UTC' or not isfinite(o.created_at))
 where f.month = any (cast(:months as date[])) and f.failed_at < :before
+    and not exists (
+        select from organization_links as l
+        where l.organization_id = f.organization_id and daterange(l.first_month, l.last_month, '[]') @> f.month
+    )
 group by f.month
 order by f.month;
 

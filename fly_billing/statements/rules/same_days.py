@@ -1,20 +1,25 @@
 """Compares an open month with the same days of the month before: both up to the last day whose usage is complete.
 
-Usage counts by its days. What is charged whatever is used (a fee, a one-off item, a flat price) counts in full from the
-day on which it begins. Discounts, minimums, credits and taxes belong to whole invoices and are left out. Pure.
+Usage counts by its days, fees and one-off items in full from the day on which they begin. Products whose price depends
+on the usage of the whole month (a free allowance, tiers, packages, a flat amount) are left out, because the price of
+some days of it is not known; so are discounts, minimums, credits and taxes, which belong to whole invoices. Pure.
 Not here: the comparison of whole months (`spend.compare_products`), and reading (`shown_month`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 from fly_billing.money import EXACT, divide, exact_sum, share_out_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.rules.spend import MonthComparison, SpendItem, SpendShare, compare_products
+
+# The labels of the only step of a price per unit and of a percentage.
+BY_UNIT = frozenset({"all", "percent of all"})
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class ItemUntilDay:
         used: All its usage.
         used_until: The usage of the first days.
         has_unknown_days: Some usage is from before days were recorded.
+        is_by_unit: Every unit of its usage costs the same.
     """
 
     product: str
@@ -35,6 +41,7 @@ class ItemUntilDay:
     used: Decimal
     used_until: Decimal
     has_unknown_days: bool
+    is_by_unit: bool = True
 
     def amount_until(self, day: int, month: BillingMonth) -> Decimal:
         """Return the part of the amount that belongs to the first `day` days of the month."""
@@ -42,6 +49,15 @@ class ItemUntilDay:
             return divide(EXACT.multiply(self.amount, self.used_until), self.used)
         begins = self.begins_at.astimezone(UTC).date() if self.begins_at else month.first_day
         return Decimal(0) if month.first_day.replace(day=day) < begins < month.next().first_day else self.amount
+
+
+def is_priced_by_unit(kind: str, detail: Mapping[str, Any]) -> bool:
+    """Return True if each unit of an item's usage costs the same, as its record shows; also for other items."""
+    if kind != "usage":
+        return True
+    steps = detail.get("steps", ())
+    is_changed = "free_allowance_used" in detail or "transformed" in detail
+    return not is_changed and len(steps) == 1 and steps[0]["label"] in BY_UNIT
 
 
 def days_to_compare(month: BillingMonth, complete_until: date) -> int:
@@ -65,6 +81,7 @@ def _until(item: SpendItem, day: int) -> ItemUntilDay:
         used=exact_sum(list(item.daily.values())),
         used_until=exact_sum([quantity for at, quantity in item.daily.items() if at and at.day <= day]),
         has_unknown_days=None in item.daily,
+        is_by_unit=item.is_by_unit,
     )
 
 
@@ -77,9 +94,14 @@ def compare_days(
     """
     if any(item.has_unknown_days for item in (*now, *before)):
         return None
-    earlier = month.plus(-1)
-    found = compare_products(_shares(now, day, month, currency), _shares(before, day, earlier, currency), earlier)
-    return replace(found, until_day=day)
+    earlier, left_out = month.plus(-1), {item.product for item in (*now, *before) if not item.is_by_unit}
+    now_shares, before_shares = (
+        _shares([item for item in items if item.product not in left_out], day, each, currency)
+        for items, each in ((now, month), (before, earlier))
+    )
+    found = compare_products(now_shares, before_shares, earlier)
+    changes = tuple(change for change in found.by_product if change.before_cents or change.now_cents)
+    return replace(found, by_product=changes, until_day=day, left_out=tuple(sorted(left_out)))
 
 
 def _shares(items: Iterable[ItemUntilDay], day: int, month: BillingMonth, currency: str) -> list[SpendShare]:

@@ -42,6 +42,7 @@ class SpendItem:
         daily: The usage by UTC day; under None the usage of rollups that have no days.
         period: The half-open time that a fee covers; None where it was not recorded.
         occurred_at: The time of a one-off item.
+        is_by_unit: Every unit of its usage costs the same.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class SpendItem:
     daily: Mapping[date | None, Decimal] = field(default_factory=dict)
     period: tuple[datetime, datetime] | None = None
     occurred_at: datetime | None = None
+    is_by_unit: bool = True
 
     @property
     def is_of_the_whole_invoice(self) -> bool:
@@ -142,12 +144,14 @@ class MonthComparison:
         month: The month before: `2026-08`.
         by_product: The largest change first.
         until_day: Both months are compared up to this day; None: as a whole.
+        left_out: The products that can't be compared up to a day.
     """
 
     month: str
     total: Change
     by_product: tuple[Change, ...]
     until_day: int | None = None
+    left_out: tuple[str, ...] = ()
 
     def title(self, month: str) -> str:
         """Return the title of the amounts of a month in `2026-09`: that text, or its days such as `1 to 29 Sep`."""

@@ -137,7 +137,7 @@ class StatementInvoice:
         payer: The organization that pays, if it is another one. Total and items are then this organization's share of
             the payer's invoice, without its discounts, credits and taxes.
         compared: The comparison with the month before: of an open month, with its same days.
-        not_compared: A sentence that says why there is no comparison, although there is a month before.
+        not_compared: A sentence that names the products left out of the comparison, or says why there is none.
         in_stripe: What Stripe asked for, if it has the invoice.
         is_waiting: It is final and will be sent to Stripe.
         pdf_url: Stripe's PDF.

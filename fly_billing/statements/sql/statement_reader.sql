@@ -154,7 +154,7 @@ order by t.position;
 -- One row per item of this invoice but those of the whole invoice, as `items_of_statement` of the organization, with its
 -- usage in all and on the first :day days of the month.
 select
-    t.product, t.amount, coalesce(o.occurred_at, t.period_start) as begins_at,
+    t.product, t.kind, t.detail, t.amount, coalesce(o.occurred_at, t.period_start) as begins_at,
     coalesce(billed.used, 0) as used, coalesce(billed.used_until, 0) as used_until,
     coalesce(billed.has_unknown_days, false) as has_unknown_days
 from invoice_items as t

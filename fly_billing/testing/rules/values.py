@@ -69,7 +69,7 @@ def day(value: Any) -> date:
     try:
         return date.fromisoformat(text(value))
     except ValueError:
-        raise ValueError(f"{_shown(value)} is no day: write it as 2026-10-05") from None
+        raise ValueError(f"{_shown(value)} is not a day: write it as 2026-10-05") from None
 
 
 def moment(value: Any) -> datetime:
@@ -78,7 +78,7 @@ def moment(value: Any) -> datetime:
         return read_time({"it": value}, "it")
     except ValueError:
         raise ValueError(
-            f"{_shown(value)} is no time: write a day, such as 2026-10-05 (midnight UTC), or 2026-10-05T12:00:00Z"
+            f"{_shown(value)} is not a time: write a day, such as 2026-10-05 (midnight UTC), or 2026-10-05T12:00:00Z"
         ) from None
 
 
@@ -147,4 +147,4 @@ def either(read: Reader, mapping: Reader) -> Reader:
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if value is None else repr(dict(value) if isinstance(value, Mapping) else value)
+    return "an empty value" if value is None else repr(dict(value) if isinstance(value, Mapping) else value)

@@ -20,13 +20,18 @@ select max(landing_day) as last from usage_files;
 -- name: mark_days_landed
 -- No rows. Records that these landing days landed now, with or without files, in this version of the usage table and
 -- judged by these rules.
-insert into landing_days (landing_day, landed_at, lake_version, rules)
-select unnest(cast(:days as date[])), :now, :lake_version, :rules
+insert into landing_days (landing_day, landed_at, lake_version, rules, compared_at)
+select unnest(cast(:days as date[])), :now, :lake_version, :rules, :now
 on conflict (landing_day) do update set landed_at = excluded.landed_at, lake_version = excluded.lake_version,
-    rules = excluded.rules;
+    rules = excluded.rules, compared_at = excluded.compared_at;
 
 -- name: mark_days_unchanged
--- No rows. Records that the files of these landing days are still those that landed.
+-- No rows. Records that the files of these landing days were compared, and are still those that landed.
+update landing_days set landed_at = greatest(landed_at, :now), compared_at = greatest(compared_at, :now)
+where landing_day = any (:days);
+
+-- name: mark_days_seen
+-- No rows. Records that the files of these landing days have the names and sizes of those that landed.
 update landing_days set landed_at = greatest(landed_at, :now) where landing_day = any (:days);
 
 -- name: days_judged_by
@@ -59,11 +64,12 @@ where landing_day = any (:days)
 order by landing_day, path;
 
 -- name: settled_objects
--- One row per object of these landing days that was read or compared when it was at least :margin old.
+-- One row per object of these landing days, from :since on, that was read or compared when it was at least :margin old.
 select f.landing_day as day, f.path, f.stored_at
 from usage_files as f
 join landing_days as d on d.landing_day = f.landing_day
-where f.landing_day = any (:days) and f.stored_at + cast(:margin as interval) <= d.landed_at;
+where f.landing_day = any (:days) and f.landing_day >= :since
+    and f.stored_at + cast(:margin as interval) <= d.compared_at;
 
 -- name: recount_usage_file
 -- No rows. Updates the counts of a file whose duplicates became accepted events.

@@ -217,6 +217,21 @@ def test_an_odd_address_is_given_up_and_the_next_customer_gets_its_e_mail(
     assert address not in told["body"]
 
 
+def test_mailboxes_that_are_gone_do_not_hold_up_the_e_mail_of_others(spending: Platform, mailbox: MailServer) -> None:
+    """A server without enhanced status says `550 No such user` six times before the good address is due."""
+    mailbox.refusals = {ADDRESS: "550 No such user"}
+    queue(spending, mailbox.port)
+    spending.execute(
+        "insert into alerts (channel, code, subject, body, organization_id)"
+        " select channel, code, subject, body, organization_id from alerts cross join generate_series(1, 5)"
+    )
+    add_spending_organization(spending, "bolt")
+    queue(spending, mailbox.port)
+    done = send(spending, channel(spending, mailbox.port))
+    assert (done.taken, [got.recipient for got in mailbox.taken]) == (1, ["owner@bolt.example"])
+    assert len(done.refused) == 6
+
+
 @dataclass(frozen=True)
 class BrokenMail(CustomerMail):
     """Has a defect that one organization meets."""

@@ -221,7 +221,7 @@ def test_a_percentage_is_of_last_months_final_invoice(platform: Platform) -> Non
     october(platform, "15.01")
     assert reached(platform, IN_OCTOBER) == []
     october(platform, "0.01")
-    assert reached(platform, IN_OCTOBER) == [["- 150% of the invoice for 2026-09, which is $15.02"]]
+    assert reached(platform, IN_OCTOBER) == [["- $15.02, 150% of the invoice for 2026-09"]]
 
 
 @pytest.mark.parametrize("september", ["0.00", "-5.00"])

@@ -19,6 +19,7 @@ from dagster import (
 )
 
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
+from fly_billing.open_months.changes import groups_to_bill_again
 from fly_billing.ops.old_runs import delete_old_runs
 from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
@@ -275,6 +276,25 @@ def test_an_organization_that_cannot_be_billed_is_tried_again_after_an_hour(plat
     update(platform, fails=True)
     assert platform.execute("select failed_at from billing_failures") == [{"failed_at": platform.now}]
     assert look(platform)[0] is None
+
+
+def test_a_failure_of_an_organization_that_another_one_pays_for_now_starts_no_runs_of_its_own(
+    platform: Deployment,
+) -> None:
+    """acme's failure stays until its payer zeta is billed."""
+    unpriced = machine_seconds(1, "acme", NOON, HALF)
+    unpriced["data"]["region"] = "moon"
+    platform.write_usage(DAY, [unpriced])
+    update(platform, fails=True)
+    platform.execute("insert into organization_links values ('acme', 'zeta', '2026-11-01')")
+    platform.now = NOON + timedelta(minutes=50)
+    update(platform, fails=True)
+    failures = platform.execute("select organization_id from billing_failures order by 1")
+    assert failures == [{"organization_id": "acme"}, {"organization_id": "zeta"}]
+    platform.now = NOON + timedelta(minutes=70)
+    assert (look(platform)[0], groups_to_bill_again(platform.database, [NOVEMBER], platform.now)) == (None, {})
+    platform.now = NOON + timedelta(minutes=111)
+    assert list(groups_to_bill_again(platform.database, [NOVEMBER], platform.now).values()) == [["zeta"]]
 
 
 def months_of(result: ExecuteInProcessResult) -> list[str]:

@@ -276,6 +276,27 @@ def test_an_open_month_is_compared_with_the_same_days_of_the_month_before(platfo
     assert (compared.total.before_cents, compared.total.now_cents) == (2920, 3450)
 
 
+def test_a_free_allowance_does_not_make_the_first_days_of_a_month_look_cheaper(platform: Platform) -> None:
+    """100 GB are free. 33 GB on each of 1 to 3 October cost nothing yet; September's 132 GB cost 0.64 in all."""
+    for day in (1, 2, 3, 15):
+        add_egress(platform, date(2026, 9, day))
+    for day in (1, 2, 3):
+        add_egress(platform, date(2026, 10, day))
+    platform.close()
+    platform.roll_up(OCTOBER, now=CLOSED)
+    platform.bill(OCTOBER, now=CLOSED)
+    october, september = read_statement(platform.database, "acme", CLOSED).invoices
+    assert (september.total_cents, october.total_cents, october.compared) == (64, 0, None)
+    assert october.not_compared == (
+        "Not compared with the same days: Egress, as its price depends on the usage of the whole month."
+    )
+
+
+def add_egress(platform: Platform, day: date) -> None:
+    usage = event(f"egress {day}", "33", type="egress_gb", region="iad", time=f"{day}T12:00:00Z")
+    write_jsonl(platform.landing_dir, [usage], day, name="egress")
+
+
 def test_an_open_month_is_not_compared_with_usage_whose_days_were_not_recorded(platform: Platform) -> None:
     write_jsonl(platform.landing_dir, [event("e1", "3")])
     write_jsonl(platform.landing_dir, [event("e2", "5", time="2026-10-02T00:00:00Z")], date(2026, 10, 2))

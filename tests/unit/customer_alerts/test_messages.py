@@ -47,7 +47,7 @@ def test_thresholds_reached_at_once_are_lines_of_one_e_mail_the_cap_first_and_es
     )
     assert [line for line in mail.body.splitlines() if line.startswith("- ")] == [
         "- your cap of $120.00: your platform may stop what costs money until you raise it or 2026-09 ends",
-        "- 80% of the invoice for 2026-08, which is $120.00",
+        "- $120.00, 80% of the invoice for 2026-08",
         "- $100.00",
         "- $50.00 for the app web, which has cost $52.10 so far",
         "- $500.00 by the end of 2026-09, by our estimate of $512.00 (not an amount that you owe)",

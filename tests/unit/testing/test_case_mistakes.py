@@ -53,14 +53,14 @@ def test_every_mistake_of_a_case_is_named_at_once(tmp_path: Path) -> None:
         "case/case.yaml: line 7: step 4: totals: acme: 2026-10: '31.50' is not an amount in cents: write a whole"
         " number, such as 3175 for $31.75",
         "case/case.yaml: line 7: step 4: totals: acme: 2026-13: no such month: 2026-13",
-        "case/case.yaml: line 7: step 4: totals: labs: 2026-10: nothing is not an amount in cents: write a whole"
+        "case/case.yaml: line 7: step 4: totals: labs: 2026-10: an empty value is not an amount in cents: write a whole"
         " number, such as 3175 for $31.75",
         "case/case.yaml: line 8: step 5: items: acme: 2026-10: number 1: unknown field 'prise' (did you mean price?)",
         "case/case.yaml: line 8: step 5: items: acme: 2026-10: number 2: amount: value 'ten' is not a number: write"
         " digits, such as 0.15 or 2592000",
         "case/case.yaml: line 9: step 6: land: days: '2026-10-05' is not a list: write ['2026-10-05']",
-        "case/case.yaml: line 9: step 6: land: now: '2026-10-06T12:00:00' is no time: write a day, such as 2026-10-05"
-        " (midnight UTC), or 2026-10-05T12:00:00Z",
+        "case/case.yaml: line 9: step 6: land: now: '2026-10-06T12:00:00' is not a time: write a day, such as"
+        " 2026-10-05 (midnight UTC), or 2026-10-05T12:00:00Z",
         "case/case.yaml: line 10: step 7: a step has one verb, not 2 (sync, stripe): begin each with `- `",
     ]
 
@@ -69,7 +69,7 @@ def test_every_mistake_of_a_case_is_named_at_once(tmp_path: Path) -> None:
     ("steps", "mistake"),
     [
         ("  - taxes: {acme: {2026-10: [1900]}}\n", "is not a taxed amount with its tax: write both, such as"),
-        ("  - file: {day: 5 October, from: u.jsonl}\n", "day: '5 October' is no day: write it as 2026-10-05"),
+        ("  - file: {day: 5 October, from: u.jsonl}\n", "day: '5 October' is not a day: write it as 2026-10-05"),
         ("  - book: /etc/prices.yaml\n", "book: '/etc/prices.yaml' is an absolute path"),
         ("  - rejected: [1]\n", "rejected: ['1'] is not a whole number"),
         ("  - owed: {organization: acme, cents: yes}\n", "cents: 'yes' is not an amount in cents"),
