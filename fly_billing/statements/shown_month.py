@@ -228,7 +228,7 @@ def _items_before(connection: Connection, before: InvoiceRow, organization_id: s
     )  # fmt: skip
 
 
-def _item_until_day(kind: str, detail: Mapping[str, Any], **columns: Any) -> ItemUntilDay:
+def _item_until_day(kind: str, detail: Any, **columns: Any) -> ItemUntilDay:
     return ItemUntilDay(**columns, is_by_unit=is_priced_by_unit(kind, detail))
 
 

@@ -8,7 +8,7 @@ Not here: the comparison of whole months (`spend.compare_products`), and reading
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,9 +17,6 @@ from typing import Any
 from fly_billing.money import EXACT, divide, exact_sum, share_out_cents
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.rules.spend import MonthComparison, SpendItem, SpendShare, compare_products
-
-# The labels of the only step of a price per unit and of a percentage.
-BY_UNIT = frozenset({"all", "percent of all"})
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,20 @@ class ItemUntilDay:
         return Decimal(0) if month.first_day.replace(day=day) < begins < month.next().first_day else self.amount
 
 
-def is_priced_by_unit(kind: str, detail: Mapping[str, Any]) -> bool:
-    """Return True if each unit of an item's usage costs the same, as its record shows; also for other items."""
+def is_priced_by_unit(kind: str, detail: Any) -> bool:
+    """Return True if each unit of an item's usage costs the same, as its record shows; also for other items.
+
+    Returns False if the record is damaged: reading the item reports it.
+    """
     if kind != "usage":
         return True
-    steps = detail.get("steps", ())
-    is_changed = "free_allowance_used" in detail or "transformed" in detail
-    return not is_changed and len(steps) == 1 and steps[0]["label"] in BY_UNIT
+    match detail:
+        case {"free_allowance_used": _} | {"transformed": _}:
+            return False
+        case {"steps": [{"label": label}]}:
+            return label in ("all", "percent of all")
+        case _:
+            return False
 
 
 def days_to_compare(month: BillingMonth, complete_until: date) -> int:

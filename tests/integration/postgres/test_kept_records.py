@@ -36,7 +36,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "landed_months": set(),
     "ledger_entries": set(),
     "ledger_transactions": set(),
-    "landing_days": {"landed_at", "lake_version"},
+    "landing_days": {"landed_at", "compared_at", "lake_version"},
     "organization_history": set(),
     "rejected_usage": {"is_free"},
     "rejected_usage_waivers": set(),

@@ -94,13 +94,15 @@ ALL = {"label": "all"}
         ("usage", {"steps": []}, False),
         ("usage", {"steps": [ALL], "free_allowance_used": "100"}, False),
         ("usage", {"steps": [ALL], "transformed": {"round": "up"}}, False),
+        ("usage", {"steps": [{"label": ["all"]}]}, False),
+        ("usage", {"steps": 7}, False),
+        ("usage", 7, False),
+        ("usage", None, False),
         ("subscription", {"steps": []}, True),
         ("one_off", {}, True),
     ],
 )
-def test_only_usage_of_which_every_unit_costs_the_same_is_split_by_days(
-    kind: str, detail: dict[str, Any], expected: bool
-) -> None:
+def test_only_usage_of_which_every_unit_costs_the_same_is_split_by_days(kind: str, detail: Any, expected: bool) -> None:
     assert is_priced_by_unit(kind, detail) is expected
 
 
