@@ -97,8 +97,9 @@ def test_a_look_at_names_and_sizes_settles_no_object(platform: StoredPlatform) -
 def test_objects_of_a_day_that_lands_rarely_are_always_compared(platform: StoredPlatform, later: datetime) -> None:
     put(platform, "2")
     land(platform, later)
-    assert land(platform, later + timedelta(days=1)) == []
-    assert land(platform, later + timedelta(days=2))
+    two_days_later = datetime.combine(DAY + timedelta(days=2), datetime.min.time(), UTC)
+    assert land(platform, two_days_later - timedelta(minutes=1)) == []
+    assert land(platform, two_days_later)
 
 
 def test_a_settled_object_can_be_read_again_from_scratch(platform: StoredPlatform, later: datetime) -> None:
