@@ -370,6 +370,20 @@ def test_unreadable_spend_is_reported_to_operators_and_all_others_are_alerted(sp
     assert evaluate(spending) == 2
 
 
+def test_a_product_whose_item_can_not_be_read_is_reported_and_alerts_once_it_can(spending: Platform) -> None:
+    """The invoice stays as it is meanwhile, so nothing else would compare the threshold of $6.00 again."""
+    add_threshold(spending.database, "acme", "6", "product", "One-off")
+    spending.add_one_off("acme", "setup", "7.00", at("2026-09-10"))
+    spending.compute()
+    spending.execute("alter table invoice_items alter column amount_cents drop not null")
+    damage(spending.database, "update invoice_items set amount_cents = null")
+    for _ in range(2):
+        with pytest.raises(SpendAlertFailed, match=r"acme 2026-09 can't be read"):
+            evaluate(spending)
+    damage(spending.database, "update invoice_items set amount_cents = 700")
+    assert evaluate(spending) == 1
+
+
 def test_an_estimate_alerts_before_the_month_has_cost_that_much(platform: Platform) -> None:
     """10 requests a day at $0.10 for 15 days: $15.00, and about $30.00 by the end of the month."""
     platform.execute("insert into billing_details (organization_id, email) values ('acme', 'owner@acme.example')")
