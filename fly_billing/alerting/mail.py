@@ -248,7 +248,7 @@ def _is_for_good(code: int, words: bytes | str) -> bool:
     """Return True if a refusal is about the recipient's address or the content: by its enhanced status (RFC 3463).
 
     A relay that may not send for us, is over its quota or is on a blocklist refuses every message with 5xx until
-    somebody mends that. A reply without an enhanced status may mean either: 550 is "no such user" of one server and
+    somebody fixes that. A reply without an enhanced status may mean either: 550 is "no such user" of one server and
     "relay denied" of another, as are 551 and 553.
     """
     status = re.match(r"([245])\.(\d{1,3})\.(\d{1,3})(?!\S)", _text(words))

@@ -28,7 +28,6 @@ from fly_billing.api.problems import UNREACHABLE, handle_problems, unreachable
 from fly_billing.api.routes import router
 from fly_billing.api.rules.links import PageLink
 from fly_billing.api.rules.rate_limits import RateLimits
-from fly_billing.api.threads import BoundedThreads
 from fly_billing.api.token_store import ReadingRole
 from fly_billing.api.unsubscribing import unsubscribe_router
 from fly_billing.postgres.database import BillingDatabase
@@ -78,7 +77,7 @@ def build_api(
         return found if found and role.check() else None
 
     buckets: RateLimits[str] = RateLimits(limits.per_second, limits.burst)
-    return BoundedThreads(Guard(app, role.find_token, find_link, buckets, metrics, now))
+    return Guard(app, role.find_token, find_link, buckets, metrics, now)
 
 
 def _add_public_routes(app: FastAPI, database: BillingDatabase, metrics: ApiMetrics) -> None:

@@ -21,12 +21,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fly_billing.api.metrics import ApiMetrics
 from fly_billing.api.page_links import PAGE_PATH
 from fly_billing.api.page_responses import page_busy, page_not_here, page_unreachable
-from fly_billing.api.problems import UNREACHABLE, problem, unreachable
+from fly_billing.api.problems import UNREACHABLE, overloaded, problem, unreachable
 from fly_billing.api.rules.access import ApiToken
 from fly_billing.api.rules.links import PageLink
 from fly_billing.api.rules.rate_limits import RateLimits
 from fly_billing.api.rules.remembered_tokens import RememberedTokens
 from fly_billing.api.rules.tokens import digest_token, is_token
+from fly_billing.api.threads import AllBusy, Places
 from fly_billing.usage_intake.rules.tokens import bearer
 
 # A token request has less than 5 KiB.
@@ -52,8 +53,10 @@ class Guard:
     metrics: ApiMetrics
     now: Callable[[], datetime]
     remembered: RememberedTokens = field(default_factory=RememberedTokens)
+    places: Places = field(default_factory=Places)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.places.bound_threads()
         is_page = scope["type"] == "http" and scope["path"].startswith(PAGE_PATH)
         if scope["type"] != "http" or not (is_page or is_protected(scope["path"])):
             await self.app(scope, receive, send)
@@ -68,11 +71,14 @@ class Guard:
             await send(message)
 
         try:
-            refusal = await (self._admit_link(scope) if is_page else self._admit(scope))
-            if refusal:
-                await refusal(scope, receive, send_and_note)
-            else:
-                await self.app(scope, _bounded(receive), send_and_note)
+            async with self.places.one():
+                refusal = await (self._admit_link(scope) if is_page else self._admit(scope))
+                if refusal:
+                    await refusal(scope, receive, send_and_note)
+                else:
+                    await self.app(scope, _bounded(receive), send_and_note)
+        except AllBusy as reason:
+            await (page_unreachable(reason) if is_page else overloaded(reason))(scope, receive, send_and_note)
         finally:
             self._note(scope, status, time.monotonic() - began)
 

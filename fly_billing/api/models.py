@@ -115,7 +115,7 @@ class InvoiceWithItems(InvoiceSummary):
 
 
 class CurrencyBalance(Part):
-    """What is owed in one currency. Amounts in different currencies are never added up.
+    """The amount owed in one currency. Amounts in different currencies are never added up.
 
     The ledger's sum is `total` = `owed` - `credit` + `carried_over`.
     """
@@ -225,7 +225,7 @@ class ReceivedSource(Part):
 
 
 class StatementAnswer(Answer):
-    """A month's statement: what is owed, every month in a line, and the month's items and cost."""
+    """A month's statement: the amounts owed, every month in a line, and the month's items and cost."""
 
     organization_name: str
     is_complete: Annotated[bool, Field(description="False: a record could not be read, and is left out.")]
@@ -391,7 +391,7 @@ class UsageAnswer(Answer):
 
 
 class BalanceAnswer(Answer):
-    """What is owed, from the ledger: the same as on the statement."""
+    """The amounts owed, from the ledger: the same as on the statement."""
 
     is_complete: bool
     owed: Owed

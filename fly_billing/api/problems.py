@@ -68,6 +68,12 @@ def unreachable(reason: Exception) -> JSONResponse:
     return problem(503)
 
 
+def overloaded(reason: Exception) -> JSONResponse:
+    """Return 503 for a request that waited too long."""
+    log.warning("503: %s", reason)
+    return problem(503, "too many requests at once: try again in a few seconds")
+
+
 def handle_problems(app: FastAPI) -> None:
     """Make the application answer every error as a problem."""
 

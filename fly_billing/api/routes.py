@@ -64,7 +64,7 @@ class Caller:
         return _found(lambda: read_statement(self.database, self.organization_id, self.now, parsed))
 
     def every_month(self) -> Statement:
-        """Read a line for every month and what is owed, without the details of a month. Raises RequestRefused."""
+        """Read a line for every month and the amounts owed, without the details of a month. Raises RequestRefused."""
         return _found(lambda: read_statement(self.database, self.organization_id, self.now, has_details=False))
 
 
@@ -88,7 +88,7 @@ ORGANIZATION = "/organizations/{organization_id}"
 
 @router.get(f"{ORGANIZATION}/statement", **documented("statement", models.StatementAnswer))
 def statement(request: Request, caller: Annotated[Caller, reads("statement")], month: Month = None) -> Response:
-    """Show a month's statement: what is owed now, each month in a line, and the month's items and cost."""
+    """Show a month's statement: the amounts owed now, each month in a line, and the month's items and cost."""
     return respond(request, answers.statement_answer(caller.statement(month)))
 
 
@@ -159,7 +159,7 @@ def usage(
 
 @router.get(f"{ORGANIZATION}/balance", **documented("balance", models.BalanceAnswer))
 def balance(request: Request, caller: Annotated[Caller, reads("balance")]) -> Response:
-    """Show what is owed, from the ledger, and which part of it is not certain yet."""
+    """Show the amounts owed, from the ledger, and which part of them is not certain yet."""
     return respond(request, answers.balance_answer(caller.every_month()))
 
 

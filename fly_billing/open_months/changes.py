@@ -33,7 +33,7 @@ class Changes:
         months: The open months with landed usage that was not rolled up.
         terms: A hash of everything else that invoices are calculated from; it differs after any change.
         files: A hash of the files of `days`; the same as long as the same files wait.
-        failed: By open month: the billing groups of organizations that could not be billed an hour ago or earlier.
+        failed: By open month: the billing groups of payers that could not be billed an hour ago or earlier.
     """
 
     at: datetime
@@ -78,7 +78,7 @@ def find_changes(database: BillingDatabase, landing_dir: Place, now: datetime, g
 def groups_to_bill_again(
     database: BillingDatabase, months: Sequence[BillingMonth], now: datetime
 ) -> dict[BillingMonth, list[str]]:
-    """Return the billing groups of the organizations that could not be billed and were last tried before the pause."""
+    """Return the billing groups of the payers that could not be billed and were last tried before the pause."""
     starts = [month.first_day for month in months]
     found = database.rows("groups_to_bill_again", months=starts, before=now - PAUSE)
     return {BillingMonth.containing(row["month"]): row["groups"] for row in found}

@@ -126,6 +126,23 @@ $$;
 
 COMMENT ON FUNCTION public.asked_of_invoice(invoice public.invoices, from_status text) IS 'What Stripe asked for an invoice when its status became the new one, without the parts that were paid before.';
 
+CREATE FUNCTION public.billed_currency(of_organization text, in_month date) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(
+        (
+            select h.currency
+            from organization_history as h
+            where h.organization_id = of_organization and h.before_month > in_month
+            order by h.before_month
+            limit 1
+        ),
+        (select o.currency from organizations as o where o.id = of_organization)
+    )
+$$;
+
+COMMENT ON FUNCTION public.billed_currency(of_organization text, in_month date) IS 'The currency of an organization''s invoice for the month that has this day.';
+
 CREATE FUNCTION public.fill_one_off_amount() RETURNS trigger
     LANGUAGE plpgsql
     AS $$

@@ -2,8 +2,8 @@
 Stripe are never asked, and nothing is stored.
 
 It reads one invoice as a billing run does, with the usage of each day of the month and the month before: a millisecond
-for each of the at most 101 organizations on it (`refuse_wrong_link`). Not here: the
-estimate itself (`statements.rules.estimate`), and what is owed (`statement_reader`).
+for each of the at most 101 organizations on it (`refuse_wrong_link`). Not here: the estimate itself
+(`statements.rules.estimate`), and the amounts owed (`statement_reader`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Reads a customer's statement from Postgres in two round trips, however many months and items there are.
 
-The first round trip reads a line for every month, and what is owed; the second one the month that is shown. Stripe is
-never asked. A record that can't be read is left out and named; the rest of the statement is still shown. Not here: the
-month that is shown (`shown_month`), how spend is broken down (`statements.rules.spend`), and the layout
-(`cli.statement`, `statements.page`).
+The first round trip reads a line for every month, and the amounts owed; the second one the month that is shown. An open
+month takes a third one, for the same days of the month before. Stripe is never asked. A record that can't be read is
+left out and named; the rest of the statement is still shown. Not here: the month that is shown (`shown_month`), how
+spend is broken down (`statements.rules.spend`), and the layout (`cli.statement`, `statements.page`).
 """
 
 from __future__ import annotations

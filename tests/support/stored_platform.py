@@ -98,5 +98,5 @@ class StoredPlatform(Platform):
         return self.land_stored(*days, now=now)
 
     def land_stored(self, *days: date, now: Any = NOW) -> list[LandedFile]:
-        """Land what is in the bucket."""
+        """Land the objects of the bucket."""
         return land_days(self.database, self.usage_table, self.stored_landing, days or [DAY], FIRST_MONTH, now)

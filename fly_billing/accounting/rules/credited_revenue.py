@@ -69,7 +69,7 @@ def revenue_after_changes(invoice: Mapping[ServicePeriod, int], changes: Iterabl
 
 @dataclass
 class _Invoice:
-    """What is left of an invoice's revenue, and what each credit note took of it."""
+    """The rest of an invoice's revenue, and the part that each credit note took."""
 
     revenue: Revenue
     left: Revenue = field(default_factory=dict)

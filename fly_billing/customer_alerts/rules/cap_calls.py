@@ -104,7 +104,7 @@ class CapCall:
 
 
 def next_call(spend: CappedSpend) -> CapCall | None:
-    """Return the call that the platform needs now; None if the last call still says what is true."""
+    """Return the call that the platform needs now; None if the last call is still right."""
     if spend.is_reached:
         if spend.last_state == "reached" and spend.last_month == spend.month:
             return None

@@ -53,7 +53,7 @@ class Reached:
         return Limit(self.kind, self.currency, self.limit_cents, self.percent, self.subject)
 
     def in_words(self, now: datetime) -> str:
-        """Return the line of the e-mail, with what is true now: the month may be over, and still open."""
+        """Return the line of the e-mail as of now: the month may be over, and still open."""
         month = BillingMonth.parse(self.month)
         reached, limit = (format_cents(cents, self.currency) for cents in (self.reached_cents, self.limit_cents))
         match self.kind:

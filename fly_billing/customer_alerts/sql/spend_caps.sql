@@ -43,16 +43,10 @@ order by o.id;
 
 -- name: caps_in_another_currency
 -- One row per cap in another currency than that of the organization's invoice of :month: nothing is compared with it.
-select t.id, t.organization_id, t.currency as cap_currency, coalesce(held.currency, o.currency) as currency
+select t.id, t.organization_id, t.currency as cap_currency, billed.currency
 from spend_thresholds as t
-join organizations as o on o.id = t.organization_id
-left join lateral (
-    select h.currency from organization_history as h
-    where h.organization_id = o.id and h.before_month > :month
-    order by h.before_month
-    limit 1
-) as held on true
-where t.kind = 'cap' and t.removed_at is null and t.currency <> coalesce(held.currency, o.currency)
+cross join lateral (select billed_currency(t.organization_id, :month) as currency) as billed
+where t.kind = 'cap' and t.removed_at is null and t.currency <> billed.currency
 order by t.organization_id;
 
 -- name: record_cap_call
@@ -72,7 +66,7 @@ where organization_id = :organization_id and kind = 'cap' and removed_at is null
 returning id;
 
 -- name: replace_cap_calls
--- No rows. Calls of the organization that the platform has not acknowledged are given up: a newer one says what is true.
+-- No rows. Calls of the organization that the platform has not acknowledged are given up: a newer one is right.
 update alerts set
     given_up_at = now(), is_withdrawn = true, refusals = refusals + 1, last_refusal = 'replaced by a newer call'
 where channel = :channel and organization_id = :organization_id and taken_at is null and given_up_at is null;
@@ -83,14 +77,8 @@ where channel = :channel and organization_id = :organization_id and taken_at is 
 select
     o.id as organization_id, t.currency, t.amount_cents as cap_cents, c.state, c.reason,
     to_char(c.month, 'YYYY-MM') as month, c.called_at, a.taken_at as acknowledged_at, a.refusals as attempts,
-    a.last_refusal, coalesce(held.currency, o.currency) as billed_in
+    a.last_refusal, billed_currency(o.id, cast(now() at time zone 'UTC' as date)) as billed_in
 from organizations as o
-left join lateral (
-    select h.currency from organization_history as h
-    where h.organization_id = o.id and h.before_month > cast(now() at time zone 'UTC' as date)
-    order by h.before_month
-    limit 1
-) as held on true
 left join spend_thresholds as t on t.organization_id = o.id and t.kind = 'cap' and t.removed_at is null
 left join lateral (
     select calls.* from spend_cap_calls as calls where calls.organization_id = o.id

@@ -53,14 +53,7 @@ select
     exists (select from first_alerts as f where f.threshold_id = s.id) as is_first, s.added_at,
     (select to_char(max(alert.month), 'YYYY-MM') from spend_alerts as alert where alert.threshold_id = s.id)
         as last_alerted,
-    coalesce(held.currency, o.currency) as billed_in
+    billed_currency(s.organization_id, cast(now() at time zone 'UTC' as date)) as billed_in
 from spend_thresholds as s
-join organizations as o on o.id = s.organization_id
-left join lateral (
-    select h.currency from organization_history as h
-    where h.organization_id = o.id and h.before_month > cast(now() at time zone 'UTC' as date)
-    order by h.before_month
-    limit 1
-) as held on true
 where s.organization_id = coalesce(:organization_id, s.organization_id) and s.removed_at is null
 order by s.organization_id, s.kind, s.subject, s.currency, s.amount_cents, s.percent;

@@ -1,7 +1,7 @@
 -- name: groups_to_bill_again
 -- One row per month of :months (its start) with a payer that could not be billed, and was last tried before :before: the
--- billing groups of these payers. A failure of an organization that is no payer of the month stays until its payer is
--- billed.
+-- billing groups of these payers. A failure of an organization that another one pays for stays until that
+-- one is billed.
 select cast(f.month as timestamp) at time zone 'UTC' as month, array_agg(distinct o.billing_group) as groups
 from billing_failures as f
 join organizations as o

@@ -55,7 +55,7 @@ def statement_page(
         statement: The statement.
         seller: The lines about the seller, for an invoice that recorded none: name, address, tax ids.
         costs: The usage by day of the month that it shows. None: the page has no plot.
-        estimate: The month's total at its end, apart from what is owed; None: the page does not mention it.
+        estimate: The month's total at its end, apart from the amounts owed; None: the page does not mention it.
         is_live: A server shows the page: links choose the month and how usage is split.
     """
     shown = statement.shown()

@@ -1,4 +1,4 @@
-"""Estimates an open month's total at its end: low, likely and high. It is never part of what is owed.
+"""Estimates an open month's total at its end: low, likely and high. It is never part of the amounts owed.
 
 The month is calculated three times as an invoice, from the same inputs as the real one and with more usage: so tiers,
 allowances, minimums, negotiated prices, discounts, commitments, credits and taxes are right, and fees and charges that

@@ -242,20 +242,16 @@ order by e.currency;
 
 -- name: organization_of_statement
 -- One row, none if there is no such organization. `stripe_read_at` is until when events at Stripe were read; null if
--- they are not polled or the organization is not a customer there. `billed_in` is the currency of the invoice of the month of
--- :now; `idle_cap_cents` and `idle_cap_currency` are those of a cap in another one.
+-- they are not polled or the organization is not a customer there. `billed_in` is the currency of the invoice of the
+-- month of :now; `idle_cap_cents` and `idle_cap_currency` are those of a cap in another one.
 select
     o.name, p.until as stripe_read_at, billed.currency as billed_in, cap.amount_cents as idle_cap_cents,
     cap.currency as idle_cap_currency
 from organizations as o
 left join stripe_events_polled as p on o.stripe_customer_id is not null
-left join lateral (
-    select h.currency from organization_history as h
-    where h.organization_id = o.id and h.before_month > cast(cast(:now as timestamptz) at time zone 'UTC' as date)
-    order by h.before_month
-    limit 1
-) as held on true
-cross join lateral (select coalesce(held.currency, o.currency) as currency) as billed
+cross join lateral (
+    select billed_currency(o.id, cast(cast(:now as timestamptz) at time zone 'UTC' as date)) as currency
+) as billed
 left join spend_thresholds as cap
     on cap.organization_id = o.id and cap.kind = 'cap' and cap.removed_at is null and cap.currency <> billed.currency
 where o.id = :organization_id;

@@ -30,7 +30,7 @@ DECLARED = DeclaredSources((ROUTER,))
 
 
 def sent(name: str, **data: str) -> dict[str, str]:
-    """A request of the router with valid data, apart from what is given."""
+    """A request of the router with valid data, apart from the given fields."""
     return event(name, source="router", **{"region": "ams", "status": "200"} | data)
 
 
