@@ -193,6 +193,11 @@ def alerts_answer(
     )
 
 
+def alert_answer(threshold: SpendThreshold, as_of: datetime) -> models.AlertAnswer:
+    """Return an alert or the cap that was just set."""
+    return models.AlertAnswer(as_of=as_of, organization_id=threshold.organization_id, alert=_spend_alert(threshold))
+
+
 def _spend_alert(threshold: SpendThreshold) -> models.SpendAlert:
     cents = threshold.amount_cents
     return models.SpendAlert(
@@ -208,9 +213,10 @@ def _spend_alert(threshold: SpendThreshold) -> models.SpendAlert:
 
 
 def _cap_call(cap: SpendCap) -> models.SpendCapCall | None:
-    if cap.state is None or cap.reason is None or cap.month is None or cap.called_at is None:
+    if cap.number is None or cap.state is None or cap.reason is None or cap.month is None or cap.called_at is None:
         return None
     return models.SpendCapCall(
+        number=cap.number,
         state=cap.state,
         reason=cap.reason,
         month=cap.month,

@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
+from fly_billing.api.alert_routes import alert_router
 from fly_billing.api.guard import Guard
 from fly_billing.api.metrics import ApiMetrics
 from fly_billing.api.openapi import document
@@ -66,6 +67,7 @@ def build_api(
     )
     app.state.database, app.state.links, app.state.pages = database, links, LivePages(database, tuple(seller))
     app.include_router(router)
+    app.include_router(alert_router)
     app.include_router(page_router)
     app.include_router(unsubscribe_router)
     handle_problems(app)

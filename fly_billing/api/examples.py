@@ -21,6 +21,19 @@ def _usd(amount: str) -> Money:
     return Money(amount=amount, currency="USD")
 
 
+def _spend_alert(alert_id: str, kind: str, amount: str) -> models.SpendAlert:
+    return models.SpendAlert(
+        id=alert_id,
+        kind=kind,
+        name=None,
+        amount=_usd(amount),
+        percent=None,
+        is_first=False,
+        last_reached_in=None,
+        no_effect=None,
+    )
+
+
 _BALANCE = models.CurrencyBalance(
     currency="USD",
     owed=_usd("0.30"),
@@ -212,18 +225,19 @@ EXAMPLES: dict[str, models.Part] = {
         as_of=_AS_OF,
         organization_id=_ORGANIZATION,
         alerts=[
-            models.SpendAlert(
-                id="6d1c4a0e-1d1f-4f0a-9a55-4f1f0a3b7c21",
-                kind="amount",
-                name=None,
-                amount=_usd("250.00"),
-                percent=None,
-                is_first=False,
-                last_reached_in=None,
-                no_effect=None,
-            ),
+            _spend_alert("6d1c4a0e-1d1f-4f0a-9a55-4f1f0a3b7c21", "amount", "250.00"),
         ],
         cap_call=None,
+    ),
+    "set_alert": models.AlertAnswer(
+        as_of=_AS_OF,
+        organization_id=_ORGANIZATION,
+        alert=_spend_alert("6d1c4a0e-1d1f-4f0a-9a55-4f1f0a3b7c21", "amount", "250.00"),
+    ),
+    "set_cap": models.AlertAnswer(
+        as_of=_AS_OF,
+        organization_id=_ORGANIZATION,
+        alert=_spend_alert("0b8a1c52-7f36-4a6e-8a0e-5f0e2f3c9d44", "cap", "500.00"),
     ),
     "token": models.TokenAnswer(
         as_of=_AS_OF,

@@ -7,11 +7,12 @@ which it was read. Not here: how an answer is made (`api.answers`), and examples
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from fly_billing.api.rules.links import DEFAULT_LINK_DAYS, MOST_LINK_DAYS
+from fly_billing.customer_alerts.rules.thresholds import MOST_PERCENT, MOST_SUBJECT
 
 MonthText = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$", description="A month in UTC.", examples=["2026-09"])]
 Exact = Annotated[str, Field(description="An exact decimal number, without exponent.", examples=["2592000.5"])]
@@ -424,6 +425,7 @@ class SpendAlert(Part):
 class SpendCapCall(Part):
     """The newest call of the platform about the organization's own cap."""
 
+    number: Annotated[int, Field(description="Counts the calls about this organization.")]
     state: Annotated[str, Field(description="reached: the platform should stop machines; lifted: it may run them.")]
     reason: str
     month: MonthText
@@ -436,6 +438,47 @@ class AlertsAnswer(Answer):
 
     alerts: list[SpendAlert]
     cap_call: Annotated[SpendCapCall | None, Field(description="Null: the platform was never called.")]
+
+
+class AlertAnswer(Answer):
+    """An alert or the cap, as it is set now."""
+
+    alert: SpendAlert
+
+
+class LimitAmount(BaseModel):
+    """An amount above zero, in the currency in which the organization is billed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amount: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$", max_length=30, examples=["250.00"])]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])]
+
+
+class AlertRequest(BaseModel):
+    """An alert to set: an amount of a kind, or a percentage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Annotated[
+        Literal["amount", "percent", "app", "product", "forecast"],
+        Field(description="amount and percent: of the month so far; app, product: a part of it; forecast: estimated."),
+    ]
+    amount: Annotated[LimitAmount | None, Field(description="Of every kind but percent.")] = None
+    percent: Annotated[
+        int | None, Field(ge=1, le=MOST_PERCENT, description="Of the last month's final invoice.", examples=[150])
+    ] = None
+    name: Annotated[
+        str | None, Field(min_length=1, max_length=MOST_SUBJECT, description="The app or product.", examples=["web"])
+    ] = None
+
+
+class CapRequest(BaseModel):
+    """A cap to set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    amount: LimitAmount
 
 
 class TokenRequest(BaseModel):

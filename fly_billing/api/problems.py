@@ -30,7 +30,7 @@ UNREACHABLE = (SettingsError, DatabaseProblem, OperationalError, InterfaceError,
 DETAILS = {
     400: "the body is not JSON in UTF-8",
     401: "send a token that works: Authorization: Bearer fbc_...",
-    403: "this token may not read that: it needs another scope, or another role",
+    403: "this token may not do that: it needs another scope, or another role",
     404: "nothing that this token may read is here",
     405: "this address does not take this method",
     413: "the body is too long",

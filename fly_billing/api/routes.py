@@ -1,99 +1,57 @@
 """The routes below /v1: what they take, which scope they need, and which answer they give.
 
-What a token may not read and what does not exist give the same 404. Not here: who is asking (`api.guard`), the
-answers (`api.answers`), and how they are documented (`api.openapi`).
+Not here: who is asking (`api.guard`, `api.callers`), setting thresholds and caps (`api.alert_routes`), the answers
+(`api.answers`), and how they are documented (`api.openapi`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from fly_billing.api import answers, models
+from fly_billing.api.callers import ORGANIZATION, Caller, Found, found_or_refused, needs
 from fly_billing.api.cost_answers import MOST_PLACES
-from fly_billing.api.openapi import documented
+from fly_billing.api.openapi import documented, documented_write
 from fly_billing.api.page_links import make_link
 from fly_billing.api.problems import RequestRefused
 from fly_billing.api.responses import respond
-from fly_billing.api.rules.access import ApiToken, check_scopes
+from fly_billing.api.rules.access import ISSUER, ApiToken, check_scopes
 from fly_billing.api.rules.paging import InvalidCursor, page_after
 from fly_billing.api.token_store import NewToken, TokenRefused, issue_for_issuer
 from fly_billing.customer_alerts.spend_caps import spend_caps
 from fly_billing.customer_alerts.thresholds import thresholds
-from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.postgres.organizations import NoSuchOrganization, organization_name
-from fly_billing.statements.explanation_reader import NoSuchItem, read_explanation
+from fly_billing.statements.explanation_reader import read_explanation
 from fly_billing.statements.month_end import read_month_end
 from fly_billing.statements.rules.statement import Statement, StatementInvoice, StatementItem
-from fly_billing.statements.statement_reader import NoSuchMonth, read_statement
 from fly_billing.statements.usage_reader import read_quantities
 
 MOST_INVOICES = 100
 MOST_ITEMS = 200
 
-OrganizationId = Annotated[str, Path(max_length=200, description="The organization's id.", examples=["acme"])]
 Month = Annotated[
     str | None,
     Query(pattern=r"^[0-9]{4}-[0-9]{2}$", description="A month in UTC. Default: the newest.", examples=["2026-09"]),
 ]
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class Caller:
-    """A request that may read an organization.
-
-    Attributes:
-        now: The time of the request: `as_of` of its answer.
-    """
-
-    database: BillingDatabase
-    organization_id: str
-    now: datetime
-
-    def statement(self, month: str | None = None) -> Statement:
-        """Read a month's statement. Raises RequestRefused."""
-        parsed = _month(month)
-        return _found(lambda: read_statement(self.database, self.organization_id, self.now, parsed))
-
-    def every_month(self) -> Statement:
-        """Read a line for every month and the amounts owed, without the details of a month. Raises RequestRefused."""
-        return _found(lambda: read_statement(self.database, self.organization_id, self.now, has_details=False))
-
-
-def reads(scope: str) -> Any:
-    """Return the dependency that refuses a token without this scope (403), or of another organization (404)."""
-
-    async def caller(request: Request, organization_id: OrganizationId) -> Caller:
-        token: ApiToken = request.state.token
-        if not token.has_scope(scope):
-            raise RequestRefused(403)
-        if not token.reads(organization_id) or not organization_id.isprintable():
-            raise RequestRefused(404)
-        return Caller(request.app.state.database, organization_id, request.state.now)
-
-    return Depends(caller)
 
 
 router = APIRouter(prefix="/v1")
-ORGANIZATION = "/organizations/{organization_id}"
 
 
-@router.get(f"{ORGANIZATION}/statement", **documented("statement", models.StatementAnswer))
-def statement(request: Request, caller: Annotated[Caller, reads("statement")], month: Month = None) -> Response:
+@router.get(f"{ORGANIZATION}/statement", **documented("statement", models.StatementAnswer, "statement"))
+def statement(request: Request, caller: Annotated[Caller, needs("statement")], month: Month = None) -> Response:
     """Show a month's statement: the amounts owed now, each month in a line, and the month's items and cost."""
     return respond(request, answers.statement_answer(caller.statement(month)))
 
 
-@router.get(f"{ORGANIZATION}/upcoming-invoice", **documented("upcoming_invoice", models.UpcomingAnswer))
-def upcoming_invoice(request: Request, caller: Annotated[Caller, reads("statement")]) -> Response:
+@router.get(f"{ORGANIZATION}/upcoming-invoice", **documented("upcoming_invoice", models.UpcomingAnswer, "statement"))
+def upcoming_invoice(request: Request, caller: Annotated[Caller, needs("statement")]) -> Response:
     """Show the open months so far. In the first days of a month, the month before is still open, too."""
     newest = caller.statement()
     months = sorted({invoice.month for invoice in newest.invoices if invoice.status == "open"})
@@ -101,17 +59,17 @@ def upcoming_invoice(request: Request, caller: Annotated[Caller, reads("statemen
     return respond(request, answers.upcoming_answer(newest, statements))
 
 
-@router.get(f"{ORGANIZATION}/estimate", **documented("estimate", models.EstimateAnswer))
-def estimate(request: Request, caller: Annotated[Caller, reads("statement")]) -> Response:
+@router.get(f"{ORGANIZATION}/estimate", **documented("estimate", models.EstimateAnswer, "statement"))
+def estimate(request: Request, caller: Annotated[Caller, needs("statement")]) -> Response:
     """Estimate the current month's total at its end, with a range. It is not owed, and it is in no other amount."""
-    found = _found(lambda: read_month_end(caller.database, caller.organization_id, caller.now))
+    found = found_or_refused(lambda: read_month_end(caller.database, caller.organization_id, caller.now))
     return respond(request, answers.estimate_answer(caller.organization_id, found, caller.now))
 
 
-@router.get(f"{ORGANIZATION}/invoices", **documented("invoices", models.InvoicesAnswer))
+@router.get(f"{ORGANIZATION}/invoices", **documented("invoices", models.InvoicesAnswer, "invoices"))
 def invoices(
     request: Request,
-    caller: Annotated[Caller, reads("invoices")],
+    caller: Annotated[Caller, needs("invoices")],
     limit: Annotated[int, Query(ge=1, le=MOST_INVOICES, description="Invoices per page.")] = 20,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
 ) -> Response:
@@ -122,27 +80,29 @@ def invoices(
     return respond(request, answers.invoices_answer(found, page, next_cursor))
 
 
-@router.get(f"{ORGANIZATION}/invoices/{{invoice_id}}", **documented("invoice", models.InvoiceAnswer))
-def invoice(request: Request, caller: Annotated[Caller, reads("invoices")], invoice_id: UUID) -> Response:
+@router.get(f"{ORGANIZATION}/invoices/{{invoice_id}}", **documented("invoice", models.InvoiceAnswer, "invoices"))
+def invoice(request: Request, caller: Annotated[Caller, needs("invoices")], invoice_id: UUID) -> Response:
     """Show an invoice with its items, its taxes, its customer, and where to pay it."""
     listed = _invoice(caller.every_month(), invoice_id)
     found = caller.statement(listed.month)
     return respond(request, answers.invoice_answer(found, _invoice(found, invoice_id)))
 
 
-@router.get(f"{ORGANIZATION}/items/{{item_id}}/explanation", **documented("explanation", models.ExplanationAnswer))
-def explanation(request: Request, caller: Annotated[Caller, reads("invoices")], item_id: UUID) -> Response:
+@router.get(
+    f"{ORGANIZATION}/items/{{item_id}}/explanation", **documented("explanation", models.ExplanationAnswer, "invoices")
+)
+def explanation(request: Request, caller: Annotated[Caller, needs("invoices")], item_id: UUID) -> Response:
     """Explain how an item's amount was calculated: its usage, its price, its sums and its rounding."""
-    explained = _found(lambda: read_explanation(caller.database, item_id))
+    explained = found_or_refused(lambda: read_explanation(caller.database, item_id))
     if caller.organization_id not in (explained.payer_id, explained.explanation.item.organization_id):
         raise RequestRefused(404)
     return respond(request, answers.explanation_answer(explained, caller.organization_id, caller.now))
 
 
-@router.get(f"{ORGANIZATION}/usage", **documented("usage", models.UsageAnswer))
+@router.get(f"{ORGANIZATION}/usage", **documented("usage", models.UsageAnswer, "usage"))
 def usage(
     request: Request,
-    caller: Annotated[Caller, reads("usage")],
+    caller: Annotated[Caller, needs("usage")],
     month: Month = None,
     limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Items per page.")] = MOST_ITEMS,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
@@ -157,28 +117,28 @@ def usage(
     return respond(request, answers.usage_answer(found, items, quantities, next_cursor))
 
 
-@router.get(f"{ORGANIZATION}/balance", **documented("balance", models.BalanceAnswer))
-def balance(request: Request, caller: Annotated[Caller, reads("balance")]) -> Response:
+@router.get(f"{ORGANIZATION}/balance", **documented("balance", models.BalanceAnswer, "balance"))
+def balance(request: Request, caller: Annotated[Caller, needs("balance")]) -> Response:
     """Show the amounts owed, from the ledger, and which part of them is not certain yet."""
     return respond(request, answers.balance_answer(caller.every_month()))
 
 
-@router.get(f"{ORGANIZATION}/credits", **documented("credits", models.CreditsAnswer))
-def remaining_credits(request: Request, caller: Annotated[Caller, reads("balance")]) -> Response:
+@router.get(f"{ORGANIZATION}/credits", **documented("credits", models.CreditsAnswer, "balance"))
+def remaining_credits(request: Request, caller: Annotated[Caller, needs("balance")]) -> Response:
     """List the credits that are not used up."""
     return respond(request, answers.credits_answer(caller.every_month()))
 
 
-@router.get(f"{ORGANIZATION}/alerts", **documented("alerts", models.AlertsAnswer))
-def alerts(request: Request, caller: Annotated[Caller, reads("alerts")]) -> Response:
+@router.get(f"{ORGANIZATION}/alerts", **documented("alerts", models.AlertsAnswer, "alerts"))
+def alerts(request: Request, caller: Annotated[Caller, needs("alerts")]) -> Response:
     """List the thresholds at which the customer is alerted, with the last month that reached each; and the cap."""
-    _found(lambda: _name(caller))
+    caller.refuse_unknown_organization()
     found = thresholds(caller.database, caller.organization_id)
     caps = spend_caps(caller.database, caller.organization_id)
     return respond(request, answers.alerts_answer(caller.organization_id, found, caps, caller.now))
 
 
-@router.post("/tokens", status_code=201, **documented("token", models.TokenAnswer, status=201))
+@router.post("/tokens", **documented_write("token", models.TokenAnswer, ISSUER, 201))
 def issue_token(request: Request, wanted: models.TokenRequest) -> Response:
     """Issue a token for an organization. Needs an operator's token with the role issuer. It is shown only once."""
     token: ApiToken = request.state.token
@@ -205,7 +165,7 @@ def _issued(database: BillingDatabase, wanted: models.TokenRequest, issuer: ApiT
     return {name: data[name] for name in ("id", "token", "organization_id", "name", "scopes", "expires_at")}
 
 
-@router.post("/page-links", status_code=201, **documented("page_link", models.PageLinkAnswer, status=201))
+@router.post("/page-links", **documented_write("page_link", models.PageLinkAnswer, ISSUER, 201))
 def make_page_link(request: Request, wanted: models.PageLinkRequest) -> Response:
     """Make a link to an organization's page. Needs an operator's token with the role issuer."""
     token: ApiToken = request.state.token
@@ -216,17 +176,11 @@ def make_page_link(request: Request, wanted: models.PageLinkRequest) -> Response
     state, now = request.app.state, request.state.now
     if not state.links.secrets:
         raise RequestRefused(503, "this server makes no links: its FLY_BILLING_LINK_SECRET is not set")
-    link = _found(lambda: make_link(state.database, state.links, wanted.organization_id, wanted.expires_in_days, now))
+    link = found_or_refused(
+        lambda: make_link(state.database, state.links, wanted.organization_id, wanted.expires_in_days, now)
+    )
     answer = models.PageLinkAnswer(as_of=now, **link.as_data())
     return Response(answer.model_dump_json(), 201, headers={"Cache-Control": "no-store"}, media_type="application/json")
-
-
-def _found(read: Callable[[], Found]) -> Found:
-    """Return what is read. Whatever does not exist is a 404 without its message, which may name others."""
-    try:
-        return read()
-    except (NoSuchOrganization, NoSuchItem, NoSuchMonth) as missing:
-        raise RequestRefused(404) from missing
 
 
 def _page(
@@ -243,20 +197,8 @@ def _item_id(item: StatementItem) -> str:
     return item.id
 
 
-def _month(text: str | None) -> BillingMonth | None:
-    try:
-        return BillingMonth.parse(text) if text else None
-    except ValueError as mistake:
-        raise RequestRefused(422, "month: there is no such month; write it as YYYY-MM") from mistake
-
-
 def _invoice(found: Statement, invoice_id: UUID) -> StatementInvoice:
     for each in found.invoices:
         if each.id == str(invoice_id):
             return each
     raise RequestRefused(404)
-
-
-def _name(caller: Caller) -> str:
-    with caller.database.transaction() as connection:
-        return organization_name(connection, caller.organization_id)

@@ -1,7 +1,7 @@
 """Tokens of the API in Postgres: issues, finds, lists, revokes and rotates them. A token is shown once, here.
 
-The commands write with the pipeline's role. The API itself can only read; the one thing that it may add is a token of
-an organization, by a function of the database (`issue_for_issuer`).
+The commands write with the pipeline's role. The API itself can only read, and adds a token of an organization by a
+function of the database (`issue_for_issuer`).
 Not here: what a token may read (`api.rules.access`), its text (`api.rules.tokens`).
 """
 

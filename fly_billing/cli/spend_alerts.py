@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -44,7 +45,7 @@ def kind_of(app: str | None, product: str | None, *, forecast: bool) -> tuple[Ki
 
 def add(console: Terminal, organization: str, amount: str, kind: Kind, subject: str | None) -> None:
     with _database() as database:
-        is_new = add_threshold(database, organization, amount, kind, subject)
+        is_new = add_threshold(database, organization, amount, kind, subject, getpass.getuser())
         of_kind = [each for each in thresholds(database, organization) if (each.kind, each.subject) == (kind, subject)]
     outcome = "Added a spend alert" if is_new else "This spend alert already exists"
     console.print(f"{outcome}: when {_what(organization, kind, subject)} reaches {amount}")
@@ -54,7 +55,7 @@ def add(console: Terminal, organization: str, amount: str, kind: Kind, subject: 
 
 def remove(console: Terminal, organization: str, amount: str, kind: Kind, subject: str | None) -> None:
     with _database() as database:
-        remove_threshold(database, organization, amount, kind, subject)
+        remove_threshold(database, organization, amount, kind, subject, getpass.getuser())
     console.print(f"Removed the spend alert: when {_what(organization, kind, subject)} reaches {amount}")
 
 
@@ -72,11 +73,12 @@ def show(console: Terminal, organization: str | None) -> None:
     if not alerts:
         console.print("No spend alerts" + (f" of {organization}" if organization else ""))
         return
-    table = _table("Organization", "Upcoming invoice reaches", "Last sent", "")
+    table = _table("Organization", "Upcoming invoice reaches", "Last sent", "Added by", "")
     for threshold in alerts:
         first = " (first alert)" if threshold.is_first else ""
         table.add_row(
             threshold.organization_id, threshold.limit.in_words() + first, threshold.last_alerted or "never",
+            visible(threshold.added_by or "-"),
             f"no effect. {threshold.no_effect}" if threshold.no_effect else "",
         )  # fmt: skip
     console.print(table)
@@ -113,13 +115,13 @@ def subscribe(console: Terminal, organization: str) -> None:
 
 def set_cap(console: Terminal, organization: str, amount: str) -> None:
     with _database() as database:
-        spend_caps.set_cap(database, organization, amount)
+        spend_caps.set_cap(database, organization, amount, getpass.getuser())
     console.print(f"The cap of {organization} is {amount} a month; the platform is called when a month reaches it")
 
 
 def remove_cap(console: Terminal, organization: str) -> None:
     with _database() as database:
-        spend_caps.remove_cap(database, organization)
+        spend_caps.remove_cap(database, organization, getpass.getuser())
     console.print(f"Removed the cap of {organization}")
 
 

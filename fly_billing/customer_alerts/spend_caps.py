@@ -18,7 +18,7 @@ from fly_billing.alerting.outbox import put_in
 from fly_billing.alerting.rules.alerts import Alert
 from fly_billing.bounds import refuse_incomplete
 from fly_billing.customer_alerts.rules.cap_calls import CapCall, CappedSpend, next_call
-from fly_billing.customer_alerts.thresholds import NoSuchThreshold, limit_of
+from fly_billing.customer_alerts.thresholds import NoSuchThreshold, limit_of, set_author, store
 from fly_billing.foreign_text import visible
 from fly_billing.money import counted, format_cents
 from fly_billing.periods import BillingMonth
@@ -41,7 +41,7 @@ class SpendCap:
 
     Attributes:
         cap_cents: None if it was removed.
-        state, reason, month, called_at: Of the newest call; None if there was none.
+        number, state, reason, month, called_at: Of the newest call; None if there was none.
         acknowledged_at: None while the call waits.
         attempts: How often the call was not acknowledged.
         billed_in: The currency of this month's invoice: a cap in another one has no effect.
@@ -50,6 +50,7 @@ class SpendCap:
     organization_id: str
     currency: str | None
     cap_cents: int | None
+    number: int | None
     state: str | None
     reason: str | None
     month: str | None
@@ -90,18 +91,23 @@ class WaitingCall:
     last_refusal: str | None
 
 
-def set_cap(database: BillingDatabase, organization_id: str, amount: str) -> None:
+def set_cap(database: BillingDatabase, organization_id: str, amount: str, who: str = "") -> None:
     """Set an organization's cap, in its currency, in place of the one that it has. Raises NoSuchThreshold."""
     with database.transaction() as connection:
+        set_author(connection, who)
         limit = limit_of(connection, organization_id, amount, "cap")
-        rows(connection, "remove_cap", organization_id=organization_id)
-        rows(connection, "add_spend_threshold", organization_id=organization_id, **asdict(limit))
+        store(
+            connection, "set_spend_cap",
+            organization_id=organization_id, currency=limit.currency, amount_cents=limit.amount_cents,
+        )  # fmt: skip
 
 
-def remove_cap(database: BillingDatabase, organization_id: str) -> None:
+def remove_cap(database: BillingDatabase, organization_id: str, who: str = "") -> None:
     """Remove an organization's cap. Raises NoSuchThreshold if it has none."""
-    if not database.rows("remove_cap", organization_id=organization_id):
-        raise NoSuchThreshold(f"{visible(organization_id)} has no cap: `fly-billing spend-cap list`")
+    with database.transaction() as connection:
+        set_author(connection, who)
+        if not rows(connection, "remove_cap", organization_id=organization_id):
+            raise NoSuchThreshold(f"{visible(organization_id)} has no cap: `fly-billing spend-cap list`")
 
 
 def spend_caps(database: BillingDatabase, organization_id: str | None = None) -> list[SpendCap]:
@@ -111,7 +117,7 @@ def spend_caps(database: BillingDatabase, organization_id: str | None = None) ->
 
 def acknowledge(database: BillingDatabase, organization_id: str) -> None:
     """Acknowledge the organization's newest call in place of the platform. Raises NoSuchThreshold if none waits."""
-    if not database.rows("acknowledge_cap_call", organization_id=organization_id, channel=NAME):
+    if not all(database.values("acknowledge_cap_call", organization_id=organization_id, channel=NAME)):
         raise NoSuchThreshold(
             f"no call about the cap of {visible(organization_id)} waits: `fly-billing spend-cap list`"
         )

@@ -1,29 +1,47 @@
 """Thresholds in Postgres: adds, removes and lists them, and gives new organizations their first one.
 
-Not here: what a month reached (`customer_alerts.evaluation`), and calls about caps (`customer_alerts.spend_caps`).
+Each change is recorded with the name of whoever made it. Not here: changes with a token of the API
+(`customer_alerts.changes_with_tokens`), what a month reached (`customer_alerts.evaluation`), and calls about caps
+(`customer_alerts.spend_caps`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from fly_billing.customer_alerts.rules.thresholds import Kind, Limit, SpendThreshold, first_limit, read_limit
 from fly_billing.errors import ActionableError
 from fly_billing.foreign_text import visible
-from fly_billing.postgres.database import BillingDatabase, rows, values
+from fly_billing.postgres.database import BillingDatabase, records, rows, values
+from fly_billing.postgres.isolation import reason_of
 
 
 class NoSuchThreshold(ActionableError):
-    """The organization or the threshold does not exist, or the amount is not valid. The message says which."""
+    """The organization or the threshold does not exist, or can't be set like this. The message says why."""
+
+
+@dataclass(frozen=True)
+class StoredThreshold:
+    """A threshold or cap that was set. `is_new`: False if the organization had it already."""
+
+    threshold_id: UUID
+    is_new: bool
 
 
 def add_threshold(
-    database: BillingDatabase, organization_id: str, amount: str, kind: Kind = "amount", subject: str | None = None
+    database: BillingDatabase,
+    organization_id: str,
+    amount: str,
+    kind: Kind = "amount",
+    subject: str | None = None,
+    who: str = "",
 ) -> bool:
     """Alert the customer when a month of the organization reaches a limit. Return False if that is set already.
 
@@ -36,20 +54,28 @@ def add_threshold(
         amount: In the organization's currency, such as `250`; `150%` of the last month for the kind `amount`.
         kind: What reaches it.
         subject: The app or product.
+        who: The person, for the record; the database's role if empty.
 
     Raises:
-        NoSuchThreshold: There is no such organization, or the amount is not valid.
+        NoSuchThreshold: There is no such organization, it has too many thresholds, or the amount is not valid.
     """
     with database.transaction() as connection:
+        set_author(connection, who)
         limit = limit_of(connection, organization_id, amount, kind, subject)
-        return bool(rows(connection, "add_spend_threshold", organization_id=organization_id, **asdict(limit)))
+        return store(connection, "add_spend_threshold", organization_id=organization_id, **asdict(limit)).is_new
 
 
 def remove_threshold(
-    database: BillingDatabase, organization_id: str, amount: str, kind: Kind = "amount", subject: str | None = None
+    database: BillingDatabase,
+    organization_id: str,
+    amount: str,
+    kind: Kind = "amount",
+    subject: str | None = None,
+    who: str = "",
 ) -> None:
     """Remove a threshold. Raises NoSuchThreshold."""
     with database.transaction() as connection:
+        set_author(connection, who)
         limit = limit_of(connection, organization_id, amount, kind, subject)
         if not rows(connection, "remove_spend_threshold", organization_id=organization_id, **asdict(limit)):
             raise NoSuchThreshold(
@@ -75,6 +101,20 @@ def limit_of(
         return read_limit(amount, organizations[0]["currency"], kind, subject)
     except ValueError as problem:
         raise NoSuchThreshold(visible(str(problem))) from problem
+
+
+def set_author(connection: Connection, who: str) -> None:
+    """Record the changes of this transaction in the name of a person."""
+    rows(connection, "set_audit_context", who=who, why="")
+
+
+def store(connection: Connection, statement: str, **parameters: Any) -> StoredThreshold:
+    """Set a threshold or cap with a statement. Raises NoSuchThreshold if the database refuses it."""
+    try:
+        (stored,) = records(connection, StoredThreshold, statement, **parameters)
+    except IntegrityError as problem:
+        raise NoSuchThreshold(visible(reason_of(problem))) from problem
+    return stored
 
 
 def add_first_alerts(connection: Connection, first_alert: Mapping[str, Decimal]) -> None:

@@ -76,6 +76,7 @@ WRITES: dict[str, frozenset[str]] = {
         "rollup_failures": (INSERT, UPDATE, DELETE),
         "spend_alerts": (INSERT,),
         "spend_cap_calls": (INSERT,),
+        "spend_threshold_changes": (INSERT,),
         "spend_thresholds": (INSERT, UPDATE),
         "stripe_attempts": (INSERT, UPDATE),
         "stripe_customers": (INSERT, UPDATE),
@@ -105,7 +106,11 @@ WRITES: dict[str, frozenset[str]] = {
 
 # The functions that run with the owner's rights, and the roles that may call them. Everyone may call any other.
 EXECUTES: dict[str, tuple[str, ...]] = {
+    "acknowledge_cap_call_with_token": (READER,),
+    "add_spend_threshold_with_token": (READER,),
     "issue_organization_token": (READER,),
+    "remove_spend_threshold_with_token": (READER,),
+    "set_spend_cap_with_token": (READER,),
     "unsubscribe_from_alerts": (READER,),
 }
 

@@ -18,6 +18,91 @@ $$;
 
 COMMENT ON FUNCTION public.accounting_month(month date, transaction_id bigint) IS 'The month in which a ledger transaction counts: its own, or the first open one if that was closed before it was posted.';
 
+CREATE FUNCTION public.acknowledge_cap_call(of_organization_id text, in_channel text, of_number integer) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update alerts as a set taken_at = now()
+    from (select max(c.number) as number from spend_cap_calls as c where c.organization_id = of_organization_id) as newest
+    where a.key = 'spend cap ' || of_organization_id || ' ' || newest.number
+        and newest.number = coalesce(of_number, newest.number)
+        and a.channel = in_channel and a.taken_at is null and a.given_up_at is null;
+    return found;
+end $$;
+
+COMMENT ON FUNCTION public.acknowledge_cap_call(of_organization_id text, in_channel text, of_number integer) IS 'Acknowledges the organization''s newest call, if it waits and has this number (null: any).';
+
+CREATE FUNCTION public.acknowledge_cap_call_with_token(token_id uuid, of_organization_id text, in_channel text, of_number integer) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform act_with_token(token_id, 'alerts:acknowledge', of_organization_id);
+    return acknowledge_cap_call(of_organization_id, in_channel, of_number) or exists (
+        select from alerts as a
+        where a.key = 'spend cap ' || of_organization_id || ' ' || of_number and a.channel = in_channel
+            and a.taken_at is not null
+    );
+end $$;
+
+CREATE FUNCTION public.act_with_token(token_id uuid, needed_scope text, of_organization_id text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    now_is constant timestamptz := clock_timestamp();
+    token_name text;
+begin
+    select t.name into token_name from api_tokens as t
+    where t.id = token_id and t.expires_at > now_is and (t.revoked_at is null or t.revoked_at > now_is)
+        and (t.role = 'issuer' or (t.organization_id = of_organization_id and needed_scope = any(t.scopes)));
+    if not found then
+        raise exception 'token % may not do that', token_id using errcode = 'insufficient_privilege';
+    end if;
+    perform set_config('fly_billing.who', 'token ' || token_id || ' (' || token_name || ')', true);
+end $$;
+
+COMMENT ON FUNCTION public.act_with_token(token_id uuid, needed_scope text, of_organization_id text) IS 'Refuses a token that does not work or may not do this for the organization. What follows is recorded in its name.';
+
+CREATE FUNCTION public.add_spend_threshold(of_organization_id text, of_kind text, of_subject text, in_currency text, of_amount_cents bigint, of_percent integer) RETURNS TABLE(threshold_id uuid, is_new boolean)
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('spend thresholds of ' || of_organization_id, 0));
+    insert into spend_thresholds as t (organization_id, kind, subject, currency, amount_cents, percent)
+    values (of_organization_id, of_kind, of_subject, in_currency, of_amount_cents, of_percent)
+    on conflict (organization_id, kind, subject, currency, amount_cents, percent) do update
+        set removed_at = null
+        where t.removed_at is not null
+    returning t.id into threshold_id;
+    is_new := found;
+    if not is_new then
+        select t.id into threshold_id from spend_thresholds as t
+        where t.organization_id = of_organization_id and t.kind = of_kind and t.currency = in_currency
+            and t.subject is not distinct from of_subject and t.amount_cents is not distinct from of_amount_cents
+            and t.percent is not distinct from of_percent;
+    elsif of_kind <> 'cap' and 100 < (
+        select count(*) from spend_thresholds as t
+        where t.organization_id = of_organization_id and t.kind <> 'cap' and t.removed_at is null
+    ) then
+        raise exception 'an organization has at most 100 spend alerts: remove some first'
+            using errcode = 'check_violation', constraint = 'at_most_100_spend_alerts';
+    end if;
+    return next;
+end $$;
+
+COMMENT ON FUNCTION public.add_spend_threshold(of_organization_id text, of_kind text, of_subject text, in_currency text, of_amount_cents bigint, of_percent integer) IS 'Sets a threshold, once: is_new is false if the organization has it already.';
+
+CREATE FUNCTION public.add_spend_threshold_with_token(token_id uuid, of_organization_id text, of_kind text, of_subject text, in_currency text, of_amount_cents bigint, of_percent integer) RETURNS TABLE(threshold_id uuid, is_new boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform act_with_token(token_id, 'alerts:write', of_organization_id);
+    return query select a.threshold_id, a.is_new from add_spend_threshold(
+        of_organization_id, of_kind, of_subject, in_currency, of_amount_cents, of_percent
+    ) as a;
+end $$;
+
 CREATE FUNCTION public.are_keys(words text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $_$
@@ -1710,6 +1795,18 @@ $$;
 
 COMMENT ON FUNCTION public.receivable_age(days_overdue integer) IS 'Returns the age group of an amount that is overdue by this many days.';
 
+CREATE FUNCTION public.record_threshold_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into spend_threshold_changes (threshold_id, action, changed_by)
+    values (
+        new.id, case when new.removed_at is null then 'added' else 'removed' end,
+        coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user)
+    );
+    return null;
+end $$;
+
 CREATE FUNCTION public.refuse_amount_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -2364,6 +2461,44 @@ begin
     return new;
 end $$;
 
+CREATE FUNCTION public.remove_spend_threshold_with_token(token_id uuid, of_organization_id text, of_threshold_id uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform act_with_token(token_id, 'alerts:write', of_organization_id);
+    update spend_thresholds as t set removed_at = now()
+    where t.id = of_threshold_id and t.organization_id = of_organization_id and t.removed_at is null;
+    return found or exists (
+        select from spend_thresholds as t where t.id = of_threshold_id and t.organization_id = of_organization_id
+    );
+end $$;
+
+CREATE FUNCTION public.set_spend_cap(of_organization_id text, in_currency text, of_amount_cents bigint) RETURNS TABLE(threshold_id uuid, is_new boolean)
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('spend thresholds of ' || of_organization_id, 0));
+    update spend_thresholds as t set removed_at = now()
+    where t.organization_id = of_organization_id and t.kind = 'cap' and t.removed_at is null
+        and (t.currency <> in_currency or t.amount_cents <> of_amount_cents);
+    return query
+    select a.threshold_id, a.is_new
+    from add_spend_threshold(of_organization_id, 'cap', null, in_currency, of_amount_cents, null) as a;
+end $$;
+
+COMMENT ON FUNCTION public.set_spend_cap(of_organization_id text, in_currency text, of_amount_cents bigint) IS 'Sets the organization''s cap in place of the one that it has: is_new is false if it is the same.';
+
+CREATE FUNCTION public.set_spend_cap_with_token(token_id uuid, of_organization_id text, in_currency text, of_amount_cents bigint) RETURNS TABLE(threshold_id uuid, is_new boolean)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform act_with_token(token_id, 'alerts:write', of_organization_id);
+    return query select s.threshold_id, s.is_new
+    from set_spend_cap(of_organization_id, in_currency, of_amount_cents) as s;
+end $$;
+
 CREATE FUNCTION public.slow_stripe_pace(wanted text, allowed double precision, factor double precision, least_allowed double precision, recovery_seconds double precision, hold_seconds double precision) RETURNS double precision
     LANGUAGE plpgsql
     AS $$
@@ -2552,7 +2687,7 @@ CREATE TABLE public.api_tokens (
     CONSTRAINT api_tokens_name_check CHECK (((btrim(name) <> ''::text) AND (length(name) <= 200))),
     CONSTRAINT api_tokens_revoked_by_check CHECK ((btrim(revoked_by) <> ''::text)),
     CONSTRAINT api_tokens_role_check CHECK ((role = ANY (ARRAY['finance'::text, 'support'::text, 'issuer'::text]))),
-    CONSTRAINT api_tokens_scopes_check CHECK ((scopes <@ ARRAY['statement'::text, 'invoices'::text, 'usage'::text, 'balance'::text, 'alerts'::text])),
+    CONSTRAINT api_tokens_scopes_check CHECK ((scopes <@ ARRAY['statement'::text, 'invoices'::text, 'usage'::text, 'balance'::text, 'alerts'::text, 'alerts:write'::text])),
     CONSTRAINT api_tokens_sha256_check CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT expires_after_it_was_issued CHECK ((expires_at > issued_at)),
     CONSTRAINT expires_at_is_a_time CHECK (((expires_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (expires_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
@@ -2571,9 +2706,9 @@ COMMENT ON COLUMN public.api_tokens.sha256 IS 'SHA-256 of the token, in hexadeci
 
 COMMENT ON COLUMN public.api_tokens.organization_id IS 'The only organization that it reads. Null: an operator''s token.';
 
-COMMENT ON COLUMN public.api_tokens.role IS 'Of an operator''s token: finance reads everything, support all but invoices and balances, issuer only issues tokens.';
+COMMENT ON COLUMN public.api_tokens.role IS 'Of an operator''s token: finance reads everything, support all but invoices and balances; issuer reads nothing: it issues tokens, makes links, sets thresholds and caps, and acknowledges calls about caps.';
 
-COMMENT ON COLUMN public.api_tokens.scopes IS 'What an organization''s token reads. Empty for a role.';
+COMMENT ON COLUMN public.api_tokens.scopes IS 'What an organization''s token reads. alerts:write: it also sets the organization''s thresholds and cap. Empty for a role.';
 
 COMMENT ON COLUMN public.api_tokens.name IS 'What it is for.';
 
@@ -4815,6 +4950,32 @@ COMMENT ON COLUMN public.spend_cap_calls.spent_cents IS 'The spend of the month 
 
 COMMENT ON COLUMN public.spend_cap_calls.called_at IS 'When the call was queued.';
 
+CREATE TABLE public.spend_threshold_changes (
+    id bigint NOT NULL,
+    threshold_id uuid NOT NULL,
+    action text NOT NULL,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    changed_by text NOT NULL,
+    CONSTRAINT changed_at_is_a_time CHECK (((changed_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (changed_at < '2200-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT spend_threshold_changes_action_check CHECK ((action = ANY (ARRAY['added'::text, 'removed'::text]))),
+    CONSTRAINT spend_threshold_changes_changed_by_check CHECK ((changed_by <> ''::text))
+);
+
+COMMENT ON TABLE public.spend_threshold_changes IS 'Who added and removed which threshold or cap, and when. Changes before migration 0076 have no row.';
+
+COMMENT ON COLUMN public.spend_threshold_changes.threshold_id IS 'The threshold or cap.';
+
+COMMENT ON COLUMN public.spend_threshold_changes.changed_by IS 'The person who ran the command, the token of the API, or the pipeline''s role: a first alert.';
+
+ALTER TABLE public.spend_threshold_changes ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.spend_threshold_changes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.spend_thresholds (
     organization_id text NOT NULL,
     currency character(3) NOT NULL,
@@ -5632,6 +5793,9 @@ ALTER TABLE ONLY public.spend_alerts
 ALTER TABLE ONLY public.spend_cap_calls
     ADD CONSTRAINT spend_cap_calls_pkey PRIMARY KEY (organization_id, number);
 
+ALTER TABLE ONLY public.spend_threshold_changes
+    ADD CONSTRAINT spend_threshold_changes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.spend_thresholds
     ADD CONSTRAINT spend_thresholds_pkey PRIMARY KEY (id);
 
@@ -5827,6 +5991,8 @@ CREATE INDEX rejected_usage_landing_day_idx ON public.rejected_usage USING btree
 CREATE INDEX rejected_usage_reason_idx ON public.rejected_usage USING btree (reason);
 
 CREATE INDEX spend_alerts_organization_id_month_idx ON public.spend_alerts USING btree (organization_id, month);
+
+CREATE INDEX spend_threshold_changes_threshold_id_id_idx ON public.spend_threshold_changes USING btree (threshold_id, id);
 
 CREATE UNIQUE INDEX spend_thresholds_once ON public.spend_thresholds USING btree (organization_id, kind, subject, currency, amount_cents, percent) NULLS NOT DISTINCT;
 
@@ -6402,6 +6568,10 @@ CREATE TRIGGER post_stripe_amounts AFTER INSERT ON public.stripe_invoice_amounts
 
 CREATE TRIGGER post_stripe_money AFTER INSERT ON public.stripe_money REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION public.post_stripe_money();
 
+CREATE TRIGGER record_threshold_change AFTER INSERT OR UPDATE ON public.spend_thresholds FOR EACH ROW EXECUTE FUNCTION public.record_threshold_change();
+
+ALTER TABLE public.spend_thresholds ENABLE ALWAYS TRIGGER record_threshold_change;
+
 CREATE TRIGGER refuse_amount_change BEFORE UPDATE ON public.credit_grants FOR EACH ROW EXECUTE FUNCTION public.refuse_amount_change();
 
 ALTER TABLE public.credit_grants ENABLE ALWAYS TRIGGER refuse_amount_change;
@@ -6698,6 +6868,10 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.spend_cap_
 
 ALTER TABLE public.spend_cap_calls ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.spend_threshold_changes FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.spend_threshold_changes ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE UPDATE ON public.stripe_attempts FOR EACH ROW WHEN ((old.outcome IS NOT NULL)) EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.stripe_attempts ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -6937,6 +7111,10 @@ ALTER TABLE public.spend_alerts ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.spend_cap_calls FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.spend_cap_calls ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.spend_threshold_changes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.spend_threshold_changes ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.spend_thresholds FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -7419,6 +7597,9 @@ ALTER TABLE ONLY public.spend_alerts
 ALTER TABLE ONLY public.spend_cap_calls
     ADD CONSTRAINT spend_cap_calls_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.spend_threshold_changes
+    ADD CONSTRAINT spend_threshold_changes_threshold_id_fkey FOREIGN KEY (threshold_id) REFERENCES public.spend_thresholds(id);
+
 ALTER TABLE ONLY public.spend_thresholds
     ADD CONSTRAINT spend_thresholds_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -7479,6 +7660,12 @@ ALTER TABLE ONLY public.usage_snapshots
 GRANT USAGE ON SCHEMA public TO fly_billing_pipeline;
 GRANT USAGE ON SCHEMA public TO fly_billing_reader;
 
+REVOKE ALL ON FUNCTION public.acknowledge_cap_call_with_token(token_id uuid, of_organization_id text, in_channel text, of_number integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.acknowledge_cap_call_with_token(token_id uuid, of_organization_id text, in_channel text, of_number integer) TO fly_billing_reader;
+
+REVOKE ALL ON FUNCTION public.add_spend_threshold_with_token(token_id uuid, of_organization_id text, of_kind text, of_subject text, in_currency text, of_amount_cents bigint, of_percent integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.add_spend_threshold_with_token(token_id uuid, of_organization_id text, of_kind text, of_subject text, in_currency text, of_amount_cents bigint, of_percent integer) TO fly_billing_reader;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoices TO fly_billing_reader;
 
@@ -7517,6 +7704,12 @@ GRANT SELECT ON TABLE public.stripe_invoice_amounts TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_reader;
+
+REVOKE ALL ON FUNCTION public.remove_spend_threshold_with_token(token_id uuid, of_organization_id text, of_threshold_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.remove_spend_threshold_with_token(token_id uuid, of_organization_id text, of_threshold_id uuid) TO fly_billing_reader;
+
+REVOKE ALL ON FUNCTION public.set_spend_cap_with_token(token_id uuid, of_organization_id text, in_currency text, of_amount_cents bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_spend_cap_with_token(token_id uuid, of_organization_id text, in_currency text, of_amount_cents bigint) TO fly_billing_reader;
 
 REVOKE ALL ON FUNCTION public.unsubscribe_from_alerts(of_organization_id text, of_address_sha256 text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unsubscribe_from_alerts(of_organization_id text, of_address_sha256 text) TO fly_billing_reader;
@@ -7711,6 +7904,9 @@ GRANT SELECT ON TABLE public.spend_alerts TO fly_billing_reader;
 
 GRANT SELECT,INSERT ON TABLE public.spend_cap_calls TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.spend_cap_calls TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.spend_threshold_changes TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.spend_threshold_changes TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.spend_thresholds TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.spend_thresholds TO fly_billing_reader;

@@ -1,4 +1,5 @@
-"""`make fuzz-api`: a long campaign against `fly-billing api`. Exits 1 if a response has data of anybody else."""
+"""`make fuzz-api`: a long campaign against `fly-billing api`. Exits 1 if a response has data of anybody else,
+or if anything was set for anybody else."""
 
 from __future__ import annotations
 
@@ -16,6 +17,19 @@ from tests.api_fuzz.campaign import run_campaign
 from tests.api_fuzz.targets import prepare
 from tests.support.api import serving_command
 from tests.support.builders import Platform
+
+# Changes of thresholds by a token that may not make them.
+FOREIGN_CHANGES = """
+select c.changed_by, t.organization_id
+from spend_threshold_changes as c
+join spend_thresholds as t on t.id = c.threshold_id
+where c.changed_by like 'token %' and not exists (
+    select from api_tokens as k
+    where c.changed_by = 'token ' || k.id || ' (' || k.name || ')'
+        and c.changed_at < least(k.expires_at, k.revoked_at)
+        and (k.role = 'issuer' or (k.organization_id = t.organization_id and 'alerts:write' = any(k.scopes)))
+)
+"""
 
 
 def main() -> bool:
@@ -37,6 +51,8 @@ def main() -> bool:
             began = time.perf_counter()
             report = run_campaign(api.port, targets, asked.requests, asked.seed)
             seconds = time.perf_counter() - began
+        written = platform.query("select count(*) as n from spend_threshold_changes where changed_by like 'token %'")
+        foreign = platform.query(FOREIGN_CHANGES)
     by_status: Counter[int] = Counter()
     for (_, status), count in report.statuses.items():
         by_status[status] += count
@@ -45,9 +61,9 @@ def main() -> bool:
     statuses = " ".join(f"{status}={count}" for status, count in sorted(by_status.items()))
     print(  # noqa: T201
         f"requests={report.requests} seconds={seconds:.0f} {statuses}"
-        f" leaks={len(report.leaks)} wrong={len(report.wrong)}"
+        f" leaks={len(report.leaks)} wrong={len(report.wrong)} changes={written[0]['n']} foreign={len(foreign)}"
     )
-    return not (report.leaks or report.wrong)
+    return not (report.leaks or report.wrong or foreign)
 
 
 if __name__ == "__main__":

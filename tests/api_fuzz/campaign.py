@@ -1,4 +1,7 @@
-"""Sends random requests over HTTP and checks each response: its status, its form, and whose data it has."""
+"""Sends random requests over HTTP and checks each response: its status, its form, and whose data it has.
+
+One of ten sets or removes a threshold or a cap: what was written is compared with who may, when all are sent.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from fly_billing.api.rules.access import READING, WRITE_ALERTS
 from tests.api_fuzz.targets import Key, Target, Targets, any_id
 from tests.support.api import ORGANIZATION_ROUTES
 
@@ -24,6 +28,12 @@ PAGE_QUERIES = (
     "?month=%00", "?month=2026-09&month=2026-08", "?by=app&by=region", "?month=2026-09%27--",
 )  # fmt: skip
 METHODS = ("GET",) * 40 + ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
+WRONG_BODIES = (
+    b"{", b"[]", b"\xff", b"{}", b'{"kind": "percent", "percent": 0}', b'{"kind": "?", "percent": 150}',
+    b'{"kind": "app", "name": "\\u0000", "amount": {"amount": "1", "currency": "USD"}}',
+    b'{"amount": {"amount": "9999999999999999999999", "currency": "USD"}}',
+    b'{"kind": "amount", "amount": {"amount": "1", "currency": "EUR"}}',
+)  # fmt: skip
 ODD = ("nobody", "", "..", "%00", "%2e%2e%2f", "*", "%", "' or 1=1 --", "a" * 300, "\u202e", "{organization_id}")
 
 
@@ -50,6 +60,7 @@ class _Sent:
     asked: str | None
     headers: Mapping[str, str]
     body: bytes | None
+    is_write: bool = False
 
 
 def run_campaign(port: int, targets: Targets, number: int, seed: int) -> FuzzReport:
@@ -104,11 +115,31 @@ def _request(chance: random.Random, targets: Targets, etags: Mapping[str, str]) 
         headers["Content-Type"] = "application/json"
         asked = wanted["organization_id"] if key.kind == "issuer" else None
         return _Sent(key, "POST", "/v1/tokens", str(asked) if asked else None, headers, body)
+    if chance.random() < 0.1:
+        return _write(chance, targets)
     asked = _organization(chance, key, targets)
     target = next((each for each in targets.organizations if each.id == asked), None)
     route = _route(chance, target, targets)
     path = f"/v1/organizations/{asked if '%' in asked else quote(asked, safe='')}/{route}{chance.choice(QUERIES)}"
     return _Sent(key, method, path, asked, headers, None)
+
+
+def _write(chance: random.Random, targets: Targets) -> _Sent:
+    """Return a request that sets or removes a threshold or a cap, or acknowledges a call: half with a right token."""
+    writers = [key for key in targets.keys if key.works and WRITE_ALERTS in key.scopes]
+    key = chance.choice([chance.choice(writers), chance.choice([key for key in targets.keys if not key.is_page])])
+    headers = _credentials(chance, key)
+    asked = _organization(chance, key, targets)
+    alert = any_id(chance, chance.choice(targets.organizations).alerts)
+    call = f"cap-calls/{chance.choice((0, 1, 2**31))}/acknowledgement"
+    method, path = chance.choice(
+        (("POST", "alerts"), ("DELETE", f"alerts/{alert}"), ("PUT", "cap"), ("DELETE", "cap"), ("PUT", call))
+    )
+    amount = {"amount": str(chance.randint(1, 5000)), "currency": "USD"}
+    right = {"amount": amount} if path == "cap" else {"kind": "amount", "amount": amount}
+    body = json.dumps(right).encode() if chance.random() < 0.6 else chance.choice(WRONG_BODIES)
+    address = f"/v1/organizations/{asked if '%' in asked else quote(asked, safe='')}/{path}"
+    return _Sent(key, method, address, asked, {**headers, "Content-Type": "application/json"}, body, is_write=True)
 
 
 def _credentials(chance: random.Random, key: Key) -> dict[str, str]:
@@ -147,17 +178,19 @@ def _check(
         return
     if status >= 400 and sent.method != "HEAD" and headers.get("content-type") != "application/problem+json":
         report.wrong.append(described)
-    if status in (200, 304) and not _may_read(sent):
+    if status in (200, 201, 204, 304) and not (_may(sent) or sent.path == "/v1/tokens"):
         report.wrong.append(described)
 
 
-def _may_read(sent: _Sent) -> bool:
+def _may(sent: _Sent) -> bool:
+    """Return True if the key may read, or write, of the organization that is asked for."""
     if sent.key.is_page:
         return sent.key.works
-    return sent.key.works and bool(sent.key.scopes) and sent.key.organization in (None, sent.asked)
+    has_scope = WRITE_ALERTS in sent.key.scopes if sent.is_write else bool({*READING} & {*sent.key.scopes})
+    return sent.key.works and has_scope and sent.key.organization in (None, sent.asked)
 
 
 def _allowed(sent: _Sent) -> set[str]:
     """Return the organizations whose data the response may have."""
-    may = _may_read(sent) or sent.key.kind == "issuer"
+    may = _may(sent) or sent.key.kind == "issuer"
     return {sent.asked} if may and sent.asked else set()

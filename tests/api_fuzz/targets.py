@@ -14,6 +14,7 @@ from fly_billing.api.page_links import PAGE_PATH, PageLinks
 from fly_billing.api.rules.access import ROLES, SCOPES
 from fly_billing.api.rules.tokens import CUSTOMER, OPERATOR, token_of
 from fly_billing.api.token_store import NewToken, issue, revoke
+from fly_billing.customer_alerts.thresholds import add_threshold, thresholds
 from fly_billing.postgres.database import BillingDatabase
 from tests.support.api import page_path
 from tests.support.builders import Platform, event, write_jsonl
@@ -27,6 +28,7 @@ class Target:
 
     id: str
     marks: tuple[str, ...]
+    alerts: tuple[str, ...]
     invoices: tuple[str, ...]
     items: tuple[str, ...]
 
@@ -93,7 +95,9 @@ def _target(platform: Platform, mark: str) -> Target:
         id=f"org-{mark}",
     )
     invoices, items = ({row[name] for row in found} for name in ("invoice", "item"))
-    return Target(f"org-{mark}", (mark, *invoices, *items), tuple(invoices), tuple(items))
+    add_threshold(platform.database, f"org-{mark}", "1000")
+    alerts = [str(each.id) for each in thresholds(platform.database, f"org-{mark}")]
+    return Target(f"org-{mark}", (mark, *alerts, *invoices, *items), tuple(alerts), tuple(invoices), tuple(items))
 
 
 def _keys(

@@ -91,8 +91,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     ),
     "API": ("api_tokens",),
     "Alerts": (
-        "alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_alerts", "first_alerts",
-        "threshold_checks", "spend_cap_calls", "alert_unsubscriptions",
+        "alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_threshold_changes",
+        "spend_alerts", "first_alerts", "threshold_checks", "spend_cap_calls", "alert_unsubscriptions",
     ),
     "Migrations": ("alembic_version",),
 }  # fmt: skip

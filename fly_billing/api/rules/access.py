@@ -1,6 +1,7 @@
-"""What a token may read, and until when. Pure: pass the time in.
+"""What a token may read and write, and until when. Pure: pass the time in.
 
-An organization's token reads its own organization, as far as its scopes go. An operator's token has a role instead.
+An organization's token is about its own organization, as far as its scopes go. An operator's token has a role instead.
+The database's functions that write for a token (`act_with_token`) have the same rule.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-SCOPES = ("statement", "invoices", "usage", "balance", "alerts")
-# Role -> what it reads of every organization. Invoices have customers' addresses and tax ids: not for support.
-ROLES: dict[str, tuple[str, ...]] = {
-    "finance": SCOPES,
-    "support": ("statement", "usage", "alerts"),
-    "issuer": (),
-}
-# The only thing that is not reading: issuing tokens of organizations.
+READING = ("statement", "invoices", "usage", "balance", "alerts")
+# Sets thresholds and the cap.
+WRITE_ALERTS = "alerts:write"
+SCOPES = (*READING, WRITE_ALERTS)
+# Acknowledges a call about a cap in place of the platform. No organization's token may: its machines would run on.
+ACKNOWLEDGE = "alerts:acknowledge"
+# The platform's backend: it also issues tokens of organizations, with any scope, and makes links.
 ISSUER = "issuer"
+# Role -> what it may do for every organization. Invoices have customers' addresses and tax ids: not for support.
+ROLES: dict[str, tuple[str, ...]] = {
+    "finance": READING,
+    "support": ("statement", "usage", "alerts"),
+    ISSUER: (WRITE_ALERTS, ACKNOWLEDGE),
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class ApiToken:
     """A token as Postgres has it: without the token itself.
 
     Attributes:
-        organization_id: The organization that it reads; None for an operator's.
+        organization_id: The organization that it is about; None for an operator's.
         role: A key of ROLES, for an operator's.
         replaces: The token that it replaced by a rotation.
         revoked_at: From when it no longer works; may be in the future, after a rotation.
@@ -62,8 +68,8 @@ class ApiToken:
     def has_scope(self, scope: str) -> bool:
         return scope in (ROLES.get(self.role, ()) if self.role else self.scopes)
 
-    def reads(self, organization_id: str) -> bool:
-        """Return True if it may read this organization, as far as its scopes go."""
+    def is_about(self, organization_id: str) -> bool:
+        """Return True if it may read or write of this organization, as far as its scopes go."""
         return self.role is not None or self.organization_id == organization_id
 
     @property
@@ -98,5 +104,5 @@ def check_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
     if unknown := [scope for scope in scopes if scope not in SCOPES]:
         raise ValueError(f"{unknown[0]!r} is not a scope: choose from {', '.join(SCOPES)}")
     if not scopes:
-        raise ValueError(f"a token without a scope reads nothing: choose from {', '.join(SCOPES)}")
+        raise ValueError(f"a token without a scope may do nothing: choose from {', '.join(SCOPES)}")
     return tuple(scope for scope in SCOPES if scope in scopes)

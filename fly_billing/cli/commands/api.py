@@ -16,6 +16,9 @@ app = typer.Typer()
 token = typer.Typer(help="Tokens of the API: of an organization, or of an operator.", no_args_is_help=True)
 app.add_typer(token, name="token", rich_help_panel=PANEL)
 TokenId = Annotated[str, typer.Argument(metavar="ID", help="The token's id, as `token list` shows it")]
+Scopes = Annotated[
+    str, typer.Option(help="What it reads, with commas. With alerts:write, it also sets spend alerts and the cap")
+]
 Days = Annotated[int, typer.Option(min=1, max=730, help="Days until it expires")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
@@ -50,7 +53,7 @@ def issue_token(
         typer.Argument(metavar="ORG", help="The organization that it reads", autocompletion=complete_organization),
     ] = None,
     name: Annotated[str, typer.Option(help="What it is for")] = "",
-    scopes: Annotated[str, typer.Option(help="What it reads, with commas")] = "statement,invoices,usage,balance,alerts",
+    scopes: Scopes = "statement,invoices,usage,balance,alerts",
     role: Annotated[str | None, typer.Option(help="An operator's: finance, support or issuer. Without ORG")] = None,
     days: Days = 365,
     as_json: Json = False,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 from uuid import UUID
@@ -66,6 +65,7 @@ class SpendThreshold:
 
     Attributes:
         is_first: It was added because the organization is new (FLY_BILLING_FIRST_ALERT).
+        added_by: Who added it; None if that was before it was recorded.
         last_alerted: The last month that reached it, such as `2026-09`; None if none did.
         billed_in: The currency of this month's invoice.
     """
@@ -78,7 +78,7 @@ class SpendThreshold:
     amount_cents: int | None
     percent: int | None
     is_first: bool
-    added_at: datetime
+    added_by: str | None
     last_alerted: str | None
     billed_in: str
 
@@ -99,9 +99,11 @@ def read_limit(text: str, currency: str, kind: Kind = "amount", subject: str | N
 
     Raises:
         ValueError: It is not an amount above zero in the currency's decimals, not a whole percentage, or the subject is
-            not a name.
+            missing, not a name, or of a kind that has none.
     """
-    if subject is not None and (not subject.strip() or len(subject) > MOST_SUBJECT):
+    if (subject is not None) != (kind in ("app", "product")):
+        raise ValueError("an alert of an app or product has its name, and no other has a name")
+    if subject is not None and (not subject.strip() or len(subject) > MOST_SUBJECT or "\0" in subject):
         raise ValueError(f"name the {kind} in at most {MOST_SUBJECT} characters")
     if text.strip().endswith("%"):
         if kind != "amount":

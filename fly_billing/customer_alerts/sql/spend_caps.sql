@@ -1,14 +1,11 @@
 -- name: acknowledge_cap_call
--- One row if the organization's newest call waits for an acknowledgement, none otherwise. It is acknowledged now.
-update alerts as a set taken_at = now()
-from (
-    select 'spend cap ' || c.organization_id || ' ' || max(c.number) as key
-    from spend_cap_calls as c
-    where c.organization_id = :organization_id
-    group by c.organization_id
-) as newest
-where a.key = newest.key and a.channel = :channel and a.taken_at is null and a.given_up_at is null
-returning a.id;
+-- One row: whether the organization's newest call waited for an acknowledgement. It is acknowledged now.
+select acknowledge_cap_call(:organization_id, :channel, null) as waited;
+
+-- name: acknowledge_cap_call_with_token
+-- One row: false if this is not the organization's newest call. It is acknowledged now, or was before. For the role that
+-- can only read, with a token that may do it.
+select acknowledge_cap_call_with_token(:token_id, :organization_id, :channel, :number) as is_acknowledged;
 
 -- name: capped_spend
 -- One row per organization that has a cap, or whose last call says that it has reached one. spent_cents: the spend of :month
@@ -75,7 +72,7 @@ where channel = :channel and organization_id = :organization_id and taken_at is 
 -- One row per organization, or of one, that has a cap or that the platform was called about: its cap, and the newest call.
 -- attempts: of that call, which is acknowledged at acknowledged_at. billed_in: the currency of this month's invoice.
 select
-    o.id as organization_id, t.currency, t.amount_cents as cap_cents, c.state, c.reason,
+    o.id as organization_id, t.currency, t.amount_cents as cap_cents, c.number, c.state, c.reason,
     to_char(c.month, 'YYYY-MM') as month, c.called_at, a.taken_at as acknowledged_at, a.refusals as attempts,
     a.last_refusal, billed_currency(o.id, cast(now() at time zone 'UTC' as date)) as billed_in
 from organizations as o
@@ -89,6 +86,15 @@ left join alerts as a on a.channel = :channel and a.key = 'spend cap ' || c.orga
 where o.id = coalesce(:organization_id, o.id)
     and (t.id is not null or c.state = 'reached' or (c.state is not null and a.taken_at is null))
 order by o.id;
+
+-- name: set_spend_cap
+-- One row: the cap, and whether it differs from the one before, which it replaces.
+select threshold_id, is_new from set_spend_cap(:organization_id, :currency, cast(:amount_cents as bigint));
+
+-- name: set_spend_cap_with_token
+-- One row, as of set_spend_cap: for the role that can only read, with a token that may do it.
+select threshold_id, is_new
+from set_spend_cap_with_token(:token_id, :organization_id, :currency, cast(:amount_cents as bigint));
 
 -- name: unacknowledged_cap_calls
 -- One row per organization whose newest call the platform has not acknowledged since :before.

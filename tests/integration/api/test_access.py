@@ -56,10 +56,8 @@ def paths(platform: Platform, organization: str) -> dict[str, str]:
 
 def test_every_route_of_the_document_is_tried_here(api: ApiClient) -> None:
     prefix = "/v1/organizations/{organization_id}/"
-    documented = {path.removeprefix(prefix) for path in api.get("/openapi.json").data["paths"]} - {
-        "/v1/tokens",
-        "/v1/page-links",
-    }
+    paths = api.get("/openapi.json").data["paths"]
+    documented = {path.removeprefix(prefix) for path, operations in paths.items() if "get" in operations}
     assert documented == {
         route.replace("{invoice}", "{invoice_id}").replace("{item}", "{item_id}") for route in ORGANIZATION_ROUTES
     }

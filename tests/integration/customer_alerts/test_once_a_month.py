@@ -49,7 +49,7 @@ def sent(platform: Platform) -> list[tuple[str, str]]:
 def test_each_threshold_is_sent_once_a_month_over_any_history(
     platform: Platform, history: dict[str, list[tuple[str, int]]]
 ) -> None:
-    tables = ("alerts", "spend_alerts", "first_alerts", "spend_thresholds")
+    tables = ("alerts", "spend_alerts", "first_alerts", "spend_threshold_changes", "spend_thresholds")
     damage(platform.database, *(f"delete from {table}" for table in tables))  # noqa: S608 our names
     if not platform.query("select 1 from invoices"):
         for month, day in MONTHS.items():

@@ -43,6 +43,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "revenue_deferrals": set(),
     "spend_alerts": set(),
     "spend_cap_calls": set(),
+    "spend_threshold_changes": set(),
     "spend_thresholds": {"removed_at"},
     "stripe_attempts": set(),
     "stripe_events": {"alerted_at", "recovery_told_at"},

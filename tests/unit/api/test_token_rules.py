@@ -49,10 +49,14 @@ def test_a_token_works_until_it_expires_or_is_revoked() -> None:
 
 
 def test_an_organizations_token_reads_its_own_organization_and_its_scopes_only() -> None:
-    assert (TOKEN.reads("acme"), TOKEN.reads("labs"), TOKEN.may_issue) == (True, False, False)
+    assert (TOKEN.is_about("acme"), TOKEN.is_about("labs"), TOKEN.may_issue) == (True, False, False)
     assert [scope for scope in ("statement", "usage") if TOKEN.has_scope(scope)] == ["usage"]
     support = replace(TOKEN, organization_id=None, role="support", scopes=())
-    assert (support.reads("labs"), support.has_scope("statement"), support.has_scope("invoices")) == (True, True, False)
+    assert (support.is_about("labs"), support.has_scope("statement"), support.has_scope("invoices")) == (
+        True,
+        True,
+        False,
+    )
     assert replace(support, role="issuer").may_issue
 
 
@@ -60,5 +64,5 @@ def test_scopes_are_read_in_any_order_and_unknown_ones_are_named() -> None:
     assert read_scopes("usage, statement,usage") == ("statement", "usage")
     with pytest.raises(ValueError, match="'all' is not a scope: choose from statement, invoices"):
         check_scopes(["all"])
-    with pytest.raises(ValueError, match="without a scope reads nothing"):
+    with pytest.raises(ValueError, match="without a scope may do nothing"):
         read_scopes(" , ")

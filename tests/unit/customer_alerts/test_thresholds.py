@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from fly_billing.customer_alerts.rules.thresholds import Limit, first_limit, read_limit, threshold_cents
+from fly_billing.customer_alerts.rules.thresholds import Kind, Limit, first_limit, read_limit, threshold_cents
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,9 @@ def test_the_first_alert_is_in_the_currencys_units_and_zero_is_none() -> None:
     assert first_limit(Decimal(0), "USD") is None
     assert first_limit(None, "EUR") is None
     assert first_limit(Decimal(10**30), "USD") is None
+
+
+@pytest.mark.parametrize(("kind", "name"), [("app", None), ("product", None), ("amount", "web"), ("cap", "web")])
+def test_only_an_alert_of_an_app_or_product_has_a_name(kind: Kind, name: str | None) -> None:
+    with pytest.raises(ValueError, match="an alert of an app or product has its name, and no other has a name"):
+        read_limit("50", "USD", kind, name)
