@@ -23,7 +23,7 @@ from fly_billing.api.alert_routes import alert_router
 from fly_billing.api.guard import Guard
 from fly_billing.api.metrics import ApiMetrics
 from fly_billing.api.openapi import document
-from fly_billing.api.page_links import PageLinks
+from fly_billing.api.page_links import PageLinks, is_revoked
 from fly_billing.api.page_routes import page_router
 from fly_billing.api.problems import UNREACHABLE, handle_problems, unreachable
 from fly_billing.api.routes import router
@@ -76,7 +76,7 @@ def build_api(
 
     def find_link(text: str, at: datetime) -> PageLink | None:
         found = links.read(text, at)
-        return found if found and role.check() else None
+        return found if found and not is_revoked(role.check(), found) else None
 
     buckets: RateLimits[str] = RateLimits(limits.per_second, limits.burst)
     return Guard(app, role.find_token, find_link, buckets, metrics, now)

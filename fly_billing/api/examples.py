@@ -250,7 +250,8 @@ EXAMPLES: dict[str, models.Part] = {
     ),
     "page_link": models.PageLinkAnswer(
         as_of=_AS_OF,
-        url="https://billing.example.com/statement/AQBo...",
+        id="5a2f9c1e-3b7d-4c48-9f0a-6d1e2b3c4f50",
+        url="https://billing.example.com/statement/AgBo...",
         organization_id=_ORGANIZATION,
         expires_at=_AS_OF + timedelta(days=7),
     ),

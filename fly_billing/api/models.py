@@ -517,6 +517,7 @@ class PageLinkAnswer(Part):
     """A link to the customer page: whoever has it can read the page until it expires."""
 
     as_of: AwareDatetime
+    id: Annotated[str, Field(description="Names the link, so that it can be revoked. It opens nothing.")]
     url: str
     organization_id: str
     expires_at: AwareDatetime

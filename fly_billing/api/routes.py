@@ -17,8 +17,8 @@ from starlette.responses import Response
 from fly_billing.api import answers, models
 from fly_billing.api.callers import ORGANIZATION, Caller, Found, found_or_refused, needs
 from fly_billing.api.cost_answers import MOST_PLACES
-from fly_billing.api.openapi import documented, documented_write
-from fly_billing.api.page_links import make_link
+from fly_billing.api.openapi import documented, documented_without_answer, documented_write
+from fly_billing.api.page_links import make_link, revoke_link_with_token
 from fly_billing.api.problems import RequestRefused
 from fly_billing.api.responses import respond
 from fly_billing.api.rules.access import ISSUER, ApiToken, check_scopes
@@ -181,6 +181,19 @@ def make_page_link(request: Request, wanted: models.PageLinkRequest) -> Response
     )
     answer = models.PageLinkAnswer(as_of=now, **link.as_data())
     return Response(answer.model_dump_json(), 201, headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
+@router.delete("/page-links/{link_id}", **documented_without_answer("revoke_page_link", ISSUER))
+def revoke_page_link(request: Request, link_id: UUID) -> Response:
+    """Revoke a link to an organization's page. Needs an operator's token with the role issuer.
+
+    Links are not stored: an id that no link has, and one that is revoked already, are a 204, too.
+    """
+    token: ApiToken = request.state.token
+    if not token.may_issue:
+        raise RequestRefused(403)
+    revoke_link_with_token(request.app.state.database, link_id, token.id)
+    return Response(status_code=204)
 
 
 def _page(

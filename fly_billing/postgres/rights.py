@@ -69,6 +69,7 @@ WRITES: dict[str, frozenset[str]] = {
         "organization_history": (INSERT,),
         "organizations": (INSERT, UPDATE),
         "price_group_members": (INSERT, UPDATE),
+        "page_link_revocations": (INSERT,),
         "prices": (INSERT, UPDATE, DELETE),
         "rejected_usage": (INSERT, UPDATE),
         "rejected_usage_waivers": (INSERT,),
@@ -110,6 +111,7 @@ EXECUTES: dict[str, tuple[str, ...]] = {
     "add_spend_threshold_with_token": (READER,),
     "issue_organization_token": (READER,),
     "remove_spend_threshold_with_token": (READER,),
+    "revoke_page_link_with_token": (READER,),
     "set_spend_cap_with_token": (READER,),
     "unsubscribe_from_alerts": (READER,),
 }

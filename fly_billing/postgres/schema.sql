@@ -2474,6 +2474,27 @@ begin
     );
 end $$;
 
+CREATE FUNCTION public.revoke_page_link(of_link_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into page_link_revocations (link_id, revoked_by)
+    values (of_link_id, coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user))
+    on conflict do nothing;
+    return found;
+end $$;
+
+COMMENT ON FUNCTION public.revoke_page_link(of_link_id uuid) IS 'Revokes a link in the name that the transaction has: false if it was revoked before.';
+
+CREATE FUNCTION public.revoke_page_link_with_token(token_id uuid, of_link_id uuid) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform act_with_token(token_id, 'page-links:revoke', null);
+    return revoke_page_link(of_link_id);
+end $$;
+
 CREATE FUNCTION public.set_spend_cap(of_organization_id text, in_currency text, of_amount_cents bigint) RETURNS TABLE(threshold_id uuid, is_new boolean)
     LANGUAGE plpgsql
     AS $$
@@ -4658,6 +4679,22 @@ COMMENT ON COLUMN public.organizations.created_at IS 'When it became a customer.
 
 COMMENT ON COLUMN public.organizations.closed_at IS 'When it closed its account: no new term begins from then on. Usage that still arrives is billed. Null: it is a customer.';
 
+CREATE TABLE public.page_link_revocations (
+    link_id uuid NOT NULL,
+    revoked_at timestamp with time zone DEFAULT now() NOT NULL,
+    revoked_by text NOT NULL,
+    CONSTRAINT page_link_revocations_revoked_by_check CHECK ((revoked_by <> ''::text)),
+    CONSTRAINT revoked_at_is_a_time CHECK (((revoked_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (revoked_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.page_link_revocations IS 'One row per link to a customer page that somebody revoked before it expired. Rows are kept: they tell who did it.';
+
+COMMENT ON COLUMN public.page_link_revocations.link_id IS 'The id that is in the link. It is not the link, and opens nothing.';
+
+COMMENT ON COLUMN public.page_link_revocations.revoked_at IS 'From when it no longer works.';
+
+COMMENT ON COLUMN public.page_link_revocations.revoked_by IS 'The person who ran the command, or the token of the API.';
+
 CREATE TABLE public.stripe_events (
     id text NOT NULL,
     type text NOT NULL,
@@ -5763,6 +5800,9 @@ ALTER TABLE ONLY public.organizations
 ALTER TABLE ONLY public.organizations
     ADD CONSTRAINT organizations_stripe_customer_id_key UNIQUE (stripe_customer_id);
 
+ALTER TABLE ONLY public.page_link_revocations
+    ADD CONSTRAINT page_link_revocations_pkey PRIMARY KEY (link_id);
+
 ALTER TABLE ONLY public.price_group_members
     ADD CONSTRAINT price_group_members_pkey PRIMARY KEY (price_group, organization_id, effective_from);
 
@@ -6852,6 +6892,10 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.organizati
 
 ALTER TABLE public.organization_history ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.page_link_revocations FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.page_link_revocations ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.rejected_usage_waivers FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.rejected_usage_waivers ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -7079,6 +7123,10 @@ ALTER TABLE public.organization_links ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.organizations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.organizations ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.page_link_revocations FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.page_link_revocations ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.price_group_members FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -7708,6 +7756,9 @@ GRANT SELECT ON TABLE public.ledger_rebuilt TO fly_billing_reader;
 REVOKE ALL ON FUNCTION public.remove_spend_threshold_with_token(token_id uuid, of_organization_id text, of_threshold_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.remove_spend_threshold_with_token(token_id uuid, of_organization_id text, of_threshold_id uuid) TO fly_billing_reader;
 
+REVOKE ALL ON FUNCTION public.revoke_page_link_with_token(token_id uuid, of_link_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.revoke_page_link_with_token(token_id uuid, of_link_id uuid) TO fly_billing_reader;
+
 REVOKE ALL ON FUNCTION public.set_spend_cap_with_token(token_id uuid, of_organization_id text, in_currency text, of_amount_cents bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_spend_cap_with_token(token_id uuid, of_organization_id text, in_currency text, of_amount_cents bigint) TO fly_billing_reader;
 
@@ -7878,6 +7929,9 @@ GRANT SELECT ON TABLE public.organization_spend TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.organizations TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.organizations TO fly_billing_reader;
+
+GRANT SELECT,INSERT ON TABLE public.page_link_revocations TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.page_link_revocations TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.stripe_events TO fly_billing_pipeline;
 

@@ -53,6 +53,7 @@ def main() -> bool:
             seconds = time.perf_counter() - began
         written = platform.query("select count(*) as n from spend_threshold_changes where changed_by like 'token %'")
         foreign = platform.query(FOREIGN_CHANGES)
+        foreign += platform.query("select * from page_link_revocations where revoked_by <> 'fuzz'")
     by_status: Counter[int] = Counter()
     for (_, status), count in report.statuses.items():
         by_status[status] += count

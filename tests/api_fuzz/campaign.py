@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from fly_billing.api.page_links import link_id_of
 from fly_billing.api.rules.access import READING, WRITE_ALERTS
 from tests.api_fuzz.targets import Key, Target, Targets, any_id
 from tests.support.api import ORGANIZATION_ROUTES
@@ -115,6 +116,9 @@ def _request(chance: random.Random, targets: Targets, etags: Mapping[str, str]) 
         headers["Content-Type"] = "application/json"
         asked = wanted["organization_id"] if key.kind == "issuer" else None
         return _Sent(key, "POST", "/v1/tokens", str(asked) if asked else None, headers, body)
+    if chance.random() < 0.02 and key.kind != "issuer":
+        links = [each.text for each in targets.keys if each.is_page and each.works and each.text]
+        return _Sent(key, "DELETE", f"/v1/page-links/{link_id_of(chance.choice(links))}", None, headers, None, True)
     if chance.random() < 0.1:
         return _write(chance, targets)
     asked = _organization(chance, key, targets)

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
-from fly_billing.api.page_links import PAGE_PATH, PageLinks
+from fly_billing.api.page_links import PAGE_PATH, PageLinks, link_id_of, revoke_link
 from fly_billing.api.rules.access import ROLES, SCOPES
 from fly_billing.api.rules.tokens import CUSTOMER, OPERATOR, token_of
 from fly_billing.api.token_store import NewToken, issue, revoke
 from fly_billing.customer_alerts.thresholds import add_threshold, thresholds
 from fly_billing.postgres.database import BillingDatabase
-from tests.support.api import page_path
+from tests.support.api import LINKS, page_path
 from tests.support.builders import Platform, event, write_jsonl
 
 DAY = timedelta(days=1)
@@ -84,7 +84,11 @@ def prepare(platform: Platform, number: int, chance: random.Random, now: datetim
     write_jsonl(platform.landing_dir, usage)
     platform.close()
     organizations = [_target(platform, mark) for mark in marks]
-    keys = [*_keys(platform.database, organizations, chance, now), *_pages(organizations, chance, now)]
+    keys = [
+        *_keys(platform.database, organizations, chance, now),
+        *_pages(organizations, chance, now),
+        *_revoked_pages(platform.database, organizations, now),
+    ]
     return Targets(organizations, keys)
 
 
@@ -122,6 +126,13 @@ def _keys(
         secret = issue(database, NewToken(role, now + DAY, None, role), "fuzz", now - DAY).secret
         keys.append(Key(role, secret, None, works=True, scopes=reads))
     return keys
+
+
+def _revoked_pages(database: BillingDatabase, organizations: Sequence[Target], now: datetime) -> Iterator[Key]:
+    for target in organizations:
+        made = LINKS.make(target.id, 7, now)
+        revoke_link(database, link_id_of(made.url), "fuzz")
+        yield Key("revoked page", PAGE_PATH + made.url.rpartition("/")[2], None, works=False, is_page=True)
 
 
 def _pages(organizations: Sequence[Target], chance: random.Random, now: datetime) -> Iterator[Key]:

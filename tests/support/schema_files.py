@@ -89,7 +89,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         "stripe_customers",
         "sync_approvals",
     ),
-    "API": ("api_tokens",),
+    "API": ("api_tokens", "page_link_revocations"),
     "Alerts": (
         "alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_threshold_changes",
         "spend_alerts", "first_alerts", "threshold_checks", "spend_cap_calls", "alert_unsubscriptions",

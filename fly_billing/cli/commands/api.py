@@ -46,6 +46,14 @@ def page_link(
     print_link(console, organization, days, as_json=as_json)
 
 
+@app.command("revoke-page-link", rich_help_panel=PANEL)
+def revoke_page_link(link: Annotated[str, typer.Argument(help="The link, or its id")]) -> None:
+    """End a link to a customer page before it expires. Other links go on working."""
+    from fly_billing.cli.page_links import revoke
+
+    revoke(console, link)
+
+
 @token.command("issue")
 def issue_token(
     organization: Annotated[

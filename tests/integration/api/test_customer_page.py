@@ -6,16 +6,18 @@ import gzip
 import logging
 import re
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from typer.testing import CliRunner
 
 from fly_billing.api import ApiLimits, build_api
-from fly_billing.api.page_links import PAGE_PATH, PageLinks
+from fly_billing.api.page_links import PAGE_PATH, PageLinks, revoke_link, revoke_link_with_token
+from fly_billing.api.token_store import revoke
 from fly_billing.cli.main import app
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.postgres.database import BillingDatabase
@@ -25,6 +27,7 @@ from tests.support.api import (
     LINKS,
     ApiClient,
     Got,
+    bearer,
     customer_token,
     operator_token,
     page_path,
@@ -37,6 +40,8 @@ from tests.support.builders import Platform
 DAY = timedelta(days=1)
 # What no page of acme may have: labs' id, name, and totals.
 FOREIGN = ("labs", "Labs", "0.70", "0.90")
+# A link to acme's page until 12 October 2026, as it was made before links had ids.
+WITHOUT_ID = PAGE_PATH + "AQBqzMvAYWNtZT4P4GpHMEugFhBVNUw7QQnICOGzyhlOjgh42vgY4q3G"
 NOT_HERE = "This link has expired or is incomplete."
 
 
@@ -195,6 +200,51 @@ def test_an_issuers_token_makes_links_and_no_other_token_does(
         assert without_secret.post("/v1/page-links", issuer, wanted).status == 503
 
 
+def test_a_revoked_link_shows_the_page_of_an_expired_one_and_all_others_work(
+    api: ApiClient, billed: Platform, clock: Clock
+) -> None:
+    first, second = (LINKS.make("acme", 7, NOW) for _ in range(2))
+    paths = [urlsplit(made.url).path for made in (first, second)]
+    assert {api.get(path).status for path in (*paths, WITHOUT_ID)} == {200}
+    assert first.shown.id
+    assert [revoke_link(billed.database, first.shown.id, who) for who in ("ann", "bob")] == [True, False]
+    revoked = api.get(paths[0])
+    assert [api.get(path).status for path in (paths[1], WITHOUT_ID, page_path("labs", NOW))] == [200, 200, 200]
+    clock.time = NOW + 7 * DAY
+    expired = api.get(paths[1])
+    assert (revoked.status, revoked.text) == (expired.status, expired.text)
+    assert private(revoked) == private(expired)
+    assert billed.query("select revoked_by from page_link_revocations") == [{"revoked_by": "ann"}]
+
+
+def test_an_issuers_token_revokes_a_link_and_no_other_token_does(
+    api: ApiClient, postgres: PostgresServer, billed: Platform, clock: Clock
+) -> None:
+    """The database compares tokens with its own clock, so this test is in the present."""
+    clock.time = now = datetime.now(UTC)
+    issuer = operator_token(billed.database, "issuer", now - DAY)
+    made = api.post("/v1/page-links", issuer.secret, {"organization_id": "acme"}).data
+    page, path = urlsplit(made["url"]).path, f"/v1/page-links/{made['id']}"
+    own = customer_token(billed.database, "acme", now - DAY)
+    finance = operator_token(billed.database, "finance", now - DAY)
+    ended = operator_token(billed.database, "issuer", now - DAY)
+    revoke(billed.database, ended.id, "ann", now - timedelta(seconds=1))
+    refused = [api.send("DELETE", path, bearer(each.secret)).status for each in (own, finance, ended)]
+    assert (refused, api.send("DELETE", path, {}).status) == ([403, 403, 401], 401)
+    with reading(postgres, billed.database) as reader:
+        for each in (own, finance, ended):
+            with pytest.raises(Exception, match="may not do that"):
+                revoke_link_with_token(reader, uuid4(), each.id)
+    assert api.get(page).status == 200
+
+    statuses = [api.send("DELETE", path, bearer(issuer.secret)).status for _ in range(2)]
+    assert (statuses, api.get(page).status) == ([204, 204], 404)
+    assert api.send("DELETE", "/v1/page-links/none", bearer(issuer.secret)).status == 422
+    assert billed.query("select cast(link_id as text) as id, revoked_by from page_link_revocations") == [
+        {"id": made["id"], "revoked_by": f"token {issuer.id} (issuer desk)"}
+    ]
+
+
 def test_a_command_prints_a_link(billed: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = billed.database.engine.url.render_as_string(hide_password=False)
     for name in ("DATABASE_URL", "DAGSTER_DATABASE_URL"):
@@ -208,4 +258,9 @@ def test_a_command_prints_a_link(billed: Platform, tmp_path: Path, monkeypatch: 
     assert done.exit_code == 0, done.output
     printed = done.output.split()[0]
     assert printed.startswith("https://billing.example.com/statement/")
+    outcomes = [CliRunner().invoke(app, ["revoke-page-link", printed]).output for _ in range(2)]
+    assert outcomes[0].startswith("Revoked the link ")
+    assert outcomes[1].startswith("This link was revoked before: ")
+    assert outcomes[0].split()[3] in done.output  # its id
+    assert CliRunner().invoke(app, ["revoke-page-link", "acme"]).exit_code == 1
     assert CliRunner().invoke(app, ["page-link", "nobody"]).exit_code == 1

@@ -91,6 +91,7 @@ TRIED = {
         ["--role", EVIL, "--name", "x"],
     ),
     "page-link": (["acme"], ["acme", "--json"], [EVIL]),
+    "revoke-page-link": ([EVIL],),
     "token list": ([], ["acme"], ["--json"], [EVIL]),
     "token revoke": ([EVIL],),
     "token rotate": ([EVIL],),
