@@ -23,8 +23,8 @@ class UnreadableTime(str):
     __slots__ = ()
 
 
-# A tuple, because `Decimal | UnreadableTime` would be made again for each value.
-_WITH_BOUNDS = (Decimal, UnreadableTime)
+# Tuples, because `Decimal | UnreadableTime` would be made again for each value.
+_WITH_BOUNDS, _NUMBERS = (Decimal, UnreadableTime), (Decimal, int)
 # In minor units of any currency. No real invoice has an amount beyond it.
 MOST_CENTS = int(MOST_MONEY) * 1000
 
@@ -60,10 +60,11 @@ def refuse_incomplete(fields: Mapping[str, Any], may_be_missing: Collection[str]
         ValueError: Names the first field that is missing or that can't be used in a calculation.
     """
     for name, value in fields.items():
-        if value is None and name not in may_be_missing:
-            raise ValueError(f"{name} is missing")
-        if name == "detail" and not isinstance(value, Mapping):
-            raise ValueError("detail is not a JSON object")
-        if name.endswith("_cents") and value is not None and abs(value) >= MOST_CENTS:
+        if value is None:
+            if name not in may_be_missing:
+                raise ValueError(f"{name} is missing")
+        elif isinstance(value, _NUMBERS) and name.endswith("_cents") and not -MOST_CENTS < value < MOST_CENTS:
             raise ValueError(f"{name} is too large")
+    if "detail" in fields and not isinstance(fields["detail"], Mapping):
+        raise ValueError("detail is not a JSON object")
     refuse_unreadable(fields)

@@ -13,13 +13,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cached_property
+from itertools import repeat
 
 from fly_billing.money import DIVISION_DIGITS, EXACT, divide, exact_sum, share_out_cents
 from fly_billing.periods import BillingMonth
 
-_ZERO, _TWO = Decimal(0), Decimal(2)
+_ZERO, _ONE, _TWO = Decimal(0), Decimal(1), Decimal(2)
+# Decimals of the amount of a unit of weight.
+_RATE_DIGITS = 50
+_LAST_DIGIT, _ROUNDING = Decimal(1).scaleb(-DIVISION_DIGITS), Context(prec=EXACT.prec, rounding=ROUND_HALF_UP)
 
 # Kinds of items that apply to the whole invoice, not to anything that was used or bought.
 WHOLE_INVOICE_KINDS = ("discount", "minimum", "maximum", "credit", "tax", "rounding")
@@ -245,18 +249,34 @@ def split_by_day(items: Sequence[SpendItem], month: BillingMonth, currency: str,
     """
     days = list(_days_of(month))
     without_day = max(days[0], min(days[-1], as_of.astimezone(UTC).date()))
+    # Each day, then usage without one, in one list: whole lists are added, not single days.
+    rows: list[date | None] = [*days, None]
     bought, whole = _partition(items)
-    units: dict[date | None, Decimal] = dict.fromkeys(days, _ZERO)
-    add = EXACT.add
+    totals, is_day_missing = [_ZERO] * len(rows), False
     for item in bought:
-        weights = _day_weights(item, days) or _evenly([without_day])
-        for day, part in zip(weights, _split_units(item.amount, [*weights.values()]), strict=True):
-            units[day] = add(units.get(day, _ZERO), part)
-    cents = share_out_cents([*map(_from_units, units.values())], currency, _total(bought))
-    by_row = dict(zip(units, cents, strict=True))
+        weights = _day_weights(item, days) or {without_day: _ONE}
+        is_day_missing = is_day_missing or bool(weights.get(None))
+        totals = _add_in_proportion(totals, item.amount, [*map(weights.get, rows, repeat(_ZERO))])
+    shown = len(rows) if is_day_missing else len(days)
+    cents = share_out_cents([*map(_rounded, totals[:shown])], currency, _total(bought))
     return DailySpend(
-        tuple(DaySpend(day, by_row[day]) for day in days), by_row.get(None), _total(whole) if whole else None
+        tuple(map(DaySpend, days, cents)), cents[-1] if is_day_missing else None, _total(whole) if whole else None
     )
+
+
+def _add_in_proportion(totals: Sequence[Decimal], amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """Add an amount to totals in units of 10^-50, in proportion to the weights, which must not add up to 0.
+
+    One division for all: the amount of a unit of weight. A weight has less than 10^23 units, so that its total is right
+    to more than the 20 decimals to which `_rounded` rounds the sum.
+    """
+    of_a_unit = EXACT.divide_int(amount.scaleb(_RATE_DIGITS, context=EXACT), exact_sum(weights))
+    return [*map(EXACT.fma, weights, repeat(of_a_unit), totals)]
+
+
+def _rounded(total: Decimal) -> Decimal:
+    """Return a total of `_add_in_proportion` in the currency's major unit, rounded half-up to 20 decimals."""
+    return total.scaleb(-_RATE_DIGITS, context=EXACT).quantize(_LAST_DIGIT, context=_ROUNDING)
 
 
 def _days_of(month: BillingMonth) -> Iterable[date]:
@@ -264,10 +284,10 @@ def _days_of(month: BillingMonth) -> Iterable[date]:
     return (month.first_day + timedelta(days=n) for n in range(month.seconds // 86_400))
 
 
-def _day_weights(item: SpendItem, days: Sequence[date]) -> dict[date | None, Decimal]:
+def _day_weights(item: SpendItem, days: Sequence[date]) -> Mapping[date | None, Decimal]:
     """Return the weight of each day in an item's amount; empty if the item belongs to no day of the month."""
-    if exact_sum(list(item.daily.values())):
-        return {day: quantity for day, quantity in item.daily.items() if quantity}
+    if exact_sum([*item.daily.values()]):
+        return item.daily
     if item.kind == "usage":  # owed without any usage: a flat fee, a minimum
         return _evenly(days)
     if item.kind == "subscription" and item.period is None:  # billed before a fee's time was recorded
@@ -281,7 +301,7 @@ def _day_weights(item: SpendItem, days: Sequence[date]) -> dict[date | None, Dec
 
 
 def _evenly(days: Iterable[date | None]) -> dict[date | None, Decimal]:
-    return dict.fromkeys(days, Decimal(1))
+    return dict.fromkeys(days, _ONE)
 
 
 def _seconds_of(day: date, start: datetime, end: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -275,6 +276,30 @@ def test_every_list_adds_up_to_the_total(items: list[SpendItem]) -> None:
     beside = (spend.by_day.day_not_known_cents or 0) + (spend.by_day.whole_invoice_cents or 0)
     assert sum(day_spend.amount_cents for day_spend in spend.by_day.days) + beside == total
     assert [share.day for share in spend.by_day.days] == [day(1) + timedelta(days=n) for n in range(30)]
+
+
+@given(invoices())
+def test_a_days_cents_are_those_of_the_sum_of_its_exact_fractions(items: list[SpendItem]) -> None:
+    """Fractions, as a second calculation; each day's sum is rounded half-up to 20 decimals, and then to cents."""
+    used_items = [line for line in items if line.kind == "usage" and line.daily]
+    exact = dict.fromkeys([*(day(1) + timedelta(days=n) for n in range(30)), None], Fraction(0))
+    for line in used_items:
+        total = sum(map(Fraction, line.daily.values()))
+        for at_day, quantity in line.daily.items():
+            exact[at_day] += Fraction(line.amount) * Fraction(quantity) / total
+    if not any(None in line.daily for line in used_items):
+        del exact[None]
+    rounded = [Decimal(round_half_up(10**20 * amount)).scaleb(-20) for amount in exact.values()]
+    expected = share_out_cents(rounded, "USD", sum(line.amount_cents for line in used_items))
+    found = split_by_day(used_items, SEPTEMBER, "USD", END)
+    beside = [] if found.day_not_known_cents is None else [found.day_not_known_cents]
+    assert [spent.amount_cents for spent in found.days] + beside == expected
+
+
+def round_half_up(number: Fraction) -> int:
+    """Round to a whole number, halves away from zero."""
+    whole = (2 * abs(number.numerator) + number.denominator) // (2 * number.denominator)
+    return whole if number >= 0 else -whole
 
 
 @given(amounts_exact, st.lists(quantities, min_size=1, max_size=20).filter(any))
