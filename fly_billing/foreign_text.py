@@ -6,12 +6,15 @@ template, Slack's blocks, a Markdown table. Those escapes are not here.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Control, format (zero width, bidirectional overrides, tags) and surrogate characters, line and paragraph ends.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Letters and marks that are drawn as empty space (Unicode's Default_Ignorable_Code_Point).
 _INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+# These letters, and variation selectors that carry hidden bytes: Python counts them as printable.
+_PRINTABLE_BUT_INVISIBLE = re.compile(f"[{''.join(sorted(_INVISIBLE_LETTERS))}\U000e0100-\U000e01ef]")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -25,7 +28,7 @@ def visible(text: str, *, keep: str = "") -> str:
         text: Text that others wrote.
         keep: Control characters that the caller wrote itself, such as "\n". They are not escaped.
     """
-    if text.isascii() and text.isprintable():
+    if text == keep or (text.isprintable() and (text.isascii() or not _PRINTABLE_BUT_INVISIBLE.search(text))):
         return text
     return "".join(
         _escape(character) if _is_invisible(character) and character not in keep else character for character in text
@@ -33,9 +36,7 @@ def visible(text: str, *, keep: str = "") -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    if unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE_LETTERS:
-        return True
-    return "\U000e0100" <= character <= "\U000e01ef"  # variation selectors that carry hidden bytes
+    return unicodedata.category(character) in _INVISIBLE_CATEGORIES or bool(_PRINTABLE_BUT_INVISIBLE.match(character))
 
 
 def _escape(character: str) -> str:

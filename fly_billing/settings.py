@@ -419,6 +419,13 @@ def is_setting(variable: str) -> bool:
     return variable in _VARIABLES or variable.startswith(_PREFIXES)
 
 
+def refuse_missing_address(url: str | None, setting: str) -> str:
+    """Return a database's URL. Raises SettingsError if there is none."""
+    if not url:
+        raise SettingsError(f"{setting} is not set: set it to your server's URL, or run `make dev` for a local one")
+    return url
+
+
 def reveal(secret: SecretStr | None) -> str | None:
     """Return a secret as text. Call it only where a connection is made."""
     return secret.get_secret_value() if secret else None

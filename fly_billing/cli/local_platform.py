@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -20,10 +21,12 @@ from fly_billing.embedded_postgres import PostgresServer, running
 from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, PIPELINE, READER
 from fly_billing.output_files import make_folder, output_file, refuse_file_in_place_of_folder
 from fly_billing.postgres.connections import PoolPolicy
-from fly_billing.postgres.database import BillingDatabase
-from fly_billing.postgres.rights import grant_rights
+from fly_billing.postgres.reading import ReadingDatabase
 from fly_billing.postgres.schema_check import check_database, check_migrated, database_facts
 from fly_billing.settings import DatabaseLimits, Settings, reveal, without_postgres_variables
+
+if TYPE_CHECKING:
+    from fly_billing.postgres.database import BillingDatabase
 
 
 @contextmanager
@@ -72,6 +75,8 @@ def reading_database(settings: Settings, limits: DatabaseLimits, pool: PoolPolic
 
     A database of the settings may be down now. Raises SettingsError in production without one.
     """
+    from fly_billing.postgres.database import BillingDatabase  # here, because commands that only read do without
+
     if settings.api_database_url:
         yield BillingDatabase(settings.api_database_url, "FLY_BILLING_API_DATABASE_URL", limits, pool)
     elif settings.database_url or settings.production:
@@ -87,10 +92,13 @@ def reading_database(settings: Settings, limits: DatabaseLimits, pool: PoolPolic
 
 
 def _check(url: str | None, *, migrates: bool) -> None:
-    database = BillingDatabase(url)
-    check_database(database)
-    if not migrates:
-        check_migrated(database)
+    database = ReadingDatabase(url, DatabaseLimits.from_environment())
+    try:
+        check_database(database)
+        if not migrates:
+            check_migrated(database)
+    finally:
+        database.close()
 
 
 @contextmanager
@@ -124,12 +132,19 @@ def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]
 
 def _grant_rights(server: PostgresServer) -> None:
     """Grant the roles their rights in a data folder from before roles existed."""
-    database = BillingDatabase(server.url("billing", role=OWNER))
-    facts = database_facts(database)
+    reading = ReadingDatabase(server.url("billing", role=OWNER), DatabaseLimits.from_environment())
+    try:
+        facts = database_facts(reading)
+    finally:
+        reading.close()
     if facts.is_migrated and not facts.has_rights:
+        from fly_billing.postgres.database import BillingDatabase
+        from fly_billing.postgres.rights import grant_rights
+
+        database = BillingDatabase(server.url("billing", role=OWNER))
         with database.transaction() as connection:
             grant_rights(connection)
-    database.engine.dispose()
+        database.engine.dispose()
 
 
 def _dagster_home(data_dir: Path) -> Path:

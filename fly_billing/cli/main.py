@@ -33,6 +33,7 @@ from fly_billing.cli.commands import (
 )
 from fly_billing.cli.deferred_commands import defer_parameters
 from fly_billing.cli.file_errors import describe_file_error
+from fly_billing.cli.light_help import load_help
 from fly_billing.cli.parameters import console
 from fly_billing.cli.terminal import Terminal, joined, lines, styled
 from fly_billing.errors import ActionableError
@@ -81,6 +82,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     sys.excepthook = _show_traceback
+    load_help(sys.argv[1:])
     try:
         app()
     except Exception as problem:

@@ -18,15 +18,14 @@ from fly_billing.errors import ActionableError
 from fly_billing.money import format_cents
 from fly_billing.output_files import output_file
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase
-from fly_billing.settings import Settings
-from fly_billing.statements.daily_costs_reader import read_daily_costs
-from fly_billing.statements.rules.daily_costs import DailyCosts
+from fly_billing.postgres.reading import ReadingDatabase
+from fly_billing.settings import DatabaseLimits, Settings, reveal
 from fly_billing.statements.rules.spend import DailySpend, Spend, SpendShare, fold_shares
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
 from fly_billing.statements.statement_reader import read_statement
 
 if TYPE_CHECKING:
+    from fly_billing.statements.rules.daily_costs import DailyCosts
     from fly_billing.statements.rules.estimate import MonthEndEstimate, NoEstimate
 
     Estimate: TypeAlias = MonthEndEstimate | NoEstimate
@@ -72,10 +71,10 @@ def show_statement_of(
     """
     with local_platform() as settings:
         try:
-            database = BillingDatabase(settings.database_url)
+            database = ReadingDatabase(reveal(settings.database_url), DatabaseLimits.from_environment())
             statement = read_statement(database, organization, datetime.now(UTC), month)
-            costs = read_daily_costs(database, statement) if files.page else None
-            estimate = _estimate(database, statement)
+            costs = _daily_costs(database, statement) if files.page else None
+            estimate = _estimate(settings, statement)
         except ValueError as problem:
             raise ActionableError(str(problem)) from problem
     if files.page:
@@ -90,14 +89,22 @@ def show_statement_of(
     return not statement.problems
 
 
-def _estimate(database: BillingDatabase, statement: Statement) -> Estimate | None:
+def _daily_costs(database: ReadingDatabase, statement: Statement) -> DailyCosts | None:
+    from fly_billing.statements.daily_costs_reader import read_daily_costs  # here, because only the page shows them
+
+    return read_daily_costs(database, statement)
+
+
+def _estimate(settings: Settings, statement: Statement) -> Estimate | None:
     """Return the estimate of the month that is shown; None if it is over."""
     month = BillingMonth.containing(statement.as_of)
     if statement.month != str(month):
         return None
-    from fly_billing.statements.month_end import read_month_end  # here, because only an open month needs prices
+    # Here, because only an open month needs prices.
+    from fly_billing.postgres.database import BillingDatabase
+    from fly_billing.statements.month_end import read_month_end
 
-    return read_month_end(database, statement.organization_id, statement.as_of, month)
+    return read_month_end(BillingDatabase(settings.database_url), statement.organization_id, statement.as_of, month)
 
 
 def write_page(

@@ -48,7 +48,9 @@ class Terminal(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render without control characters, however the renderable was made."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=visible(segment.text, keep="\n"))
+            text = segment.text if segment.control else visible(segment.text, keep="\n")
+            # Each level of nesting renders every segment again: most of them stay as they are.
+            yield segment if text is segment.text else segment._replace(text=text)
 
 
 def styled(text: str, style: str = "") -> Text:

@@ -17,14 +17,8 @@ from sqlalchemy import URL, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from fly_billing.dagster_storage.set_up import set_up
-from fly_billing.postgres.connections import (
-    DatabaseAddress,
-    DatabaseProblem,
-    describe,
-    read_address,
-    refuse_pooler_of,
-    tcp_limits,
-)
+from fly_billing.postgres.connections import DatabaseAddress, DatabaseProblem, describe, read_address, tcp_limits
+from fly_billing.postgres.connections.engines import refuse_pooler_of
 from fly_billing.settings import DatabaseLimits
 
 SETTING = "DAGSTER_DATABASE_URL"

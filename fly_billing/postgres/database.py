@@ -14,9 +14,11 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.pool import NullPool
 
-from fly_billing.postgres.connections import DatabaseAddress, PoolPolicy, make_engine, pooled_engine, read_address
+from fly_billing.postgres.connections import DatabaseAddress, PoolPolicy, read_address
+from fly_billing.postgres.connections.engines import make_engine
+from fly_billing.postgres.connections.pools import pooled_engine
 from fly_billing.postgres.statements import sql
-from fly_billing.settings import DatabaseLimits, SettingsError
+from fly_billing.settings import DatabaseLimits, refuse_missing_address
 
 # A row of a result by column name. Prefer `records`, which returns typed rows.
 Row = Mapping[str, Any]
@@ -44,9 +46,9 @@ class BillingDatabase:
         Raises:
             SettingsError: The URL is missing or invalid.
         """
-        if not url:
-            raise SettingsError(f"{setting} is not set: set it to your server's URL, or run `make dev` for a local one")
-        self._url = read_address(url.get_secret_value() if isinstance(url, SecretStr) else url, setting)
+        self._url = read_address(
+            refuse_missing_address(url.get_secret_value() if isinstance(url, SecretStr) else url, setting), setting
+        )
         self._setting = setting
         self._limits = limits or DatabaseLimits.from_environment()
         self._pool = pool or PoolPolicy()

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
-import sqlalchemy.exc
-from sqlalchemy import Connection
 
 from fly_billing.bounds import refuse_incomplete
 from fly_billing.errors import BillingError, not_computable
-from fly_billing.postgres.database import Row
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from fly_billing.postgres.database import Row
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,11 +42,11 @@ class UnreadableRow:
 
 def is_row_error(problem: Exception) -> bool:
     """Return True if the error comes from the rows, not from the server, the connection or the statement."""
-    if isinstance(problem, sqlalchemy.exc.DBAPIError):
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # here, because a statement reads without an engine
+
+    if isinstance(problem, DBAPIError):
         return isinstance(problem.orig, _ROW_ERRORS)
-    return isinstance(problem, (*_ROW_ERRORS, *VALUE_ERRORS)) and not isinstance(
-        problem, sqlalchemy.exc.SQLAlchemyError
-    )
+    return isinstance(problem, (*_ROW_ERRORS, *VALUE_ERRORS)) and not isinstance(problem, SQLAlchemyError)
 
 
 def isolate_failures(
@@ -104,7 +106,7 @@ def unwritable(what: str, problem: Exception) -> BillingError:
 
 def reason_of(problem: Exception) -> str:
     """Describe the problem in one line. A database's message is cut to its first part, which does not quote rows."""
-    error = problem.orig if isinstance(problem, sqlalchemy.exc.DBAPIError) and problem.orig else problem
+    error = getattr(problem, "orig", None) or problem  # SQLAlchemy's errors have the driver's
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return error.diag.message_primary
     text = str(error).splitlines()[0] if str(error) else ""

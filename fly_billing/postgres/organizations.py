@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from fly_billing.errors import ActionableError
-from fly_billing.postgres.database import records
+from fly_billing.postgres.round_trips import round_trip
+
+if TYPE_CHECKING:
+    from fly_billing.postgres.round_trips import AnyConnection
 
 MOST_SUGGESTIONS = 5
 
@@ -30,15 +32,17 @@ class _OrganizationId:
     existed_from: datetime
 
 
-def organization_name(connection: Connection, organization_id: str) -> str:
+def organization_name(connection: AnyConnection, organization_id: str) -> str:
     """Return the organization's name. Raises NoSuchOrganization."""
-    organizations = records(connection, _Organization, "organization", id=organization_id)
-    if not organizations:
+    with round_trip(connection) as trip:
+        organizations = trip.records(_Organization, "organization", id=organization_id)
+    found = organizations.all()
+    if not found:
         raise no_such_organization(connection, organization_id)
-    return organizations[0].name
+    return found[0].name
 
 
-def no_such_organization(connection: Connection, organization_id: str) -> NoSuchOrganization:
+def no_such_organization(connection: AnyConnection, organization_id: str) -> NoSuchOrganization:
     """Return the error of an id that no organization has; it suggests similar ones."""
     beginning = organization_id.lower()[:3]
     similar = [name for name in list_organization_ids(connection) if beginning in name][:MOST_SUGGESTIONS]
@@ -46,6 +50,8 @@ def no_such_organization(connection: Connection, organization_id: str) -> NoSuch
     return NoSuchOrganization(f"no organization {organization_id!r}{suggestion}")
 
 
-def list_organization_ids(connection: Connection) -> list[str]:
+def list_organization_ids(connection: AnyConnection) -> list[str]:
     """Return the ids of all organizations, in order."""
-    return [row.id for row in records(connection, _OrganizationId, "organization_ids")]
+    with round_trip(connection) as trip:
+        organizations = trip.records(_OrganizationId, "organization_ids")
+    return [row.id for row in organizations.all()]

@@ -11,23 +11,28 @@ small statements asks them together (libpq's pipeline mode). Not here: single st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, text
-from sqlalchemy.dialects import registry
-from sqlalchemy.exc import DBAPIError
 
-from fly_billing.postgres.connections.problems import DatabaseFailed, describe
-from fly_billing.postgres.database import driver_connection
+from fly_billing.postgres.connections.problems import describe
 from fly_billing.postgres.statements import sql
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    # Of `BillingDatabase`, or of `ReadingDatabase`, which does without SQLAlchemy.
+    AnyConnection: TypeAlias = Connection | psycopg.Connection[Any]
+
 Record = TypeVar("Record")
-_DIALECT = registry.load("postgresql.psycopg")()
+# A parameter, and an escaped colon, as SQLAlchemy's `text` finds them. A test compares all statements.
+_PARAMETER = re.compile(r"(?<![:\w$\\]):([\w$]+)(?![:\w$])")
+_ESCAPED = re.compile(r"\\(:[\w$]*)(?![:\w$])")
 
 
 class PendingRows(Generic[Record]):
@@ -77,7 +82,7 @@ class RoundTrip:
 
     def records(self, into: Callable[..., Record], name: str, /, **parameters: Any) -> PendingRows[Record]:
         """Send a statement. See `database.records`."""
-        return PendingRows(into, self._driver.execute(_driver_text(name), parameters))
+        return PendingRows(into, self._driver.execute(driver_text(name), parameters))
 
     def values(self, name: str, /, **parameters: Any) -> PendingRows[Any]:
         """Send a statement whose rows have one column. See `database.values`."""
@@ -85,28 +90,42 @@ class RoundTrip:
 
 
 @contextmanager
-def round_trip(connection: Connection) -> Iterator[RoundTrip]:
+def round_trip(connection: AnyConnection) -> Iterator[RoundTrip]:
     """Yield a round trip in the connection's transaction. The block sends; its end waits for all answers.
 
     Raises:
-        DatabaseFailed: The connection broke, or a limit in time ended a statement.
+        DatabaseFailed: The connection of an engine broke, or a limit in time ended a statement.
         DBAPIError: A statement failed for another reason. Those after it did not run.
+        psycopg.Error: The same, on a connection without an engine.
     """
-    driver = driver_connection(connection)
+    if isinstance(connection, psycopg.Connection):
+        with connection.pipeline():
+            yield RoundTrip(connection)
+        return
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
     try:
         with driver.pipeline():
             yield RoundTrip(driver)
     except psycopg.Error as problem:
-        if driver.closed:
-            connection.invalidate(problem)
-        # SQLAlchemy explains the errors of statements that it sent itself. These are of the same types.
-        failed = DBAPIError.instance(None, None, problem, psycopg.Error, connection_invalidated=driver.closed)
-        assert isinstance(failed, DBAPIError)
-        line = describe(problem)
-        raise (DatabaseFailed(line, failed) if line else failed) from problem
+        raise _as_of_engine(problem, connection, driver) from problem
+
+
+def _as_of_engine(problem: psycopg.Error, connection: Connection, driver: psycopg.Connection[Any]) -> Exception:
+    """Return an error as SQLAlchemy raises it for the statements that it sends itself."""
+    from sqlalchemy.exc import DBAPIError  # here and below, because a connection without an engine does not need them
+
+    from fly_billing.postgres.connections.engines import DatabaseFailed
+
+    if driver.closed:
+        connection.invalidate(problem)
+    failed = DBAPIError.instance(None, None, problem, psycopg.Error, connection_invalidated=driver.closed)
+    assert isinstance(failed, DBAPIError)
+    line = describe(problem)
+    return DatabaseFailed(line, failed) if line else failed
 
 
 @cache
-def _driver_text(name: str) -> bytes:
+def driver_text(name: str) -> bytes:
     """Return a statement with the driver's placeholders: `%(name)s` for `:name`."""
-    return str(text(sql(name)).compile(dialect=_DIALECT)).encode()
+    return _ESCAPED.sub(r"\1", _PARAMETER.sub(r"%(\1)s", sql(name).replace("%", "%%"))).encode()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fly_billing.postgres.connections import NEEDED, DatabaseProblem
-from fly_billing.postgres.database import BillingDatabase
+
+if TYPE_CHECKING:
+    from fly_billing.postgres.reading import ReadableDatabase
 
 # The migrations. Each is a module `NNNN_what_it_does.py` that runs the SQL file or folder with its name.
 VERSIONS = Path(__file__).parent / "migrations" / "versions"
@@ -48,13 +51,13 @@ class DatabaseFacts:
     has_schema: bool
 
 
-def database_facts(database: BillingDatabase) -> DatabaseFacts:
+def database_facts(database: ReadableDatabase) -> DatabaseFacts:
     """Read the facts about the database that this user connects to."""
     (facts,) = database.records(DatabaseFacts, "database_facts")
     return facts
 
 
-def check_database(database: BillingDatabase) -> None:
+def check_database(database: ReadableDatabase) -> None:
     """Raise DatabaseProblem if it can't be reached, can't store our tables or texts, or allows too few connections."""
     facts = database_facts(database)
     if facts.is_dagsters:
@@ -76,7 +79,7 @@ def check_database(database: BillingDatabase) -> None:
         )
 
 
-def check_migrated(database: BillingDatabase) -> None:
+def check_migrated(database: ReadableDatabase) -> None:
     """Raise DatabaseProblem if the database is not at this code's newest migration. Cached per process and database."""
     if database.place in _migrated:
         return

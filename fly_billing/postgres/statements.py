@@ -10,6 +10,7 @@ statements go to SQLAlchemy, psycopg, DuckDB and Spark.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -35,7 +36,15 @@ def sql_spark(name: str) -> str:
 @cache
 def statements(*folders: str) -> dict[str, str]:
     """Return the statements in all folders with these names, by name. Default: those for Postgres and DuckDB."""
-    return by_name(path for folder in folders or FOLDERS for path in PACKAGE.glob(f"*/**/{folder}/*.sql"))
+    ends = tuple(f"{os.sep}{folder}" for folder in folders or FOLDERS)
+    # `Path.glob` takes five times as long, which `fly-billing statement` would feel.
+    return by_name(
+        Path(folder, name)
+        for folder, _, names in os.walk(PACKAGE)
+        if folder.endswith(ends)
+        for name in names
+        if name.endswith(".sql")
+    )
 
 
 def by_name(paths: Iterable[Path]) -> dict[str, str]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from uuid import UUID
 
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.reading import ReadableDatabase
 from fly_billing.statements.rules.daily_costs import DailyCosts, UsageOfLabel, explore, wanted_labels
 from fly_billing.statements.rules.statement import Statement
 
 
-def read_daily_costs(database: BillingDatabase, statement: Statement, by: str = "product") -> DailyCosts | None:
+def read_daily_costs(database: ReadableDatabase, statement: Statement, by: str = "product") -> DailyCosts | None:
     """Read the usage of the month that the statement shows; None if it shows none, or can't break it down.
 
     Args:

@@ -13,16 +13,13 @@ from decimal import Decimal
 from functools import partial
 from itertools import groupby, zip_longest
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
-
-from sqlalchemy import Connection
 
 from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.invoicing.rules.service_periods import ServicePeriod, service_periods
 from fly_billing.money import exact_sum, plain
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import records
 from fly_billing.postgres.round_trips import PendingRows, RoundTrip, round_trip
 from fly_billing.statements.rules.same_days import (
     ItemUntilDay,
@@ -50,6 +47,9 @@ from fly_billing.statements.rules.statement import (
 )
 from fly_billing.statements.statement_rows import InvoiceRow, ItemRow, RollupRow, SourceRow, TaxRow, check_row
 from fly_billing.statements.unreadable_records import RecordReading
+
+if TYPE_CHECKING:
+    from fly_billing.postgres.round_trips import AnyConnection
 
 # More files and days than this in a month are no sources: their names differ in more than numbers.
 MOST_FILES = 2000
@@ -87,7 +87,7 @@ class ShownMonth:
     @classmethod
     def read(
         cls,
-        connection: Connection,
+        connection: AnyConnection,
         organization_id: str,
         month: BillingMonth,
         rows: Sequence[InvoiceRow],
@@ -221,11 +221,13 @@ def _same_days(row: InvoiceRow, month: BillingMonth, completeness: Completeness 
     return days_to_compare(month, completeness.until) if completeness.until else 0
 
 
-def _items_before(connection: Connection, before: InvoiceRow, organization_id: str, day: int) -> list[ItemUntilDay]:
-    return records(
-        connection, _item_until_day, "items_until_day_of_statement", invoice_id=before.id,
-        organization_id=organization_id, day=day, whole_invoice_kinds=[*WHOLE_INVOICE_KINDS],
-    )  # fmt: skip
+def _items_before(connection: AnyConnection, before: InvoiceRow, organization_id: str, day: int) -> list[ItemUntilDay]:
+    with round_trip(connection) as trip:
+        items = trip.records(
+            _item_until_day, "items_until_day_of_statement", invoice_id=before.id, organization_id=organization_id,
+            day=day, whole_invoice_kinds=[*WHOLE_INVOICE_KINDS],
+        )  # fmt: skip
+    return items.all()
 
 
 def _item_until_day(kind: str, detail: Any, **columns: Any) -> ItemUntilDay:

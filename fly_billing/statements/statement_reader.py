@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
-
-from sqlalchemy import Connection
 
 from fly_billing.invoicing.rules.invoice_numbers import invoice_number
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.organizations import no_such_organization
+from fly_billing.postgres.reading import ReadableDatabase
 from fly_billing.postgres.round_trips import round_trip
 from fly_billing.statements.rules.balance import LedgerSums
 from fly_billing.statements.rules.statement import PayingOrganization, RemainingCredit, Statement, StatementInvoice
@@ -28,6 +27,9 @@ from fly_billing.statements.statement_rows import CreditRow, CustomerRow, Invoic
 from fly_billing.statements.unreadable_records import RecordReading
 from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 from fly_billing.stripe_sync.rules.sync_failures import WAITING
+
+if TYPE_CHECKING:
+    from fly_billing.postgres.round_trips import AnyConnection
 
 # A finalized invoice reaches Stripe within the hour. The statement calls one that takes longer than this delayed.
 SYNCED_WITHIN = timedelta(hours=6)
@@ -38,7 +40,7 @@ class NoSuchMonth(ValueError):
 
 
 def read_statement(
-    database: BillingDatabase,
+    database: ReadableDatabase,
     organization_id: str,
     now: datetime,
     month: BillingMonth | None = None,
@@ -95,7 +97,7 @@ class _EveryMonth:
     ledger: Sequence[LedgerSums]
 
     @classmethod
-    def read(cls, connection: Connection, organization_id: str, now: datetime) -> _EveryMonth:
+    def read(cls, connection: AnyConnection, organization_id: str, now: datetime) -> _EveryMonth:
         """Read them in one round trip. Raises NoSuchOrganization."""
         its = {"organization_id": organization_id}
         late = {"late_since": now - SYNCED_WITHIN, "waiting": WAITING}

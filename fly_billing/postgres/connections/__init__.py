@@ -1,24 +1,13 @@
 """Opens connections to the billing Postgres, limits them in time, and explains their errors in one line.
 
 It owns the database's address, the limits of a session, the watch over silent connections, the refusal of poolers that
-swap connections, and the wording of driver errors. It does not own statements.
+swap connections, and the wording of driver errors. It does not own statements. Engines of SQLAlchemy (`engines`,
+`pools`) are imported by the modules that need them: commands that only read do without.
 """
 
 from fly_billing.postgres.connections.addresses import read_address
 from fly_billing.postgres.connections.connection_budget import NEEDED, PoolPolicy
-from fly_billing.postgres.connections.engines import make_engine, refuse_pooler_of, tcp_limits
-from fly_billing.postgres.connections.pools import pooled_engine
+from fly_billing.postgres.connections.opening import tcp_limits
 from fly_billing.postgres.connections.problems import DatabaseAddress, DatabaseProblem, describe
 
-__all__ = [
-    "NEEDED",
-    "DatabaseAddress",
-    "DatabaseProblem",
-    "PoolPolicy",
-    "describe",
-    "make_engine",
-    "pooled_engine",
-    "read_address",
-    "refuse_pooler_of",
-    "tcp_limits",
-]
+__all__ = ["NEEDED", "DatabaseAddress", "DatabaseProblem", "PoolPolicy", "describe", "read_address", "tcp_limits"]

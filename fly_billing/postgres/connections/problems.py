@@ -7,17 +7,18 @@ wrapped them. Not here: retries.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy import URL
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fly_billing.errors import ActionableError
-from fly_billing.postgres.connections.addresses import describe_address
+from fly_billing.postgres.connections.addresses import describe_address, describe_parameters
 from fly_billing.postgres.connections.connection_budget import DAGSTERS, NEEDED
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 TOO_MANY = (
     f"has no connection left: one run needs up to {NEEDED} ({DAGSTERS} of them for Dagster); raise max_connections (or"
@@ -74,18 +75,6 @@ class DatabaseProblem(ActionableError):
     """The database can't be used, or rejected a statement. The message is one line with the next step."""
 
 
-class DatabaseFailed(DatabaseProblem, OperationalError):
-    """A DatabaseProblem in place of a driver's error. Also an OperationalError of SQLAlchemy, for code that retries."""
-
-    def __init__(self, line: str, problem: DBAPIError) -> None:
-        original = problem.orig or problem
-        OperationalError.__init__(self, None, None, original, connection_invalidated=problem.connection_invalidated)
-        self.args = (line,)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
 @dataclass(frozen=True)
 class DatabaseAddress:
     """A database's name in messages: the setting that has its URL, and `host:port/database`."""
@@ -96,6 +85,11 @@ class DatabaseAddress:
     @classmethod
     def of(cls, setting: str, url: URL) -> DatabaseAddress:
         return cls(setting, describe_address(url))
+
+    @classmethod
+    def of_parameters(cls, setting: str, parameters: Mapping[str, str]) -> DatabaseAddress:
+        """Return the name of a database with these parameters of PostgreSQL's client."""
+        return cls(setting, describe_parameters(parameters))
 
     def __str__(self) -> str:
         return f"{self.setting} ({self.address})"
@@ -156,9 +150,13 @@ def _driver_error(problem: BaseException) -> Any:
         if error is None or id(error) in seen:
             continue
         seen.add(id(error))
-        if isinstance(error, DBAPIError) and error.orig is not None:
-            return error.orig
-        if isinstance(error, psycopg.Error | PoolTimeout) or type(error).__module__.startswith("psycopg2"):
+        # By attribute and name: a command that only reads does not load SQLAlchemy, and only Dagster's storage loads
+        # psycopg 2.
+        if isinstance(original := getattr(error, "orig", None), BaseException):
+            return original
+        module, name = type(error).__module__, type(error).__name__
+        is_pool_timeout = (module, name) == ("sqlalchemy.exc", "TimeoutError")
+        if isinstance(error, psycopg.Error) or is_pool_timeout or module.startswith("psycopg2"):
             return error
         left += [error.__cause__, error.__context__]
     return None

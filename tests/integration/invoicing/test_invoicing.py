@@ -14,7 +14,7 @@ from fly_billing.corrections.rules.guard import OFF
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.invoicing.month_closing import UsageNotLanded
 from fly_billing.invoicing.rules.assembly import invoice_id
-from fly_billing.postgres.connections.problems import DatabaseFailed
+from fly_billing.postgres.connections.engines import DatabaseFailed
 from fly_billing.pricing.rules.models import Flat
 from fly_billing.pricing.rules.transformed_quantity import TransformedQuantity
 from fly_billing.statements.explanation_reader import read_explanation

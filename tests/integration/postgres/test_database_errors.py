@@ -6,8 +6,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -21,10 +22,12 @@ from fly_billing.embedded_postgres.roles import OWNER
 from fly_billing.embedded_postgres.server import USER
 from fly_billing.errors import ActionableError
 from fly_billing.postgres.connections import DatabaseProblem
+from fly_billing.postgres.connections.addresses import read_address, read_parameters
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.postgres.reading import ReadingDatabase
 from fly_billing.postgres.schema_check import newest_migration
 from fly_billing.resources.billing_postgres import BillingPostgres
-from fly_billing.settings import SettingsError
+from fly_billing.settings import DatabaseLimits, SettingsError
 
 COMMAND = Path(sys.executable).with_name("fly-billing")
 
@@ -125,11 +128,31 @@ def test_an_option_whose_value_the_client_refuses_is_named(databases: Databases,
         ("postgresql://me:hunter2%00@127.0.0.1/billing", "is not a database URL"),
     ],
 )
-def test_an_invalid_database_url_is_named_and_not_shown(url: str, message: str) -> None:
+@pytest.mark.parametrize(
+    "make", [BillingDatabase, partial(ReadingDatabase, limits=DatabaseLimits.from_environment({}))]
+)
+def test_an_invalid_database_url_is_named_and_not_shown(make: Callable[[str], object], url: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as raised:
-        BillingDatabase(url)
+        make(url)
     assert "DATABASE_URL" in str(raised.value)
     assert not re.search("ss/word|hunter2", str(raised.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:p%40ss%2Fword@127.0.0.1:5433/billing?sslmode=disable&connect_timeout=7",
+        "postgres+psycopg://me@database.example/billing",
+        "postgresql://[::1]:5432/billing",
+        "postgresql:///billing?host=/run/postgresql",
+        " postgresql://127.0.0.1/ ",
+    ],
+)
+def test_a_connection_without_an_engine_goes_to_the_same_database(url: str) -> None:
+    of_engine = read_address(url, "DATABASE_URL")
+    _, expected = of_engine.get_dialect()().create_connect_args(of_engine)
+    assert read_parameters(url, "DATABASE_URL") == {name: str(value) for name, value in expected.items()}
+    assert ReadingDatabase(url, DatabaseLimits.from_environment({})).place == BillingDatabase(url).place
 
 
 def test_dagsters_url_may_be_written_without_a_driver_or_with_the_wrong_one(

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, make_url, text
 
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import OWNER
-from fly_billing.postgres.connections import DatabaseProblem, make_engine
+from fly_billing.postgres.connections import DatabaseProblem
+from fly_billing.postgres.connections.engines import make_engine
 from fly_billing.postgres.connections.pools import try_idle_connections
 from fly_billing.postgres.connections.watched_connection import Watch
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows

@@ -20,6 +20,7 @@ from sqlalchemy import make_url, text
 
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.periods import BillingMonth
+from fly_billing.postgres.round_trips import driver_text
 from fly_billing.postgres.statements import sql, statements
 from fly_billing.statements.billed_events import BILLED, COVERED
 from fly_billing.usage.engines.duckdb_engine import (
@@ -43,6 +44,7 @@ RUN = (
     "remove_time_limit", "check_deferred_constraints"
 )  # fmt: skip
 CHECKED_WHEN_PREPARED = {"select", "insert", "update", "delete", "with", "values", "merge"}
+NAMED = make_url("postgresql+psycopg://").get_dialect()()
 # SQLAlchemy's only dialect that writes parameters as Postgres itself does: $1, $2.
 NUMBERED = make_url("postgresql+asyncpg://").get_dialect()()
 
@@ -202,6 +204,11 @@ def prepare(connection: psycopg.Connection[Any], name: str) -> str:
 
 def first_word(name: str) -> str:
     return re.sub(r"--.*", "", sql(name)).split()[0].lower()
+
+
+@pytest.mark.parametrize("name", statements("sql"))
+def test_a_round_trip_writes_the_parameters_of_a_statement_as_sqlalchemy_does(name: str) -> None:
+    assert driver_text(name).decode() == str(text(sql(name)).compile(dialect=NAMED))
 
 
 def test_postgres_finds_every_name_in_its_statements(postgres: PostgresServer) -> None:
