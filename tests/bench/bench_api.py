@@ -30,7 +30,7 @@ from sqlalchemy import text
 from fly_billing.embedded_postgres.roles import READER
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.postgres.database import BillingDatabase
-from tests.bench.bench_month import Platform, run_stage
+from tests.bench.month_platform import Platform, run_stage
 from tests.bench.month_stages import TERMS
 from tests.bench.process_cpu import cpu_seconds
 from tests.bench.sample_of_size import MONTH, NOW, make_sample

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,8 +21,9 @@ from fly_billing.invoicing.bill_run import bill
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
-from tests.bench.bench_month import Platform, run_stage
+from tests.bench.month_platform import Platform, run_stage
 from tests.bench.month_stages import TERMS
+from tests.bench.process_cpu import server_seconds
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, make_sample
 from tests.bench.server import bench_server
 
@@ -102,28 +102,6 @@ def measured(postmaster: int, database: BillingDatabase) -> tuple[float, float, 
 
     wal, size = number(WAL), number(SIZE)
     return time.process_time(), server_seconds(postmaster), wal, size
-
-
-def server_seconds(postmaster: int) -> float:
-    """Return the CPU seconds of a Postgres server and of all its processes, ended ones included."""
-    ticks = sum(_times(postmaster)[1])
-    for process in Path("/proc").glob("[0-9]*"):
-        ticks += _own_ticks(int(process.name), postmaster)
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _own_ticks(process: int, parent: int) -> int:
-    try:
-        found, times = _times(process)
-    except OSError:  # it ended
-        return 0
-    return sum(times[:2]) if found == parent else 0
-
-
-def _times(process: int) -> tuple[int, list[int]]:
-    """Return a process's parent, and its ticks: user and system, its own and those of its ended children."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return int(fields[1]), [int(field) for field in fields[11:15]]
 
 
 def add_usage(work: Path, number: int) -> None:

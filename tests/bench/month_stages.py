@@ -28,6 +28,8 @@ from fly_billing.statements.statement_reader import read_statement
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
 from fly_billing.usage.usage_table import UsageTable
+from tests.bench.costs import measured
+from tests.bench.sample_formats import PARQUET, landing_of
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, make_sample
 
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)
@@ -36,17 +38,35 @@ CHECKS = ("check_items_sum", "check_rollups_priced", "check_late_usage")
 
 @dataclass(frozen=True)
 class Order:
-    """The input of a stage: `work` is a folder for the usage table, `database` the billing database's URL."""
+    """The input of a stage.
+
+    Attributes:
+        cache: The folder of generated usage.
+        work: A folder for the usage table.
+        database: The billing database's URL.
+        postmaster: The process id of the Postgres server, whose CPU counts.
+        usage: The kind of landing files (`sample_formats`).
+    """
 
     cache: str
     organizations: int
     work: str
     database: str
     dagster_database: str = ""
+    postmaster: int = 0
+    usage: str = PARQUET
 
     @property
     def sample(self) -> Sample:
         return make_sample(Path(self.cache), self.organizations)
+
+    @property
+    def landing(self) -> Path:
+        return landing_of(self.sample, self.usage)
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted(path for path in self.landing.rglob("*.*") if path.is_file())
 
     @property
     def usage_table(self) -> UsageTable:
@@ -69,7 +89,7 @@ def stage(function: Callable[[Order], Facts]) -> Callable[[Order], Facts]:
 @stage
 def land(order: Order) -> Facts:
     sample = order.sample
-    files = land_days(order.billing, order.usage_table, sample.landing, sample.landing_days, FIRST_MONTH, NOW)
+    files = land_days(order.billing, order.usage_table, order.landing, sample.landing_days, FIRST_MONTH, NOW)
     return {"landed": sum(file.landed for file in files)}
 
 
@@ -142,7 +162,7 @@ def dagster(order: Order) -> Facts:
     sample = order.sample
     os.environ |= {
         "DATABASE_URL": order.database, "DAGSTER_DATABASE_URL": order.dagster_database, "DAGSTER_HOME": order.work,
-        "FLY_BILLING_LAKE_DIR": str(order.usage_table.path), "FLY_BILLING_LANDING_DIR": str(sample.landing),
+        "FLY_BILLING_LAKE_DIR": str(order.usage_table.path), "FLY_BILLING_LANDING_DIR": str(order.landing),
         "DAGSTER_EVENT_BATCH_SIZE": "1000",
     }  # fmt: skip
     shutil.copyfile(INSTANCE_FILE, Path(order.work) / "dagster.yaml")
@@ -178,25 +198,15 @@ class Stopwatch:
         return timed
 
 
-def peak_bytes() -> int:
-    """Return this process's peak memory; unlike `ru_maxrss`, without that of its parent process."""
-    (line,) = (
-        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
-    )
-    return int(line.split()[1]) * 1024
-
-
 def main() -> None:
     warnings.simplefilter("ignore")
     name, order = sys.argv[1], Order(**json.loads(sys.argv[2]))
-    from tests.bench import month_baselines
+    from tests.bench import month_floor, sql_month_stages
 
-    known = STAGES | month_baselines.STAGES
-    started, used = time.perf_counter(), time.process_time()
-    facts = known[name](order)
-    seconds, cpu = time.perf_counter() - started, time.process_time() - used
-    peak = peak_bytes()
-    sys.stdout.write(json.dumps({"seconds": seconds, "cpu": cpu, "peak_bytes": peak, **facts}) + "\n")
+    known = STAGES | month_floor.STAGES | sql_month_stages.STAGES
+    with measured(order.billing, order.postmaster, Path(order.work)) as cost:
+        facts = known[name](order)
+    sys.stdout.write(json.dumps(cost | facts) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
 from tests.bench.bench_ui import PageTime, shown_seconds, time_pages
+from tests.bench.costs import peak_bytes
 from tests.bench.month_plot import plot_soak
-from tests.bench.month_stages import peak_bytes
 from tests.bench.sample_of_size import MONTH, add_records, make_sample
 from tests.bench.server import bench_server
 

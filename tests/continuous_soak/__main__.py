@@ -19,7 +19,8 @@ from fly_billing.postgres.migrate import migrate
 from fly_billing.usage.landing_run import land_and_check
 from fly_billing.usage.usage_table import UsageTable
 from tests.bench.bench_landing_again import size_of
-from tests.bench.bench_open_month import WAL, server_seconds
+from tests.bench.bench_open_month import WAL
+from tests.bench.process_cpu import server_seconds
 from tests.bench.sample_of_size import MONTH, Sample, add_records, make_sample
 from tests.bench.server import SETTINGS
 from tests.continuous_soak.day import CYCLE, Day

@@ -23,7 +23,7 @@ from fly_billing.embedded_postgres import throwaway
 from fly_billing.embedded_postgres.roles import DAGSTER
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
-from tests.bench.bench_open_month import server_seconds
+from tests.bench.process_cpu import server_seconds
 from tests.bench.sample_of_size import add_records
 from tests.bench.server import SETTINGS
 
