@@ -11,6 +11,7 @@ INVOICES ?= 2500
 RUNS ?= 10
 BURNERS ?= 0
 WRITE ?=
+ROUNDS ?=
 ROWS ?= 1000000
 FILES ?= 20000
 SEED ?= 1
@@ -57,8 +58,8 @@ test-wheel: $(VENV)/.installed ## build the wheel, install it into an empty envi
 		! ../venv/bin/fly-billing demo > output 2>&1 && grep -q "fly-billing\[local\]" output
 	rm -rf build
 
-bench: $(VENV)/.installed-dev ## time a month by size, compared with other ways to do it, and the sync compared with Stripe's limits
-	$(BIN)/python -m tests.bench.bench_month --sizes $(SIZES) $(if $(WRITE),--write $(WRITE))
+bench: $(VENV)/.installed-dev ## measure a month by size beside the same month in SQL, and the sync compared with Stripe's limits
+	$(BIN)/python -m tests.bench.bench_month --sizes $(SIZES) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write $(WRITE))
 	$(BIN)/python -m tests.bench.bench_sync --invoices $(INVOICES) $(if $(WRITE),--write $(WRITE))
 	$(BIN)/python -m tests.bench.bench_pacing
 
@@ -126,7 +127,7 @@ lint: $(VENV)/.installed-dev ## style of Python and SQL, types, and whether Dags
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint --disable-progress-bar --processes 2 fly_billing
+	PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint --disable-progress-bar --processes 2 fly_billing tests/bench
 	@home=$$(mktemp -d) && printf 'telemetry: {enabled: false}\n' > $$home/dagster.yaml && export DAGSTER_HOME=$$home PYTHONWARNINGS=ignore && \
 		$(BIN)/dagster definitions validate -w workspace.yaml && $(BIN)/dg check defs; code=$$?; rm -rf $$home; exit $$code
 

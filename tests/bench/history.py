@@ -47,12 +47,13 @@ COPIES = (
     insert into invoice_items (
         id, invoice_id, position, kind, organization_id, product, description, quantity, unit, amount, amount_cents,
         price_id, price_key, meter, subscription_id, period_start, period_end,
-        interval_start, interval_end, detail
+        interval_start, interval_end, discount_id, commitment_id, detail
     )
     select md5(t.id::text || k)::uuid, md5(i.id::text || k)::uuid, position, kind, t.organization_id, product,
         description, quantity, unit, t.amount, amount_cents, price_id, price_key, meter, subscription_id,
         period_start - make_interval(months => k), period_end - make_interval(months => k),
-        interval_start - make_interval(months => k), interval_end - make_interval(months => k), detail
+        interval_start - make_interval(months => k), interval_end - make_interval(months => k), discount_id,
+        commitment_id, detail
     from invoice_items as t join invoices as i on i.id = t.invoice_id
     cross join generate_series(1, :months) as k where i.month = :month and kind <> 'one_off'
     """,
@@ -96,6 +97,7 @@ FORGET = (
             "invoice_changes", "credit_entries",
         )
     ),
+    "delete from adjustments where month = :month",
     "delete from ledger_entries where month = :month",
     "delete from ledger_transactions where month = :month",
     "delete from invoices where month = :month",

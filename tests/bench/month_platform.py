@@ -16,13 +16,14 @@ from fly_billing.postgres.database import BillingDatabase, driver_connection
 from fly_billing.postgres.migrate import migrate
 from tests.bench.history import add_history, forget_month
 from tests.bench.month_stages import Order
-from tests.bench.sample_formats import PARQUET
+from tests.bench.sample_formats import PARQUET, REALISTIC, landing_of
 from tests.bench.sample_of_size import add_records
 from tests.bench.server import checkpoint
 from tests.bench.sql_month_stages import charges, run_postgres
 
 OURS = ("land", "rollup", "invoice", "check")
 SQL = ("sql_land", "sql_rollup", "sql_invoice", "sql_check")
+CORRECT = ("correct", "sql_correct")
 BESIDE = ("rebill_one", "statement", "monthly_totals")
 
 Result = dict[str, Any]
@@ -61,14 +62,18 @@ class Platform:
             str(cache), organizations, "", server.url("billing"), server.url("dagster", "postgresql+psycopg2", DAGSTER),
             server.pid, usage,
         )  # fmt: skip
+        landing_of(self._order.sample, usage)  # made before anything is measured
 
     def grow_old(self, months: int, *, with_sql: bool = False) -> None:
-        """Bill the month once, and copy it into `months` months of history."""
+        """Bill the month once, and copy it into `months` months of history. None: only prepare the SQL month."""
+        if with_sql:
+            self._in_sql("tables")
+        if not months:
+            return
         order = self.next_order()
         for stage in OURS[:3]:
             run_stage(stage, order)
         if with_sql:
-            self._in_sql("tables")
             for stage in SQL[:3]:
                 run_stage(stage, order)
             self.compare()
@@ -84,6 +89,10 @@ class Platform:
         for stage in (*SQL, *OURS) if sql_first else (*OURS, *SQL):
             yield stage, self.measured(stage, order)
         yield "charges", self.compare()
+        if self._order.usage == REALISTIC:
+            for stage in CORRECT[::-1] if sql_first else CORRECT:
+                yield stage, self.measured(stage, order)
+            yield "adjustments", self.compare("adjustments")
 
     def beside(self) -> Iterator[tuple[str, Result]]:
         """Yield what else is measured once on the billed month of the last round, and forget the month."""
@@ -100,6 +109,7 @@ class Platform:
         """Land each kind of files both ways, and yield the kind, the stage and its cost."""
         for kind in kinds:
             order = replace(self.next_order(), usage=kind)
+            landing_of(order.sample, kind)
             for stage in (SQL[0], OURS[0]) if sql_first else (OURS[0], SQL[0]):
                 yield kind, stage, self.measured(stage, order)
             self.forget()
@@ -108,13 +118,13 @@ class Platform:
         checkpoint(self._server)
         return run_stage(stage, order)
 
-    def compare(self) -> Result:
-        """Return the hash of what both sides charge. Raises ChargesDiffer."""
+    def compare(self, what: str = "charges") -> Result:
+        """Return the hash of what both sides charge, in items or in `adjustments`. Raises ChargesDiffer."""
         with self._database.transaction() as connection:
             driver = driver_connection(connection)
-            ours, sql = charges(driver, "ours"), charges(driver, "sql")
+            ours, sql = charges(driver, "ours", what), charges(driver, "sql", what)
         if ours != sql or not ours["items"]:
-            raise ChargesDiffer(f"we charge {ours}, the SQL month {sql}")
+            raise ChargesDiffer(f"{what}: ours are {ours}, those of the SQL month {sql}")
         return ours
 
     def forget(self) -> None:
@@ -136,7 +146,7 @@ class Platform:
 
     def _vacuum(self) -> None:
         with self._database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            for table in ("usage_rollups", "invoices", "invoice_items", "refused_usage"):
+            for table in ("usage_rollups", "invoices", "invoice_items", "refused_usage", "adjustments"):
                 connection.exec_driver_sql(f"vacuum analyze sql_month.{table}")
 
 

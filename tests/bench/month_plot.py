@@ -1,7 +1,8 @@
-"""Plots of `bench_month` (each stage by size, baselines beside ours) and of `soak` (month after month)."""
+"""Plots of `bench_month` (each stage by size, ours beside the SQL month) and of `soak` (month after month)."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,42 +14,35 @@ from matplotlib import pyplot as plt
 
 from tests.pictures.facts import shows
 
-STAGES = {"land": "#4c78a8", "rollup": "#72b7b2", "invoice": "#f58518"}
-BASELINES = {
-    "floor": "floor",
-    "inside_postgres": "inside Postgres",
-    "pandas_and_a_loop": "pandas and a loop, nothing landed",
-    "to_sql_and_queries": "to_sql, a query per organization",
-}
+STAGES = {"land": "#4c78a8", "rollup": "#72b7b2", "invoice": "#f58518", "check": "#b279a2"}
 
 
-def plot_months(results: Mapping[int, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
-    """Write a PNG: on the left milliseconds per organization, on the right seconds beside the baselines."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), dpi=130)
-    sizes = list(results)
-    labels = [f"{size:,}" for size in sizes]
-    bottom = [0.0] * len(sizes)
-    for stage, colour in STAGES.items():
-        parts = [1000 * results[size][stage]["seconds"] / size for size in sizes]
-        left.bar(labels, parts, bottom=bottom, color=colour, label=stage, width=0.55)
-        bottom = [low + part for low, part in zip(bottom, parts, strict=True)]
-    left.set(ylabel="milliseconds per organization", xlabel="organizations")
-    left.legend(frameon=False, fontsize=8)
-    named = {"ours": [sum(results[size][stage]["seconds"] for stage in STAGES) for size in sizes]}
-    named |= {
-        label: [results[size].get(name, {}).get("seconds", float("nan")) for size in sizes]
-        for name, label in BASELINES.items()
-    }
-    for label, seconds in named.items():
-        right.plot(labels, seconds, marker="o", label=label, linewidth=2.2 if label == "ours" else 1.2)
-    right.set(ylabel="seconds", xlabel="organizations", yscale="log")
-    right.legend(frameon=False, fontsize=8)
-    for axes in (left, right):
-        axes.grid(alpha=0.25, axis="y")
-        axes.spines[["top", "right"]].set_visible(False)
+def plot_months(results: Mapping[int, Mapping[str, Any]], path: Path) -> None:
+    """Write a PNG: CPU per organization by stage, ours beside the SQL month, of the easy and the realistic month."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), dpi=130, sharey=True)
+    for month, axis in zip(("easy", "realistic"), axes, strict=True):
+        _plot_month(axis, {size: result[month] for size, result in results.items()})
+        axis.set_title(f"the {month} month", fontsize=10)
+        axis.grid(alpha=0.25, axis="y")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set(ylabel="CPU of all processes, ms per organization")
+    axes[0].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     figure.savefig(path, metadata=shows(results))
     plt.close(figure)
+
+
+def _plot_month(axis: Any, months: Mapping[int, Mapping[str, Sequence[Mapping[str, Any]]]]) -> None:
+    labels = [f"{size:,}\n{side}" for size in months for side in ("ours", "in SQL")]
+    bottom = [0.0] * len(labels)
+    for stage, colour in STAGES.items():
+        parts = [
+            1000 * statistics.median(result["cpu"] for result in months[size][name]) / size
+            for size in months
+            for name in (stage, f"sql_{stage}")
+        ]
+        axis.bar(labels, parts, bottom=bottom, color=colour, label=stage, width=0.6)
+        bottom = [low + part for low, part in zip(bottom, parts, strict=True)]
 
 
 def plot_soak(months: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -18,7 +18,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from fly_billing.corrections.correction import Actor
+from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.recalculation import find_corrections
+from fly_billing.corrections.rules.guard import OFF
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.invoicing.month_closing import Terms
@@ -29,6 +32,7 @@ from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
 from fly_billing.usage.usage_table import UsageTable
 from tests.bench.costs import measured
+from tests.bench.realistic_month import AFTER_CLOSE, CORRECTED_AT, landing_after_close
 from tests.bench.sample_formats import PARQUET, landing_of
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, make_sample
 
@@ -67,6 +71,10 @@ class Order:
     @property
     def files(self) -> list[Path]:
         return sorted(path for path in self.landing.rglob("*.*") if path.is_file())
+
+    @property
+    def landing_after_close(self) -> Path:
+        return landing_after_close(self.sample)
 
     @property
     def usage_table(self) -> UsageTable:
@@ -118,6 +126,19 @@ def check(order: Order) -> Facts:
     wrong += check_items_per_event(order.billing, order.usage_table, MONTH, groups)
     assert not wrong, wrong[:3]
     return {}
+
+
+@stage
+def correct(order: Order) -> Facts:
+    """Land usage that arrives after the month was closed, and book the differences as adjustments."""
+    groups = order.sample.groups()
+    late = order.landing_after_close
+    land_days(order.billing, order.usage_table, late, [AFTER_CLOSE], FIRST_MONTH, CORRECTED_AT)
+    roll_up(order.billing, order.usage_table, MONTH, groups, CORRECTED_AT)
+    actor = Actor("bench", CORRECTED_AT, "late usage")
+    done = correct_month(order.billing, MONTH, groups, order.usage_table, actor, guard=OFF)
+    assert not done.failures, done.failures[:3]
+    return {"corrected": sum(bool(correction.differences) for correction in done.found)}
 
 
 @stage

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import duckdb
 
+from tests.bench.realistic_month import make_realistic_usage
 from tests.bench.sample_of_size import Sample
 
-PARQUET, JSONL, CSV, SMALL_FILES = "parquet", "jsonl", "csv", "small_files"
+PARQUET, JSONL, CSV, SMALL_FILES, REALISTIC = "parquet", "jsonl", "csv", "small_files", "realistic"
 FORMATS = (JSONL, CSV, SMALL_FILES)
 SMALL_FILE_EVENTS = 100
 SMALL_FILES_PER_1000 = 5000
@@ -79,5 +80,5 @@ def _blocks(lines: list[str], size: int) -> list[list[str]]:
 
 
 MAKERS: dict[str, Callable[[Sample, Path], None]] = {
-    JSONL: _make_jsonl, CSV: _make_csv, SMALL_FILES: _make_small_files,
+    JSONL: _make_jsonl, CSV: _make_csv, SMALL_FILES: _make_small_files, REALISTIC: make_realistic_usage,
 }  # fmt: skip

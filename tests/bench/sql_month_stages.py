@@ -10,13 +10,14 @@ allowances, applies discounts and minimums, and writes tables with real primary 
   - explanations of items, the rollups of each item, and shares of the rounded total
   - taxes, credits, payers, negotiated prices, fees in advance, volume prices and other models
   - more than one price change in a month, versions with different allowances, and other currencies than of two decimals
-  - blocks: one organization that can't be billed stops the month; and locks, audit, ledger, dunning and corrections
+  - blocks: one organization that can't be billed stops the month; and locks, audit, ledger and approval of corrections
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import psycopg
 
 from fly_billing.postgres.database import driver_connection
 from tests.bench.month_stages import Facts, Order
+from tests.bench.realistic_month import CORRECTED_AT
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW
 
 FOLDER = Path(__file__).parent / "sql_month"
@@ -69,7 +71,7 @@ class SqlMonth:
 
     def copy_in(self, driver: psycopg.Connection[Any], table: str, columns: Sequence[str], path: Path) -> None:
         names = f" ({', '.join(columns)})" if columns else ""
-        statement = f"copy sql_month.{table}{names} from stdin (format csv, header)"
+        statement = f"copy {table}{names} from stdin (format csv, header)"
         with path.open("rb") as file, driver.cursor() as cursor, cursor.copy(statement) as copy:
             while block := file.read(BLOCK):
                 copy.write(block)
@@ -84,8 +86,8 @@ def rendered(folder: str, model: str, variables: Mapping[str, Any], sign: str = 
 def _literal(value: Any) -> str:
     if value is None:
         return "null"
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, int):  # also true and false
+        return str(value).lower()
     if isinstance(value, list):
         return f"[{', '.join(map(_literal, value))}]"
     text = "'{}'".format(str(value).replace("'", "''"))
@@ -102,17 +104,9 @@ def run_postgres(driver: psycopg.Connection[Any], *models: str, **more: Any) -> 
 def sql_land(order: Order) -> Facts:
     """Files -> a Parquet file of judged rows; refused rows also into Postgres, with their reasons."""
     month = SqlMonth(order)
-    suffix = order.files[0].suffix.removeprefix(".")
     with month.duck() as duck, order.billing.transaction() as connection:
         driver = driver_connection(connection)
-        for name, query in SOURCES.items():
-            _fetch(duck, driver, name, query, month.folder / f"{name}.csv")
-        month.run_duck(duck, f"staged_{suffix}", files=[str(path) for path in order.files])
-        month.run_duck(duck, "described")
-        month.run_duck(duck, "judged", judged=str(month.folder / "judged-0.parquet"))
-        month.run_duck(duck, "kept_copies", "accepted")
-        month.run_duck(duck, "refused", refused=str(month.folder / "refused.csv"))
-        month.copy_in(driver, "refused_usage", (), month.folder / "refused.csv")
+        _land(month, duck, driver, order.files, "judged-0", NOW)
         counts = duck.execute(rendered("duckdb", "landed_counts", {"judged_files": month.judged}, "$")).fetchone()
     assert counts is not None
     staged, accepted, refused, repeated = counts
@@ -120,9 +114,26 @@ def sql_land(order: Order) -> Facts:
     return {"events": accepted, "refused": refused, "repeated": repeated}
 
 
-def _fetch(
-    duck: duckdb.DuckDBPyConnection, driver: psycopg.Connection[Any], name: str, query: str, path: Path
+def _land(
+    month: SqlMonth,
+    duck: duckdb.DuckDBPyConnection,
+    driver: psycopg.Connection[Any],
+    files: Sequence[Path],
+    name: str,
+    now: datetime,
 ) -> None:
+    for source, query in SOURCES.items():
+        _fetch(duck, driver, source, query, month.folder / f"{source}.csv")
+    suffix = files[0].suffix.removeprefix(".")
+    month.run_duck(duck, f"staged_{suffix}", files=[str(path) for path in files])
+    judged, refused = month.folder / f"{name}.parquet", month.folder / f"{name}-refused.csv"
+    month.run_duck(duck, "described", "judged", judged=str(judged), now=now)
+    month.run_duck(duck, "kept_copies", "accepted")
+    month.run_duck(duck, "refused", judged_files=str(judged), refused=str(refused))
+    month.copy_in(driver, "sql_month.refused_usage", (), refused)
+
+
+def _fetch(duck: duckdb.DuckDBPyConnection, driver: psycopg.Connection[Any], name: str, query: str, path: Path) -> None:
     """Copy rows of Postgres into DuckDB, as its postgres extension does."""
     statement = f"copy ({query}) to stdout (format csv, header)".encode()
     with path.open("wb") as file, driver.cursor().copy(statement) as copy:
@@ -134,14 +145,21 @@ def _fetch(
 def sql_rollup(order: Order) -> Facts:
     """Add up the accepted events exactly, and COPY the sums into a table with keys."""
     month = SqlMonth(order)
-    path = month.folder / "rollups.csv"
     with month.duck() as duck, order.billing.transaction() as connection:
         driver = driver_connection(connection)
-        found = driver.execute(PRICE_CHANGE, (MONTH.start, MONTH.end)).fetchone()
-        month.run_duck(duck, "rollups", rollups=str(path), price_change=found[0] if found else None)
-        month.copy_in(driver, "usage_rollups", ROLLUPS, path)
+        _add_up(month, duck, driver, "sql_month.usage_rollups", only_staged=False)
         driver.execute("analyze sql_month.usage_rollups")
     return {}
+
+
+def _add_up(
+    month: SqlMonth, duck: duckdb.DuckDBPyConnection, driver: psycopg.Connection[Any], table: str, *, only_staged: bool
+) -> None:
+    path = month.folder / "rollups.csv"
+    found = driver.execute(PRICE_CHANGE, (MONTH.start, MONTH.end)).fetchone()
+    price_change = found[0] if found else None
+    month.run_duck(duck, "rollups", rollups=str(path), price_change=price_change, only_staged=only_staged)
+    month.copy_in(driver, table, ROLLUPS, path)
 
 
 def sql_invoice(order: Order) -> Facts:
@@ -161,11 +179,28 @@ def sql_check(order: Order) -> Facts:
     return {}
 
 
-def charges(driver: psycopg.Connection[Any], side: str) -> Facts:
-    """Return the number of items and the hash of what `ours` or `sql` charges."""
-    found = driver.execute(rendered("postgres", f"charges_of_{side}", MONTH_VARIABLES).encode()).fetchone()
+def sql_correct(order: Order) -> Facts:
+    """Land usage that arrives after the month was closed, and book the differences as adjustments.
+
+    Organizations with such usage are added up again. All are priced again, and compared with their items.
+    """
+    month = SqlMonth(order)
+    files = sorted(order.landing_after_close.rglob("*.parquet"))
+    with month.duck() as duck, order.billing.transaction() as connection:
+        driver = driver_connection(connection)
+        _land(month, duck, driver, files, "judged-1", CORRECTED_AT)
+        driver.execute("create temp table rollups_now (like sql_month.usage_rollups) on commit drop")
+        driver.execute("alter table rollups_now drop column id")
+        _add_up(month, duck, driver, "rollups_now", only_staged=True)
+        run_postgres(driver, "replace_rollups", *TEMPORARY, "discounts", "minimums", "adjustments")
+    return {}
+
+
+def charges(driver: psycopg.Connection[Any], side: str, what: str = "charges") -> Facts:
+    """Return the number of lines and the hash of what `ours` or `sql` charges, in items or in `adjustments`."""
+    found = driver.execute(rendered("postgres", f"{what}_of_{side}", MONTH_VARIABLES).encode()).fetchone()
     assert found is not None
     return {"items": found[0], "hash": found[1]}
 
 
-STAGES = {stage.__name__: stage for stage in (sql_land, sql_rollup, sql_invoice, sql_check)}
+STAGES = {stage.__name__: stage for stage in (sql_land, sql_rollup, sql_invoice, sql_check, sql_correct)}

@@ -1,6 +1,14 @@
 -- The dimensions in each different `data`: a resource mostly repeats its data, so JSON is parsed once per resource.
-create or replace table described as
-with said as (select distinct type, data from staged),
+create table if not exists described (
+    type varchar, data varchar, meter varchar, app varchar, region varchar, preset varchar, memory varchar
+);
+
+insert into described
+with said as (
+    select distinct type, data from staged
+    except
+    select type, data from described
+),
 
 parsed as (
     select

@@ -1,5 +1,6 @@
 -- Exact sums per organization, meter, dimensions and the time in which a price holds. Summed first by the text of the
 -- data, which is one value, and then by its dimensions. $price_change: the moment in the month at which prices change.
+-- $only_staged: only of organizations with usage in the staged files.
 copy (
     with by_text as (
         select
@@ -7,7 +8,9 @@ copy (
             if(time < coalesce($price_change, $month_end), $month_start, $price_change) as segment_start,
             sum(quantity) as quantity, count(*) as events
         from accepted
-        where time >= $month_start and time < $month_end
+        where
+            time >= $month_start and time < $month_end
+            and (not $only_staged or subject in (select subject from staged))
         group by all
     )
 

@@ -1,6 +1,7 @@
 -- The rows of JSONL files. The quantity is in `data`; the other properties of `data` that a price needs are read with it,
--- in one go. A line that is no JSON becomes a row of nulls, which is refused.
-create or replace view staged as
+-- in one go. A line that is no JSON becomes a row of nulls, which is refused. A table, because
+-- parsing is most of the work.
+create or replace table staged as
 with lines as (
     select
         filename as landing_file, id, source, type, subject, try_cast(time as timestamptz) as time,

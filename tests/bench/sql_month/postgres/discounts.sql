@@ -2,7 +2,7 @@
 insert into lines
 select
     d.organization_id, min(l.currency), 'discount', 'Discounts', c.description, 1, 'item',
-    -sum(l.amount) * c.percent / 100, null, null, null, null, null, d.id, null
+    -sum(l.amount) * c.percent * 0.01, null, null, null, null, null, d.id, null
 from discounts as d
 join coupons as c on c.code = d.coupon_code
 join lines as l on l.organization_id = d.organization_id

@@ -52,3 +52,12 @@ create table sql_month.invoice_items (
 create unique index on sql_month.invoice_items (
     invoice_id, price_id, subscription_id, one_off_item_id, discount_id, commitment_id
 ) nulls not distinct;
+
+-- Differences of final invoices, for the next invoice.
+create table sql_month.adjustments (
+    id bigint generated always as identity primary key,
+    invoice_id bigint not null references sql_month.invoices (id),
+    product text not null,
+    description text not null,
+    amount numeric not null check (amount <> 0)
+);
