@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -86,9 +85,7 @@ def main() -> None:
     read = argparse.ArgumentParser(description=__doc__)
     read.add_argument("--sizes", type=int, nargs="+", default=[1000])
     read.add_argument("--rounds", type=int, help="default: 3 at 1,000 organizations, 1 from 10,000 and below 1,000")
-    read.add_argument(
-        "--history", type=int, help="earlier months with invoices; default: 24 at 1,000, 6 from 10,000, 0 below"
-    )
+    read.add_argument("--history", type=int, help="earlier months with invoices; default: 24, or 6 from 10,000, or 0")
     read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="folder of generated usage")
     read.add_argument("--write", type=Path, help="folder for bench_month.json, .md and .png, written after each size")
     read.add_argument("--keep", action="store_true", help="keep the other sizes of the files there")
@@ -97,10 +94,8 @@ def main() -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     results: dict[int, Size] = read_results(given.write) if given.keep else {}
     for size in given.sizes:
-        rounds, history = (
-            given.rounds or default_rounds(size),
-            default_history(size) if given.history is None else given.history,
-        )
+        rounds = given.rounds or default_rounds(size)
+        history = default_history(size) if given.history is None else given.history
         results[size] = measure(size, rounds, history, given.cache, partial(_log, console))
         results = dict(sorted(results.items()))
         if given.write:
@@ -124,4 +119,4 @@ def write(folder: Path, results: dict[int, Size]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -24,9 +24,9 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.statements.live_page import LivePages
 from fly_billing.statements.rules.daily_costs import SPLITS
 from fly_billing.statements.statement_reader import read_statement
-from tests.bench.bench_open_month import server_seconds
 from tests.bench.history import GROWN, YEARS
 from tests.bench.month_platform import OURS, Platform, run_stage
+from tests.bench.process_cpu import server_seconds
 from tests.bench.sample_of_size import MONTH, NOW, make_sample
 from tests.bench.server import bench_server
 from tests.support.unguarded import unguarded

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 PAIRS = {
-    "land": "sql_land", "rollup": "sql_rollup", "invoice": "sql_invoice", "check": "sql_check", "correct": "sql_correct",
-}  # fmt: skip
+    "land": "sql_land",
+    "rollup": "sql_rollup",
+    "invoice": "sql_invoice",
+    "check": "sql_check",
+    "correct": "sql_correct",
+}
 # The month with its checks. A correction comes later, and only some months have one.
 MONTH_STAGES = ("land", "rollup", "invoice", "check")
 KINDS = ("jsonl", "csv", "small_files")
@@ -64,10 +68,10 @@ def markdown(results: Mapping[int, Mapping[str, Any]]) -> str:
 def _introduction() -> str:
     return (
         "# A month, ours and in SQL\n\n"
-        "`make bench` wrote this page. CPU is seconds of all processes: the stage's own, its children, and Postgres with"
-        " all its backends; imports are not in it. Medians of paired rounds, with the lowest and the highest. Postgres is"
-        " durable (fsync, synchronous_commit, full_page_writes), after a checkpoint before each stage. WAL and growth"
-        " are those of Postgres, memory is the peak of the stage's process. What the SQL month leaves out is listed in"
+        "`make bench` wrote this page. CPU is seconds of all processes: the stage's own, its children, and Postgres"
+        " with all its backends; imports are not in it. Medians of paired rounds, with the lowest and the highest."
+        " Postgres is durable (fsync, synchronous_commit, full_page_writes), after a checkpoint before each stage. WAL"
+        " and growth are those of Postgres, memory is the peak of the stage's process. What the SQL month leaves out is listed in"
         f" tests/bench/sql_month_stages.py.\n\n{_machine()}."
     )
 

@@ -1,4 +1,4 @@
-"""A realistic month next to the easy one: terms, prices of several models and versions, late, refused and corrected usage.
+"""A realistic month next to the easy one: terms, several models and versions of prices, late and corrected usage.
 
 Machines become dearer on 16 September, traffic has tiers, volumes are sold in packages, volume snapshots have an
 allowance. A fifth of the organizations have 10 % off, a seventh a minimum of 150.00 a month, some goodwill or a plan
@@ -30,6 +30,11 @@ PLAN_BEGINS = datetime(2026, 9, 11, tzinfo=UTC)
 AFTER_CLOSE = MONTH.end.date() + timedelta(days=4)
 CORRECTED_AT = MONTH.end + timedelta(days=4, hours=6)
 COUPON, MINIMUM = "TEN", Decimal(150)
+TIERS = (
+    Tier(Decimal(100), Decimal("0.02")),
+    Tier(Decimal(5000), Decimal("0.015")),
+    Tier(None, Decimal("0.01")),
+)
 
 # $path is a file of the sample. A late event lands on one of the days after the month, see `make_realistic_usage`.
 REALISTIC = """
@@ -65,12 +70,7 @@ def _versions(price: Price) -> list[Price]:
         dearer = PerUnit(price.model.unit_amount * Decimal("1.05"), price.model.per)
         return [replace(price, model=dearer, effective_from=DEARER_FROM)]
     if price.meter == "egress_gb":
-        tiers = (
-            Tier(Decimal(100), Decimal("0.02")),
-            Tier(Decimal(5000), Decimal("0.015")),
-            Tier(None, Decimal("0.01")),
-        )
-        return [replace(price, model=Graduated(tiers), effective_from=MONTH.start)]
+        return [replace(price, model=Graduated(TIERS), effective_from=MONTH.start)]
     if price.key == "volume":
         return [replace(price, model=Package(Decimal("0.02"), Decimal(100)), effective_from=MONTH.start)]
     if price.key == "volume-snapshot":
@@ -91,7 +91,7 @@ def add_terms(database: BillingDatabase, organizations: int) -> None:
         )  # fmt: skip
         copy_rows(
             connection, "one_off_items", ("id", "organization_id", "description", "amount", "currency", "occurred_at"),
-            [(id_of(f"goodwill {name}"), name, "Goodwill", Decimal("-5.00"), "USD", MONTH.start) for name in names[::40]],
+            [(id_of(f"goodwill {n}"), n, "Goodwill", Decimal("-5.00"), "USD", MONTH.start) for n in names[::40]],
         )  # fmt: skip
         copy_rows(connection, "coupons", ("code", "description", "percent"), [(COUPON, "Ten percent off", Decimal(10))])
         copy_rows(
@@ -101,7 +101,7 @@ def add_terms(database: BillingDatabase, organizations: int) -> None:
         copy_rows(
             connection, "commitments",
             ("id", "organization_id", "kind", "description", "amount", "currency", "first_month"),
-            [(id_of(f"minimum {n}"), n, "minimum", "At least 150.00 a month", MINIMUM, "USD", first) for n in names[::7]],
+            [(id_of(f"minimum {n}"), n, "minimum", "At least 150 a month", MINIMUM, "USD", first) for n in names[::7]],
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The sample's usage in other files: JSONL, CSV, and a landing day of thousands of small files. Kept beside the sample."""
+"""The sample's usage in other files: JSONL, CSV, and a landing day of thousands of small files. Kept beside it."""
 
 from __future__ import annotations
 

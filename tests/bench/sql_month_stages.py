@@ -1,10 +1,11 @@
 """The competitor: a month as a careful author writes it in SQL, with DuckDB for usage and Postgres for invoices.
 
-Plain SQL files in `sql_month` run in a fixed order, as dbt-duckdb would run its models and tests; variables are put into
-their text, as dbt does. dbt itself is not used, so its own time is not in it.
+Plain SQL files in `sql_month` run in a fixed order, as dbt-duckdb would run its models and tests; variables are put
+into their text, as dbt does. dbt itself is not used, so its own time is not in it.
 
-It refuses wrong rows with reasons, finds duplicates in the month, adds up exactly, prices by version, tiers, packages and
-allowances, applies discounts and minimums, and writes tables with real primary and foreign keys. It leaves out:
+It refuses wrong rows with reasons, finds duplicates in the month, adds up exactly, prices by version, tiers, packages
+and allowances, applies discounts and minimums, writes tables with real primary and foreign keys, and corrects a final
+month. It leaves out:
   - duplicates of events of earlier landings, and rows with the same key that say different things
   - landing a day again, versions of the usage table, and snapshots of what was billed
   - explanations of items, the rollups of each item, and shares of the rounded total
@@ -34,7 +35,12 @@ BLOCK = 1 << 20
 TEMPORARY = ("price_list", "usage_kinds", "priced_kinds", "usage_charges", "lines")
 MODELS = (*TEMPORARY, "discounts", "minimums", "invoices", "invoice_items")
 TESTS = tuple(path.stem for path in sorted((FOLDER / "postgres" / "tests").glob("*.sql")))
-MONTH_VARIABLES = {"month": MONTH.first_day, "month_start": MONTH.start, "month_end": MONTH.end}
+MONTH_VARIABLES = {
+    "month": MONTH.first_day,
+    "month_start": MONTH.start,
+    "month_end": MONTH.end,
+    "first_month": FIRST_MONTH.start,
+}
 ROLLUPS = (
     "organization_id", "month", "meter", "app", "region", "preset", "memory", "segment_start", "quantity", "events",
 )  # fmt: skip
@@ -61,9 +67,15 @@ class SqlMonth:
         return connection
 
     def run_duck(self, duck: duckdb.DuckDBPyConnection, *models: str, **more: Any) -> None:
-        variables = MONTH_VARIABLES | {"judged_files": self.judged, "first_month": FIRST_MONTH.start, "now": NOW} | more
         for model in models:
-            duck.execute(rendered("duckdb", model, variables, "$"))
+            duck.execute(self._rendered(model, more))
+
+    def write(self, duck: duckdb.DuckDBPyConnection, model: str, path: Path, **more: Any) -> None:
+        """Write what a query finds into a file, as dbt-duckdb does for an external model."""
+        duck.execute(f"copy ({self._rendered(model, more)}) to '{path}'")
+
+    def _rendered(self, model: str, more: Mapping[str, Any]) -> str:
+        return rendered("duckdb", model, {**MONTH_VARIABLES, "judged_files": self.judged, **more}, "$")
 
     @property
     def judged(self) -> str:
@@ -127,9 +139,10 @@ def _land(
     suffix = files[0].suffix.removeprefix(".")
     month.run_duck(duck, f"staged_{suffix}", files=[str(path) for path in files])
     judged, refused = month.folder / f"{name}.parquet", month.folder / f"{name}-refused.csv"
-    month.run_duck(duck, "described", "judged", judged=str(judged), now=now)
+    month.run_duck(duck, "described")
+    month.write(duck, "judged", judged, now=now)
     month.run_duck(duck, "kept_copies", "accepted")
-    month.run_duck(duck, "refused", judged_files=str(judged), refused=str(refused))
+    month.write(duck, "refused", refused, judged_files=str(judged))
     month.copy_in(driver, "sql_month.refused_usage", (), refused)
 
 
@@ -158,7 +171,7 @@ def _add_up(
     path = month.folder / "rollups.csv"
     found = driver.execute(PRICE_CHANGE, (MONTH.start, MONTH.end)).fetchone()
     price_change = found[0] if found else None
-    month.run_duck(duck, "rollups", rollups=str(path), price_change=price_change, only_staged=only_staged)
+    month.write(duck, "rollups", path, price_change=price_change, only_staged=only_staged)
     month.copy_in(driver, table, ROLLUPS, path)
 
 

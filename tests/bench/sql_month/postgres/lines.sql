@@ -1,8 +1,8 @@
 -- All items of the month's invoices before terms: usage, fees (prorated by the second) and one-off items.
 create temp table lines on commit drop as
 select
-    organization_id, currency, 'usage' as kind, product, description, quantity, unit, amount, price_id, key as price_key,
-    meter, null::uuid as subscription_id, null::uuid as one_off_item_id, null::uuid as discount_id,
+    organization_id, currency, 'usage' as kind, product, description, quantity, unit, amount, price_id,
+    key as price_key, meter, null::uuid as subscription_id, null::uuid as one_off_item_id, null::uuid as discount_id,
     null::uuid as commitment_id
 from usage_charges
 union all
@@ -29,7 +29,7 @@ join lateral (
 where s.started_at < :month_end and coalesce(s.ended_at > :month_start, true)
 union all
 select
-    organization_id, currency, 'one_off', product, description, quantity, unit, amount, null, null, null, null, id, null,
-    null
+    organization_id, currency, 'one_off', product, description, quantity, unit, amount, null, null, null, null, id,
+    null, null
 from one_off_items
 where occurred_at >= :month_start and occurred_at < :month_end

@@ -28,7 +28,8 @@ in_order as (
 
 billable as (
     select
-        *, greatest(used_after - quantity - free_allowance, 0) as before, greatest(used_after - free_allowance, 0) as after
+        *, greatest(used_after - quantity - free_allowance, 0) as before,
+        greatest(used_after - free_allowance, 0) as after
     from in_order
 )
 

@@ -14,7 +14,9 @@ billed as (
     group by i.organization_id, t.meter
 )
 
-select coalesce(used.organization_id, billed.organization_id) as organization_id, used.quantity, billed.quantity as billed
+select
+    coalesce(used.organization_id, billed.organization_id) as organization_id, used.quantity,
+    billed.quantity as billed
 from used
 full join billed on billed.organization_id = used.organization_id and billed.meter = used.meter
 where used.quantity is distinct from billed.quantity
