@@ -49,8 +49,8 @@ def default_history(organizations: int) -> int:
     return 24 if organizations < 10_000 else 6
 
 
-def measure(organizations: int, rounds: int, history: int, cache: Path, say: Callable[[str], None]) -> Size:
-    """Return the results of a size: by month, and of landing other files."""
+def measure(organizations: int, rounds: int, history: int, cache: Path, say: Callable[[str], None]) -> Iterator[Size]:
+    """Yield the results of a size after each of its months."""
     make_sample(cache, organizations)
     size: Size = {"rounds": rounds, "history": history}
     for month in MONTHS:
@@ -61,7 +61,7 @@ def measure(organizations: int, rounds: int, history: int, cache: Path, say: Cal
             if "cpu" in result:
                 say(f"{organizations:,}, {month}, {stage}: {result['cpu']:.2f} CPU s, {result['seconds']:.2f} s")
         size[month] = dict(results)
-    return size
+        yield size
 
 
 def _month(organizations: int, month: str, rounds: int, history: int, cache: Path) -> Iterator[tuple[str, Result]]:
@@ -76,9 +76,8 @@ def _month(organizations: int, month: str, rounds: int, history: int, cache: Pat
             else:
                 platform.forget()
         if month == EASY and organizations <= MOST_WITH_FORMATS:
-            for number in range(rounds):
-                for kind, stage, result in platform.landings(FORMATS, sql_first=number % 2 == 1):
-                    yield f"{stage} {kind}", result
+            for kind, stage, result in platform.landings(FORMATS):
+                yield f"{stage} {kind}", result
 
 
 def main() -> None:
@@ -87,7 +86,7 @@ def main() -> None:
     read.add_argument("--rounds", type=int, help="default: 3 at 1,000 organizations, 1 from 10,000 and below 1,000")
     read.add_argument("--history", type=int, help="earlier months with invoices; default: 24, or 6 from 10,000, or 0")
     read.add_argument("--cache", type=Path, default=Path(".data/bench"), help="folder of generated usage")
-    read.add_argument("--write", type=Path, help="folder for bench_month.json, .md and .png, written after each size")
+    read.add_argument("--write", type=Path, help="folder for bench_month.json, .md and .png, written after each month")
     read.add_argument("--keep", action="store_true", help="keep the other sizes of the files there")
     given = read.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
@@ -96,10 +95,10 @@ def main() -> None:
     for size in given.sizes:
         rounds = given.rounds or default_rounds(size)
         history = default_history(size) if given.history is None else given.history
-        results[size] = measure(size, rounds, history, given.cache, partial(_log, console))
-        results = dict(sorted(results.items()))
-        if given.write:
-            write(given.write, results)
+        for done in measure(size, rounds, history, given.cache, partial(_log, console)):
+            results = dict(sorted({**results, size: done}.items()))
+            if given.write:
+                write(given.write, results)
     Console(width=160).print(Markdown(markdown(results)))
 
 
@@ -108,7 +107,8 @@ def _log(console: Console, line: str) -> None:
 
 
 def read_results(folder: Path) -> dict[int, Size]:
-    found = json.loads((folder / "bench_month.json").read_text(encoding="utf-8"))
+    path = folder / "bench_month.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {int(size): results for size, results in found.items()}
 
 

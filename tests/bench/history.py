@@ -94,10 +94,13 @@ FORGET = (
         for table in (
             "invoice_item_rollups", "invoice_items", "invoice_snapshots", "invoice_tax_rates", "invoice_taxes",
             "invoice_commitments", "invoice_details",
-            "invoice_changes", "credit_entries",
+            "invoice_changes", "credit_entries", "corrected_snapshots", "correction_decisions",
         )
     ),
-    "delete from adjustments where month = :month",
+    *(
+        f"delete from {table} where month = :month"  # noqa: S608 our own literals
+        for table in ("adjustments", "usage_confirmations", "invoice_confirmations", "rollup_failures")
+    ),
     "delete from ledger_entries where month = :month",
     "delete from ledger_transactions where month = :month",
     "delete from invoices where month = :month",

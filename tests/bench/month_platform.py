@@ -105,12 +105,12 @@ class Platform:
         yield "dagster", self.measured("dagster", order)
         self.forget()
 
-    def landings(self, kinds: tuple[str, ...], *, sql_first: bool) -> Iterator[tuple[str, str, Result]]:
+    def landings(self, kinds: tuple[str, ...]) -> Iterator[tuple[str, str, Result]]:
         """Land each kind of files both ways, and yield the kind, the stage and its cost."""
         for kind in kinds:
             order = replace(self.next_order(), usage=kind)
             landing_of(order.sample, kind)
-            for stage in (SQL[0], OURS[0]) if sql_first else (OURS[0], SQL[0]):
+            for stage in (OURS[0], SQL[0]):
                 yield kind, stage, self.measured(stage, order)
             self.forget()
 

@@ -21,7 +21,7 @@ def plot_months(results: Mapping[int, Mapping[str, Any]], path: Path) -> None:
     """Write a PNG: CPU per organization by stage, ours beside the SQL month, of the easy and the realistic month."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), dpi=130, sharey=True)
     for month, axis in zip(("easy", "realistic"), axes, strict=True):
-        _plot_month(axis, {size: result[month] for size, result in results.items()})
+        _plot_month(axis, {size: result[month] for size, result in results.items() if month in result})
         axis.set_title(f"the {month} month", fontsize=10)
         axis.grid(alpha=0.25, axis="y")
         axis.spines[["top", "right"]].set_visible(False)

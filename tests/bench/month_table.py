@@ -58,7 +58,7 @@ def markdown(results: Mapping[int, Mapping[str, Any]]) -> str:
     parts = [_introduction()]
     for organizations, size in results.items():
         for month in ("easy", "realistic"):
-            parts += _month(organizations, month, size)
+            parts += _month(organizations, month, size) if month in size else []
         if any(f"land {kind}" in size["easy"] for kind in KINDS):
             parts += _formats(organizations, size["easy"])
         parts += _beside(organizations, size["easy"])
@@ -71,8 +71,8 @@ def _introduction() -> str:
         "`make bench` wrote this page. CPU is seconds of all processes: the stage's own, its children, and Postgres"
         " with all its backends; imports are not in it. Medians of paired rounds, with the lowest and the highest."
         " Postgres is durable (fsync, synchronous_commit, full_page_writes), after a checkpoint before each stage. WAL"
-        " and growth are those of Postgres, memory is the peak of the stage's process. What the SQL month leaves out is listed in"
-        f" tests/bench/sql_month_stages.py.\n\n{_machine()}."
+        " and growth are those of Postgres, memory is the peak of the stage's process. What the SQL month leaves out is"
+        f" listed in tests/bench/sql_month_stages.py.\n\n{_machine()}."
     )
 
 
@@ -116,7 +116,7 @@ def _stage_row(rounds: Rounds, stages: Sequence[str], name: str) -> list[str]:
 
 
 def _formats(organizations: int, rounds: Rounds) -> list[str]:
-    heading = [f"\n## Landing other files, {organizations:,} organizations\n"]
+    heading = [f"\n## Landing other files, {organizations:,} organizations, once\n"]
     rows = []
     for kind in KINDS:
         ours, sql = rounds[f"land {kind}"], rounds[f"sql_land {kind}"]
