@@ -65,11 +65,15 @@ class Platform:
         landing_of(self._order.sample, usage)  # made before anything is measured
 
     def grow_old(self, months: int, *, with_sql: bool = False) -> None:
-        """Bill the month once, and copy it into `months` months of history. None: only prepare the SQL month."""
+        """Bill the month once, and copy it into `months` months of history."""
         if with_sql:
             self._in_sql("tables")
-        if not months:
-            return
+        if months:
+            self._add_history(months, with_sql=with_sql)
+        with self._database.transaction() as connection:
+            connection.exec_driver_sql("analyze")  # as autovacuum does before long
+
+    def _add_history(self, months: int, *, with_sql: bool) -> None:
         order = self.next_order()
         for stage in OURS[:3]:
             run_stage(stage, order)
@@ -80,8 +84,6 @@ class Platform:
             self._in_sql("history", "forget", months=months)
             self._vacuum()
         add_history(self._database, months)
-        with self._database.transaction() as connection:
-            connection.exec_driver_sql("analyze")  # as autovacuum does before long
 
     def one_round(self, *, sql_first: bool) -> Iterator[tuple[str, Result]]:
         """Bill the month both ways and yield the cost of each stage. Raises ChargesDiffer."""
