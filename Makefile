@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 # --no-deps: the lock file names every package to install, with its hashes.
 PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check install --no-deps
 
-# `make bench SIZES="1000 10000 30000" WRITE=docs` writes the table and the plots in docs/ (an hour).
+# `make bench SIZES="1000 10000" WRITE=docs` writes the tables and the plots in docs/ (half an hour on a quiet machine).
+# ROUNDS: how often each month is billed, by default 3 times at 1,000 organizations and once at other sizes.
 SIZES ?= 1000
 INVOICES ?= 2500
 RUNS ?= 10

@@ -10,8 +10,8 @@ import pytest
 # Importing any of these takes from 30 milliseconds to a second.
 HEAVY = frozenset(
     {
-        "alembic", "dagster", "deltalake", "duckdb", "fastapi", "fpdf", "httpx", "jinja2", "markdown_it", "numpy", "pandas",
-        "pyarrow", "reportlab", "ruamel", "sqlalchemy", "starlette", "uvicorn",
+        "alembic", "dagster", "deltalake", "duckdb", "fastapi", "fpdf", "httpx", "jinja2", "markdown_it", "numpy",
+        "pandas", "pyarrow", "reportlab", "ruamel", "sqlalchemy", "starlette", "uvicorn",
     }
 )  # fmt: skip
 HELP = """
