@@ -1,4 +1,4 @@
-"""The routes that set and remove thresholds and caps, and acknowledge calls about caps.
+"""The routes that set thresholds, caps and the address for alerts, and acknowledge calls about caps.
 
 Each may be sent again: what is set is not set twice. The API's role can't write; the database's functions do, and check
 the token themselves (`customer_alerts.changes_with_tokens`). Not here: reading them (`api.routes`).
@@ -17,7 +17,8 @@ from fly_billing.api import answers, models
 from fly_billing.api.callers import ORGANIZATION, Caller, Found, needs
 from fly_billing.api.openapi import documented_without_answer, documented_write
 from fly_billing.api.problems import RequestRefused
-from fly_billing.api.rules.access import ACKNOWLEDGE, WRITE_ALERTS
+from fly_billing.api.rules.access import ACKNOWLEDGE, ADDRESS, WRITE_ALERTS
+from fly_billing.customer_alerts.alert_addresses import AddressRefused, set_alert_address_with_token
 from fly_billing.customer_alerts.changes_with_tokens import TokenChanges, TooManyChanges, WantedLimit
 from fly_billing.customer_alerts.thresholds import NoSuchThreshold, StoredThreshold, thresholds
 
@@ -73,6 +74,30 @@ def acknowledge_cap_call(
     """
     if not _written(caller, lambda changes: changes.acknowledge(number)):
         raise RequestRefused(404, "this is not the newest call about the cap of this organization")
+    return Response(status_code=204)
+
+
+@alert_router.put(f"{ORGANIZATION}/alert-address", **documented_without_answer("set_alert_address", ADDRESS))
+def set_address(caller: Annotated[Caller, needs(ADDRESS)], wanted: models.AlertAddress) -> Response:
+    """Send e-mails about spend to this address, in place of the billing address. Needs an issuer's token.
+
+    Make sure that the address is the customer's: nothing is sent to confirm it.
+    """
+    return _addressed(caller, wanted.email)
+
+
+@alert_router.delete(f"{ORGANIZATION}/alert-address", **documented_without_answer("remove_alert_address", ADDRESS))
+def remove_address(caller: Annotated[Caller, needs(ADDRESS)]) -> Response:
+    """Send e-mails about spend to the billing address again. Needs an issuer's token."""
+    return _addressed(caller, None)
+
+
+def _addressed(caller: Caller, email: str | None) -> Response:
+    caller.refuse_unknown_organization()
+    try:
+        set_alert_address_with_token(caller.database, caller.token.id, caller.organization_id, email)
+    except AddressRefused as mistake:
+        raise RequestRefused(422, "email: this is not an e-mail address, such as alerts@example.com") from mistake
     return Response(status_code=204)
 
 

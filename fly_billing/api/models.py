@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from fly_billing.api.rules.links import DEFAULT_LINK_DAYS, MOST_LINK_DAYS
+from fly_billing.customer_alerts.alert_addresses import MOST_ADDRESS
 from fly_billing.customer_alerts.rules.thresholds import MOST_PERCENT, MOST_SUBJECT
 
 MonthText = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$", description="A month in UTC.", examples=["2026-09"])]
@@ -479,6 +480,14 @@ class CapRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     amount: LimitAmount
+
+
+class AlertAddress(BaseModel):
+    """The e-mail address for alerts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    email: Annotated[str, Field(min_length=3, max_length=MOST_ADDRESS, examples=["alerts@example.com"])]
 
 
 class TokenRequest(BaseModel):

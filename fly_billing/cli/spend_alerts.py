@@ -13,6 +13,7 @@ from rich.table import Table
 from fly_billing.cli.local_platform import local_platform
 from fly_billing.cli.terminal import Terminal
 from fly_billing.customer_alerts import spend_caps
+from fly_billing.customer_alerts.alert_addresses import remove_alert_address, set_alert_address
 from fly_billing.customer_alerts.customer_mail import subscribe_again
 from fly_billing.customer_alerts.messages import customer_messages
 from fly_billing.customer_alerts.messages import replay as replay_messages
@@ -111,6 +112,20 @@ def subscribe(console: Terminal, organization: str) -> None:
     with _database() as database:
         number = subscribe_again(database, organization)
     console.print(f"{counted(number, 'address')} of {organization} will get alerts again")
+
+
+def set_address(console: Terminal, organization: str, email: str) -> None:
+    """Send alerts to this address. Raises NoSuchOrganization, AddressRefused."""
+    with _database() as database:
+        set_alert_address(database, organization, email, getpass.getuser())
+    console.print(f"Alerts of {organization} go to {visible(email)}")
+
+
+def remove_address(console: Terminal, organization: str) -> None:
+    """Send alerts to the billing address again. Raises AddressRefused."""
+    with _database() as database:
+        remove_alert_address(database, organization)
+    console.print(f"Alerts of {organization} go to the address of its billing details again")
 
 
 def set_cap(console: Terminal, organization: str, amount: str) -> None:

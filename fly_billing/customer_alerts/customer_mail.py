@@ -25,7 +25,11 @@ NO_ADDRESS = "the billing details have no valid e-mail address"
 
 
 def recipient_of(connection: Connection, organization_id: str) -> str | None:
-    """Return the address of an organization's billing details; None if it has none, or it wants no alerts."""
+    """Return the address for an organization's alerts; None if there is none, or it wants no alerts.
+
+    It is the one that was set for alerts, otherwise that of the billing details. If the first wants no alerts, the
+    second gets none either.
+    """
     for address in values(connection, "alert_recipient", organization_id=organization_id):
         if not values(
             connection, "is_unsubscribed", organization_id=organization_id, address_sha256=digest_address(address)
@@ -48,7 +52,7 @@ def subscribe_again(database: BillingDatabase, organization_id: str) -> int:
 
 @dataclass(frozen=True)
 class CustomerMail:
-    """E-mail to customers: to the address that their billing details have when it is sent.
+    """E-mail to customers: to the address that they have for alerts when it is sent.
 
     Attributes:
         sender: The address in From.

@@ -26,6 +26,7 @@ WRITES: dict[str, frozenset[str]] = {
     for table, verbs in {
         "accounting_periods": (INSERT,),
         "adjustments": (INSERT,),
+        "alert_addresses": (INSERT, UPDATE, DELETE),
         "alert_unsubscriptions": (DELETE,),
         "alerts": (INSERT, UPDATE),
         "api_tokens": (INSERT, UPDATE),
@@ -112,6 +113,7 @@ EXECUTES: dict[str, tuple[str, ...]] = {
     "issue_organization_token": (READER,),
     "remove_spend_threshold_with_token": (READER,),
     "revoke_page_link_with_token": (READER,),
+    "set_alert_address_with_token": (READER,),
     "set_spend_cap_with_token": (READER,),
     "unsubscribe_from_alerts": (READER,),
 }

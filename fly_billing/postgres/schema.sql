@@ -2461,6 +2461,16 @@ begin
     return new;
 end $$;
 
+CREATE FUNCTION public.remove_alert_address(of_organization_id text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+    delete from alert_addresses as a where a.organization_id = of_organization_id;
+    return found;
+end $$;
+
+COMMENT ON FUNCTION public.remove_alert_address(of_organization_id text) IS 'Sends an organization''s alerts to its billing address again: false if they went there already.';
+
 CREATE FUNCTION public.remove_spend_threshold_with_token(token_id uuid, of_organization_id text, of_threshold_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -2493,6 +2503,31 @@ CREATE FUNCTION public.revoke_page_link_with_token(token_id uuid, of_link_id uui
 begin
     perform act_with_token(token_id, 'page-links:revoke', null);
     return revoke_page_link(of_link_id);
+end $$;
+
+CREATE FUNCTION public.set_alert_address(of_organization_id text, of_email text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    insert into alert_addresses as a (organization_id, email, set_by)
+    values (of_organization_id, of_email, coalesce(nullif(current_setting('fly_billing.who', true), ''), session_user))
+    on conflict (organization_id) do update set email = excluded.email, set_at = now(), set_by = excluded.set_by
+        where a.email <> excluded.email;
+end $$;
+
+COMMENT ON FUNCTION public.set_alert_address(of_organization_id text, of_email text) IS 'Sets the address for an organization''s alerts in the name that the transaction has.';
+
+CREATE FUNCTION public.set_alert_address_with_token(token_id uuid, of_organization_id text, of_email text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform act_with_token(token_id, 'alerts:address', of_organization_id);
+    if of_email is null then
+        perform remove_alert_address(of_organization_id);
+    else
+        perform set_alert_address(of_organization_id, of_email);
+    end if;
 end $$;
 
 CREATE FUNCTION public.set_spend_cap(of_organization_id text, in_currency text, of_amount_cents bigint) RETURNS TABLE(threshold_id uuid, is_new boolean)
@@ -2632,6 +2667,20 @@ CREATE TABLE public.alembic_version (
 );
 
 COMMENT ON TABLE public.alembic_version IS 'A single row: the newest migration that was applied.';
+
+CREATE TABLE public.alert_addresses (
+    organization_id text NOT NULL,
+    email text NOT NULL,
+    set_at timestamp with time zone DEFAULT now() NOT NULL,
+    set_by text NOT NULL,
+    CONSTRAINT alert_addresses_email_check CHECK (((email ~ '^[^@]+@[^@]+$'::text) AND (length(email) <= 320))),
+    CONSTRAINT alert_addresses_set_by_check CHECK ((set_by <> ''::text)),
+    CONSTRAINT set_at_is_a_time CHECK (((set_at >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (set_at < '2200-01-01 00:00:00+00'::timestamp with time zone)))
+);
+
+COMMENT ON TABLE public.alert_addresses IS 'The e-mail address for spend alerts of an organization, if it is not that of its billing details.';
+
+COMMENT ON COLUMN public.alert_addresses.set_by IS 'The person who ran the command, or the token of the API.';
 
 CREATE TABLE public.alert_unsubscriptions (
     organization_id text NOT NULL,
@@ -5638,6 +5687,9 @@ ALTER TABLE ONLY public.adjustments
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
 
+ALTER TABLE ONLY public.alert_addresses
+    ADD CONSTRAINT alert_addresses_pkey PRIMARY KEY (organization_id);
+
 ALTER TABLE ONLY public.alert_unsubscriptions
     ADD CONSTRAINT alert_unsubscriptions_pkey PRIMARY KEY (organization_id, address_sha256);
 
@@ -6956,6 +7008,10 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.adjustments FOR EACH ST
 
 ALTER TABLE public.adjustments ENABLE ALWAYS TRIGGER refuse_truncate;
 
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.alert_addresses FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.alert_addresses ENABLE ALWAYS TRIGGER refuse_truncate;
+
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.alert_unsubscriptions FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.alert_unsubscriptions ENABLE ALWAYS TRIGGER refuse_truncate;
@@ -7414,6 +7470,9 @@ ALTER TABLE ONLY public.adjustments
 ALTER TABLE ONLY public.adjustments
     ADD CONSTRAINT adjustments_payer_id_fkey FOREIGN KEY (payer_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.alert_addresses
+    ADD CONSTRAINT alert_addresses_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.alert_unsubscriptions
     ADD CONSTRAINT alert_unsubscriptions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -7759,6 +7818,9 @@ GRANT ALL ON FUNCTION public.remove_spend_threshold_with_token(token_id uuid, of
 REVOKE ALL ON FUNCTION public.revoke_page_link_with_token(token_id uuid, of_link_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.revoke_page_link_with_token(token_id uuid, of_link_id uuid) TO fly_billing_reader;
 
+REVOKE ALL ON FUNCTION public.set_alert_address_with_token(token_id uuid, of_organization_id text, of_email text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_alert_address_with_token(token_id uuid, of_organization_id text, of_email text) TO fly_billing_reader;
+
 REVOKE ALL ON FUNCTION public.set_spend_cap_with_token(token_id uuid, of_organization_id text, in_currency text, of_amount_cents bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.set_spend_cap_with_token(token_id uuid, of_organization_id text, in_currency text, of_amount_cents bigint) TO fly_billing_reader;
 
@@ -7770,6 +7832,9 @@ GRANT SELECT ON TABLE public.accounting_periods TO fly_billing_reader;
 
 GRANT SELECT ON TABLE public.alembic_version TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alembic_version TO fly_billing_reader;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.alert_addresses TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.alert_addresses TO fly_billing_reader;
 
 GRANT SELECT,DELETE ON TABLE public.alert_unsubscriptions TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.alert_unsubscriptions TO fly_billing_reader;

@@ -30,6 +30,13 @@ where c.changed_by like 'token %' and not exists (
         and (k.role = 'issuer' or (k.organization_id = t.organization_id and 'alerts:write' = any(k.scopes)))
 )
 """
+# Addresses for alerts that another token than an issuer's set.
+ADDRESSES_OF_OTHERS = """
+select a.organization_id, a.set_by from alert_addresses as a
+where not exists (
+    select from api_tokens as k where a.set_by = 'token ' || k.id || ' (' || k.name || ')' and k.role = 'issuer'
+)
+"""
 
 
 def main() -> bool:
@@ -53,6 +60,7 @@ def main() -> bool:
             seconds = time.perf_counter() - began
         written = platform.query("select count(*) as n from spend_threshold_changes where changed_by like 'token %'")
         foreign = platform.query(FOREIGN_CHANGES)
+        foreign += platform.query(ADDRESSES_OF_OTHERS)
         foreign += platform.query("select * from page_link_revocations where revoked_by <> 'fuzz'")
     by_status: Counter[int] = Counter()
     for (_, status), count in report.statuses.items():

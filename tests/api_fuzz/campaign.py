@@ -138,9 +138,13 @@ def _write(chance: random.Random, targets: Targets) -> _Sent:
     call = f"cap-calls/{chance.choice((0, 1, 2**31))}/acknowledgement"
     method, path = chance.choice(
         (("POST", "alerts"), ("DELETE", f"alerts/{alert}"), ("PUT", "cap"), ("DELETE", "cap"), ("PUT", call))
+        if chance.random() < 0.8
+        else (("PUT", "alert-address"), ("DELETE", "alert-address"))
     )
     amount = {"amount": str(chance.randint(1, 5000)), "currency": "USD"}
-    right = {"amount": amount} if path == "cap" else {"kind": "amount", "amount": amount}
+    right = {
+        "cap": {"amount": amount}, "alert-address": {"email": "fuzz@example.com"}
+    }.get(path, {"kind": "amount", "amount": amount})  # fmt: skip
     body = json.dumps(right).encode() if chance.random() < 0.6 else chance.choice(WRONG_BODIES)
     address = f"/v1/organizations/{asked if '%' in asked else quote(asked, safe='')}/{path}"
     return _Sent(key, method, address, asked, {**headers, "Content-Type": "application/json"}, body, is_write=True)

@@ -92,7 +92,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "API": ("api_tokens", "page_link_revocations"),
     "Alerts": (
         "alerts", "failed_checks", "billing_recoveries", "spend_thresholds", "spend_threshold_changes",
-        "spend_alerts", "first_alerts", "threshold_checks", "spend_cap_calls", "alert_unsubscriptions",
+        "spend_alerts", "first_alerts", "threshold_checks", "spend_cap_calls", "alert_addresses",
+        "alert_unsubscriptions",
     ),
     "Migrations": ("alembic_version",),
 }  # fmt: skip

@@ -18,13 +18,15 @@ WRITE_ALERTS = "alerts:write"
 SCOPES = (*READING, WRITE_ALERTS)
 # Acknowledges a call about a cap in place of the platform. No organization's token may: its machines would run on.
 ACKNOWLEDGE = "alerts:acknowledge"
+# Says which address gets the alerts: our server sends mail to whomever it names.
+ADDRESS = "alerts:address"
 # The platform's backend: it also issues tokens of organizations, with any scope, and makes links.
 ISSUER = "issuer"
 # Role -> what it may do for every organization. Invoices have customers' addresses and tax ids: not for support.
 ROLES: dict[str, tuple[str, ...]] = {
     "finance": READING,
     "support": ("statement", "usage", "alerts"),
-    ISSUER: (WRITE_ALERTS, ACKNOWLEDGE),
+    ISSUER: (WRITE_ALERTS, ACKNOWLEDGE, ADDRESS),
 }
 
 

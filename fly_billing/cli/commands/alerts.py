@@ -98,6 +98,25 @@ def subscribe(organization: Organization) -> None:
     subscribe_again(console, organization)
 
 
+@spend_alert.command("set-address")
+def set_alert_address(
+    organization: Organization,
+    email: Annotated[str, typer.Argument(help="Such as alerts@example.com")],
+) -> None:
+    """Send e-mails about spend to this address, in place of the billing address."""
+    from fly_billing.cli.spend_alerts import set_address
+
+    set_address(console, organization, email)
+
+
+@spend_alert.command("remove-address")
+def remove_alert_address(organization: Organization) -> None:
+    """Send e-mails about spend to the billing address again."""
+    from fly_billing.cli.spend_alerts import remove_address
+
+    remove_address(console, organization)
+
+
 @spend_cap.command("set")
 def set_spend_cap(organization: Organization, amount: Amount) -> None:
     """Call the platform when a month of the organization reaches this amount, so that it can stop machines."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fly_billing.api.rules.access import ACKNOWLEDGE, ISSUER, SCOPES
+from fly_billing.api.rules.access import ACKNOWLEDGE, ADDRESS, ISSUER, SCOPES
 from fly_billing.customer_alerts.thresholds import add_threshold
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.statements.month_end import read_month_end
@@ -231,12 +231,12 @@ def test_a_member_sees_its_own_lines_and_nothing_of_the_payers_total(api: ApiCli
 def test_the_document_has_an_example_for_each_answer_and_needs_no_token(api: ApiClient) -> None:
     document = api.get("/openapi.json").data
     assert document["openapi"] == "3.1.0"
-    assert len(document["paths"]) == 16
+    assert len(document["paths"]) == 17
     (scheme,) = document["components"]["securitySchemes"]
     for path, operations in document["paths"].items():
         for operation in operations.values():
             ((needed,),) = [each[scheme] for each in operation["security"]]
-            assert needed in (*SCOPES, ISSUER, ACKNOWLEDGE), path
+            assert needed in (*SCOPES, ISSUER, ACKNOWLEDGE, ADDRESS), path
             for status, answer in operation["responses"].items():
                 for content in answer.get("content", {}).values():
                     assert content["example"], (path, status)

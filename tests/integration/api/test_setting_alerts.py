@@ -245,6 +245,28 @@ def test_an_issuers_token_sets_alerts_of_every_organization_and_acknowledges_the
     assert (call["number"], call["state"], call["acknowledged_at"] is None) == (2, "lifted", False)
 
 
+def test_only_an_issuers_token_says_which_address_gets_the_alerts(
+    api: ApiClient, billed: Platform, token: str, now: datetime
+) -> None:
+    """Our server sends mail to this address, so a customer can't name it without the platform."""
+    issuer = operator_token(billed.database, "issuer", now - DAY)
+    finance = operator_token(billed.database, "finance", now - DAY).secret
+    wanted = {"email": "dev@acme.example"}
+    refused = [send(api, "PUT", "acme/alert-address", each, wanted).status for each in (None, token, finance)]
+    assert refused == [401, 403, 403]
+    assert [send(api, "DELETE", "acme/alert-address", each).status for each in (None, token, finance)] == refused
+    assert [send(api, "PUT", "acme/alert-address", issuer.secret, wanted).status for _ in range(2)] == [204, 204]
+    assert billed.query("select organization_id, email, set_by from alert_addresses") == [
+        {"organization_id": "acme", "email": "dev@acme.example", "set_by": f"token {issuer.id} (issuer desk)"}
+    ]
+    for wrong in ("acme", "a@x..com", "a@b\r\nBcc: c@d", "a\0@example.com", "Dev <dev@acme.example>", "a@b, c@d"):
+        got = send(api, "PUT", "acme/alert-address", issuer.secret, {"email": wrong})
+        assert (got.status, got.headers["content-type"]) == (422, "application/problem+json"), wrong
+    assert send(api, "PUT", "nobody/alert-address", issuer.secret, wanted).status == 404
+    assert [send(api, "DELETE", "acme/alert-address", issuer.secret).status for _ in range(2)] == [204, 204]
+    assert billed.query("select * from alert_addresses") == []
+
+
 def test_an_organization_has_at_most_100_alerts_and_still_its_cap(api: ApiClient, billed: Platform, token: str) -> None:
     for number in range(100):
         add_threshold(billed.database, "acme", str(1000 + number))

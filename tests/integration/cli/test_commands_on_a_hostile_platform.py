@@ -80,6 +80,8 @@ TRIED = {
     "spend-alert messages": ([], ["acme", "--given-up"], [EVIL]),
     "spend-alert replay": ([], ["acme", "--since", EVIL], [EVIL, "--sent"]),
     "spend-alert subscribe": (["acme"], [EVIL]),
+    "spend-alert set-address": (["acme", "a@example.com"], ["acme", EVIL], [EVIL, "a@example.com"]),
+    "spend-alert remove-address": (["acme"], [EVIL]),
     "spend-alert remove": (["acme", "250"], ["acme", "250", "--app", EVIL]),
     "spend-cap set": (["acme", "250"], [EVIL, "250"], ["acme", EVIL]),
     "spend-cap list": ([], ["acme"], [EVIL]),

@@ -15,6 +15,11 @@ from fly_billing.alerting import mail
 from fly_billing.alerting.channels_from_settings import configured_channels
 from fly_billing.alerting.outbox import PostingReport
 from fly_billing.alerting.rules.alerts import Alert
+from fly_billing.customer_alerts.alert_addresses import (
+    AddressRefused,
+    remove_alert_address,
+    set_alert_address,
+)
 from fly_billing.customer_alerts.channels import customer_mail
 from fly_billing.customer_alerts.customer_mail import CustomerMail, subscribe_again, unsubscribe
 from fly_billing.customer_alerts.evaluation import AlertChannels, AlertTerms, queue_spend_alerts
@@ -93,6 +98,42 @@ def test_an_e_mail_goes_to_the_billing_address_with_a_link_that_stops_the_next(
     add_threshold(spending.database, "acme", "12")
     queue(spending, mailbox.port)
     assert send(spending, channel(spending, mailbox.port)).taken == 1
+
+
+def test_an_address_for_alerts_gets_them_in_place_of_the_billing_address(
+    spending: Platform, mailbox: MailServer
+) -> None:
+    """What waits goes there, too. It stops e-mails for itself, and the billing address gets none in its place."""
+    database = spending.database
+    queue(spending, mailbox.port)
+    set_alert_address(database, "acme", "dev@acme.example", "ann")
+    assert send(spending, channel(spending, mailbox.port)).taken == 1
+    (got,) = mailbox.taken
+    assert got.recipient == "dev@acme.example"
+    wanted = read_unsubscribe_token([LINK_SECRET], link_in(got.message).rpartition("/")[2])
+    assert wanted is not None
+
+    unsubscribe(database, wanted)
+    add_threshold(database, "acme", "11")
+    queue(spending, mailbox.port)
+    assert len(customer_messages(database)) == 1
+    remove_alert_address(database, "acme")
+    add_threshold(database, "acme", "12")
+    queue(spending, mailbox.port)
+    assert send(spending, channel(spending, mailbox.port)).taken == 1
+    assert mailbox.taken[-1].recipient == ADDRESS
+    with pytest.raises(AddressRefused, match="acme has no address of its own for alerts"):
+        remove_alert_address(database, "acme")
+
+
+def test_an_organization_without_a_billing_address_gets_alerts_at_its_address_for_them(
+    spending: Platform, mailbox: MailServer
+) -> None:
+    spending.execute("delete from billing_details")
+    set_alert_address(spending.database, "acme", "dev@acme.example", "ann")
+    queue(spending, mailbox.port)
+    assert send(spending, channel(spending, mailbox.port)).taken == 1
+    assert [got.recipient for got in mailbox.taken] == ["dev@acme.example"]
 
 
 def test_an_address_that_unsubscribes_meanwhile_gets_nothing_and_no_operator_is_told(

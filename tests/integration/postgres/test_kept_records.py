@@ -88,7 +88,7 @@ WHOLE: dict[str, set[str]] = {"carried_levels": set()}
 CURRENT = {
     "billing_details", "billing_failures", "billing_recoveries", "carried_months", "corrected_snapshots",
     "failed_checks", "invoice_confirmations", "meters", "threshold_checks", "usage_confirmations",
-    "one_off_items", "organizations", "rollup_failures", "alert_unsubscriptions", "stripe_customers",
+    "one_off_items", "organizations", "rollup_failures", "alert_addresses", "alert_unsubscriptions", "stripe_customers",
     "stripe_events_polled", "tax_customers", "workspace_records",
 }  # fmt: skip
 # Times of the next requests to Stripe: unlogged, and empty after a crash.
