@@ -21,6 +21,7 @@ from fly_billing.statements.explanation_reader import ExplainedItem
 from fly_billing.statements.rules import balance, sums
 from fly_billing.statements.rules.estimate import MonthEndEstimate, NoEstimate
 from fly_billing.statements.rules.statement import (
+    EarlierMonths,
     RemainingCredit,
     Statement,
     StatementInvoice,
@@ -40,6 +41,7 @@ def statement_answer(statement: Statement) -> models.StatementAnswer:
         is_complete=is_complete(statement),
         owed=owed(statement),
         months=[models.InvoiceSummary(**_summary(invoice, statement)) for invoice in statement.invoices],
+        earlier_months=_earlier_months(statement.earlier_months),
         month=statement.month,
         invoice=invoice_of(shown, statement) if shown else None,
         cost=cost(shown.spend, shown.currency) if shown and shown.spend else None,
@@ -51,6 +53,10 @@ def statement_answer(statement: Statement) -> models.StatementAnswer:
         usage_sources=[*map(_usage_source, statement.completeness.sources)] if statement.completeness else [],
         unread_usage=statement.unread_usage_in_words(),
     )
+
+
+def _earlier_months(found: EarlierMonths | None) -> models.EarlierMonthCount | None:
+    return models.EarlierMonthCount(count=found.count, first_month=found.first_month) if found else None
 
 
 def _usage_source(source: UsageSource) -> models.ReceivedSource:

@@ -39,15 +39,19 @@ class Caller:
     now: datetime
     token: ApiToken
 
-    def statement(self, month: str | None = None) -> Statement:
+    def statement(self, month: str | None = None, *, all_months: bool = False) -> Statement:
         """Read a month's statement. Raises RequestRefused."""
         parsed = _month(month)
-        return found_or_refused(lambda: read_statement(self.database, self.organization_id, self.now, parsed))
-
-    def every_month(self) -> Statement:
-        """Read a line for every month and the amounts owed, without the details of a month. Raises RequestRefused."""
         return found_or_refused(
-            lambda: read_statement(self.database, self.organization_id, self.now, has_details=False)
+            lambda: read_statement(self.database, self.organization_id, self.now, parsed, all_months=all_months)
+        )
+
+    def overview(self, *, all_months: bool = False) -> Statement:
+        """Read the amounts owed and the months in a line each, without the details of one. Raises RequestRefused."""
+        return found_or_refused(
+            lambda: read_statement(
+                self.database, self.organization_id, self.now, has_details=False, all_months=all_months
+            )
         )
 
     def refuse_unknown_organization(self) -> None:

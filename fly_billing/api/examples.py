@@ -118,6 +118,7 @@ EXAMPLES: dict[str, models.Part] = {
         is_complete=True,
         owed=_OWED,
         months=[_SUMMARY],
+        earlier_months=models.EarlierMonthCount(count=107, first_month="2016-10"),
         month=_MONTH,
         invoice=_WITH_ITEMS,
         cost=_COST,

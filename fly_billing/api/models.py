@@ -226,13 +226,28 @@ class ReceivedSource(Part):
     last_received_on: Annotated[date, Field(description="The last day on which it arrived.")]
 
 
+class EarlierMonthCount(Part):
+    """The months that are not listed: they are older, and nothing of them is due."""
+
+    count: int
+    first_month: MonthText
+
+
 class StatementAnswer(Answer):
-    """A month's statement: the amounts owed, every month in a line, and the month's items and cost."""
+    """A month's statement: the amounts owed, the months in a line each, and the month's items and cost."""
 
     organization_name: str
     is_complete: Annotated[bool, Field(description="False: a record could not be read, and is left out.")]
     owed: Owed
-    months: list[InvoiceSummary]
+    months: Annotated[
+        list[InvoiceSummary],
+        Field(
+            description="The newest 13 months, each one that something may be due for, and `month` with its neighbours."
+        ),
+    ]
+    earlier_months: Annotated[
+        EarlierMonthCount | None, Field(description="The other months; null if `months` has all. See `months=all`.")
+    ]
     month: MonthText | None
     invoice: InvoiceWithItems | None
     cost: Cost | None

@@ -1,4 +1,4 @@
-"""The route of the customer page: which month it shows, and how it splits the cost.
+"""The route of the customer page: which months it shows, and how it splits the cost.
 
 Not here: who may read it (`api.guard`), what it looks like (`statements.page`), and its headers (`api.page_responses`).
 """
@@ -24,13 +24,16 @@ page_router = APIRouter()
 
 
 @page_router.get(PAGE_PATH + "{link}", include_in_schema=False)
-def customer_page(request: Request, month: str | None = None, by: str = "product") -> Response:
+def customer_page(
+    request: Request, month: str | None = None, by: str = "product", months: str | None = None
+) -> Response:
     """Show the page of the link's organization. A month that is not there gives the same page as a wrong link."""
     link: PageLink = request.state.link
     now: datetime = request.state.now
     pages: LivePages = request.app.state.pages
     try:
-        html = pages.read(link.organization_id, now, _month(month), by if by in SPLITS else SPLITS[0])
+        split = by if by in SPLITS else SPLITS[0]
+        html = pages.read(link.organization_id, now, _month(month), split, all_months=months == "all")
     except (NoSuchOrganization, NoSuchMonth, _NotAMonth):
         return page_not_here()
     except UNREACHABLE as reason:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -30,6 +30,7 @@ from fly_billing.postgres.database import BillingDatabase
 from fly_billing.statements.explanation_reader import read_explanation
 from fly_billing.statements.month_end import read_month_end
 from fly_billing.statements.rules.statement import Statement, StatementInvoice, StatementItem
+from fly_billing.statements.statement_reader import month_of_invoice
 from fly_billing.statements.usage_reader import read_quantities
 
 MOST_INVOICES = 100
@@ -39,15 +40,21 @@ Month = Annotated[
     str | None,
     Query(pattern=r"^[0-9]{4}-[0-9]{2}$", description="A month in UTC. Default: the newest.", examples=["2026-09"]),
 ]
+AllMonths = Annotated[
+    Literal["all"] | None,
+    Query(description="`all` lists every month. Default: without the earlier months that nothing is due for."),
+]
 
 
 router = APIRouter(prefix="/v1")
 
 
 @router.get(f"{ORGANIZATION}/statement", **documented("statement", models.StatementAnswer, "statement"))
-def statement(request: Request, caller: Annotated[Caller, needs("statement")], month: Month = None) -> Response:
-    """Show a month's statement: the amounts owed now, each month in a line, and the month's items and cost."""
-    return respond(request, answers.statement_answer(caller.statement(month)))
+def statement(
+    request: Request, caller: Annotated[Caller, needs("statement")], month: Month = None, months: AllMonths = None
+) -> Response:
+    """Show a month's statement: the amounts owed now, the months in a line each, and the month's items and cost."""
+    return respond(request, answers.statement_answer(caller.statement(month, all_months=months == "all")))
 
 
 @router.get(f"{ORGANIZATION}/upcoming-invoice", **documented("upcoming_invoice", models.UpcomingAnswer, "statement"))
@@ -74,7 +81,7 @@ def invoices(
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
 ) -> Response:
     """List the invoices, the newest month first."""
-    found = caller.every_month()
+    found = caller.overview(all_months=True)
     listed = [invoice for invoice in found.invoices if invoice.id]
     page, next_cursor = _page(listed, lambda invoice: invoice.id or "", cursor, limit)
     return respond(request, answers.invoices_answer(found, page, next_cursor))
@@ -83,8 +90,10 @@ def invoices(
 @router.get(f"{ORGANIZATION}/invoices/{{invoice_id}}", **documented("invoice", models.InvoiceAnswer, "invoices"))
 def invoice(request: Request, caller: Annotated[Caller, needs("invoices")], invoice_id: UUID) -> Response:
     """Show an invoice with its items, its taxes, its customer, and where to pay it."""
-    listed = _invoice(caller.every_month(), invoice_id)
-    found = caller.statement(listed.month)
+    month = month_of_invoice(caller.database, invoice_id)
+    if month is None:
+        raise RequestRefused(404)
+    found = caller.statement(str(month))
     return respond(request, answers.invoice_answer(found, _invoice(found, invoice_id)))
 
 
@@ -120,13 +129,13 @@ def usage(
 @router.get(f"{ORGANIZATION}/balance", **documented("balance", models.BalanceAnswer, "balance"))
 def balance(request: Request, caller: Annotated[Caller, needs("balance")]) -> Response:
     """Show the amounts owed, from the ledger, and which part of them is not certain yet."""
-    return respond(request, answers.balance_answer(caller.every_month()))
+    return respond(request, answers.balance_answer(caller.overview()))
 
 
 @router.get(f"{ORGANIZATION}/credits", **documented("credits", models.CreditsAnswer, "balance"))
 def remaining_credits(request: Request, caller: Annotated[Caller, needs("balance")]) -> Response:
     """List the credits that are not used up."""
-    return respond(request, answers.credits_answer(caller.every_month()))
+    return respond(request, answers.credits_answer(caller.overview()))
 
 
 @router.get(f"{ORGANIZATION}/alerts", **documented("alerts", models.AlertsAnswer, "alerts"))

@@ -57,8 +57,12 @@ def show_statement_of(
     files: StatementFiles,
     *,
     as_json: bool,
+    all_months: bool,
 ) -> bool:
     """Read an organization's statement and print it, or write it to the files.
+
+    Args:
+        all_months: List the earlier months, too, although nothing of them is due.
 
     Returns:
         True if every record could be read.
@@ -72,7 +76,7 @@ def show_statement_of(
     with local_platform() as settings:
         try:
             database = ReadingDatabase(reveal(settings.database_url), DatabaseLimits.from_environment())
-            statement = read_statement(database, organization, datetime.now(UTC), month)
+            statement = read_statement(database, organization, datetime.now(UTC), month, all_months=all_months)
             costs = _daily_costs(database, statement) if files.page else None
             estimate = _estimate(settings, statement)
         except ValueError as problem:
@@ -138,11 +142,13 @@ def write_pdf(path: Path, statement: Statement, settings: Settings, *, overwrite
 
 
 def show_statement(console: Terminal, statement: Statement, estimate: Estimate | None = None) -> None:
-    """Print the balance, a line per month, the items of the month that is shown, and its estimate."""
+    """Print the balance, a line per month that is listed, the items of the month that is shown, and its estimate."""
     parts: list[RenderableType] = [styled(statement.headline(), "bold")]
     if calculation := statement.calculation():
         parts += ["", _calculation(calculation)]
     parts += [*(styled(caveat, "dim") for caveat in statement.caveats()), "", _months(statement)]
+    if statement.earlier_months:
+        parts.append(styled(f"{statement.earlier_months.in_words()}: `--all-months` lists them", "dim"))
     if estimate:
         parts += ["", estimate.in_words()]
     shown = statement.shown()

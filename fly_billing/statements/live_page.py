@@ -40,20 +40,30 @@ class LivePages:
     _estimates: dict[tuple[object, ...], Estimate] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def read(self, organization_id: str, now: datetime, month: BillingMonth | None = None, by: str = "product") -> str:
+    def read(
+        self,
+        organization_id: str,
+        now: datetime,
+        month: BillingMonth | None = None,
+        by: str = "product",
+        *,
+        all_months: bool = False,
+    ) -> str:
         """Return the page as HTML.
 
         Args:
             month: None: the newest.
             by: One of `daily_costs.SPLITS`.
+            all_months: As in `read_statement`.
 
         Raises:
             NoSuchOrganization: No organization has this id.
             NoSuchMonth: The organization has no invoice for this month.
         """
-        statement = read_statement(self.database, organization_id, now, month)
+        statement = read_statement(self.database, organization_id, now, month, all_months=all_months)
         costs = read_daily_costs(self.database, statement, by)
-        return statement_page(statement, self.seller, costs, self._estimate(statement, now), is_live=True)
+        estimate = self._estimate(statement, now)
+        return statement_page(statement, self.seller, costs, estimate, is_live=True, all_months=all_months)
 
     def _estimate(self, statement: Statement, now: datetime) -> Estimate | None:
         """Estimate the month that the statement shows, if it is the current one and open."""

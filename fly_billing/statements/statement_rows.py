@@ -16,7 +16,7 @@ from uuid import UUID
 from fly_billing.bounds import refuse_incomplete, refuse_unreadable
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.rules.balance import StripeAmounts
-from fly_billing.statements.rules.statement import STATUS, IdleCap
+from fly_billing.statements.rules.statement import STATUS, EarlierMonths, IdleCap
 from fly_billing.stripe_sync.rules.customer_details import InvoiceDetails
 
 # Columns that may be null in a row that is shown.
@@ -57,12 +57,55 @@ class OrganizationRow:
 
 
 @dataclass(frozen=True)
-class InvoiceRow:
+class CustomerRow:
+    """A customer's details. All of them are None where an invoice has none."""
+
+    name: str | None
+    legal_name: str | None
+    email: str | None
+    line1: str | None
+    line2: str | None
+    postal_code: str | None
+    city: str | None
+    state: str | None
+    country: str | None
+    tax_ids: Sequence[str]
+    collection: str
+    purchase_order: str | None
+    memo: str | None
+    footer: str | None
+
+    @cached_property
+    def details(self) -> InvoiceDetails:
+        """The customer. Raises TypeError if the tax ids are missing."""
+        return InvoiceDetails(
+            name=self.name or self.legal_name or "",
+            legal_name=self.legal_name,
+            email=self.email,
+            line1=self.line1,
+            line2=self.line2,
+            postal_code=self.postal_code,
+            city=self.city,
+            state=self.state,
+            country=self.country,
+            tax_ids=tuple(self.tax_ids),
+            collection=self.collection,
+            purchase_order=self.purchase_order,
+            memo=self.memo,
+            footer=self.footer,
+        )
+
+
+@dataclass(frozen=True)
+class InvoiceRow(CustomerRow):
     """A month of the organization. `id` is None for a month without an invoice, because billing it failed.
 
     Attributes:
         holder_id: The organization whose invoice it is: this one, or the one that pays for it (`is_linked`).
         total_cents: The organization's share of the total if another one pays.
+        has_details: The invoice has its own customer: it is final, and nobody else pays it.
+        seller: The lines about the seller, if they were recorded.
+        earlier_months, first_earlier_month: The months that are not read; the same in every row.
     """
 
     id: UUID | None
@@ -87,6 +130,10 @@ class InvoiceRow:
     invoice_pdf_url: str | None
     stripe_number: str | None
     trouble: str | None
+    has_details: bool
+    seller: str | None
+    earlier_months: int
+    first_earlier_month: date | None
 
     @property
     def billing_month(self) -> BillingMonth:
@@ -99,6 +146,17 @@ class InvoiceRow:
 
     def is_of(self, month: BillingMonth) -> bool:
         return (self.month.year, self.month.month) == (month.year, month.month)
+
+    @property
+    def earlier(self) -> EarlierMonths | None:
+        """The months that are not read. Raises AttributeError if the first of them can't be read."""
+        if self.first_earlier_month is None:
+            return None
+        return EarlierMonths(self.earlier_months, self.first_earlier_month.isoformat()[:7])
+
+    @property
+    def seller_lines(self) -> tuple[str, ...] | None:
+        return None if self.seller is None else tuple(self.seller.splitlines())
 
     @property
     def amounts_in_stripe(self) -> StripeAmounts | None:
@@ -119,42 +177,6 @@ class InvoiceRow:
 
     def __str__(self) -> str:
         return f"invoice {self.id or ''} of {self.holder_id} in {self.month}".replace("  ", " ")
-
-
-@dataclass(frozen=True)
-class CustomerRow:
-    """A customer and a seller, and the invoices that have them: a customer's details change rarely.
-
-    Attributes:
-        invoice_ids: None for the customer's current details, which open invoices have.
-    """
-
-    invoice_ids: Sequence[UUID] | None
-    name: str | None
-    legal_name: str | None
-    email: str | None
-    line1: str | None
-    line2: str | None
-    postal_code: str | None
-    city: str | None
-    state: str | None
-    country: str | None
-    tax_ids: Sequence[str]
-    collection: str
-    purchase_order: str | None
-    memo: str | None
-    footer: str | None
-    seller: str | None
-
-    @cached_property
-    def seller_lines(self) -> tuple[str, ...] | None:
-        return None if self.seller is None else tuple(self.seller.splitlines())
-
-    @cached_property
-    def details(self) -> InvoiceDetails:
-        """The customer. Raises TypeError if the tax ids are missing."""
-        given = {name: value for name, value in vars(self).items() if name not in ("invoice_ids", "seller")}
-        return InvoiceDetails(**given | {"name": self.name or self.legal_name, "tax_ids": tuple(self.tax_ids)})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 acme used four products, eleven apps and three regions in August and until 19 September 2026, on the 12th a hundred
 times as much as usual, pays a plan of $29.00, bought $2,500.00 of hardware once and got $5.00 back. Names are attacks.
+It paid the 28 months before.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from fly_billing.pricing.rules.meters import Meter
 from fly_billing.testing import throwaway_database, throwaway_server
 from tests.support.api import page_path, serving_api
 from tests.support.builders import NOW, SEPTEMBER, Platform, at, event, price, write_jsonl
+from tests.support.paid_months import add_paid_months
 
 AUGUST = SEPTEMBER.plus(-1)
 ATTACK = "</title></svg><script>document.title = 'taken over'</script><img src=x onerror=alert(1)>"
@@ -54,6 +56,7 @@ def customer_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         platform.add_one_off("acme", f"Hardware {ATTACK}", "2500.00", at("2026-09-10"))
         platform.add_one_off("acme", "Refund", "-5.00", at("2026-09-11"))
         _bill(platform, [AUGUST.first_day + timedelta(days=n) for n in range(31 + 19)])
+        add_paid_months(platform, 28, before=AUGUST)
         with serving_api(server, database, lambda: NOW) as client:
             yield f"http://127.0.0.1:{client.port}{page_path('acme', NOW)}"
 
@@ -138,6 +141,20 @@ def test_the_page_of_a_final_month_is_accessible_too(windows: Windows, width: in
     assert violations(page) == []
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_all_months_are_shown_by_keyboard_and_without_scripts(windows: Windows, width: int) -> None:
+    """Of 30 months, 17 are left out at first. The split stays."""
+    page = windows.show("?by=app", width, java_script_enabled=False)
+    page.get_by_role("link", name="Show 17 earlier months").press("Enter")
+    page.get_by_role("link", name="Apr 2024").wait_for()
+    assert page.url.endswith("?month=2026-09&by=app&months=all#months")
+    page.get_by_role("link", name="Apr 2024").press("Enter")
+    page.get_by_text("April 2024", exact=True).first.wait_for()
+    assert "months=all" in page.url
+    assert violations(windows.show("?months=all", width)) == []
+    assert windows.complaints == []
+
+
 def test_a_link_that_does_not_work_has_an_accessible_page(windows: Windows) -> None:
     page = windows.show("A", 390, "dark")
     assert page.get_by_role("heading", name="Nothing is here").is_visible()
@@ -152,7 +169,9 @@ def test_a_printed_page_has_no_controls_and_every_amount(windows: Windows, tmp_p
     assert violations(page) == []
     paper = PdfReader(io.BytesIO(page.pdf(format="A4", print_background=True)))
     text = " ".join(sheet.extract_text() for sheet in paper.pages)
-    assert len(paper.pages) <= 5
+    assert len(paper.pages) <= 6
+    assert "17 earlier months since April 2024, with nothing due" in text
+    assert "Show" not in text
     for part in ("Usage in the bars", "Recurring fees", "$29.00", "Total so far", "Plans"):
         assert part in text
 

@@ -35,6 +35,7 @@ def statement(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page to this file")] = None,
     pdf: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the month's invoice as a PDF")] = None,
     overwrite: Overwrite = False,
+    all_months: Annotated[bool, typer.Option("--all-months", help="List earlier months with nothing due, too")] = False,
 ) -> None:
     """Show what an organization owes and why. Default: its newest month. Does not contact Stripe.
 
@@ -43,7 +44,7 @@ def statement(
     from fly_billing.cli.statement import StatementFiles, show_statement_of
 
     files = StatementFiles(html, pdf, overwrite)
-    exit_with(show_statement_of(console, organization, month, files, as_json=as_json))
+    exit_with(show_statement_of(console, organization, month, files, as_json=as_json, all_months=all_months))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from fly_billing.foreign_text import visible
 from fly_billing.invoicing.rules.service_periods import ServicePeriod
+from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.page.daily_plot import daily_plot, shown_up_to
 from fly_billing.statements.page.templates import open_templates, shown_money
@@ -31,8 +32,6 @@ WHOLE_INVOICE = "discounts, minimums, credits and taxes"
 
 # The width of a digit of the plot's labels, in pixels.
 _LETTER = 7
-# The months that are always shown; the others are folded.
-FIRST_MONTHS = 13
 # The fills of the columns in the style sheet: a color each, every second one with a pattern.
 _FILLS = ("c1", "p2", "c3", "p4", "c5", "p6", "p7")
 _OTHERS, _WITHOUT_LABEL = "c8", "p9"
@@ -48,15 +47,17 @@ def statement_page(
     estimate: MonthEndEstimate | NoEstimate | None = None,
     *,
     is_live: bool = False,
+    all_months: bool = False,
 ) -> str:
-    """Return the statement as an HTML document: the details of one month, and a line for every month.
+    """Return the statement as an HTML document: the details of one month, and a line for each month that is listed.
 
     Args:
         statement: The statement.
         seller: The lines about the seller, for an invoice that recorded none: name, address, tax ids.
         costs: The usage by day of the month that it shows. None: the page has no plot.
         estimate: The month's total at its end, apart from the amounts owed; None: the page does not mention it.
-        is_live: A server shows the page: links choose the month and how usage is split.
+        is_live: A server shows the page: links choose the month, how usage is split, and whether all months are listed.
+        all_months: Links keep listing all months, and one lists fewer.
     """
     shown = statement.shown()
     plot = daily_plot(costs.days, shown.currency, _until(shown)) if shown and costs else None
@@ -72,7 +73,8 @@ def statement_page(
         splits=_splits(shown, costs) if shown and costs else (),
         is_live=is_live,
         neighbours=_neighbours(statement),
-        first_months=FIRST_MONTHS,
+        all_months=all_months,
+        kept="&months=all" if all_months else "",
         whole_invoice=WHOLE_INVOICE,
         seller=shown.seller_or(seller) if shown else seller,
         css=_style_sheet(),
@@ -165,6 +167,10 @@ def _rows(shares: Sequence[SpendShare], without: str) -> list[tuple[str, int]]:
     ]
 
 
+def _earlier_months(count: int) -> str:
+    return counted(count, "earlier month")
+
+
 def _safe_link(url: str | None) -> str | None:
     """Return the link if a browser opens it as a page, or None. The address comes from Stripe."""
     return url if url and url.startswith("https://") else None
@@ -211,6 +217,7 @@ _TEMPLATES.filters |= {
     "times": _times,
     "short": _short,
     "rows": _rows,
+    "earlier_months": _earlier_months,
     "safe_link": _safe_link,
     "is_month": _is_month,
     "column": _column,

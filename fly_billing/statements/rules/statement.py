@@ -15,7 +15,7 @@ from typing import Any
 from fly_billing.corrections.rules.causes import CAUSES
 from fly_billing.dunning.rules.payment_states import payment_state
 from fly_billing.invoicing.rules.service_periods import ServicePeriod
-from fly_billing.money import EXACT, format_cents, grouped, minor_digits
+from fly_billing.money import EXACT, counted, format_cents, grouped, minor_digits
 from fly_billing.periods import moment_text
 from fly_billing.statements.rules.balance import Balance, LedgerSums, StripeAmounts, balances
 from fly_billing.statements.rules.spend import MonthComparison, Spend
@@ -357,10 +357,26 @@ class IdleCap:
 
 
 @dataclass(frozen=True)
-class Statement:
-    """All months of an organization, newest first, with the details of one of them.
+class EarlierMonths:
+    """Months that a statement does not list: they are older, and nothing of them is due.
 
     Attributes:
+        first_month: The oldest of them, as `2016-10`.
+    """
+
+    count: int
+    first_month: str
+
+    def in_words(self) -> str:
+        return f"{counted(self.count, 'earlier month')} since {self.first_month}, with nothing due"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The months of an organization, newest first, with the details of one of them.
+
+    Attributes:
+        invoices: The newest months, those that something may be due for, and the one with details with its neighbours.
         month: The month with details: items, taxes, spend and comparison.
         problems: A sentence for each record that can't be read: which row it is, and what to do. The statement is
             incomplete without these records.
@@ -368,6 +384,7 @@ class Statement:
         ledger: What the organization owes by the ledger, for each currency.
         stripe_read_at: Until when what happens at Stripe is known; None if it is never read, or nothing is there.
         idle_cap: None if there is no cap, or one that works.
+        earlier_months: The months that are not in `invoices`; None if it has all.
     """
 
     organization_id: str
@@ -382,6 +399,7 @@ class Statement:
     ledger: tuple[LedgerSums, ...] = ()
     stripe_read_at: datetime | None = None
     idle_cap: IdleCap | None = None
+    earlier_months: EarlierMonths | None = None
 
     def unread_usage_in_words(self) -> str:
         """Return the sentence about usage that could not be read; empty if there is none."""

@@ -98,40 +98,15 @@ order by sources.name;
 -- name: current_customer_of_statement
 -- One row, none without billing details: the customer on the organization's open invoices.
 select
-    null as invoice_ids, coalesce(b.legal_name, o.name) as name, b.legal_name, b.email, b.line1, b.line2,
-    b.postal_code, b.city, b.state, b.country, b.tax_ids, b.collection, b.purchase_order, b.memo, b.footer,
-    null as seller
+    coalesce(b.legal_name, o.name) as name, b.legal_name, b.email, b.line1, b.line2, b.postal_code,
+    b.city, b.state, b.country, b.tax_ids, b.collection, b.purchase_order, b.memo, b.footer
 from billing_details as b
 join organizations as o on o.id = b.organization_id
 where b.organization_id = :organization_id;
 
--- name: customers_of_statement
--- One row per customer and seller that differ, with their final invoices: the details of the finalization. Not here: the
--- invoices that another organization pays (`sellers_of_statement`).
-select
-    array_agg(d.invoice_id) as invoice_ids, d.name, d.legal_name, d.email, d.line1, d.line2, d.postal_code, d.city,
-    d.state, d.country, d.tax_ids, d.collection, d.purchase_order, d.memo, d.footer, d.seller
-from invoices as i
-join invoice_details as d on d.invoice_id = i.id
-where i.organization_id = :organization_id
-group by
-    d.name, d.legal_name, d.email, d.line1, d.line2, d.postal_code, d.city, d.state, d.country, d.tax_ids, d.collection,
-    d.purchase_order, d.memo, d.footer, d.seller;
-
--- name: sellers_of_statement
--- One row per seller of the final invoices that another organization pays, with these invoices. A statement of its own,
--- because few organizations have any, and the planning of both together took as long as all of `customers_of_statement`.
-select
-    array_agg(d.invoice_id) as invoice_ids, null as name, null as legal_name, null as email, null as line1,
-    null as line2, null as postal_code, null as city, null as state, null as country, null as tax_ids,
-    null as collection, null as purchase_order, null as memo, null as footer, d.seller
-from organization_links as l
-join invoices as i
-    on i.organization_id = l.payer_id
-        and i.month >= l.first_month and i.month <= coalesce(l.last_month, cast('infinity' as date))
-join invoice_details as d on d.invoice_id = i.id
-where l.organization_id = :organization_id
-group by d.seller;
+-- name: month_of_invoice
+-- One row, none if there is no such invoice.
+select month from invoices where id = cast(:invoice_id as uuid);
 
 -- name: items_of_statement
 -- One row per item of this invoice, in order: all items of the organization's own invoice, and only its own items on

@@ -16,6 +16,7 @@ from fly_billing.statements.statement_reader import read_statement
 from tests.integration.api.conftest import NOW
 from tests.support.api import ApiClient, customer_token, serving_api
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
+from tests.support.paid_months import add_paid_months
 
 
 def usd(amount: str) -> dict[str, str]:
@@ -110,6 +111,34 @@ def test_the_estimate_is_apart_from_what_is_owed(api: ApiClient, billed: Platfor
     assert 400 < found.likely_cents < 3100
     assert data["method"][0] == "This is an estimate. It is not owed, and it is in no other amount."
     assert api.of("acme", "balance", token).data == before
+
+
+def test_a_statement_lists_a_year_and_counts_the_months_before(api: ApiClient, billed: Platform, token: str) -> None:
+    """October and September of 2026, and twenty months before them: those up to September 2025 are only counted."""
+    before = api.of("acme", "balance", token).data
+    add_paid_months(billed, 20)
+    short = api.of("acme", "statement", token).data
+    assert (len(short["months"]), short["earlier_months"]) == (13, {"count": 9, "first_month": "2025-01"})
+    full = api.of("acme", "statement?months=all", token).data
+    assert (len(full["months"]), full["earlier_months"]) == (22, None)
+    assert short["owed"] == full["owed"] == before["owed"] | {"balances": full["owed"]["balances"]}
+    assert api.of("acme", "statement?months=some", token).status == 422
+    assert api.of("acme", "balance", token).data == before
+
+
+def test_invoices_of_all_months_come_in_pages_and_by_id(api: ApiClient, billed: Platform, token: str) -> None:
+    add_paid_months(billed, 20)
+    listed: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = api.of("acme", f"invoices?limit=10{cursor and f'&cursor={cursor}'}", token).data
+        listed += page["invoices"]
+        cursor = page["next_cursor"]
+    assert (len(listed), listed[-1]["month"]) == (22, "2025-01")
+    oldest = api.of("acme", f"invoices/{listed[-1]['id']}", token).data
+    assert oldest["invoice"]["total"] == usd("10.00")
+    labs = customer_token(billed.database, "labs", NOW - timedelta(days=1)).secret
+    assert api.of("labs", f"invoices/{listed[-1]['id']}", labs).status == 404
 
 
 def test_invoices_come_in_pages_and_each_with_its_items(api: ApiClient, token: str) -> None:

@@ -36,6 +36,7 @@ from tests.support.api import (
     serving_api,
 )
 from tests.support.builders import Platform
+from tests.support.paid_months import add_paid_months
 
 DAY = timedelta(days=1)
 # What no page of acme may have: labs' id, name, and totals.
@@ -78,6 +79,21 @@ def test_every_month_and_split_is_a_link_that_works(api: ApiClient, billed: Plat
     assert september == months | {"?month=2026-10", "?month=2026-09&by=region"}
     assert {api.get(page + link).status for link in september} == {200}
     assert api.get(page + "?by=nothing").text == api.get(page).text
+
+
+def test_a_link_shows_the_months_before_the_last_year(api: ApiClient, billed: Platform) -> None:
+    """Without a script: it is an address of the page. The split and the month stay as they are."""
+    add_paid_months(billed, 20)
+    page = page_path("acme", NOW)
+    short = api.get(page + "?month=2026-09&by=region").text
+    assert "Show 9 earlier months since January 2025, with nothing due" in text_of(short)
+    (link,) = re.findall(r'href="(\?[^"#]*months=all)#months"', short.replace("&amp;", "&"))
+    assert link == "?month=2026-09&by=region&months=all"
+    full = api.get(page + link).text
+    assert short.count('<th scope="row" class="keep month">') == 13 and "Jan 2025" not in short
+    assert full.count('<th scope="row" class="keep month">') == 22 and "Jan 2025" in full
+    assert api.get(page + "?month=2025-01").status == 200
+    assert api.get(page + "?months=none").text == api.get(page).text
 
 
 def test_every_link_that_does_not_work_shows_the_same_page(api: ApiClient, billed: Platform, clock: Clock) -> None:

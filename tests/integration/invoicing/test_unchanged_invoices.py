@@ -68,7 +68,9 @@ def test_an_open_month_without_changes_keeps_its_invoices(two: Platform) -> None
 
 def as_of(platform: Platform, organization: str) -> datetime:
     """Return the time until which the statement says that September's invoice is right."""
-    (found,) = platform.database.rows("statement_invoices", organization_id=organization, late_since=NOW, waiting="")
+    (found,) = platform.database.rows(
+        "statement_invoices", organization_id=organization, late_since=NOW, waiting="", newest=None, shown=None
+    )
     as_of: datetime = found["as_of"]
     return as_of
 

@@ -22,6 +22,7 @@ from fly_billing.statements.rules.spend import (
 )
 from fly_billing.statements.rules.statement import (
     Completeness,
+    EarlierMonths,
     PayingOrganization,
     RemainingCredit,
     Statement,
@@ -189,31 +190,50 @@ def test_the_page_shows_taxes_credits_and_the_month_before() -> None:
         assert text in shown.text
 
 
-def test_the_months_of_ten_years_are_folded_after_thirteen_and_one_far_above_the_others_is_cut_off() -> None:
-    """119 months of $10.00 and one of $1,000.00: bars are as long as $10.00 allows."""
+def test_a_month_far_above_the_others_is_cut_off() -> None:
+    """12 months of $10.00 and one of $1,000.00: bars are as long as $10.00 allows."""
     months = [
         september(MACHINES, month=str(SEPTEMBER.plus(-back)), total_cents=100_000 if back == 3 else 1_000)
-        for back in range(120)
+        for back in range(13)
     ]
     shown = page(*months)
-    assert "Earlier months" in shown.text
-    assert shown.text.index("Sep 2025 Due") < shown.text.index("Earlier months") < shown.text.index("Aug 2025 Due")
     assert {bar["width"] for bar in shown.of("rect", **{"class": "part"})} == {"100.0%"}
     assert len(shown.of("path", **{"class": "cut"})) == 1
-    assert "Earlier months" not in page(*months[:13]).text
+    assert "earlier month" not in shown.text
+
+
+def test_a_page_that_is_sent_counts_the_months_that_it_does_not_list() -> None:
+    shown = page(september(MACHINES), earlier_months=EarlierMonths(108, "2016-10"))
+    assert "Not listed: 108 earlier months since October 2016, with nothing due." in shown.text
+    assert shown.of("a") == []
+
+
+def live(earlier: EarlierMonths | None = None, *, all_months: bool = False) -> list[str | None]:
+    """Return the links of a live page of September with August before it."""
+    machines = line("6.00", id="m")
+    invoice = september(MACHINES, lines=(machines,))
+    listed = (invoice, replace(invoice, month="2026-08"))
+    statement = Statement("acme", "Acme", NOW, listed, month="2026-09", earlier_months=earlier)
+    costs = explore("product", invoice.items, [used(machines, d15="1")], (), SEPTEMBER, "USD")
+    assert Page(statement_page(statement, (), costs)).of("a") == []
+    return [
+        link["href"] for link in Page(statement_page(statement, (), costs, is_live=True, all_months=all_months)).of("a")
+    ]
 
 
 def test_only_a_live_page_has_links_to_other_months_and_splits() -> None:
-    machines = line("6.00", id="m")
-    invoice = september(MACHINES, lines=(machines,))
-    statement = Statement("acme", "Acme", NOW, (invoice, replace(invoice, month="2026-08")), month="2026-09")
-    costs = explore("product", invoice.items, [used(machines, d15="1")], (), SEPTEMBER, "USD")
-    live = Page(statement_page(statement, (), costs, is_live=True))
-    assert [link["href"] for link in live.of("a")] == [
+    assert live() == [
         "?month=2026-08", "?month=2026-09&by=product", "?month=2026-09&by=app", "?month=2026-09&by=region",
         "?month=2026-09&by=product", "?month=2026-08&by=product",
     ]  # fmt: skip
-    assert Page(statement_page(statement, (), costs)).of("a") == []
+
+
+def test_a_live_page_links_to_the_list_of_all_months_and_back() -> None:
+    """Each link of the page with all months keeps them, but the one that lists fewer."""
+    assert live(EarlierMonths(108, "2016-10"))[-1] == "?month=2026-09&by=product&months=all#months"
+    *others, last = live(all_months=True)
+    assert last == "?month=2026-09&by=product#months"
+    assert len(others) == 6 and all((link or "").endswith("&months=all") for link in others)
 
 
 def test_an_open_month_says_until_when_its_usage_was_received() -> None:
