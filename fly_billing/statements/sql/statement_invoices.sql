@@ -35,11 +35,8 @@ lines as materialized (
 booked as (
     select own.currency
     from (select distinct currency from lines where not is_linked) as own
-    where (
-        -- With a limit, because `exists` read all entries of the organization.
-        select true from ledger_entries as e
-        where e.organization_id = :organization_id and e.currency = own.currency
-        limit 1
+    where exists (
+        select from ledger_entries as e where e.organization_id = :organization_id and e.currency = own.currency
     )
 ),
 
@@ -61,11 +58,11 @@ settled as (
 
 listing as materialized (
     select
-        month,
-        not is_settled or cast(:newest as integer) is null or place <= cast(:newest as integer)
-        or coalesce(abs(place - (select place from settled where month = cast(:shown as date))) <= 1, false)
-            as is_listed
-    from settled
+        s.month,
+        not s.is_settled or cast(:newest as integer) is null or s.place <= cast(:newest as integer)
+        or coalesce(abs(s.place - shown.place) <= 1, false) as is_listed
+    from settled as s
+    left join settled as shown on shown.month = cast(:shown as date)
 )
 
 select
