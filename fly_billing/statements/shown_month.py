@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from decimal import Decimal
-from functools import partial
-from itertools import groupby, zip_longest
+from functools import partial, reduce
+from itertools import groupby, starmap, zip_longest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fly_billing.invoicing.rules.line_text import term_working, working
 from fly_billing.invoicing.rules.service_periods import ServicePeriod, service_periods
-from fly_billing.money import exact_sum, plain
+from fly_billing.money import EXACT, exact_sum, plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.round_trips import PendingRows, RoundTrip, round_trip
 from fly_billing.statements.rules.same_days import (
@@ -255,12 +255,16 @@ def _by_place(rollups: Sequence[RollupRow]) -> list[UsagePart]:
 
 def _by_day(rollups: Sequence[RollupRow], days: Sequence[date]) -> dict[date | None, Decimal]:
     """Return the usage of each day with usage, in order; under None, at the end, that of rollups without days."""
-    with_days = [row.daily for row in rollups if row.daily]
-    totals = with_days[0] if len(with_days) == 1 else [*map(exact_sum, zip_longest(*with_days, fillvalue=_NONE_USED))]
+    # Whole lists are added, not single days.
+    totals: Sequence[Decimal] = reduce(_add_days, (row.daily for row in rollups if row.daily), ())
     found: dict[date | None, Decimal] = {day: total for day, total in zip(days, totals, strict=False) if total}
     if without_day := exact_sum([row.quantity for row in rollups if not row.daily]):
         found[None] = without_day
     return found
+
+
+def _add_days(totals: Sequence[Decimal], daily: Sequence[Decimal]) -> Sequence[Decimal]:
+    return [*starmap(EXACT.add, zip_longest(totals, daily, fillvalue=_NONE_USED))] if totals else daily
 
 
 def _item(row: ItemRow, period: ServicePeriod | None) -> StatementItem:
