@@ -19,8 +19,8 @@ from fly_billing.api.openapi import documented_without_answer, documented_write
 from fly_billing.api.problems import RequestRefused
 from fly_billing.api.rules.access import ACKNOWLEDGE, ADDRESS, WRITE_ALERTS
 from fly_billing.customer_alerts.alert_addresses import AddressRefused, set_alert_address_with_token
-from fly_billing.customer_alerts.changes_with_tokens import TokenChanges, TooManyChanges, WantedLimit
-from fly_billing.customer_alerts.thresholds import NoSuchThreshold, StoredThreshold, thresholds
+from fly_billing.customer_alerts.changes_with_tokens import ChangedThreshold, TokenChanges, TooManyChanges, WantedLimit
+from fly_billing.customer_alerts.thresholds import NoSuchThreshold
 
 # Seconds after which a customer who changed too much may try again: an hour.
 WAIT = "3600"
@@ -34,8 +34,8 @@ Writer = Annotated[Caller, needs(WRITE_ALERTS)]
 )
 def set_alert(caller: Writer, wanted: models.AlertRequest) -> Response:
     """Alert the customer when a month reaches this. Answers 201, or 200 if the organization has this alert already."""
-    stored = _written(caller, lambda changes: changes.add(_limit(wanted)))
-    return _answer(caller, stored, 201 if stored.is_new else 200)
+    changed = _written(caller, lambda changes: changes.add(_limit(wanted)))
+    return _answer(caller, changed, 201 if changed.is_new else 200)
 
 
 @alert_router.delete(f"{ORGANIZATION}/alerts/{{alert_id}}", **documented_without_answer("remove_alert", WRITE_ALERTS))
@@ -70,10 +70,10 @@ def acknowledge_cap_call(
 ) -> Response:
     """Acknowledge a call about the cap in place of the cap hook's answer. Needs an operator's token of the role issuer.
 
-    404 if it is not the newest call: read the newest one, which may say something else.
+    404 if a newer call replaced it before it was acknowledged: read the newest one, which may say something else.
     """
     if not _written(caller, lambda changes: changes.acknowledge(number)):
-        raise RequestRefused(404, "this is not the newest call about the cap of this organization")
+        raise RequestRefused(404, "this organization has no such call about its cap, or a newer one replaced it")
     return Response(status_code=204)
 
 
@@ -120,11 +120,7 @@ def _limit(wanted: models.AlertRequest) -> WantedLimit:
     return WantedLimit(wanted.amount.amount, wanted.amount.currency, wanted.kind, wanted.name)
 
 
-def _answer(caller: Caller, stored: StoredThreshold, status: int = 200) -> Response:
-    """Answer with the alert as it is now. Raises RequestRefused if somebody removed it meanwhile."""
-    for threshold in thresholds(caller.database, caller.organization_id):
-        if threshold.id == stored.threshold_id:
-            answer = answers.alert_answer(threshold, caller.now)
-            headers = {"Cache-Control": "no-store"}
-            return Response(answer.model_dump_json(), status, headers=headers, media_type="application/json")
-    raise RequestRefused(404)
+def _answer(caller: Caller, changed: ChangedThreshold, status: int = 200) -> Response:
+    answer = answers.alert_answer(changed.threshold, caller.now)
+    headers = {"Cache-Control": "no-store"}
+    return Response(answer.model_dump_json(), status, headers=headers, media_type="application/json")

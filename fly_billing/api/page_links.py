@@ -105,7 +105,8 @@ def revoke_link_with_token(database: BillingDatabase, link_id: UUID, token_id: U
 
 def link_id_of(text: str) -> UUID:
     """Return the id of a link, of which the text is the id or the address. Raises NotALink."""
-    last = text.strip().partition("?")[0].rpartition("/")[2]
+    address = text.strip().partition("#")[0].partition("?")[0]
+    last = address.rstrip("/").rpartition("/")[2]
     try:
         return UUID(last)
     except ValueError:

@@ -51,7 +51,8 @@ def set_alert_address_with_token(
 
 def _check(email: str) -> None:
     try:
-        if len(email) > MOST_ADDRESS or not email.isprintable():
+        # Postgres has the same rule: a quoted @ before the real one is valid, and nobody has such an address.
+        if len(email) > MOST_ADDRESS or not email.isprintable() or email.count("@") != 1:
             raise ValueError
         address_of(email)
     except ValueError:

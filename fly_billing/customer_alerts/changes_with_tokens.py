@@ -11,11 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.customer_alerts.rules.thresholds import Kind, Limit
+from fly_billing.customer_alerts.rules.thresholds import Kind, Limit, SpendThreshold
 from fly_billing.customer_alerts.spend_caps import NAME
-from fly_billing.customer_alerts.thresholds import NoSuchThreshold, StoredThreshold, limit_of, store, thresholds
+from fly_billing.customer_alerts.thresholds import NoSuchThreshold, limit_of, store, thresholds
 from fly_billing.errors import ActionableError
-from fly_billing.postgres.database import BillingDatabase, values
+from fly_billing.postgres.database import BillingDatabase, records, values
 
 # Changes of an organization's thresholds within 24 hours. Removed thresholds are kept, so a program that sets and
 # removes them without end would fill the table.
@@ -42,6 +42,14 @@ class WantedLimit:
 
 
 @dataclass(frozen=True)
+class ChangedThreshold:
+    """A threshold or cap as it was set, even if somebody replaced it since. `is_new`: False if it was set before."""
+
+    threshold: SpendThreshold
+    is_new: bool
+
+
+@dataclass(frozen=True)
 class TokenChanges:
     """Changes of one organization's thresholds, its cap, and calls about it.
 
@@ -54,13 +62,13 @@ class TokenChanges:
     token_id: UUID
     organization_id: str
 
-    def add(self, wanted: WantedLimit) -> StoredThreshold:
+    def add(self, wanted: WantedLimit) -> ChangedThreshold:
         """Set a threshold. Setting it twice changes nothing. Raises NoSuchThreshold, TooManyChanges."""
         with self.database.transaction() as connection:
             limit = self._limit(connection, wanted)
             return self._store(connection, "add_spend_threshold_with_token", **asdict(limit))
 
-    def set_cap(self, wanted: WantedLimit) -> StoredThreshold:
+    def set_cap(self, wanted: WantedLimit) -> ChangedThreshold:
         """Set the cap in place of the one that there is. Raises NoSuchThreshold, TooManyChanges."""
         with self.database.transaction() as connection:
             limit = self._limit(connection, wanted)
@@ -82,17 +90,23 @@ class TokenChanges:
                 self.remove(threshold.id)
 
     def acknowledge(self, number: int) -> bool:
-        """Acknowledge a call about the cap, if it waits. Return False if it is not the newest one."""
+        """Acknowledge a call about the cap, if it waits. Return False if a newer one replaced it, or there is none."""
         (is_acknowledged,) = self.database.values(
             "acknowledge_cap_call_with_token", **self._who(), channel=NAME, number=number
         )
         return bool(is_acknowledged)
 
-    def _store(self, connection: Connection, statement: str, **columns: object) -> StoredThreshold:
+    def _store(self, connection: Connection, statement: str, **columns: object) -> ChangedThreshold:
         (changes,) = values(connection, "changes_of_thresholds_today", organization_id=self.organization_id)
         if changes >= MOST_CHANGES_A_DAY:
             raise TooManyChanges(f"these alerts were changed {MOST_CHANGES_A_DAY} times within 24 hours")
-        return store(connection, statement, **self._who(), **columns)
+        stored = store(connection, statement, **self._who(), **columns)
+        # In this transaction, which has the organization's lock: another request can't replace the cap before.
+        found = records(connection, SpendThreshold, "spend_thresholds", organization_id=self.organization_id)
+        for threshold in found:
+            if threshold.id == stored.threshold_id:
+                return ChangedThreshold(threshold, stored.is_new)
+        raise NoSuchThreshold("this alert was removed at the same moment: send the request again")
 
     def _limit(self, connection: Connection, wanted: WantedLimit) -> Limit:
         limit = limit_of(connection, self.organization_id, wanted.text, wanted.kind, wanted.subject)

@@ -3,7 +3,7 @@
 select acknowledge_cap_call(:organization_id, :channel, null) as waited;
 
 -- name: acknowledge_cap_call_with_token
--- One row: false if this is not the organization's newest call. It is acknowledged now, or was before. For the role that
+-- One row: whether this call is acknowledged, now or before. A call that a newer one replaced can't be. For the role that
 -- can only read, with a token that may do it.
 select acknowledge_cap_call_with_token(:token_id, :organization_id, :channel, :number) as is_acknowledged;
 

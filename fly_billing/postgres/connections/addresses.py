@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo, timeout_from_conninfo
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 SCHEMES = ("postgresql", "postgres")
+# User and password, as SQLAlchemy finds them: a password may have any sign but `@`.
+_CREDENTIALS = re.compile(r"([^:/@]*)(?::([^@]*))?@")
 
 
 def read_address(text: str, setting: str, driver: str = "psycopg") -> URL:
@@ -57,13 +60,15 @@ def read_parameters(text: str, setting: str) -> dict[str, str]:
         SettingsError: As `read_address`.
     """
     scheme, separator, rest = text.strip().partition("://")
-    place, _, query = rest.partition("?")
+    place, _, query = _with_encoded_credentials(rest).partition("?")
     wrong = _not_an_address(setting)
     try:
         found = conninfo_to_dict(f"postgresql://{place}")
     except psycopg.ProgrammingError:
         raise wrong from None
     parameters = {name: str(value) for name, value in found.items() if value is not None}
+    if not parameters.get("port", "").strip(","):  # a comma for each further host, and no port
+        parameters.pop("port", None)
     database, port = parameters.get("dbname", ""), parameters.get("port", "0")
     if not separator or not port.isdecimal() or any(sign in database for sign in "@/:"):
         raise wrong
@@ -73,6 +78,15 @@ def read_parameters(text: str, setting: str) -> dict[str, str]:
         options[name] = f"{options[name]},{value}" if name in options else value
     _refuse_unknown_options(options, setting)
     return parameters | options
+
+
+def _with_encoded_credentials(rest: str) -> str:
+    """Percent-encode what libpq refuses in a user or password, or reads as its end: `%`, `/`, `?` and spaces."""
+    given = _CREDENTIALS.match(rest)
+    if not given:
+        return rest
+    user, password = (part if part is None else quote(unquote(part), safe="") for part in given.groups())
+    return f"{user}{'' if password is None else f':{password}'}@{rest[given.end() :]}"
 
 
 def describe_parameters(parameters: Mapping[str, str]) -> str:

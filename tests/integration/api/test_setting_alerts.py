@@ -6,6 +6,7 @@ The database compares tokens with its own clock, so these tests are in the prese
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -111,6 +112,29 @@ def test_a_cap_is_set_changed_and_removed_and_the_same_request_twice_changes_not
     assert [send(api, "DELETE", "acme/cap", token).status for _ in range(2)] == [204, 204]
     assert limits(billed) == []
     assert [action for _, action in changes(billed)] == ["added", "removed", "added", "removed"]
+
+
+def test_caps_that_are_set_at_the_same_time_are_each_answered_and_one_of_them_is_left(
+    api: ApiClient, billed: Platform, token: str
+) -> None:
+    wanted = [usd(f"{number}.00") for number in range(1, 25)]
+    with ThreadPoolExecutor(8) as senders:
+        got = [*senders.map(lambda amount: send(api, "PUT", "acme/cap", token, {"amount": amount}), wanted)]
+    assert [each.status for each in got] == [200] * 24
+    assert [each.data["alert"]["amount"] for each in got] == wanted
+    assert len(limits(billed)) == 1
+    recorded = [action for _, action in changes(billed)]
+    assert (recorded.count("added"), recorded.count("removed")) == (24, 23)
+
+
+def test_the_same_alert_that_is_sent_many_times_at_once_is_set_once(
+    api: ApiClient, billed: Platform, token: str
+) -> None:
+    with ThreadPoolExecutor(8) as senders:
+        got = [*senders.map(lambda _: send(api, "POST", "acme/alerts", token, USD_250), range(24))]
+    assert sorted(each.status for each in got) == [200] * 23 + [201]
+    assert limits(billed) == ["$250.00"]
+    assert [action for _, action in changes(billed)] == ["added"]
 
 
 def test_what_a_token_sets_a_command_finds_and_the_other_way_round(
@@ -243,6 +267,9 @@ def test_an_issuers_token_sets_alerts_of_every_organization_and_acknowledges_the
     reader = customer_token(billed.database, "acme", now - DAY, ["alerts"]).secret
     call = api.of("acme", "alerts", reader).data["cap_call"]
     assert (call["number"], call["state"], call["acknowledged_at"] is None) == (2, "lifted", False)
+    assert send(api, "PUT", "acme/cap", issuer, {"amount": usd("0.50")}).status == 200
+    queue_cap_calls(billed.database, [OPERATORS], NOW)  # call 3 does not undo the acknowledgement of call 2
+    assert [send(api, "PUT", f"acme/cap-calls/{n}/acknowledgement", issuer).status for n in (1, 2)] == [404, 204]
 
 
 def test_only_an_issuers_token_says_which_address_gets_the_alerts(
@@ -259,7 +286,10 @@ def test_only_an_issuers_token_says_which_address_gets_the_alerts(
     assert billed.query("select organization_id, email, set_by from alert_addresses") == [
         {"organization_id": "acme", "email": "dev@acme.example", "set_by": f"token {issuer.id} (issuer desk)"}
     ]
-    for wrong in ("acme", "a@x..com", "a@b\r\nBcc: c@d", "a\0@example.com", "Dev <dev@acme.example>", "a@b, c@d"):
+    for wrong in (
+        "acme", "a@x..com", "a@b\r\nBcc: c@d", "a\0@example.com", "Dev <dev@acme.example>", "a@b, c@d",
+        '"a@b"@c.example',
+    ):  # fmt: skip
         got = send(api, "PUT", "acme/alert-address", issuer.secret, {"email": wrong})
         assert (got.status, got.headers["content-type"]) == (422, "application/problem+json"), wrong
     assert send(api, "PUT", "nobody/alert-address", issuer.secret, wanted).status == 404

@@ -146,6 +146,8 @@ def test_an_invalid_database_url_is_named_and_not_shown(make: Callable[[str], ob
         "postgresql://[::1]:5432/billing",
         "postgresql:///billing?host=/run/postgresql",
         " postgresql://127.0.0.1/ ",
+        "postgresql://me:50%/50? yes#no:%40@127.0.0.1:5433/billing?sslmode=disable",
+        "postgresql://me@first.example,second.example/billing",
     ],
 )
 def test_a_connection_without_an_engine_goes_to_the_same_database(url: str) -> None:

@@ -89,7 +89,7 @@ def test_a_link_that_was_made_before_links_had_ids_works_until_it_expires() -> N
 def test_each_link_has_its_own_id_which_its_address_or_the_id_itself_names() -> None:
     first, second = (PageLinks((NEW,)).make("acme", 7, NOW) for _ in range(2))
     assert first.shown.id != second.shown.id
-    for text in (first.url, f" {first.url}?month=2026-09\n", str(first.shown.id)):
+    for text in (first.url, f" {first.url}?month=2026-09\n", f"{first.url}/#apps", str(first.shown.id)):
         assert link_id_of(text) == first.shown.id
     for text in (WITHOUT_ID, f"https://billing.example.com/statement/{WITHOUT_ID}", "acme", "", first.url[:40]):
         with pytest.raises(NotALink, match="is neither a link to a page nor the id of one"):
