@@ -7,8 +7,10 @@ know nothing of a value's meaning.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 # In the currency's major unit. In minor units (at most three decimals) it is below 10^15: a bigint has room for 9,000
 # such amounts, and a JSON reader that uses floats reads it exactly.
@@ -25,6 +27,8 @@ class UnreadableTime(str):
 
 # Tuples, because `Decimal | UnreadableTime` would be made again for each value.
 _WITH_BOUNDS, _NUMBERS = (Decimal, UnreadableTime), (Decimal, int)
+# Types whose values have no problem: most columns are skipped at the price of one look-up.
+_USABLE = frozenset({str, UUID, datetime, date, bool, dict, list, tuple})
 # In minor units of any currency. No real invoice has an amount beyond it.
 MOST_CENTS = int(MOST_MONEY) * 1000
 
@@ -60,11 +64,14 @@ def refuse_incomplete(fields: Mapping[str, Any], may_be_missing: Collection[str]
         ValueError: Names the first field that is missing or that can't be used in a calculation.
     """
     for name, value in fields.items():
+        if type(value) in _USABLE:
+            continue
         if value is None:
             if name not in may_be_missing:
                 raise ValueError(f"{name} is missing")
         elif isinstance(value, _NUMBERS) and name.endswith("_cents") and not -MOST_CENTS < value < MOST_CENTS:
             raise ValueError(f"{name} is too large")
+        elif problem := problem_of(value):
+            raise ValueError(f"{name} {problem}")
     if "detail" in fields and not isinstance(fields["detail"], Mapping):
         raise ValueError("detail is not a JSON object")
-    refuse_unreadable(fields)

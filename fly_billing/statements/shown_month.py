@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 # More files and days than this in a month are no sources: their names differ in more than numbers.
 MOST_FILES = 2000
+# Up to so many files in a month, reading their paths is cheaper than finding the names among them one by one.
+FEW_FILES = 500
 DAYS_NOT_KNOWN = "Not compared with the same days of the month before: the days of some usage were not recorded."
 NO_COST = "Not compared with the same days of the month before: they cost nothing in both months."
 
@@ -107,7 +109,7 @@ class ShownMonth:
                 SpendShare, "products_of_statement", invoice_id=before and before.id, organization_id=organization_id,
                 whole_invoice_kinds=[*WHOLE_INVOICE_KINDS],
             )  # fmt: skip
-            sources = trip.records(SourceRow, "completeness_of_statement", **newest, most=MOST_FILES)
+            sources = trip.records(SourceRow, "completeness_of_statement", **newest, few=FEW_FILES, most=MOST_FILES)
             unread = trip.values(
                 "is_rejected_usage_unresolved", organization_id=organization_id, first=month.first_day,
                 until=month.next().first_day,

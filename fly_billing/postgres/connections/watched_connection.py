@@ -71,15 +71,17 @@ class WatchedConnection(psycopg.Connection[Any]):
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         if self.watch is None:
             return super().wait(gen, *args, **kwargs)
-        return super().wait(self._watched(gen, _Wait(self.watch)), *args, **kwargs)
+        return super().wait(self._watched(gen, self.watch), *args, **kwargs)
 
-    def _watched(self, gen: Any, wait: _Wait) -> Generator[Any, Any, Any]:
+    def _watched(self, gen: Any, watch: Watch) -> Generator[Any, Any, Any]:
         """Pass everything through. Check the wait whenever psycopg wakes up with nothing to read (every 0.1 s)."""
+        wait: _Wait | None = None  # most waits end before the first check
         try:
             wanted = next(gen)
             while True:
                 ready = yield wanted
                 if not ready:
+                    wait = wait or _Wait(watch)
                     self._check(wait)
                 wanted = gen.send(ready)
         except StopIteration as end:

@@ -67,6 +67,8 @@ class SpendItem:
     @cached_property
     def units_by_usage(self) -> Sequence[Decimal] | None:
         """The amount of each part of the usage, in units of 10^-20; None without usage. The same in every breakdown."""
+        if len(self.usage) == 1:
+            return [_to_units(self.amount)] if self.usage[0].quantity else None
         quantities = [part.quantity for part in self.usage]
         return _split_units(self.amount, quantities) if exact_sum(quantities) else None
 

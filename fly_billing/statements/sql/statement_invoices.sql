@@ -60,9 +60,11 @@ listing as materialized (
     select
         s.month,
         not s.is_settled or cast(:newest as integer) is null or s.place <= cast(:newest as integer)
-        or coalesce(abs(s.place - shown.place) <= 1, false) as is_listed
+        or coalesce(
+            abs(s.place - (select shown.place from settled as shown where shown.month = cast(:shown as date))) <= 1,
+            false
+        ) as is_listed
     from settled as s
-    left join settled as shown on shown.month = cast(:shown as date)
 )
 
 select

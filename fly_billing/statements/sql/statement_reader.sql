@@ -28,7 +28,7 @@ order by pays = 'gross', priority, expires_at nulls last, granted_at, id;
 -- `complete_until` is the last day such that it and all days of the month before it landed after they ended and are in
 -- the version of the usage table that was billed: the day before the month if there is none. `looked_at` is when the
 -- folder of the day after it was last as it was billed; null if that day did not land. :as_of is when the invoice was
--- calculated.
+-- calculated. Up to :few paths are read at once.
 with recursive billed as (
     select
         i.month as first, s.lake_version,
@@ -38,12 +38,23 @@ with recursive billed as (
     where i.id = cast(:invoice_id as uuid) and s.lake_version is not null
 ),
 
--- Each step finds the next day and file in the index, whatever the number of paths between.
+-- All paths, if they are so few that reading them is cheapest; one more, if they are not.
+paths as materialized (
+    select u.landing_day, u.path
+    from usage_files as u
+    where u.landing_day >= (select first from billed) and u.landing_day <= (select last from billed)
+    limit :few + 1
+),
+
+amount as (select count(*) <= :few as is_few from paths),
+
+-- Of many paths, each step finds the next day and file in the index, whatever the number of paths between.
 landed as (
     (
         select 1 as number, u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g') as name
         from usage_files as u
         where u.landing_day >= (select first from billed) and u.landing_day <= (select last from billed)
+            and not (select is_few from amount)
         order by u.landing_day, regexp_replace(u.path, '[0-9]+', '#', 'g')
         limit 1
     )
@@ -61,26 +72,38 @@ landed as (
     where landed.number <= :most
 ),
 
+days_of_files as (
+    select distinct landing_day, regexp_replace(path, '[0-9]+', '#', 'g') as name
+    from paths
+    where (select is_few from amount)
+    union all
+    select landing_day, name from landed
+),
+
 sources as (
     select name, count(*) as days, max(landing_day) as until
-    from landed
-    where (select max(steps.number) from landed as steps) <= :most
+    from days_of_files
+    where (select count(*) from days_of_files) <= :most
     group by name
 ),
 
--- Materialized, because it would be calculated again for every source.
-complete as materialized (
-    select coalesce(min(cast(day as date)), billed.last + 1) - 1 as until
+-- The days that landed after they ended, numbered from 1.
+whole_days as (
+    select
+        billed.first, landing_days.landing_day,
+        cast(row_number() over (order by landing_days.landing_day) as int) as number
     from billed
-    left join generate_series(
-        cast(billed.first as timestamp), cast(billed.last as timestamp), interval '1 day'
-    ) as days (day) on not exists (
-        select from landing_days
-        where landing_days.landing_day = cast(day as date)
-            and landing_days.landed_at >= (day + interval '1 day') at time zone 'UTC'
-            and landing_days.lake_version <= billed.lake_version
-    )
-    group by billed.last
+    join landing_days on landing_days.landing_day between billed.first and billed.last
+    where landing_days.landed_at >= cast(landing_days.landing_day + 1 as timestamp) at time zone 'UTC'
+        and landing_days.lake_version <= billed.lake_version
+),
+
+-- The last of them before the first gap. Materialized, because it would be calculated again for every source.
+complete as materialized (
+    select coalesce(max(whole_days.landing_day), billed.first - 1) as until
+    from billed
+    left join whole_days on whole_days.landing_day = whole_days.first + whole_days.number - 1
+    group by billed.first
 )
 
 select

@@ -13,7 +13,7 @@ import pytest
 from fly_billing.periods import BillingMonth
 from fly_billing.statements.rules.spend import Change
 from fly_billing.statements.rules.statement import Statement, StatementInvoice
-from fly_billing.statements.shown_month import MOST_FILES
+from fly_billing.statements.shown_month import FEW_FILES, MOST_FILES
 from fly_billing.statements.statement_reader import read_statement
 from tests.support.builders import OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
 from tests.support.statement_costs import database_cost
@@ -184,14 +184,16 @@ from generate_series(1, :number) as n
 """
 
 
-def test_files_that_differ_only_in_numbers_are_one_source_however_many(quarter: Platform) -> None:
+@pytest.mark.parametrize("number", [3, FEW_FILES // 2 - 1, FEW_FILES // 2, 5000])
+def test_files_that_differ_only_in_numbers_are_one_source_however_many(quarter: Platform, number: int) -> None:
+    """A few, about as many as are read at once, and many more."""
     before = statement(quarter, SEPTEMBER).completeness
     assert before is not None and {source.name: source.days for source in before.sources} == {
         "acme.jsonl": 1,
         "globex.jsonl": 1,
     }
     for prefix in ("requests-", "volumes-"):
-        quarter.execute(FILES, prefix=prefix, are_ids=False, number=5000)
+        quarter.execute(FILES, prefix=prefix, are_ids=False, number=number)
     found = statement(quarter, SEPTEMBER).completeness
     assert found is not None and {source.name: source.days for source in found.sources} == {
         "acme.jsonl": 1,
