@@ -43,6 +43,7 @@ paths as materialized (
     select u.landing_day, u.path
     from usage_files as u
     where u.landing_day >= (select first from billed) and u.landing_day <= (select last from billed)
+    order by u.landing_day
     limit :few + 1
 ),
 
@@ -83,7 +84,7 @@ days_of_files as (
 sources as (
     select name, count(*) as days, max(landing_day) as until
     from days_of_files
-    where (select count(*) from days_of_files) <= :most
+    where (select count(*) from days_of_files as found) <= :most
     group by name
 ),
 
