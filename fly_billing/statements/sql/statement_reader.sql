@@ -81,10 +81,12 @@ days_of_files as (
     select landing_day, name from landed
 ),
 
+found as (select count(*) as number from days_of_files),
+
 sources as (
     select name, count(*) as days, max(landing_day) as until
     from days_of_files
-    where (select count(*) from days_of_files as found) <= :most
+    where (select number from found) <= :most
     group by name
 ),
 
