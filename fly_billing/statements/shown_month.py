@@ -95,7 +95,7 @@ class ShownMonth:
         rows: Sequence[InvoiceRow],
         reading: RecordReading,
     ) -> ShownMonth:
-        """Read it in one round trip. `rows` are all months of the organization that can be read, newest first."""
+        """Read it in one round trip. `rows` are the listed months that can be read, the month before among them."""
         of_month = [row for row in rows if row.is_of(month)]
         before = next((row for row in rows if _can_be_compared(row, month)), None)
         newest = {"invoice_id": of_month[0].id, "as_of": of_month[0].as_of} if of_month else _NO_INVOICE

@@ -73,7 +73,8 @@ def read_statement(
         shown = month or (rows[0].billing_month if rows else None)
         detail = ShownMonth.read(connection, organization_id, shown, rows, reading) if shown and has_details else None
     invoices = [_invoice(row, listed, detail if shown and row.is_of(shown) else None, reading) for row in rows]
-    earlier = reading.attempt("the first month", lambda: rows[0].earlier) if rows else None
+    # Each row has it, also one that can't be shown.
+    earlier = reading.attempt("the first month", lambda: listed.rows[0].earlier) if listed.rows else None
     return Statement(
         organization_id=organization_id,
         organization_name=listed.organization.name,

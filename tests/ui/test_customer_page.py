@@ -145,7 +145,7 @@ def test_the_page_of_a_final_month_is_accessible_too(windows: Windows, width: in
 def test_all_months_are_shown_by_keyboard_and_without_scripts(windows: Windows, width: int) -> None:
     """Of 30 months, 17 are left out at first. The split stays."""
     page = windows.show("?by=app", width, java_script_enabled=False)
-    page.get_by_role("link", name="Show 17 earlier months").press("Enter")
+    page.get_by_role("link", name="Show 17 more months").press("Enter")
     page.get_by_role("link", name="Apr 2024").wait_for()
     assert page.url.endswith("?month=2026-09&by=app&months=all#months")
     page.get_by_role("link", name="Apr 2024").press("Enter")
@@ -170,7 +170,7 @@ def test_a_printed_page_has_no_controls_and_every_amount(windows: Windows, tmp_p
     paper = PdfReader(io.BytesIO(page.pdf(format="A4", print_background=True)))
     text = " ".join(sheet.extract_text() for sheet in paper.pages)
     assert len(paper.pages) <= 6
-    assert "17 earlier months since April 2024, with nothing due" in text
+    assert "17 more months since April 2024, with nothing due" in text
     assert "Show" not in text
     for part in ("Usage in the bars", "Recurring fees", "$29.00", "Total so far", "Plans"):
         assert part in text

@@ -167,8 +167,8 @@ def _rows(shares: Sequence[SpendShare], without: str) -> list[tuple[str, int]]:
     ]
 
 
-def _earlier_months(count: int) -> str:
-    return counted(count, "earlier month")
+def _more_months(count: int) -> str:
+    return counted(count, "more month")
 
 
 def _safe_link(url: str | None) -> str | None:
@@ -217,7 +217,7 @@ _TEMPLATES.filters |= {
     "times": _times,
     "short": _short,
     "rows": _rows,
-    "earlier_months": _earlier_months,
+    "more_months": _more_months,
     "safe_link": _safe_link,
     "is_month": _is_month,
     "column": _column,

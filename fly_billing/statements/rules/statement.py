@@ -368,7 +368,7 @@ class EarlierMonths:
     first_month: str
 
     def in_words(self) -> str:
-        return f"{counted(self.count, 'earlier month')} since {self.first_month}, with nothing due"
+        return f"{counted(self.count, 'more month')} since {self.first_month}, with nothing due"
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def test_a_link_shows_the_months_before_the_last_year(api: ApiClient, billed: Pl
     add_paid_months(billed, 20)
     page = page_path("acme", NOW)
     short = api.get(page + "?month=2026-09&by=region").text
-    assert "Show 9 earlier months since January 2025, with nothing due" in text_of(short)
+    assert "Show 9 more months since January 2025, with nothing due" in text_of(short)
     (link,) = re.findall(r'href="(\?[^"#]*months=all)#months"', short.replace("&amp;", "&"))
     assert link == "?month=2026-09&by=region&months=all"
     full = api.get(page + link).text

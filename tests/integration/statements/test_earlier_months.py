@@ -24,16 +24,16 @@ from tests.support.unguarded import unguarded
 NOW = at("2026-09-20T12:00:00")
 NEWEST = SEPTEMBER.plus(-1)
 TABLES = (
-    "ledger_entries", "ledger_transactions", "stripe_invoices", "invoice_details", "invoices", "billing_failures",
-    "organization_links",
+    "ledger_entries", "ledger_transactions", "stripe_money", "stripe_invoice_amounts", "stripe_invoices",
+    "invoice_details", "invoices", "billing_failures", "organization_links",
 )  # fmt: skip
 INVOICE = """
 insert into invoices (
-    id, organization_id, month, revision, status, currency, amount, total_cents, computed_at, finalized_at, due_on,
-    paid_at, number
+    id, organization_id, month, revision, origin, status, currency, amount, total_cents, computed_at, finalized_at,
+    due_on, paid_at, number
 )
 values (
-    :id, :organization, :month, :revision, :status, :currency, 0, :total, :at,
+    :id, :organization, :month, :revision, :origin, :status, :currency, 0, :total, :at,
     case when :status <> 'open' then cast(:at as timestamptz) end, cast(cast(:at as timestamptz) as date) + 14,
     case when :status = 'paid' then cast(:at as timestamptz) end, case when :status <> 'open' then :number end
 )
@@ -43,6 +43,26 @@ insert into stripe_invoices (
     invoice_id, state, stripe_invoice_id, updated_at, finalized_at, stripe_due_cents, stripe_balance_cents
 )
 values (:id, 'finalized', :stripe_id, :at, :at, :due, :balance)
+"""
+CREDIT_NOTE = """
+insert into stripe_money (
+    id, object_id, number, kind, status, organization_id, invoice_id, stripe_invoice_id, currency, amount_cents,
+    unpaid_cents, refunded_cents, credited_cents, out_of_band_cents, created_at, read_at, source
+)
+overriding system value values (
+    :number, 'cn_' || :stripe_id, 1, 'credit_note', 'issued', :organization, :id, :stripe_id, :currency, :noted, :noted,
+    0, 0, 0, :at, :at, 'polling'
+)
+"""
+PART_PAYMENT = """
+insert into stripe_invoice_amounts (
+    id, stripe_invoice_id, number, invoice_id, organization_id, status, currency, total_cents, starting_balance_cents,
+    due_cents, paid_cents, remaining_cents, overpaid_cents, unpaid_credited_cents, paid_credited_cents, read_at, source
+)
+overriding system value values (
+    :number, :stripe_id, 1, :id, :organization, 'open', :currency, :due, 0, :due, :part_paid,
+    greatest(0, cast(:due as bigint) - :part_paid), 0, 0, 0, :at, 'polling'
+)
 """
 TRANSACTION = """
 insert into ledger_transactions (id, organization_id, currency, month, event)
@@ -65,9 +85,20 @@ def invoice(
     due: int | None = 1000,
     balance: int = 0,
     by: str = "acme",
+    origin: str = "billed",
+    noted: int = 0,
+    part_paid: int = 0,
 ) -> dict[str, Any]:
-    """An invoice of a month. `due`: what Stripe asked for; None: Stripe does not have it."""
-    return {"status": status, "total": total, "currency": currency, "due": due, "balance": balance, "by": by}
+    """An invoice of a month, in cents.
+
+    Args:
+        due: What Stripe asked for; None: Stripe does not have it.
+        noted, part_paid: The parts of `due` that a credit note took back, and that were paid before the rest.
+    """
+    return {
+        "status": status, "total": total, "currency": currency, "due": due, "balance": balance, "by": by,
+        "origin": origin, "noted": noted, "part_paid": part_paid,
+    }  # fmt: skip
 
 
 def keep_history(
@@ -115,7 +146,10 @@ def _add(connection: Connection, back: int, revision: int, each: Mapping[str, An
     } | dict(each)  # fmt: skip
     connection.execute(text(INVOICE), made)
     if each["due"] is not None and each["status"] != "open":
-        connection.execute(text(IN_STRIPE), made | {"stripe_id": f"in_{made['id']}"})
+        made["stripe_id"] = f"in_{made['id']}"
+        connection.execute(text(IN_STRIPE), made)
+        for statement in [CREDIT_NOTE] * bool(made["noted"]) + [PART_PAYMENT] * bool(made["part_paid"]):
+            connection.execute(text(statement), made)
 
 
 def _post(connection: Connection, currency: str, sums: Sequence[int]) -> None:
@@ -154,7 +188,7 @@ def test_ten_years_are_a_year_of_lines_and_a_count(acme: Platform) -> None:
     found = read(acme)
     assert months_of(found) == [str(NEWEST.plus(-back)) for back in range(13)]
     assert found.earlier_months == EarlierMonths(107, "2016-09")
-    assert found.earlier_months.in_words() == "107 earlier months since 2016-09, with nothing due"
+    assert found.earlier_months.in_words() == "107 more months since 2016-09, with nothing due"
     every = read(acme, all_months=True)
     assert (len(every.invoices), every.earlier_months) == (120, None)
 
@@ -206,6 +240,20 @@ def test_an_old_month_that_could_not_be_billed_is_listed(acme: Platform) -> None
     ]
 
 
+def test_an_old_invoice_is_owed_without_what_was_credited_and_paid_of_it(acme: Platform) -> None:
+    """$10.00, a credit note of $2.00 and $3.00 paid: $5.00 is left, which is what the ledger has."""
+    old = invoice("finalized", 1000, noted=200, part_paid=300)
+    keep_history(acme, [*[[invoice()]] * 30, [old], *[[invoice()]] * 9], {"USD": (500, 39_300, 0, 0)})
+    found = read(acme)
+    assert found.headline() == (
+        "Acme owes $5.00 on 1 unpaid invoice, after $2.00 of credit notes, after $3.00 paid so far."
+    )
+    assert found.calculation() == [
+        ("Unpaid invoices (1)", "$10.00"), ("Credit notes", "-$2.00"), ("Paid so far", "-$3.00"), ("Owed", "$5.00"),
+    ]  # fmt: skip
+    assert found.earlier_months == EarlierMonths(26, "2023-05")
+
+
 def test_free_months_are_settled_although_nobody_paid_them(acme: Platform) -> None:
     keep_history(acme, [[invoice("finalized", 0, due=None)]] * 20, ledger={})
     assert read(acme).earlier_months == EarlierMonths(7, "2025-01")
@@ -246,6 +294,15 @@ def test_a_settled_month_that_is_not_listed_is_not_read(acme: Platform) -> None:
     assert f"{id_of('acme 18 0')} of acme in 2025-02-01 can't be read: total_cents is missing." in problem
 
 
+def test_earlier_months_are_counted_although_no_listed_month_can_be_read(acme: Platform) -> None:
+    keep_history(acme, [[invoice()]] * 20)
+    acme.execute("alter table invoices alter column total_cents drop not null")
+    with unguarded(acme.database) as connection:
+        connection.execute(text("update invoices set total_cents = null where month > '2025-07-01'"))
+    found = read(acme)
+    assert (found.invoices, len(found.problems), found.earlier_months) == ((), 13, EarlierMonths(7, "2025-01"))
+
+
 def test_an_old_unpaid_month_that_can_not_be_read_is_named(acme: Platform) -> None:
     keep_history(acme, [*[[invoice()]] * 18, [invoice("finalized")]])
     acme.execute("alter table invoices alter column total_cents drop not null")
@@ -263,10 +320,10 @@ def test_an_invoice_is_found_by_its_id_in_any_month(acme: Platform) -> None:
 
 def test_the_command_counts_earlier_months_and_lists_them_if_asked(acme: Platform, tmp_path: Path) -> None:
     keep_history(acme, [[invoice()]] * 20)
-    counted = "7 earlier months since 2025-01, with nothing due: `--all-months` lists them"
+    counted = "7 more months since 2025-01, with nothing due: `--all-months` lists them"
     short, full = (statement_command(acme, tmp_path, "acme", *flags).stdout for flags in ((), ("--all-months",)))
     assert counted in short and "2025-01 " not in short
-    assert "2025-01 " in full and "earlier months" not in full
+    assert "2025-01 " in full and "more months" not in full
 
 
 # The amounts ----------------------------------------------------------------------------------------------------------
@@ -281,6 +338,9 @@ INVOICES = st.builds(
     due=st.one_of(st.none(), st.sampled_from([0, 1000, 1018])),
     balance=st.sampled_from([-700, 0, 0, 18]),
     by=st.sampled_from(["acme", "acme", "acme", "globex"]),
+    origin=st.sampled_from(["billed", "billed", "imported"]),
+    noted=st.sampled_from([0, 0, 200]),
+    part_paid=st.sampled_from([0, 0, 300]),
 )
 
 
@@ -308,7 +368,10 @@ HISTORIES = st.fixed_dictionaries(
 def test_what_is_owed_is_the_same_with_and_without_earlier_months(
     acme: Platform, history: dict[str, Any], back: int
 ) -> None:
-    """Invoices of two currencies: paid, waiting, void, written off, open, a payer's; with and without a ledger."""
+    """Invoices of two currencies, billed and imported, with and without a ledger.
+
+    They are paid, paid in part, credited, waiting, void, written off, open, or a payer's.
+    """
     keep_history(acme, **history)
     every = read(acme, all_months=True)
     shown = back if str(NEWEST.plus(-back)) in months_of(every) else None

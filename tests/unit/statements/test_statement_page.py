@@ -199,12 +199,12 @@ def test_a_month_far_above_the_others_is_cut_off() -> None:
     shown = page(*months)
     assert {bar["width"] for bar in shown.of("rect", **{"class": "part"})} == {"100.0%"}
     assert len(shown.of("path", **{"class": "cut"})) == 1
-    assert "earlier month" not in shown.text
+    assert "more month" not in shown.text
 
 
 def test_a_page_that_is_sent_counts_the_months_that_it_does_not_list() -> None:
     shown = page(september(MACHINES), earlier_months=EarlierMonths(108, "2016-10"))
-    assert "Not listed: 108 earlier months since October 2016, with nothing due." in shown.text
+    assert "Not listed: 108 more months since October 2016, with nothing due." in shown.text
     assert shown.of("a") == []
 
 
