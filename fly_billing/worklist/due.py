@@ -149,7 +149,9 @@ def days_due(
     """
     yesterday = now.date() - timedelta(days=1)
     due = set(days_to_land(database, landing_dir, now, [month] if month else (), by_content=True))
-    for closing in months_to_close(database, BillingMonth.containing(now).start):
+    # Months that ended, and those that close now: in the grace period of the last month, these begin a month earlier.
+    ends = (BillingMonth.containing(now).start, closed_until(now, grace))
+    for closing in {each for end in ends for each in months_to_close(database, end)}:
         due.update(day for day in days_before_closing(database, closing, grace) if day <= yesterday)
     if not month and (known := _first_known_day(database, landing_dir)):
         # Days without a folder in the months that are not over for long: statements would end before the first of them.

@@ -11,7 +11,7 @@ from dagster import AssetKey
 from fly_billing.periods import BillingMonth
 from fly_billing.usage.landing import DaysNotLanded
 from fly_billing.usage.landing_folder import LandingError, find_landing_problems
-from fly_billing.worklist.due import days_due, days_to_land, list_landing_problems
+from fly_billing.worklist.due import closed_until, days_due, days_to_land, list_landing_problems, months_to_close
 from tests.integration.usage.test_landing_any_file import (
     as_an_ordinary_user,
     counts,
@@ -140,6 +140,20 @@ def test_a_day_without_a_folder_is_due_without_naming_a_month(platform: Platform
     assert NEXT_DAY in due
     platform.land(*due, now=now)
     assert NEXT_DAY not in days_due(platform.database, platform.landing_dir, now, timedelta(hours=72))
+
+
+@pytest.mark.parametrize("today", ["2026-12-01T01:00:00", "2026-12-03T23:59:59", "2026-12-04", "2026-11-30"])
+def test_every_month_that_closes_now_has_its_days_landed_also_in_the_grace_period_of_a_later_one(
+    platform: Platform, today: str
+) -> None:
+    """Until 4 December, August to October close and November can't yet: 1 August, without a folder, is due, too."""
+    now, grace = at(today), timedelta(days=3)
+    write_jsonl(platform.landing_dir, [event("e1")])
+    due = days_due(platform.database, platform.landing_dir, now, grace)
+    closing = months_to_close(platform.database, closed_until(now, grace))
+    assert len(closing) >= 3
+    assert {month.first_day for month in closing} <= set(due)
+    assert max(due) < now.date()
 
 
 def test_days_without_a_folder_are_due_in_an_open_month_too_from_the_first_known_day_on(platform: Platform) -> None:
