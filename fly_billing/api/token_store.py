@@ -207,7 +207,7 @@ def refuse_writing_role(database: BillingDatabase) -> None:
     if database.values("may_write_invoices")[0]:
         raise SettingsError(
             f"the role of {database.place} can change bills, and the API only reads: set FLY_BILLING_API_DATABASE_URL"
-            " to the URL of fly_billing_reader (deploy/roles.sql)"
+            " to the URL of fly_billing_api (deploy/roles.sql)"
         )
 
 

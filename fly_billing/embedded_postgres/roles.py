@@ -14,7 +14,7 @@ from psycopg import Connection, sql
 OWNER = "fly_billing_owner"
 # Reads and writes rows: runs, sensors, commands.
 PIPELINE = "fly_billing_pipeline"
-# Reads: finance, an API.
+# Reads: finance, and here also the API, which has a role of its own on your server.
 READER = "fly_billing_reader"
 # Owns Dagster's database, and has no rights in the other.
 DAGSTER = "fly_billing_dagster"

@@ -1,8 +1,8 @@
-"""The rights of the pipeline's and the readers' roles on each table of the billing database.
+"""The rights of the pipeline's, the API's and the readers' roles on each table of the billing database.
 
 The role that runs migrations owns the tables and can change or drop anything. Runs, sensors and commands need only the
 rights listed here. Every `fly-billing migrate` grants them again to the roles that exist. On your own server,
-deploy/roles.sql creates the roles. Both roles can read a table that is not listed, and neither can write to it. A test
+deploy/roles.sql creates the roles. All of them can read a table that is not listed, and none can write to it. A test
 compares the list with all tables and statements.
 """
 
@@ -14,6 +14,9 @@ from fly_billing.postgres.statements import sql
 
 PIPELINE = "fly_billing_pipeline"
 READER = "fly_billing_reader"
+# Reads the same, and calls the functions of EXECUTES, for `fly-billing api`. A local server has no such role, and
+# neither has one with older roles: there the reader calls them.
+API = "fly_billing_api"
 
 # Stripe's data as received: customers' e-mail addresses, and links with which anyone can view and pay an invoice.
 NOT_FOR_READERS = frozenset({"stripe_events"})
@@ -106,17 +109,18 @@ WRITES: dict[str, frozenset[str]] = {
     }.items()
 }
 
-# The functions that run with the owner's rights, and the roles that may call them. Everyone may call any other.
-EXECUTES: dict[str, tuple[str, ...]] = {
-    "acknowledge_cap_call_with_token": (READER,),
-    "add_spend_threshold_with_token": (READER,),
-    "issue_organization_token": (READER,),
-    "remove_spend_threshold_with_token": (READER,),
-    "revoke_page_link_with_token": (READER,),
-    "set_alert_address_with_token": (READER,),
-    "set_spend_cap_with_token": (READER,),
-    "unsubscribe_from_alerts": (READER,),
-}
+# The functions that run with the owner's rights. Only the API's role may call them: they trust its id of a token, which
+# whoever reads the tables finds, too. Everyone may call any other function.
+EXECUTES = (
+    "acknowledge_cap_call_with_token",
+    "add_spend_threshold_with_token",
+    "issue_organization_token",
+    "remove_spend_threshold_with_token",
+    "revoke_page_link_with_token",
+    "set_alert_address_with_token",
+    "set_spend_cap_with_token",
+    "unsubscribe_from_alerts",
+)
 
 
 def owns_tables(connection: Connection) -> bool:
@@ -130,12 +134,13 @@ def grant_rights(connection: Connection) -> None:
     tables = list(connection.execute(text(sql("billing_tables"))).scalars())
     if PIPELINE in roles:
         _grant(connection, PIPELINE, {table: {"select", *WRITES.get(table, ())} for table in tables})
-    if READER in roles:
-        _grant(connection, READER, {table: {"select"} for table in tables if table not in NOT_FOR_READERS})
-    for function, callers in EXECUTES.items():
-        connection.exec_driver_sql(f'revoke all on function "{function}" from public')
-        for role in sorted(roles & set(callers)):
-            connection.exec_driver_sql(f'grant execute on function "{function}" to {role}')
+    readers = [role for role in (API, READER) if role in roles]
+    for role in readers:
+        _grant(connection, role, {table: {"select"} for table in tables if table not in NOT_FOR_READERS})
+    for function in EXECUTES:
+        connection.exec_driver_sql(f'revoke all on function "{function}" from {", ".join(["public", *readers])}')
+        for caller in readers[:1]:
+            connection.exec_driver_sql(f'grant execute on function "{function}" to {caller}')
 
 
 def _grant(connection: Connection, role: str, rights: dict[str, set[str]]) -> None:

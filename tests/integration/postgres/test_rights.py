@@ -19,7 +19,7 @@ from fly_billing.embedded_postgres.server import USER, connect
 from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
-from fly_billing.postgres.rights import NOT_FOR_READERS, WRITES
+from fly_billing.postgres.rights import API, EXECUTES, NOT_FOR_READERS, WRITES
 from fly_billing.postgres.schema_check import VERSIONS
 from fly_billing.statements.statement_reader import read_statement
 from tests.support.builders import Platform, at, event, write_jsonl
@@ -32,6 +32,15 @@ select (select count(*) from pg_class where relowner = %(role)s::regrole and rel
 """
 REFUSED = r"permission denied|cannot (delete from|insert into) view|is not a table"
 CODE = VERSIONS.parents[2]
+# The functions that run with their owner's rights, and who may call them.
+OF_OWNER = """
+select p.proname as name, p.proconfig = '{"search_path=public, pg_temp"}' as is_path_fixed,
+       array(select r.rolname from pg_roles as r
+              where r.rolname = any(:roles) and has_function_privilege(r.oid, p.oid, 'execute')) as callers
+  from pg_proc as p
+ where p.prosecdef and p.pronamespace = 'public'::regnamespace
+ order by p.proname
+"""
 
 
 @dataclass(frozen=True)
@@ -185,6 +194,47 @@ def written_by_code() -> dict[str, set[str]]:
         ):
             found[match[1]].add("update")
     return found
+
+
+def test_only_one_role_calls_the_functions_that_run_with_their_owners_rights(
+    postgres: PostgresServer, billing_database: BillingDatabase
+) -> None:
+    """They believe a token's id, which every reader of the tables finds: the API calls them, and finance does not."""
+    assert callers_of_functions(billing_database) == dict.fromkeys(EXECUTES, (READER,))  # local roles, or older ones
+    with connect(postgres.port, postgres.superuser_password) as connection:
+        connection.execute(f"create role {API} login")
+    try:
+        migrate(billing_database)
+        migrate(billing_database)
+        assert callers_of_functions(billing_database) == dict.fromkeys(EXECUTES, (API,))
+        for role in (API, READER):
+            assert tables_that_are_read(billing_database, role) == tables_of(billing_database) - NOT_FOR_READERS
+    finally:
+        with connect(
+            postgres.port, postgres.superuser_password, str(billing_database.engine.url.database)
+        ) as connection:
+            connection.execute(f"drop owned by {API}")
+            connection.execute(f"drop role {API}")
+
+
+def callers_of_functions(database: BillingDatabase) -> dict[str, tuple[str, ...]]:
+    with database.transaction() as connection:
+        found = connection.execute(text(OF_OWNER), {"roles": [PIPELINE, READER, DAGSTER, API]}).all()
+    assert all(row.is_path_fixed for row in found)
+    return {row.name: tuple(row.callers) for row in found}
+
+
+def tables_that_are_read(database: BillingDatabase, role: str) -> set[str]:
+    """The tables and views that a role reads, and none that it writes."""
+    can = "select relname from pg_class where relname = any(:tables) and has_table_privilege(:role, oid, :right)"
+    with database.transaction() as connection:
+        read, *written = (
+            set(connection.execute(text(can), {"tables": [*tables], "role": role, "right": right}).scalars())
+            for tables in [tables_of(database)]
+            for right in ("select", "insert", "update", "delete", "truncate")
+        )
+    assert written == [set()] * 4
+    return read
 
 
 def test_a_migrated_database_is_not_migrated_by_the_pipelines_role(roles: Roles) -> None:
