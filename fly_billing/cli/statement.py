@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,9 +76,9 @@ def show_statement_of(
     """
     with local_platform() as settings:
         try:
-            database = ReadingDatabase(reveal(settings.database_url), DatabaseLimits.from_environment())
-            statement = read_statement(database, organization, datetime.now(UTC), month, all_months=all_months)
-            costs = _daily_costs(database, statement) if files.page else None
+            with closing(ReadingDatabase(reveal(settings.database_url), DatabaseLimits.from_environment())) as database:
+                statement = read_statement(database, organization, datetime.now(UTC), month, all_months=all_months)
+                costs = _daily_costs(database, statement) if files.page else None
             estimate = _estimate(settings, statement)
         except ValueError as problem:
             raise ActionableError(str(problem)) from problem

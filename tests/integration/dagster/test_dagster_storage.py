@@ -64,7 +64,7 @@ def test_a_run_continues_after_the_server_closed_its_connections(instance: Dagst
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where datname = current_database() and pid <> pg_backend_pid()"
+            " where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'"
         )
     record(instance, "after")
     assert instance.get_materialized_partitions(AssetKey("invoices")) == {"before", "after"}
