@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
 
 from fly_billing.api.rules.links import DEFAULT_LINK_DAYS, MOST_LINK_DAYS
 from fly_billing.customer_alerts.alert_addresses import MOST_ADDRESS
@@ -482,7 +482,7 @@ class AlertRequest(BaseModel):
     ]
     amount: Annotated[LimitAmount | None, Field(description="Of every kind but percent.")] = None
     percent: Annotated[
-        int | None, Field(ge=1, le=MOST_PERCENT, description="Of the last month's final invoice.", examples=[150])
+        StrictInt | None, Field(ge=1, le=MOST_PERCENT, description="Of the last month's final invoice.", examples=[150])
     ] = None
     name: Annotated[
         str | None, Field(min_length=1, max_length=MOST_SUBJECT, description="The app or product.", examples=["web"])
@@ -513,7 +513,7 @@ class TokenRequest(BaseModel):
     organization_id: Annotated[str, Field(min_length=1, max_length=200)]
     name: Annotated[str, Field(min_length=1, max_length=200, description="What it is for.")]
     scopes: Annotated[list[str], Field(min_length=1, max_length=20)]
-    expires_in_days: Annotated[int, Field(ge=1, le=730)] = 365
+    expires_in_days: Annotated[StrictInt, Field(ge=1, le=730)] = 365
 
 
 class TokenAnswer(Part):
@@ -534,7 +534,7 @@ class PageLinkRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     organization_id: Annotated[str, Field(min_length=1, max_length=200)]
-    expires_in_days: Annotated[int, Field(ge=1, le=MOST_LINK_DAYS)] = DEFAULT_LINK_DAYS
+    expires_in_days: Annotated[StrictInt, Field(ge=1, le=MOST_LINK_DAYS)] = DEFAULT_LINK_DAYS
 
 
 class PageLinkAnswer(Part):

@@ -239,6 +239,7 @@ def test_a_wrong_amount_currency_or_name_is_told_and_nothing_is_set(
         {"kind": "app", "amount": usd("1"), "name": " "}, {"kind": "app", "amount": usd("1"), "name": "a\0b"},
         {"kind": "amount", "amount": usd("1"), "name": "web"}, {"kind": "cap", "amount": usd("1")}, {},
         {"kind": "app", "amount": usd("1"), "name": "web", "percent": 5},
+        {"kind": "percent", "percent": True}, {"kind": "percent", "percent": "7"},
     ):  # fmt: skip
         got = send(api, "POST", "acme/alerts", token, wrong)
         assert (got.status, got.headers["content-type"]) == (422, "application/problem+json"), wrong
