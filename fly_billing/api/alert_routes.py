@@ -1,6 +1,6 @@
 """The routes that set thresholds, caps and the address for alerts, and acknowledge calls about caps.
 
-Each may be sent again: what is set is not set twice. The API's role can't write; the database's functions do, and check
+Each request may be sent again: nothing is set twice. The API's role can't write; the database's functions do, and check
 the token themselves (`customer_alerts.changes_with_tokens`). Not here: reading them (`api.routes`).
 """
 
@@ -55,7 +55,7 @@ def set_cap(caller: Writer, wanted: models.CapRequest) -> Response:
 
 @alert_router.delete(f"{ORGANIZATION}/cap", **documented_without_answer("remove_cap", WRITE_ALERTS))
 def remove_cap(caller: Writer) -> Response:
-    """Remove the cap, if there is one. If it was reached, the platform is told that it is lifted."""
+    """Remove the cap, if there is one. If it was reached, the platform gets a call that it is lifted."""
     _written(caller, TokenChanges.remove_cap)
     return Response(status_code=204)
 

@@ -23,7 +23,7 @@ PAGE_PATH = "/statement/"
 
 
 class NotALink(ActionableError):
-    """The text is no link that can be revoked, and no id of one. The message says why."""
+    """The text is neither a link that can be revoked nor the id of one. The message says why."""
 
 
 @dataclass(frozen=True)

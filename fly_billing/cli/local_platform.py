@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,13 +92,10 @@ def reading_database(settings: Settings, limits: DatabaseLimits, pool: PoolPolic
 
 
 def _check(url: str | None, *, migrates: bool) -> None:
-    database = ReadingDatabase(url, DatabaseLimits.from_environment())
-    try:
+    with closing(ReadingDatabase(url, DatabaseLimits.from_environment())) as database:
         check_database(database)
         if not migrates:
             check_migrated(database)
-    finally:
-        database.close()
 
 
 @contextmanager
@@ -132,16 +129,14 @@ def _postgres(settings: Settings) -> Iterator[tuple[dict[str, str], str | None]]
 
 def _grant_rights(server: PostgresServer) -> None:
     """Grant the roles their rights in a data folder from before roles existed."""
-    reading = ReadingDatabase(server.url("billing", role=OWNER), DatabaseLimits.from_environment())
-    try:
+    url = server.url("billing", role=OWNER)
+    with closing(ReadingDatabase(url, DatabaseLimits.from_environment())) as reading:
         facts = database_facts(reading)
-    finally:
-        reading.close()
     if facts.is_migrated and not facts.has_rights:
         from fly_billing.postgres.database import BillingDatabase
         from fly_billing.postgres.rights import grant_rights
 
-        database = BillingDatabase(server.url("billing", role=OWNER))
+        database = BillingDatabase(url)
         with database.transaction() as connection:
             grant_rights(connection)
         database.engine.dispose()

@@ -20,7 +20,7 @@ MOST_ADDRESS = 320
 
 
 class AddressRefused(ActionableError):
-    """The text is no e-mail address, or the organization has none of its own. The message says which."""
+    """The text is not an e-mail address, or the organization has none of its own. The message says which."""
 
 
 def set_alert_address(database: BillingDatabase, organization_id: str, email: str, who: str) -> None:

@@ -127,7 +127,7 @@ def set_spend_cap(organization: Organization, amount: Amount) -> None:
 
 @spend_cap.command("remove")
 def remove_spend_cap(organization: Organization) -> None:
-    """Remove the cap. If it was reached, the platform is told that it is lifted."""
+    """Remove the cap. If it was reached, the platform gets a call that it is lifted."""
     from fly_billing.cli.spend_alerts import remove_cap
 
     remove_cap(console, organization)

@@ -27,7 +27,7 @@ def read_address(text: str, setting: str, driver: str = "psycopg") -> URL:
         SettingsError: The URL is invalid. The message names the setting and never quotes the URL, because a password
             that is not percent-encoded can be in any part of it.
     """
-    # Here, because a command that only reads does not need it, and it takes a fifth of such a command's time.
+    # Here, because a command that only reads does not need it, and it takes a quarter of such a command's time.
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
