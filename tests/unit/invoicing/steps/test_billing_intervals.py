@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fly_billing.corrections.rules.differences import charges_of, differences, recalculate
@@ -667,7 +667,8 @@ MONTHS_OF = {"month": 1, "quarter": 3, "half-year": 6, "year": 12}
 DAY = 86_400
 BEGIN = at("2023-12-01")
 MOMENTS = st.integers(0, 500 * DAY).map(lambda seconds: BEGIN + timedelta(seconds=seconds))
-LIFE = months_between(month("2023-11"), month("2026-06"))
+# Until the last end is known: 900 days after BEGIN, and up to 12 months later.
+LIFE = months_between(month("2023-11"), month("2027-06"))
 
 
 def begins(anchor: datetime, number: int) -> datetime:
@@ -722,6 +723,7 @@ def plans(draw: st.DrawFn) -> Subscription:
 
 @settings(deadline=None)
 @given(plans(), st.integers(0, 400 * DAY), st.integers(0, 12))
+@example(Subscription(id_of("plan"), "year", at("2025-04-14"), None, anchor="start"), 400 * DAY, 12)
 def test_each_interval_of_a_subscription_costs_its_price_times_the_used_share(
     plan: Subscription, ran: int, told_after: int
 ) -> None:
