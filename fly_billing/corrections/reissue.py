@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError
 from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.inputs_reader import has_random_ids
 from fly_billing.invoicing.month_closing import Terms
 from fly_billing.invoicing.rules.assembly import invoice_id
 from fly_billing.periods import BillingMonth
@@ -92,7 +93,10 @@ def reissue(
             revision = invoice.revision + 1
             rows(
                 connection, "open_revision",
-                id=invoice_id(organization_id, month, revision), void_id=invoice.id, revision=revision, now=now,
+                id=invoice_id(
+                    organization_id, month, revision, has_random_ids=has_random_ids(connection, month)
+                ),
+                void_id=invoice.id, revision=revision, now=now,
             )  # fmt: skip
     billed = bill(database, month, [invoice.billing_group], terms, now, who)
     return Reissued(invoice_id_to_void, invoice.draft_left, billed)

@@ -37,7 +37,7 @@ from fly_billing.invoicing.rules.inputs import (
     UsageRollup,
 )
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import Row, records, rows
+from fly_billing.postgres.database import Row, records, rows, values
 from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import open_price_books
@@ -115,6 +115,7 @@ class BillingRecords:
 
     Attributes:
         earlier_taxes: The tax rates of earlier months, whose fees may be given back.
+        has_random_ids: As `InvoiceInputs.has_random_ids`.
         unreadable: By organization: the error of its first record that can't be used in a calculation.
     """
 
@@ -128,6 +129,7 @@ class BillingRecords:
     credits: Grouped[CreditGrant]
     taxes: Grouped[TaxRate]
     earlier_taxes: Mapping[BillingMonth, Grouped[TaxRate]]
+    has_random_ids: bool
     unreadable: Mapping[str, BillingError]
 
     def taxes_by_item(self, payer: Payer) -> bool:
@@ -162,6 +164,12 @@ def read_payers(connection: Connection, month: BillingMonth, groups: Sequence[st
         Payer(name, members[0].currency, members[0].revision, members[0].invoice_status, members)
         for name, members in by_payer.items()
     ]
+
+
+def has_random_ids(connection: Connection, month: BillingMonth) -> bool:
+    """Return True if the month was begun before ids started with their month: its invoices keep the older ids."""
+    (found,) = values(connection, "has_random_ids", month=month.first_day)
+    return bool(found)
 
 
 def refuse_damaged_usage(member: BilledMember) -> None:
@@ -245,6 +253,7 @@ def read_records(
             earlier: read("tax_rates", "taxes_in_force", _tax_rate, **agreed | {"month": earlier.first_day})
             for earlier in sorted(charging | {month.plus(-1)})
         },
+        has_random_ids=has_random_ids(connection, month),
         unreadable=wrong,
     )
 
@@ -291,6 +300,7 @@ def inputs_of(payer: Payer, month: BillingMonth, read: BillingRecords, books: Pr
         name, payer.currency, month, members,
         discounts=read.discounts[name], commitments=read.commitments[name], credits=read.credits[name],
         taxes=read.taxes[name], earlier_taxes=read.earlier_taxes_of(payer), revision=payer.revision,
+        has_random_ids=read.has_random_ids,
     )  # fmt: skip
 
 

@@ -4566,6 +4566,16 @@ COMMENT ON COLUMN public.meters.event_type IS 'The type of the events that the m
 
 COMMENT ON COLUMN public.meters.quantity_of IS 'The event property that has the quantity; null: quantity.';
 
+CREATE TABLE public.months_with_random_ids (
+    month date NOT NULL,
+    CONSTRAINT month_is_a_day CHECK (((month >= '1970-01-01'::date) AND (month < '2200-01-01'::date))),
+    CONSTRAINT months_with_random_ids_month_check CHECK ((EXTRACT(day FROM month) = (1)::numeric))
+);
+
+COMMENT ON TABLE public.months_with_random_ids IS 'The months that were begun before ids of usage and invoices started with their month: they keep the older ids.';
+
+COMMENT ON COLUMN public.months_with_random_ids.month IS 'The first day of the month.';
+
 CREATE TABLE public.negotiated_prices (
     id uuid NOT NULL,
     book text NOT NULL,
@@ -5828,6 +5838,9 @@ ALTER TABLE ONLY public.ledger_transactions
 ALTER TABLE ONLY public.meters
     ADD CONSTRAINT meters_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY public.months_with_random_ids
+    ADD CONSTRAINT months_with_random_ids_pkey PRIMARY KEY (month);
+
 ALTER TABLE ONLY public.negotiated_prices
     ADD CONSTRAINT negotiated_prices_pkey PRIMARY KEY (id);
 
@@ -6940,6 +6953,10 @@ CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.ledger_tra
 
 ALTER TABLE public.ledger_transactions ENABLE ALWAYS TRIGGER refuse_record_change;
 
+CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.months_with_random_ids FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
+
+ALTER TABLE public.months_with_random_ids ENABLE ALWAYS TRIGGER refuse_record_change;
+
 CREATE TRIGGER refuse_record_change BEFORE DELETE OR UPDATE ON public.organization_history FOR EACH ROW EXECUTE FUNCTION public.refuse_record_change();
 
 ALTER TABLE public.organization_history ENABLE ALWAYS TRIGGER refuse_record_change;
@@ -7159,6 +7176,10 @@ ALTER TABLE public.ledger_transactions ENABLE ALWAYS TRIGGER refuse_truncate;
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.meters FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
 ALTER TABLE public.meters ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.months_with_random_ids FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
+
+ALTER TABLE public.months_with_random_ids ENABLE ALWAYS TRIGGER refuse_truncate;
 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON public.negotiated_prices FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_truncate();
 
@@ -7976,6 +7997,9 @@ GRANT SELECT ON TABLE public.lost_balances TO fly_billing_reader;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.meters TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.meters TO fly_billing_reader;
+
+GRANT SELECT ON TABLE public.months_with_random_ids TO fly_billing_pipeline;
+GRANT SELECT ON TABLE public.months_with_random_ids TO fly_billing_reader;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.negotiated_prices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.negotiated_prices TO fly_billing_reader;

@@ -20,9 +20,10 @@ from fly_billing.code_version import code_version
 from fly_billing.errors import BillingError
 from fly_billing.fingerprints import fingerprint_of
 from fly_billing.money import counted, plain
+from fly_billing.monthly_ids import month_number
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.copy_from_duckdb import copy_table
-from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, records, rows
+from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, records, rows, values
 from fly_billing.postgres.isolation import isolate_failures, reason_of
 from fly_billing.postgres.statements import sql
 from fly_billing.pricing.price_books import open_price_books
@@ -139,7 +140,8 @@ def roll_up(
         names = _register(duck, month, terms, books)
         load_opening_levels(duck, database, table, month)
         engine.aggregate(duck, month, now, _price_of(books))
-        _snapshot(duck, month)
+        (random,) = values(connection, "has_random_ids", month=month.first_day)
+        _snapshot(duck, month, has_random_ids=random)
         _stage(connection, duck)
         changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now, rules))
         confirm_unchanged(connection, month, rules, unchanged, table.version, now)
@@ -236,8 +238,10 @@ def _rules_of(terms: _Terms, books: Mapping[str, PriceBook]) -> dict[str, str]:
     return {name: fingerprint_of((all_have, book.fingerprint)) for name, book in books.items()}
 
 
-def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth) -> None:
+def _snapshot(duck: duckdb.DuckDBPyConnection, month: BillingMonth, *, has_random_ids: bool) -> None:
     duck.execute("set variable month = $month", {"month": str(month)})
+    first_digits = "" if has_random_ids else f"{month_number(month):04x}"
+    duck.execute("set variable first_digits = $digits", {"digits": first_digits})
     duck.execute(sql("create_snapshots"))
     names = [name for (name,) in duck.execute("select id from billed_organizations order by id").fetchall()]
     for start in range(0, len(names), ORGANIZATIONS_AT_ONCE):

@@ -16,10 +16,17 @@ YEARS = 10
 _EARLIER = "(:month - make_interval(months => k))::date"
 # These are copies of rows that were checked when they were written; foreign keys would only check them again.
 _UNCHECKED = "set local session_replication_role = replica"
+# The copy's id: it begins with its month, as all ids do (`monthly_ids`).
+_ID_IN = """
+    create function pg_temp.id_in(of uuid, month date) returns uuid language sql immutable return overlay(
+        md5(concat(of, month))
+        placing lpad(to_hex((extract(year from month) * 12 + extract(month from month) - 1)::integer), 4, '0') from 1
+    )::uuid
+"""
 COPIES = (
     """
     insert into usage_snapshots
-    select md5(s.id::text || k)::uuid, organization_id, {earlier}, lake_version, fingerprint, events,
+    select pg_temp.id_in(s.id, {earlier}), organization_id, {earlier}, lake_version, fingerprint, events,
         rolled_up_at - make_interval(months => k), is_current
     from usage_snapshots as s cross join generate_series(1, :months) as k where month = :month
     """,
@@ -27,7 +34,7 @@ COPIES = (
     insert into usage_rollups (
         id, snapshot_id, meter, dimensions, segment_start, segment_end, quantity, events, daily
     )
-    select md5(r.id::text || k)::uuid, md5(s.id::text || k)::uuid, meter, dimensions,
+    select pg_temp.id_in(r.id, {earlier}), pg_temp.id_in(s.id, {earlier}), meter, dimensions,
         segment_start - make_interval(months => k), segment_end - make_interval(months => k), quantity, r.events, daily
     from usage_rollups as r join usage_snapshots as s on s.id = r.snapshot_id
     cross join generate_series(1, :months) as k where s.month = :month
@@ -37,8 +44,8 @@ COPIES = (
         id, organization_id, month, revision, origin, status, currency, amount, total_cents, usage_snapshot_id,
         computed_at, finalized_at, due_on, paid_at, number
     )
-    select md5(i.id::text || k)::uuid, organization_id, {earlier}, revision, origin, 'paid', currency, amount,
-        total_cents, case when k <= :months then md5(usage_snapshot_id::text || k)::uuid end,
+    select pg_temp.id_in(i.id, {earlier}), organization_id, {earlier}, revision, origin, 'paid', currency, amount,
+        total_cents, case when k <= :months then pg_temp.id_in(usage_snapshot_id, {earlier}) end,
         computed_at - make_interval(months => k), finalized_at - make_interval(months => k),
         due_on - make_interval(months => k), finalized_at - make_interval(months => k - 1), :years * 12 + 1 - k
     from invoices as i cross join generate_series(1, :years * 12 - 1) as k where month = :month
@@ -49,7 +56,7 @@ COPIES = (
         price_id, price_key, meter, subscription_id, period_start, period_end,
         interval_start, interval_end, discount_id, commitment_id, detail
     )
-    select md5(t.id::text || k)::uuid, md5(i.id::text || k)::uuid, position, kind, t.organization_id, product,
+    select pg_temp.id_in(t.id, {earlier}), pg_temp.id_in(i.id, {earlier}), position, kind, t.organization_id, product,
         description, quantity, unit, t.amount, amount_cents, price_id, price_key, meter, subscription_id,
         period_start - make_interval(months => k), period_end - make_interval(months => k),
         interval_start - make_interval(months => k), interval_end - make_interval(months => k), discount_id,
@@ -59,19 +66,19 @@ COPIES = (
     """,
     """
     insert into invoice_item_rollups (invoice_id, rollup_id, item_id)
-    select md5(i.id::text || k)::uuid, md5(r.rollup_id::text || k)::uuid, md5(r.item_id::text || k)::uuid
+    select pg_temp.id_in(i.id, {earlier}), pg_temp.id_in(r.rollup_id, {earlier}), pg_temp.id_in(r.item_id, {earlier})
     from invoice_item_rollups as r join invoices as i on i.id = r.invoice_id
     cross join generate_series(1, :months) as k where i.month = :month
     """,
     """
     insert into invoice_snapshots (invoice_id, snapshot_id)
-    select md5(i.id::text || k)::uuid, md5(s.snapshot_id::text || k)::uuid
+    select pg_temp.id_in(i.id, {earlier}), pg_temp.id_in(s.snapshot_id, {earlier})
     from invoice_snapshots as s join invoices as i on i.id = s.invoice_id
     cross join generate_series(1, :months) as k where i.month = :month
     """,
     """
     insert into invoice_details
-    select (jsonb_populate_record(d, jsonb_build_object('invoice_id', md5(d.invoice_id::text || k)::uuid))).*
+    select (jsonb_populate_record(d, jsonb_build_object('invoice_id', pg_temp.id_in(d.invoice_id, {earlier})))).*
     from invoice_details as d join invoices as i on i.id = d.invoice_id
     cross join generate_series(1, :months) as k where i.month = :month
     """,
@@ -122,6 +129,7 @@ def add_history(database: BillingDatabase, months: int) -> None:
     parameters = {"month": MONTH.first_day, "months": months, "years": YEARS}
     with unguarded(database) as connection:
         connection.execute(text(_UNCHECKED))
+        connection.execute(text(_ID_IN))
         for statement in COPIES:
             connection.execute(text(statement.format(earlier=_EARLIER)), parameters)
     forget_month(database, landed=True)

@@ -66,8 +66,8 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     ),
     "Usage": (
         "meters", "landing_days", "landed_months", "usage_files", "rejected_usage", "rejected_usage_waivers",
-        "usage_tables", "usage_snapshots", "usage_rollups", "carried_months", "carried_levels", "rollup_failures",
-        "usage_confirmations",
+        "usage_tables", "usage_snapshots", "usage_rollups", "months_with_random_ids", "carried_months",
+        "carried_levels", "rollup_failures", "usage_confirmations",
     ),
     "Prices and taxes": ("prices", "negotiated_prices", "price_group_members", "tax_rates", "tax_customers"),
     "Terms": (

@@ -25,6 +25,7 @@ from fly_billing.invoicing.rules.steps.subscriptions import charge_subscriptions
 from fly_billing.invoicing.rules.steps.taxes import add_taxes
 from fly_billing.invoicing.rules.steps.usage import charge_usage
 from fly_billing.money import exact_sum, share_out_cents, to_cents
+from fly_billing.monthly_ids import monthly_id
 from fly_billing.periods import BillingMonth
 
 INVOICES = uuid5(NAMESPACE_URL, "fly_billing/invoices")
@@ -72,9 +73,14 @@ class Invoice:
     counted: tuple[tuple[UUID, Decimal], ...] = ()
 
 
-def invoice_id(organization_id: str, month: BillingMonth, revision: int = 0) -> UUID:
-    """Return the invoice's id. It is always the same, so billing a month again can't make a second invoice."""
-    return uuid5(INVOICES, f"{organization_id}|{month}|{revision}")
+def invoice_id(organization_id: str, month: BillingMonth, revision: int = 0, *, has_random_ids: bool = False) -> UUID:
+    """Return the invoice's id. It is always the same, so billing a month again can't make a second invoice.
+
+    Args:
+        has_random_ids: As `InvoiceInputs.has_random_ids`.
+    """
+    name = f"{organization_id}|{month}|{revision}"
+    return uuid5(INVOICES, name) if has_random_ids else monthly_id(month, INVOICES, name)
 
 
 def assemble_invoice(inputs: InvoiceInputs) -> Invoice:
@@ -84,7 +90,7 @@ def assemble_invoice(inputs: InvoiceInputs) -> Invoice:
         BillingError: `unpriced_usage`, `ambiguous_price`, `price_changed_inside_rollup`, `unpriced_subscription`,
             `currency_mismatch`, `mixed_taxes`, `amount_too_large`, or another code of a step.
     """
-    invoice = InvoiceInProgress(inputs, invoice_id(inputs.organization_id, inputs.month, inputs.revision))
+    invoice = InvoiceInProgress(inputs, _id_of(inputs))
     for step in STEPS:
         step(invoice)
     items = _rounded(sorted(invoice.items, key=line_order), inputs.currency)
@@ -110,10 +116,14 @@ def assemble_charges(inputs: InvoiceInputs) -> InvoiceInProgress:
 
     Raises BillingError, as `assemble_invoice` does.
     """
-    invoice = InvoiceInProgress(inputs, invoice_id(inputs.organization_id, inputs.month, inputs.revision))
+    invoice = InvoiceInProgress(inputs, _id_of(inputs))
     for step in (*CHARGING_STEPS, return_credits, return_after_tax):
         step(invoice)
     return invoice
+
+
+def _id_of(inputs: InvoiceInputs) -> UUID:
+    return invoice_id(inputs.organization_id, inputs.month, inputs.revision, has_random_ids=inputs.has_random_ids)
 
 
 def _refuse_too_much(inputs: InvoiceInputs, items: list[InvoiceItem], amount: Decimal) -> None:

@@ -334,6 +334,8 @@ class InvoiceInputs:
         earlier_taxes: The tax rates of the month before, and of other months whose fees may be given back.
         charged_ahead: Only if a final invoice is recalculated: its fees for intervals that end after the month, and the
             discounts taken back with them. They stay as billed; the month in which the interval ends corrects them.
+        has_random_ids: True if the month was begun before ids started with their month (`monthly_ids`). Its invoices
+            and items keep the older ids.
     """
 
     organization_id: str
@@ -347,6 +349,7 @@ class InvoiceInputs:
     earlier_taxes: Mapping[BillingMonth, Sequence[TaxRate]] = field(default_factory=dict)
     revision: int = 0
     charged_ahead: Sequence[InvoiceItem] | None = None
+    has_random_ids: bool = False
 
     @property
     def is_taxed_by_item(self) -> bool:

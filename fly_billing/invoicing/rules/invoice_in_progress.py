@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.rules.items import InvoiceItem, line_order
 from fly_billing.money import EXACT, divide, exact_sum
+from fly_billing.monthly_ids import monthly_id
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import Rates, TaxRate
 
@@ -80,7 +81,10 @@ class InvoiceInProgress:
     def item_id(self, name: str, organization_id: str | None = None) -> UUID:
         """Return the id of the item with this name. It is always the same for this invoice, name and organization."""
         whose = organization_id or self.inputs.organization_id
-        return uuid5(self.id, name if whose == self.inputs.organization_id else f"{whose}|{name}")
+        full_name = name if whose == self.inputs.organization_id else f"{whose}|{name}"
+        if self.inputs.has_random_ids:
+            return uuid5(self.id, full_name)
+        return monthly_id(self.inputs.month, self.id, full_name)
 
     def charge(self, item: InvoiceItem, rates: Sequence[TaxRate] | None = None) -> None:
         """Add an item to pay (below zero: to give back), taxed at `rates` or, without them, at the month's rates."""

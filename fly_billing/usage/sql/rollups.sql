@@ -71,6 +71,10 @@ select
     lead(moment, 1, cast(:month_end as timestamptz)) over (partition by meter order by moment) as segment_end
 from moments;
 
+-- name: has_random_ids
+-- One row: true if the month was begun before ids started with their month (`monthly_ids`).
+select exists (select from months_with_random_ids where month = :month) as has_random_ids;
+
 -- name: keep_versions
 -- No rows. Writes the last version of the usage table that has their usage to the current snapshots of these
 -- organizations: the month's next confirmation is not about them.

@@ -1,10 +1,22 @@
 -- name: create_snapshots
 -- Creates the table that `snapshot_usage` fills, and the view `rollups`: one row per rollup, with its snapshot.
+-- `id_of` makes an id of a text: its hash, which begins with the digits of the month (`monthly_ids`). A month that was
+-- begun before ids had these digits has none here, and keeps its older ids.
+create or replace temp macro id_of(name) as (
+    case
+        when getvariable('first_digits') = '' then md5(name)
+        else concat(
+            getvariable('first_digits'), substr(md5(name), 5, 8), '8', substr(md5(name), 14, 3), '8',
+            substr(md5(name), 18)
+        )
+    end
+)::uuid;
+
 create or replace temp table snapshots (id uuid, organization_id varchar, fingerprint varchar, events bigint);
 
 create or replace temp view rollups as
 select
-    md5(concat_ws('|', snapshots.id, meter, dimensions, epoch_us(segment_start)))::uuid as id,
+    id_of(concat_ws('|', snapshots.id, meter, dimensions, epoch_us(segment_start))) as id,
     snapshots.id as snapshot_id,
     quantities.* exclude (organization_id)
 from quantities
@@ -31,7 +43,7 @@ with described as (
 )
 
 select
-    md5('snapshot|' || id || '|' || getvariable('month') || '|' || coalesce(fingerprint, 'empty'))::uuid as id,
+    id_of('snapshot|' || id || '|' || getvariable('month') || '|' || coalesce(fingerprint, 'empty')) as id,
     id as organization_id,
     coalesce(fingerprint, 'empty') as fingerprint,
     coalesce(events, 0) as events

@@ -36,6 +36,7 @@ APPEND_ONLY: dict[str, set[str]] = {
     "landed_months": set(),
     "ledger_entries": set(),
     "ledger_transactions": set(),
+    "months_with_random_ids": set(),
     "landing_days": {"landed_at", "compared_at", "lake_version"},
     "organization_history": set(),
     "page_link_revocations": set(),
@@ -174,6 +175,7 @@ JOURNALS = """
     insert into spend_alerts (threshold_id, organization_id, month, currency, amount_cents, total_cents)
     select id, 'acme', '2026-09-01', 'USD', 100, 200 from spend_thresholds;
     insert into first_alerts (organization_id) values ('acme');
+    insert into months_with_random_ids (month) values ('2026-08-01');
     insert into page_link_revocations (link_id, revoked_by) values (gen_random_uuid(), 'ann');
     insert into spend_cap_calls (
         organization_id, number, state, reason, month, currency, cap_cents, spent_cents, called_at

@@ -183,3 +183,29 @@ def test_thresholds_that_alerted_and_were_removed_before_they_had_ids_come_back_
     assert thresholds == [(500, "amount", True, 2), (1000, "amount", False, 1), (9000, "amount", False, 0)]
     assert decided == [("acme", None)]
     assert {enabled for _, enabled in triggers} == {"A"}
+
+
+def test_months_begun_before_ids_started_with_their_month_are_recorded(
+    postgres: PostgresServer, empty: Callable[[], str]
+) -> None:
+    """Until migration 0079 ids were random. A month that had usage or an invoice then keeps them; others do not."""
+    name = empty()
+    schema_files.load_snapshot(postgres, name, "0078")
+    with psycopg.connect(postgres.url(name, "postgresql"), autocommit=True) as connection:
+        connection.execute(
+            "insert into organizations (id, name, currency, price_book, billing_group, created_at)"
+            " values ('acme', 'Acme', 'USD', 'fly', 'acme', '2026-01-01Z')"
+        )
+        connection.execute(
+            "insert into usage_snapshots ("
+            " id, organization_id, month, lake_version, fingerprint, events, rolled_up_at, is_current"
+            ") values (gen_random_uuid(), 'acme', '2026-08-01', 1, 'empty', 0, now(), true)"
+        )
+        connection.execute(
+            "insert into invoices (id, organization_id, month, status, currency, amount, total_cents, computed_at)"
+            " values (gen_random_uuid(), 'acme', '2026-07-01', 'open', 'USD', 0, 0, now())"
+        )
+    up_to_date(postgres, name)
+    with psycopg.connect(postgres.url(name, "postgresql")) as connection:
+        found = connection.execute("select month::text from months_with_random_ids order by month").fetchall()
+    assert found == [("2026-07-01",), ("2026-08-01",)]

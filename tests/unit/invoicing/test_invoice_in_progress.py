@@ -1,13 +1,15 @@
 """An invoice in progress knows the unpaid amount of each item, and splits amounts over the items."""
 
+from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid5
 
 import pytest
 
+from fly_billing.monthly_ids import monthly_id
 from fly_billing.pricing.rules.scope import Scope
 from fly_billing.pricing.rules.tax_rates import TaxRate
-from tests.support.builders import id_of
+from tests.support.builders import SEPTEMBER, id_of
 from tests.unit.invoicing.steps.invoices_in_progress import invoice_of, item
 
 SUPPORT = Scope(products=("Support",))
@@ -68,5 +70,12 @@ def test_an_amount_off_reduces_each_item_in_proportion_if_items_have_different_t
 def test_an_item_has_one_identity_on_an_invoice_for_each_organization() -> None:
     """The id is permanent: another id would make another item when the month is billed again."""
     invoice = invoice_of()
-    assert invoice.item_id("price|1") == invoice.item_id("price|1", "acme") == uuid5(invoice.id, "price|1")
-    assert invoice.item_id("price|1", "acme-labs") == uuid5(invoice.id, "acme-labs|price|1")
+    here = monthly_id(SEPTEMBER, invoice.id, "price|1")
+    assert invoice.item_id("price|1") == invoice.item_id("price|1", "acme") == here
+    assert invoice.item_id("price|1", "acme-labs") == monthly_id(SEPTEMBER, invoice.id, "acme-labs|price|1")
+
+
+def test_a_month_begun_before_ids_started_with_their_month_keeps_the_older_ids_of_its_items() -> None:
+    older = invoice_of()
+    older = replace(older, inputs=replace(older.inputs, has_random_ids=True))
+    assert older.item_id("price|1", "acme-labs") == uuid5(older.id, "acme-labs|price|1")

@@ -15,6 +15,7 @@ from fly_billing.invoicing.rules.assembly import Invoice, assemble_charges, asse
 from fly_billing.invoicing.rules.inputs import Adjustment, InvoiceInputs, Member, OneOffItem, Subscription, UsageRollup
 from fly_billing.invoicing.rules.invoice_numbers import invoice_number
 from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.monthly_ids import monthly_id
 from fly_billing.pricing.rules.prices import PriceBook
 from tests.support.builders import OCTOBER, SEPTEMBER, SUPPORT, at, id_of, price
 from tests.unit.invoicing.steps.invoices_in_progress import credit, minimum, percent_off, tax
@@ -43,7 +44,7 @@ def own_and_labs(**changes: Any) -> tuple[InvoiceItem, InvoiceItem]:
 
 
 def item_id(name: str) -> UUID:
-    return uuid5(INVOICE, name)
+    return monthly_id(SEPTEMBER, INVOICE, name)
 
 
 def test_usage_of_a_member_is_a_separate_line() -> None:
@@ -179,7 +180,7 @@ def test_an_invoice_names_its_organization_and_its_month() -> None:
     }
     invoice = invoice_of(Member("acme", BOOK, [rollup("traffic", "100")]), revision=2, **terms)
     assert (invoice.id, invoice.organization_id, invoice.month, invoice.revision, invoice.currency) == (
-        UUID("10f7e348-54fd-5875-9af8-735714c323f4"),  # permanent: with another id the month would be billed twice
+        UUID("5f00e348-54fd-8875-9af8-735714c323f4"),  # permanent: with another id the month would be billed twice
         "acme",
         SEPTEMBER,
         2,
@@ -197,6 +198,14 @@ def test_an_invoice_names_its_organization_and_its_month() -> None:
         ("VAT", 1500, 150)
     ]
     assert invoice.counted == ((id_of("at least"), Decimal("1.8")),)
+
+
+def test_an_invoice_of_a_month_begun_before_ids_started_with_their_month_has_the_older_id() -> None:
+    older = UUID("10f7e348-54fd-5875-9af8-735714c323f4")
+    assert invoice_id("acme", SEPTEMBER, 2, has_random_ids=True) == older
+    own = Member("acme", BOOK, [rollup("traffic", "100")])
+    invoice = assemble_invoice(InvoiceInputs("acme", "USD", SEPTEMBER, [own], revision=2, has_random_ids=True))
+    assert [invoice.id, *(item.id for item in invoice.items)] == [older, uuid5(older, f"price|{AMS_EGRESS.id}")]
 
 
 def test_the_charges_of_an_invoice_leave_out_adjustments_credits_and_taxes() -> None:

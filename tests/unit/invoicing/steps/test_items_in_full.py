@@ -3,7 +3,6 @@
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
-from uuid import uuid5
 
 import pytest
 
@@ -22,6 +21,7 @@ from fly_billing.invoicing.rules.items import InvoiceItem, line_order
 from fly_billing.invoicing.rules.steps.commitments import apply_commitments
 from fly_billing.invoicing.rules.steps.credits import draw_credits
 from fly_billing.invoicing.rules.steps.discounts import take_discounts
+from fly_billing.monthly_ids import monthly_id
 from fly_billing.pricing.rules.negotiated_prices import Negotiated, NegotiatedPrice, holdings_of
 from fly_billing.pricing.rules.prices import PriceBook
 from tests.support.builders import EGRESS, REQUESTS, SEPTEMBER, SUPPORT, at, fee_charged, id_of
@@ -112,7 +112,8 @@ def test_a_correction_is_a_line_of_its_organization_or_names_it(
         assert (line.quantity, line.unit, line.amount) == (Decimal(1), "item", Decimal(3))
         assert (line.product, line.adjustment_id) == ("Requests", id_of("a"))
         assert line.detail == {"month": "2026-08", "causes": ["late rows"]}
-        assert line.id == uuid5(
+        assert line.id == monthly_id(
+            SEPTEMBER,
             invoice_id("acme", SEPTEMBER),
             f"labs|adjustment|{id_of('a')}" if organization == "labs" else f"adjustment|{id_of('a')}",
         )
