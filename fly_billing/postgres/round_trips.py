@@ -108,10 +108,10 @@ def round_trip(connection: AnyConnection) -> Iterator[RoundTrip]:
         with driver.pipeline():
             yield RoundTrip(driver)
     except psycopg.Error as problem:
-        raise _as_of_engine(problem, connection, driver) from problem
+        raise as_of_engine(problem, connection, driver) from problem
 
 
-def _as_of_engine(problem: psycopg.Error, connection: Connection, driver: psycopg.Connection[Any]) -> Exception:
+def as_of_engine(problem: psycopg.Error, connection: Connection, driver: psycopg.Connection[Any]) -> Exception:
     """Return an error as SQLAlchemy raises it for the statements that it sends itself."""
     from sqlalchemy.exc import DBAPIError  # here and below, because a connection without an engine does not need them
 

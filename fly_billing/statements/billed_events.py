@@ -21,7 +21,8 @@ import pyarrow as pa
 
 from fly_billing.money import EXACT, counted, plain
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, Row
+from fly_billing.postgres.copy_into_duckdb import copy_statement
+from fly_billing.postgres.database import BillingDatabase, Row, rows
 from fly_billing.postgres.isolation import readable_rows
 from fly_billing.postgres.statements import sql
 from fly_billing.statements.billed_quantities import explain_quantities
@@ -36,12 +37,17 @@ CHUNK = 10_000
 _MOMENT = pa.timestamp("us", "UTC")
 BILLED = pa.schema(
     [
-        ("invoice_id", pa.string()), ("organization_id", pa.string()), ("meter", pa.string()),
-        ("dimensions", pa.string()), ("segment_start", _MOMENT), ("segment_end", _MOMENT), ("rollup_id", pa.string()),
-        ("events", pa.int64()), ("item_id", pa.string()),
+        ("organization_id", pa.string()), ("meter", pa.string()), ("dimensions", pa.string()),
+        ("segment_start", _MOMENT), ("segment_end", _MOMENT), ("rollup_id", pa.string()),
     ]
 )  # fmt: skip
-COVERED = pa.schema([("invoice_id", pa.string()), ("organization_id", pa.string())])
+# The columns of the statement of the same name, and their types in DuckDB.
+ROLLUPS_OF_INVOICES = {
+    "invoice_id": "VARCHAR", "organization_id": "VARCHAR", "lake_version": "BIGINT", "rollup_id": "VARCHAR",
+    "meter": "VARCHAR", "dimensions": "VARCHAR", "segment_start": "VARCHAR", "segment_end": "VARCHAR",
+    "events": "BIGINT", "item_id": "VARCHAR",
+}  # fmt: skip
+SPELLINGS = pa.schema([("text", pa.string()), ("canonical", pa.string())])
 
 
 class UsageUnreadable(Exception):
@@ -160,13 +166,11 @@ def open_billed_events(
         rollups = [
             _RollupRow(
                 organization_id=usage.organization_id,
-                lake_version=usage.usage_table_version,
                 rollup_id=rollup.usage.id,
                 meter=rollup.usage.meter,
                 dimensions=json.dumps(dict(rollup.usage.dimensions)),
                 segment_start=rollup.usage.segment_start,
                 segment_end=rollup.usage.segment_end,
-                events=rollup.events,
             )
             for rollup in usage.rollups
         ]
@@ -198,76 +202,63 @@ def check_items_per_event(
     Raises:
         UsageTableMismatch: The usage table is not the one that was billed.
     """
-    rollups, unreadable = _rollups_of_invoices(database, month, groups)
-    wrong: list[Row] = [
-        {"organization_id": name, "events": 0, "problem": f"its rollups can't be read: {reason}; correct the row"}
-        for name, reason in sorted(unreadable.items())
-    ]
-    by_version: dict[int, list[_RollupRow]] = defaultdict(list)
-    for row in rollups:
-        if row.organization_id not in unreadable:
-            by_version[row.lake_version].append(row)
-    table = open_usage_table(database, usage_table)
-    for version, billed in sorted(by_version.items()):
-        try:
-            wrong += _not_in_one_item(table, month, version, billed)
-        except UsageUnreadable as problem:
-            events = sum(row.events for row in billed if row.rollup_id)
-            wrong.append({"organization_id": None, "events": events, "problem": str(problem)})
+    with open_duckdb(usage_table.memory_mb) as duck:
+        unreadable = _load_rollups(duck, database, month, groups)
+        wrong: list[Row] = [
+            {"organization_id": name, "events": 0, "problem": f"its rollups can't be read: {reason}; correct the row"}
+            for name, reason in sorted(unreadable.items())
+        ]
+        table = open_usage_table(database, usage_table)
+        for version, events in duck.execute(sql("versions_of_rollups")).fetchall():
+            try:
+                wrong += _not_in_one_item(table, duck, month, version)
+            except UsageUnreadable as problem:
+                wrong.append({"organization_id": None, "events": events, "problem": str(problem)})
     return wrong
-
-
-@dataclass(frozen=True, slots=True)
-class _RollupRow:
-    """A rollup of a snapshot that an invoice bills, and the item that prices it.
-
-    Attributes:
-        rollup_id: None, like the columns after it, for a snapshot without usage.
-        dimensions: A JSON object.
-    """
-
-    organization_id: str
-    lake_version: int
-    rollup_id: UUID | None
-    meter: str
-    dimensions: str
-    segment_start: datetime
-    segment_end: datetime
-    events: int
-    invoice_id: UUID | None = None
-    item_id: UUID | None = None
 
 
 _ROLLUP_COLUMNS = frozenset({"rollup_id", "meter", "dimensions", "segment_start", "segment_end", "events"})
 
 
-def _rollups_of_invoices(
-    database: BillingDatabase, month: BillingMonth, groups: Sequence[str]
-) -> tuple[list[_RollupRow], dict[str, str]]:
-    """Return the rollups that invoices bill, and for each organization with unreadable rows the reason."""
-    rows = database.rows("rollups_of_invoices", month=month.first_day, groups=list(groups))
+def _load_rollups(
+    duck: duckdb.DuckDBPyConnection, database: BillingDatabase, month: BillingMonth, groups: Sequence[str]
+) -> dict[str, str]:
+    """Copy the rollups that invoices bill into DuckDB. Returns the reason for each organization with unreadable rows.
+
+    The rollups of those organizations are left out.
+    """
+    of_invoices = {"month": month.first_day, "groups": list(groups)}
+    with database.transaction() as connection:
+        copy_statement(connection, "rollups_of_invoices", duck, "copied_rollups", ROLLUPS_OF_INVOICES, **of_invoices)
+        duck.execute(sql("rollups_of_invoices_in_duckdb"))
+        ((is_any_unusual,),) = duck.execute(sql("is_any_rollup_unusual")).fetchall()
+        if not is_any_unusual:
+            return {}
+        found = rows(connection, "rollups_of_invoices", **of_invoices)
     # A snapshot without usage has a row without a rollup.
-    used, bad = readable_rows([row for row in rows if row["rollup_id"] is not None], {"item_id"})
-    unused, worse = readable_rows([row for row in rows if row["rollup_id"] is None], {"item_id", *_ROLLUP_COLUMNS})
+    _, bad = readable_rows([row for row in found if row["rollup_id"] is not None], {"item_id"})
+    _, worse = readable_rows([row for row in found if row["rollup_id"] is None], {"item_id", *_ROLLUP_COLUMNS})
     reasons = {row.organization_id: row.reason for row in bad + worse}
-    return [_RollupRow(**row) for row in (*used, *unused)], reasons
+    duck.execute(sql("delete_unreadable_rollups"), {"organizations": list(reasons)})
+    return reasons
 
 
 def _not_in_one_item(
-    table: UsageTableVersion, month: BillingMonth, version: int, rollups: Sequence[_RollupRow]
+    table: UsageTableVersion, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int
 ) -> list[Row]:
-    with open_duckdb(table.memory_mb) as duck:
-        _open(table, duck, month, version)
-        pairs = {(str(row.invoice_id), row.organization_id) for row in rollups}
-        covered = [{"invoice_id": invoice, "organization_id": name} for invoice, name in sorted(pairs)]
-        duck.register("covered", pa.Table.from_pylist(covered, schema=COVERED))
-        try:
-            _register(duck, [row for row in rollups if row.rollup_id is not None])
-            cursor = duck.execute(sql("items_per_event"))
-        except duckdb.IOException as problem:
-            raise _unreadable(version, problem) from problem
-        names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    _open(table, duck, month, version)
+    duck.execute("set variable lake_version = $version", {"version": version})
+    try:
+        duck.execute(sql("count_events_of_rollups"))
+        found = [text for (text,) in duck.execute(sql("dimensions_to_compare")).fetchall()]
+        spelled = {"text": found, "canonical": list(map(_canonical, found))}
+        duck.register("spellings", pa.table(spelled, schema=SPELLINGS))
+        duck.execute(sql("spelled_rollups"))
+        cursor = duck.execute(sql("items_per_event"))
+    except duckdb.IOException as problem:
+        raise _unreadable(version, problem) from problem
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _open(table: UsageTableVersion, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int) -> None:
@@ -280,6 +271,18 @@ def _open(table: UsageTableVersion, duck: duckdb.DuckDBPyConnection, month: Bill
 def _unreadable(version: int, problem: Exception) -> UsageUnreadable:
     reason = str(problem).splitlines()[0]
     return UsageUnreadable(f"version {version} of the usage table can no longer be read (vacuumed?): {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class _RollupRow:
+    """A rollup of an item. `dimensions` is a JSON object."""
+
+    organization_id: str
+    rollup_id: UUID
+    meter: str
+    dimensions: str
+    segment_start: datetime
+    segment_end: datetime
 
 
 def _register(duck: duckdb.DuckDBPyConnection, rollups: Sequence[_RollupRow]) -> None:
@@ -300,15 +303,12 @@ def _register(duck: duckdb.DuckDBPyConnection, rollups: Sequence[_RollupRow]) ->
         canonical = _canonical(rollup.dimensions)
         spelled.append(written[rollup.organization_id, rollup.meter].get(canonical, canonical))
     columns: dict[str, list[Any]] = {
-        "invoice_id": [rollup.invoice_id and str(rollup.invoice_id) for rollup in rollups],
         "organization_id": [rollup.organization_id for rollup in rollups],
         "meter": [rollup.meter for rollup in rollups],
         "dimensions": spelled,
         "segment_start": [rollup.segment_start for rollup in rollups],
         "segment_end": [rollup.segment_end for rollup in rollups],
         "rollup_id": [str(rollup.rollup_id) for rollup in rollups],
-        "events": [rollup.events for rollup in rollups],
-        "item_id": [rollup.item_id and str(rollup.item_id) for rollup in rollups],
     }
     duck.register("billed", pa.table(columns, schema=BILLED))
 

@@ -1,6 +1,6 @@
 -- One row per organization, meter and dimensions whose quantity in the month differs from the one that a finalized invoice
 -- and its adjustments bill.
-with final as (
+with final as materialized (
     select i.id, i.month, b.id as snapshot_id, b.organization_id
     from invoices as i
     join organizations as payers on payers.id = i.organization_id
@@ -15,17 +15,30 @@ with final as (
         and payers.billing_group = any (:groups)
 ),
 
-billed as (
-    select final.organization_id, r.meter, r.dimensions, sum(r.quantity) as quantity
+-- Not those whose current snapshot is the billed one: their quantities are the same rows.
+to_compare as materialized (
+    select *
     from final
-    join usage_rollups as r on r.snapshot_id = final.snapshot_id
-    group by final.organization_id, r.meter, r.dimensions
+    where organization_id in (
+        select f.organization_id
+        from final as f
+        left join usage_snapshots as s on s.organization_id = f.organization_id and s.month = f.month and s.is_current
+        group by f.organization_id
+        having count(*) > 1 or bool_or(s.id is distinct from f.snapshot_id)
+    )
+),
+
+billed as (
+    select c.organization_id, r.meter, r.dimensions, sum(r.quantity) as quantity
+    from to_compare as c
+    join usage_rollups as r on r.snapshot_id = c.snapshot_id
+    group by c.organization_id, r.meter, r.dimensions
 ),
 
 now_used as (
     select s.organization_id, r.meter, r.dimensions, sum(r.quantity) as quantity
-    from final
-    join usage_snapshots as s on s.organization_id = final.organization_id and s.month = final.month and s.is_current
+    from to_compare as c
+    join usage_snapshots as s on s.organization_id = c.organization_id and s.month = c.month and s.is_current
     join usage_rollups as r on r.snapshot_id = s.id
     group by s.organization_id, r.meter, r.dimensions
 )

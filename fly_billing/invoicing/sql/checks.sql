@@ -3,17 +3,22 @@
 -- month is infinite, for every month, because no other statement finds it.
 select
     invoices.organization_id, invoices.amount, invoices.total_cents,
-    coalesce(sum(invoice_items.amount), 0) as items_amount,
-    coalesce(sum(invoice_items.amount_cents), 0) as items_cents,
+    coalesce(sums.amount, 0) as items_amount,
+    coalesce(sums.amount_cents, 0) as items_cents,
     case when not isfinite(invoices.month) then 'its month is ' || invoices.month || ': correct the row' end as problem
 from invoices
 join organizations on organizations.id = invoices.organization_id
-left join invoice_items on invoice_items.invoice_id = invoices.id
+cross join lateral (
+    select sum(amount) as amount, sum(amount_cents) as amount_cents
+    from invoice_items
+    where invoice_id = invoices.id
+) as sums
 where invoices.month in (:month, 'infinity', '-infinity') and organizations.billing_group = any (:groups)
-group by invoices.id
-having coalesce(sum(invoice_items.amount), 0) is distinct from invoices.amount
-    or coalesce(sum(invoice_items.amount_cents), 0) is distinct from invoices.total_cents
-    or not isfinite(invoices.month)
+    and (
+        coalesce(sums.amount, 0) is distinct from invoices.amount
+        or coalesce(sums.amount_cents, 0) is distinct from invoices.total_cents
+        or not isfinite(invoices.month)
+    )
 order by invoices.organization_id;
 
 -- name: final_with_damaged_rollups

@@ -304,6 +304,34 @@ def test_an_invoice_without_a_version_of_the_usage_table_is_the_only_one_whose_e
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("dimensions = null", "dimensions is missing"),
+        ("segment_start = null", "segment_start is missing"),
+        ("segment_start = '-infinity'", "segment_start -infinity is not a valid time"),
+        ("segment_start = '0044-03-15 BC'", "segment_start 0044-03-15 00:00:00+00 BC is not a valid time"),
+        ("segment_end = 'infinity'", "segment_end infinity is not a valid time"),
+        ("segment_end = '12000-01-01'", "segment_end 12000-01-01 00:00:00+00 is not a valid time"),
+    ],
+)
+def test_an_organization_with_an_unreadable_rollup_is_named_and_the_others_are_checked(
+    billed: Billed, change: str, reason: str
+) -> None:
+    with copied(billed, "damaged") as database:
+        damage(
+            database,
+            f"update usage_rollups set {change} where {OF_SNAPSHOT}",  # noqa: S608 constants
+            "delete from invoice_item_rollups where rollup_id in (select r.id from usage_rollups as r"
+            " join usage_snapshots as s on s.id = r.snapshot_id where s.organization_id = 'healthy')",
+        )
+        wrong = check_items_per_event(database, billed.usage_table, SEPTEMBER, NAMES)
+    assert [(row["organization_id"], row["events"], row["problem"]) for row in wrong] == [
+        ("broken", 0, f"its rollups can't be read: {reason}; correct the row"),
+        ("healthy", 1, "in 0 items"),
+    ]
+
+
 def test_totals_sum_the_readable_invoices_and_name_the_others(billed: Billed) -> None:
     """Two totals that are each a bigint, and more than one together."""
     with copied(billed, "damaged") as database:

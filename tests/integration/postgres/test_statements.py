@@ -22,7 +22,7 @@ from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.round_trips import driver_text
 from fly_billing.postgres.statements import sql, statements
-from fly_billing.statements.billed_events import BILLED, COVERED
+from fly_billing.statements.billed_events import BILLED, ROLLUPS_OF_INVOICES, SPELLINGS
 from fly_billing.usage.engines.duckdb_engine import (
     AGGREGATION_GROUPS,
     METERS,
@@ -63,6 +63,8 @@ REDUCED_BY_SPARK = pa.schema(
     + [("segment_start", pa.timestamp("us", "UTC")), ("quantity", pa.decimal128(38, 15))]
     + [("events", pa.int64()), ("by_day", pa.map_(pa.int64(), pa.decimal128(38, 15)))]
 )
+
+COPIED = {"VARCHAR": pa.string(), "BIGINT": pa.int64()}
 
 # The statements in the order in which the pipeline runs them, as each makes what later ones read.
 LANDING: tuple[Step, ...] = (
@@ -138,21 +140,38 @@ EXPLAINING: tuple[Step, ...] = (
     ("events", EVENTS),
     ("earlier_events", EVENTS),
     ("billed", BILLED),
-    ("covered", COVERED),
     ("aggregation_groups", AGGREGATION_GROUPS_OF_ITEM),
     ("counted_quantity", {}),
     ("billed_events", {}),
     ("files_of_billed_events", {}),
-    ("items_per_event", {}),
     ("deciding_events", {"organization": "acme", "meter": "egress_gb", "aggregation": "max"}),
     ("reported_before_month", {"organization": "acme", "meter": "egress_gb", "month_start": OCTOBER.start}),
+)
+CHECKING: tuple[Step, ...] = (
+    ("events", EVENTS),
+    ("copied_rollups", pa.schema([(name, COPIED[kind]) for name, kind in ROLLUPS_OF_INVOICES.items()])),
+    ("rollups_of_invoices_in_duckdb", {}),
+    ("is_any_rollup_unusual", {}),
+    ("delete_unreadable_rollups", {"organizations": ["acme"]}),
+    ("versions_of_rollups", {}),
+    ("count_events_of_rollups", {}),
+    ("dimensions_to_compare", {}),
+    ("spellings", SPELLINGS),
+    ("spelled_rollups", {}),
+    ("items_per_event", {}),
 )
 COMPARING: tuple[Step, ...] = (
     ("billed", EVENTS),
     ("now", EVENTS),
     ("compare_usage_versions", {"organizations": ["acme"]}),
 )
-PIPELINES = {"landing": LANDING, "rolling up": ROLLING_UP, "explaining": EXPLAINING, "comparing": COMPARING}
+PIPELINES = {
+    "landing": LANDING,
+    "rolling up": ROLLING_UP,
+    "explaining": EXPLAINING,
+    "checking": CHECKING,
+    "comparing": COMPARING,
+}
 # Tables that statements also write to; the others are views of data in memory or in files.
 WRITTEN = {"staged", "carried_levels"}
 PARQUET = pa.schema(
@@ -172,7 +191,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
     with open_duckdb() as connection:
         register_json_functions(connection)
         set_bounds(connection, OCTOBER, OCTOBER.end)
-        for name in ("month", "property", "event_step", "event_round"):
+        for name in ("month", "property", "event_step", "event_round", "lake_version"):
             connection.execute(f"set variable {name} = null")
         yield connection
 

@@ -753,6 +753,19 @@ def test_an_event_without_an_item_is_found(
     assert sorted(not_in_one_item(platform), key=str) == found
 
 
+def test_events_are_in_their_items_however_postgres_writes_the_dimensions(platform: Platform) -> None:
+    """Postgres writes spaces, and `zone` before `queue`: it orders keys by their length."""
+    with platform.database.transaction() as connection:
+        meters = (Meter("tasks", "Tasks", "task", dimensions=("queue", "zone")),)
+        load_price_book(connection, PriceBookFiles("fly", meters, (price("tasks", "0.10", "tasks"),)))
+    used(platform, event("e1", "3", type="tasks", zone="ams", queue='"é" 1'), event("e2", "4"))
+    assert not_in_one_item(platform) == []
+    platform.execute("update usage_rollups set events = 2 where meter = 'tasks'")
+    (row,) = check_items_per_event(platform.database, platform.usage_table, SEPTEMBER, ["acme"])
+    assert (row["events"], row["problem"]) == (2, "billed, but the usage table has 1")
+    assert row["dimensions"] == '{"queue":"\\"é\\" 1","zone":"ams"}'
+
+
 def test_an_unreadable_version_of_the_usage_table_does_not_count_as_checked(platform: Platform) -> None:
     used(platform, event("e1", "3"), event("e2", "4"))
     for file in platform.usage_table.local_folder.rglob("*.parquet"):
