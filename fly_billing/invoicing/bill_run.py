@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 
 from fly_billing.code_version import code_version
 from fly_billing.errors import BillingError
+from fly_billing.invoicing.control_sample import is_compared, refuse_difference
 from fly_billing.invoicing.inputs_reader import (
     BillingRecords,
     Payer,
@@ -203,7 +204,7 @@ def _bill_blocks(
     failures: list[Failure] = []
     assembled: list[Calculated] = []
     rows(connection, "make_computed")
-    with ThreadPoolExecutor(max_workers=1) as writer:
+    with ThreadPoolExecutor(max_workers=1) as writer, _no_garbage_collection():
         for number, block in enumerate(blocks):
             readable, failed = read_each(block, connection, partial(read_records, connection, run.month, snapshots=()))
             changed, unchanged, unbillable = _compare(run, readable)
@@ -211,8 +212,7 @@ def _bill_blocks(
             failures += [Failure(name, error) for name, error in (*failed, *unread)]
             # The connection does one thing at a time, so the previous block is written after this one was read.
             writing = writer.submit(_write_each, connection, assembled, run)
-            with _no_garbage_collection():
-                assembled, unbilled = _assemble(run, changed, dict(_by_payer(usage)))
+            assembled, unbilled = _assemble(run, changed, dict(_by_payer(usage)))
             written, refused = writing.result()
             if number:
                 _correct_statistics(connection)
@@ -232,7 +232,7 @@ def _by_payer(usage: Iterable[tuple[Payer, UsageToBill]]) -> Iterator[tuple[str,
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Switch off the search for reference cycles. Invoices have none, and the search takes a tenth of the time."""
+    """Switch off the search for reference cycles. Invoices have none, and the search takes a sixth of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -301,7 +301,10 @@ def _assemble(
         if name not in usage:  # it can't be read
             continue
         try:
-            invoice = assemble_invoice(usage[name].added_to(found.inputs))
+            inputs = usage[name].added_to(found.inputs)
+            invoice = assemble_invoice(inputs)
+            if not billed or is_compared(invoice):  # at least one of each block
+                refuse_difference(invoice, inputs)
             billed.append((found.payer, invoice, found.fingerprint))
         except (BillingError, *VALUE_ERRORS) as problem:
             failures.append(_failure(name, run.month, problem))

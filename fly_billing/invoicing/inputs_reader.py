@@ -19,7 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.bounds import UnreadableTime, refuse_unreadable
+from fly_billing.bounds import UnreadableTime, problem_of, refuse_unreadable
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.invoicing.rules.inputs import (
     CREDITABLE,
@@ -37,7 +37,7 @@ from fly_billing.invoicing.rules.inputs import (
     UsageRollup,
 )
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import Row, records, rows, values
+from fly_billing.postgres.database import Row, records, rows, tuples, values
 from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import open_price_books
@@ -47,6 +47,8 @@ from fly_billing.pricing.rules.tax_rates import TaxCustomer, TaxRate, differ_by_
 T = TypeVar("T")
 # Columns that decide whether a row belongs to the month. They are read only to refuse invalid times.
 _ONLY_CHECKED = frozenset({"first_month", "last_month", "redeemed_at", "occurred_at"})
+# The columns that rollups of one kind share.
+_KIND = ("meter", "dimensions", "segment_start", "segment_end")
 Grouped = Mapping[str, list[T]]
 
 
@@ -237,7 +239,7 @@ def read_records(
     charging = {charged.month for some in subscriptions.values() for fee in some for charged in fee.charged}
     return BillingRecords(
         month=month,
-        rollups=read("usage_rollups", "rollups_to_price", _rollup, snapshots=used),
+        rollups=_read_usage(connection, used, wrong),
         subscriptions=subscriptions,
         one_offs=read("one_off_items", one_offs, _made(OneOffItem), **bought),
         adjustments=read_adjustments(
@@ -277,8 +279,27 @@ class UsageToBill:
 def read_rollups(connection: Connection, snapshots: Sequence[UUID]) -> UsageToBill:
     """Read the usage of these snapshots."""
     wrong: dict[str, BillingError] = {}
-    found = rows(connection, "rollups_to_price", snapshots=list(snapshots))
-    return UsageToBill(group_readable(found, "usage_rollups", _rollup, wrong), wrong)
+    return UsageToBill(_read_usage(connection, snapshots, wrong), wrong)
+
+
+def _read_usage(
+    connection: Connection, snapshots: Sequence[UUID], wrong: dict[str, BillingError]
+) -> Grouped[UsageRollup]:
+    """Group rollups by organization, as `group_readable`. What rollups of one kind share is read and checked once."""
+    usage: dict[str, list[UsageRollup]] = defaultdict(list)
+    shared: dict[tuple[Any, ...], UsageRollup] = {}
+    for name, id, quantity, *kind in tuples(connection, "rollups_to_price", snapshots=list(snapshots)):
+        first = shared.get(key := tuple(kind))
+        if first and id and type(quantity) is Decimal and not problem_of(quantity):
+            usage[name].append(first.like(id, quantity))
+            continue
+        fields = {"id": id, "quantity": quantity, **dict(zip(_KIND, kind, strict=True))}
+        made = _checked(fields, "usage_rollups", name, _rollup, wrong)
+        if made is not None:
+            made.kind  # noqa: B018 calculated once, then shared
+            shared[key] = made
+            usage[name].append(made)
+    return usage
 
 
 def inputs_of(payer: Payer, month: BillingMonth, read: BillingRecords, books: PriceBooks) -> InvoiceInputs:

@@ -9,24 +9,30 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection
 
 from fly_billing.invoicing.inputs_reader import Payer
 from fly_billing.invoicing.rules.assembly import Invoice
+from fly_billing.invoicing.rules.items import InvoiceItem, PreparedDetail
+from fly_billing.postgres.copied_lines import copied_line, copied_text, copy_lines
 from fly_billing.postgres.database import copy_rows, rows
 
 INVOICE_COLUMNS = (
     "id", "organization_id", "month", "revision", "origin", "status", "currency", "amount", "total_cents",
     "usage_snapshot_id", "computed_at", "inputs_fingerprint",
 )  # fmt: skip
+# The columns of each item, then those that all items of one price share.
 ITEM_COLUMNS = (
-    "id", "invoice_id", "position", "kind", "organization_id", "product", "description", "quantity", "unit", "amount",
-    "amount_cents", "price_id", "negotiated_price_id", "price_key", "meter", "subscription_id", "period_start",
-    "period_end", "interval_start", "interval_end", "one_off_item_id", "adjustment_id", "discount_id", "commitment_id",
-    "credit_grant_id", "tax_rate_id", "detail",
+    "id", "invoice_id", "position", "organization_id", "quantity", "amount", "amount_cents", "detail", "kind",
+    "product", "description", "unit", "price_id", "negotiated_price_id", "price_key", "meter", "subscription_id",
+    "period_start", "period_end", "interval_start", "interval_end", "one_off_item_id", "adjustment_id", "discount_id",
+    "commitment_id", "credit_grant_id", "tax_rate_id",
 )  # fmt: skip
+# Columns after `meter`.
+_ONLY_OF_OTHERS = len(ITEM_COLUMNS) - ITEM_COLUMNS.index("meter") - 1
 TAX_COLUMNS = (
     "invoice_id", "tax_rate_id", "name", "percent", "is_inclusive", "taxable_cents", "tax_cents", "category",
     "legal_text", "shares",
@@ -54,33 +60,28 @@ def write_invoices(connection: Connection, billed: Sequence[Calculated], moment:
     )  # fmt: skip
     rows(connection, "drop_parts_of_computed")
     rows(connection, "replace_open_invoices")
-    parts: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
-        "invoice_items": (ITEM_COLUMNS, (row for invoice in invoices for row in _item_rows(invoice))),
+    parts: dict[str, tuple[Sequence[str], Iterable[str]]] = {
+        "invoice_items": (ITEM_COLUMNS, (line for invoice in invoices for line in item_lines(invoice))),
         "invoice_item_rollups": (
             ("invoice_id", "rollup_id", "item_id"),
-            (
-                (invoice.id, rollup, item.id)
-                for invoice in invoices
-                for item in invoice.items
-                for rollup in item.rollup_ids
-            ),
+            (line for invoice in invoices for line in _rollup_lines(invoice)),
         ),
         "invoice_snapshots": (
             ("invoice_id", "snapshot_id"),
-            ((invoice.id, snapshot) for payer, invoice, _ in billed for snapshot in payer.snapshots),
+            (copied_line((invoice.id, snapshot)) for payer, invoice, _ in billed for snapshot in payer.snapshots),
         ),
-        "invoice_taxes": (TAX_COLUMNS, (row for invoice in invoices for row in _tax_rows(invoice))),
+        "invoice_taxes": (TAX_COLUMNS, (copied_line(row) for invoice in invoices for row in _tax_rows(invoice))),
         "invoice_tax_rates": (
             ("invoice_id", "tax_rate_id"),
-            ((invoice.id, rate) for invoice in invoices for rate in invoice.tax_rates),
+            (copied_line((invoice.id, rate)) for invoice in invoices for rate in invoice.tax_rates),
         ),
         "invoice_commitments": (
             ("invoice_id", "commitment_id", "counted"),
-            ((invoice.id, commitment, counted) for invoice in invoices for commitment, counted in invoice.counted),
+            (copied_line((invoice.id, *counted)) for invoice in invoices for counted in invoice.counted),
         ),
     }
     for table, (columns, computed) in parts.items():
-        copy_rows(connection, table, columns, computed)
+        copy_lines(connection, table, columns, computed)
     if moment.due_on:
         rows(connection, "finalize_computed", now=moment.now, due_on=moment.due_on)
 
@@ -93,15 +94,42 @@ def _invoice_row(invoice: Invoice, payer: Payer, now: datetime, fingerprint: str
     )  # fmt: skip
 
 
-def _item_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:
+def item_lines(invoice: Invoice) -> Iterator[str]:
+    """Yield the invoice's items as lines of COPY."""
+    invoice_id = invoice.id.hex
     for position, item in enumerate(invoice.items, start=1):
+        detail = item.detail.json if isinstance(item.detail, PreparedDetail) else json.dumps(item.detail)
         yield (
-            item.id, invoice.id, position, item.kind, item.organization_id, item.product, item.description,
-            item.quantity, item.unit, item.amount, item.amount_cents, item.price_id, item.negotiated_price_id,
-            item.price_key, item.meter, item.subscription_id, item.period_start, item.period_end, item.interval_start,
-            item.interval_end, item.one_off_item_id, item.adjustment_id, item.discount_id, item.commitment_id,
-            item.credit_grant_id, item.tax_rate_id, json.dumps(item.detail),
+            f"{item.id.hex}\t{invoice_id}\t{position}\t{copied_text(item.organization_id)}\t{item.quantity}"
+            f"\t{item.amount}\t{item.amount_cents}\t{copied_text(detail)}\t{_shared_columns(item)}"
+        )
+
+
+def _shared_columns(item: InvoiceItem) -> str:
+    if item.kind == "usage":
+        return _columns_of_price(
+            item.kind, item.product, item.description, item.unit, item.price_id, item.negotiated_price_id,
+            item.price_key, item.meter,
         )  # fmt: skip
+    return copied_line((
+        item.kind, item.product, item.description, item.unit, item.price_id, item.negotiated_price_id, item.price_key,
+        item.meter, item.subscription_id, item.period_start, item.period_end, item.interval_start, item.interval_end,
+        item.one_off_item_id, item.adjustment_id, item.discount_id, item.commitment_id, item.credit_grant_id,
+        item.tax_rate_id,
+    ))  # fmt: skip
+
+
+@lru_cache(maxsize=16_384)
+def _columns_of_price(*columns: Any) -> str:
+    """Write the columns that all items of a price share. Usage has none of the others."""
+    return copied_line((*columns, *[None] * _ONLY_OF_OTHERS))
+
+
+def _rollup_lines(invoice: Invoice) -> Iterator[str]:
+    invoice_id = invoice.id.hex
+    for item in invoice.items:
+        for rollup in item.rollup_ids:
+            yield f"{invoice_id}\t{rollup.hex}\t{item.id.hex}"
 
 
 def _tax_rows(invoice: Invoice) -> Iterator[tuple[Any, ...]]:

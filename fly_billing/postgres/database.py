@@ -167,6 +167,11 @@ def records(connection: Connection, into: Callable[..., Record], name: str, /, *
     return [into(**dict(zip(columns, row, strict=True))) for row in result.all()]
 
 
+def tuples(connection: Connection, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
+    """Run a statement and return its rows as tuples. For so many rows that `records` would take too long."""
+    return connection.execute(text(sql(name)), parameters).all()
+
+
 def values(connection: Connection, name: str, /, **parameters: Any) -> list[Any]:
     """Run a statement and return the only column of its rows. Raises ValueError if there is more than one column."""
     return [value for (value,) in connection.execute(text(sql(name)), parameters)]

@@ -13,6 +13,16 @@ from fly_billing.periods import BillingMonth
 from fly_billing.pricing.rules.scope import KINDS
 
 
+class PreparedDetail(dict[str, Any]):
+    """A detail that comes with its JSON, as `json.dumps` writes it. It must not be changed."""
+
+    __slots__ = ("json",)
+
+    def __init__(self, detail: Mapping[str, Any], json: str) -> None:
+        super().__init__(detail)
+        self.json = json
+
+
 @dataclass(frozen=True)
 class InvoiceItem:
     """One line of an invoice, with everything needed to recalculate it manually.
@@ -61,10 +71,13 @@ class InvoiceItem:
 
     def billed_at(self, cents: int) -> InvoiceItem:
         """Return the item with its share of the rounded total."""
-        billed = object.__new__(InvoiceItem)
-        # Takes a sixth of the time of `dataclasses.replace`, and runs for every item of every month.
-        billed.__dict__.update(self.__dict__, amount_cents=cents)
-        return billed
+        return self.like(amount_cents=cents)
+
+    def like(self, **changes: Any) -> InvoiceItem:
+        """Return the item with other values. Takes a sixth of the time of `dataclasses.replace`."""
+        other = object.__new__(InvoiceItem)
+        other.__dict__.update(self.__dict__, **changes)
+        return other
 
 
 def line_order(item: InvoiceItem) -> tuple[int, str, str, str, str, str, int, int]:

@@ -85,8 +85,8 @@ order by t.organization_id, o.occurred_at, o.id;
 
 -- name: rollups_to_price
 -- One row per usage rollup of these snapshots. Dimensions are text, because many rows share the same ones.
-select usage_snapshots.organization_id, r.id, r.meter, r.dimensions::text as dimensions, r.segment_start,
-    r.segment_end, r.quantity
+select usage_snapshots.organization_id, r.id, r.quantity, r.meter, r.dimensions::text as dimensions,
+    r.segment_start, r.segment_end
 from usage_rollups as r
 join usage_snapshots on usage_snapshots.id = r.snapshot_id
 where r.snapshot_id = any (:snapshots)

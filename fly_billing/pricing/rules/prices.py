@@ -275,6 +275,11 @@ class PriceBook:
         """A hash of all versions of all prices, with the organization's negotiated ones."""
         return f"{self._listed}{self._own.fingerprint if self._own else ''}"
 
+    @property
+    def is_negotiated(self) -> bool:
+        """True if the book has the negotiated prices of one organization."""
+        return self._own is not None
+
     @cached_property
     def _listed(self) -> str:
         prices = sorted(repr(price) for versions in self._by_key.values() for price in versions)

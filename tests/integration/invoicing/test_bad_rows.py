@@ -12,7 +12,9 @@ from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.corrections.shadow_billing import shadow_bill
+from fly_billing.invoicing import control_sample
 from fly_billing.pricing.price_books import PriceBookFiles
+from fly_billing.pricing.rules.plain_prices import PlainPrice
 from tests.support.builders import METERS, PRICES, SEPTEMBER, TERMS, Platform, at, event, id_of, write_jsonl
 from tests.support.unguarded import damage
 
@@ -245,6 +247,25 @@ def test_an_invoice_that_the_database_refuses_fails_its_organization_only(ten: P
         (name, "invoice_refused") for name in BAD
     ]
     assert final_totals(ten) == {name: TOTAL for name in NAMES if name not in BAD}
+
+
+def test_a_payer_whose_prepared_amount_is_not_that_of_the_rules_is_not_billed_and_the_others_are(
+    ten: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of our own: 7 requests cost a cent too much. Only org-3 made 4 more than the others."""
+    right = PlainPrice.amount_of
+
+    def wrong(price: PlainPrice, quantity: Decimal) -> Decimal | None:
+        amount = right(price, quantity)
+        return amount + Decimal("0.01") if amount and quantity == 7 else amount
+
+    monkeypatch.setattr(PlainPrice, "amount_of", wrong)
+    monkeypatch.setattr(control_sample, "ONE_IN", 1)
+    write_jsonl(ten.landing_dir, [event("more", "4", subject="org-3")], name="more")
+    (failure,) = ten.close().failures
+    assert (failure.organization_id, failure.error.code) == ("org-3", "prepared_prices_differ")
+    assert "'requests as used', 7 for 0.71, but by the rules it is" in failure.error.operator_text
+    assert final_totals(ten) == {name: TOTAL for name in NAMES if name != "org-3"}
 
 
 def test_a_fixed_row_is_billed_and_its_failure_ends(ten: Platform) -> None:
