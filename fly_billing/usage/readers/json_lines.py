@@ -7,6 +7,7 @@ Not here: files (`files`, `jsonl_batches`), and which events can be billed (`sql
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -14,7 +15,7 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling
 
 from fly_billing.postgres.statements import sql
-from fly_billing.usage.readers.staged_rows import ENVELOPE, LINES, NAMES, PLACED, STAGED
+from fly_billing.usage.readers.staged_rows import ENVELOPE, LINES, NAMES, PLACED, SHAPED, STAGED, one_thread
 from fly_billing.usage.rules.cells import (
     InvalidDocument,
     exact_object,
@@ -53,11 +54,19 @@ def stage_json(duck: duckdb.DuckDBPyConnection, numbers: list[int], lines: list[
     return pa.concat_tables([plain.cast(STAGED), exact.select(STAGED.names)])
 
 
-def insert_json(duck: duckdb.DuckDBPyConnection, lines: pa.Table) -> None:
-    """Insert lines of many files (schema LINES) into the table `staged`: all of them, or none if this raises."""
+def insert_json(duck: duckdb.DuckDBPyConnection, lines: pa.Table, shaped: Sequence[pa.Table]) -> None:
+    """Insert lines of many files into the table `staged`: all of them, or none if this raises.
+
+    Args:
+        lines: Lines that are not read yet, of schema LINES.
+        shaped: Rows of `event_shapes`, of schema SHAPED.
+    """
     duck.register("exact_rows", _read(duck, lines))
-    duck.execute(sql("insert_json"))
+    duck.register("shaped_rows", pa.concat_tables([SHAPED.empty_table(), *shaped]))
+    with one_thread(duck):
+        duck.execute(sql("insert_json"))
     duck.unregister("exact_rows")
+    duck.unregister("shaped_rows")
     duck.execute("drop table read_json")
 
 

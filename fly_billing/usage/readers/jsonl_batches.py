@@ -2,11 +2,12 @@
 
 A batch takes plain files only: readable, small enough for memory, UTF-8, no overlong line. It leaves all others to
 `files`, and also its own files if anything fails: `files` reads them one by one and reports the faulty one.
-Not here: parsing lines (`json_lines`).
+Not here: parsing lines (`event_shapes`, `json_lines`).
 """
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,8 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from fly_billing.usage.landing_folder import LandingFile, open_file
+from fly_billing.usage.readers.event_shapes import read_shaped
 from fly_billing.usage.readers.json_lines import insert_json
-from fly_billing.usage.readers.staged_rows import CHUNK_BYTES, CHUNK_LINES, LINES, LONGEST_LINE
+from fly_billing.usage.readers.line_block import LineBlock, Places
+from fly_billing.usage.readers.staged_rows import CHUNK_BYTES, CHUNK_LINES, LINES, LONGEST_LINE, SHAPED
 
 ENDINGS = (".jsonl", ".ndjson")
 _EPOCH = date(1970, 1, 1)
@@ -25,38 +28,36 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass
 class _Batch:
-    """The non-empty lines of complete files. `counts` has the number of lines of each file."""
+    """Complete files. `counts` has the number of lines of each file, empty ones included."""
 
     files: list[LandingFile] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
     size: int = 0
+    lines: int = 0
 
-    def add(self, file: LandingFile, text: str) -> None:
-        before = len(self.lines)
-        for number, line in enumerate(text.split("\n"), start=1):
-            if stripped := line.strip(" \t\r\n"):
-                self.numbers.append(number)
-                self.lines.append(stripped)
+    def add(self, file: LandingFile, content: bytes) -> None:
+        """Add a file whose lines all end with a newline."""
         self.files.append(file)
-        self.counts.append(len(self.lines) - before)
-        self.size += len(text)
+        self.contents.append(content)
+        self.counts.append(content.count(b"\n"))
+        self.lines += self.counts[-1]
+        self.size += len(content)
 
     def is_full(self) -> bool:
-        return self.size >= CHUNK_BYTES or len(self.lines) >= CHUNK_LINES
+        return self.size >= CHUNK_BYTES or self.lines >= CHUNK_LINES
 
-    def as_table(self) -> pa.Table:
-        """Return the lines as a table of schema LINES."""
+    def places(self, lines: Places) -> dict[str, pa.Array]:
+        """Return the columns of these lines that say where each is."""
         days = np.array([(file.day - _EPOCH).days for file in self.files], np.int32)
-        places = pa.array(np.repeat(np.arange(len(self.files), dtype=np.int32), self.counts))
-        columns = {
-            "landing_day": pa.array(np.repeat(days, self.counts)).cast(pa.date32()),
-            "path": pa.DictionaryArray.from_arrays(places, pa.array([file.name for file in self.files], pa.string())),
-            "line": pa.array(self.numbers, pa.int64()),
-            "raw": pa.array(self.lines, pa.string()),
+        names = pa.array([file.name for file in self.files], pa.string())
+        ends = np.cumsum(self.counts)
+        files = np.searchsorted(ends, lines, side="right")
+        return {
+            "landing_day": pa.array(days[files]).cast(pa.date32()),
+            "path": pa.DictionaryArray.from_arrays(pa.array(files.astype(np.int32)), names),
+            "line": pa.array(lines + 1 - (ends - self.counts)[files]),
         }
-        return pa.table(columns, schema=LINES)
 
 
 def stage_plain_jsonl(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFile]) -> list[LandingFile]:
@@ -71,11 +72,11 @@ def stage_plain_jsonl(duck: duckdb.DuckDBPyConnection, files: Sequence[LandingFi
 def _batches(files: Sequence[LandingFile], declined: list[LandingFile]) -> Iterator[_Batch]:
     batch = _Batch()
     for file in files:
-        text = _text_of(file)
-        if text is None:
+        content = _content_of(file)
+        if content is None:
             declined.append(file)
             continue
-        batch.add(file, text)
+        batch.add(file, content)
         if batch.is_full():
             yield batch
             batch = _Batch()
@@ -84,15 +85,25 @@ def _batches(files: Sequence[LandingFile], declined: list[LandingFile]) -> Itera
 
 
 def _insert(duck: duckdb.DuckDBPyConnection, batch: _Batch) -> bool:
+    block = LineBlock.of(b"".join(batch.contents))
+    batch.contents.clear()
+    is_left = block.ends > block.starts
+    shaped = []
+    for found in read_shaped(block):
+        is_left[found.lines] = False
+        shaped.append(pa.table({**batch.places(found.lines), **found.columns}, schema=SHAPED))
+    left = np.flatnonzero(is_left)
+    raw = block.texts(block.starts[left], block.ends[left]).cast(pa.string())
+    others = pa.table({**batch.places(left), "raw": raw}, schema=LINES)
     try:
-        insert_json(duck, batch.as_table())
+        insert_json(duck, others, shaped)
     except Exception:  # noqa: BLE001 - the error occurs again when the files are read one by one
         return False
     return True
 
 
-def _text_of(file: LandingFile) -> str | None:
-    """Return the file's text, or None if it is not a plain JSONL file."""
+def _content_of(file: LandingFile) -> bytes | None:
+    """Return the file's lines, each with its newline, or None if it is not a plain JSONL file."""
     if not file.name.lower().endswith(ENDINGS):
         return None
     try:
@@ -103,5 +114,17 @@ def _text_of(file: LandingFile) -> str | None:
         text = content.decode("utf-8-sig")
     except (OSError, ValueError, MemoryError):
         return None
-    has_long_line = len(text) > LONGEST_LINE and max(map(len, text.split("\n"))) > LONGEST_LINE
-    return None if has_long_line else text
+    if _has_long_line(content) and max(map(len, text.split("\n"))) > LONGEST_LINE:
+        return None
+    content = content.removeprefix(BOM_UTF8)
+    return content if content.endswith(b"\n") or not content else content + b"\n"
+
+
+def _has_long_line(content: bytes) -> bool:
+    """Return True if a line has more bytes than a line may have characters."""
+    place = 0
+    while len(content) - place > LONGEST_LINE:
+        place = content.rfind(b"\n", place, place + LONGEST_LINE + 1) + 1
+        if not place:
+            return True
+    return False

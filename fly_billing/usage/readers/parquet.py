@@ -21,13 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fly_billing.usage.readers.json_lines import stage_event
-from fly_billing.usage.readers.staged_rows import CELLS, CHUNK_LINES, ENVELOPE, MOMENT, NAMES, STAGED
+from fly_billing.usage.readers.staged_rows import CELLS, CHUNK_LINES, ENVELOPE, MOMENT, NAMES, PLAIN_TIME, STAGED
 from fly_billing.usage.rules.cells import plain_quantity, read_time
 
-# Matches the times that Arrow and `read_time` parse alike.
-PLAIN_TIME = (
-    r"^(19[7-9]\d|2\d{3})-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$"
-)
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())

@@ -1,9 +1,12 @@
 -- name: insert_json
--- No rows. Inserts the lines of `read_json` into `staged`: plain lines directly, all others from `exact_rows`.
+-- No rows. Inserts lines of JSON into `staged`: those of `shaped_rows`, the plain lines of `read_json`, and all other
+-- lines from `exact_rows`.
 insert into staged by name
 select * exclude (is_plain) from read_json where is_plain
 union all by name
-select * from exact_rows;
+select * from exact_rows
+union all by name
+select * from shaped_rows;
 
 -- name: plain_object
 -- No rows. Creates the macro `is_plain_object(doc)`: true for a JSON object that DuckDB and `usage/rules/cells.py` read
