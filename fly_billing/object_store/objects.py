@@ -1,4 +1,6 @@
-"""Lists, copies and moves the objects of a folder. Every error is an OSError with one line: what, where, what to do.
+"""Lists, copies, writes and moves the objects of a folder.
+
+Every error is an OSError with one line: what, where, what to do.
 
 Not here: what the objects are for (`usage`), connections (`stores`).
 """
@@ -13,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copyfileobj
 from typing import Any
 
 from fly_billing.object_store.address import StoreFolder, not_a_key
@@ -134,6 +137,13 @@ def copy_to_disk(folder: StoreFolder, name: str, path: Path) -> tuple[str, int]:
     """Copy an object to a new file. Returns and raises as `read_object`."""
     with path.open("xb") as file:
         return read_object(folder, name, file.write)
+
+
+def write_object(folder: StoreFolder, name: str, path: Path) -> None:
+    """Write a file of this disk as an object, which is there as a whole or not at all. Raises StoreError."""
+    key = f"{folder.path}/{name}"
+    with _one_line(folder), path.open("rb") as source, filesystem_of(folder).open_output_stream(key) as sink:
+        copyfileobj(source, sink, BYTES_AT_ONCE)
 
 
 def move_objects(folder: StoreFolder, names: list[str], to: StoreFolder) -> None:

@@ -41,13 +41,13 @@ from fly_billing.usage.landing_rows import (
     account_rows,
     count_partitions,
     properties_of_quantities,
-    read_events,
     read_meters,
     register_known,
     replace_rows,
     validate_rows,
 )
 from fly_billing.usage.landing_staging import StagedFiles, stage_files
+from fly_billing.usage.new_data_files import write_data_files
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
@@ -219,8 +219,9 @@ def land_batch(
         _refuse_to_forget(connection, days, staged)
         validate_rows(duck, first_month, contracts)
         touched = replace_rows(duck, connection, table, index, days)
+        partitions = count_partitions(duck)
         progress(f"writing {counted(len(touched), 'landing day')} to the usage table")
-        written = usage_table.replace_days(touched, read_events(duck))
+        written = usage_table.commit_files(write_data_files(duck, usage_table, partitions), touched)
         rules = rules_fingerprint(meters, contracts.declared, first_month)
         version = written.version() + table.shift
         rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=version, rules=rules)
@@ -228,7 +229,7 @@ def land_batch(
         index.commit(duck, table, written)
         # This comes first: the database only lets a transaction that landed a day replace that day's months.
         rows(connection, "mark_days_written", days=touched, lake_version=version)
-        acknowledge_version(connection, table, written, touched, count_partitions(duck))
+        acknowledge_version(connection, table, written, touched, partitions)
         files_landed = account_rows(duck, connection, staged, replaced=days)
         contracts.count(duck)
         return files_landed

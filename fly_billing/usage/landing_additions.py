@@ -29,12 +29,12 @@ from fly_billing.usage.landing_rows import (
     add_rows,
     count_partitions,
     properties_of_quantities,
-    read_events,
     read_meters,
     register_known,
     validate_rows,
 )
 from fly_billing.usage.landing_staging import stage_files
+from fly_billing.usage.new_data_files import write_data_files
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.source_contracts import SourceContracts
 from fly_billing.usage.usage_table import UsageTable, open_duckdb
@@ -114,13 +114,14 @@ def _add(
         validate_rows(duck, first_month, contracts)
         if repeated := add_rows(duck, connection, table, index, list(new)):
             raise LandsWhole(repeated)
+        partitions = count_partitions(duck)
         progress(f"adding {counted(len(files), 'file')} to {counted(len(new), 'landing day')} of the usage table")
-        written = usage_table.add(read_events(duck))
+        written = usage_table.commit_files(write_data_files(duck, usage_table, partitions))
         # The index is written before the landing commits: it may list keys that the table lacks, but never miss one.
         index.commit(duck, table, written)
         version = written.version() + table.shift
         rows(connection, "mark_days_landed", days=list(new), now=now, lake_version=version, rules=rules)
-        acknowledge_version(connection, table, written, new, _totals(connection, new, count_partitions(duck)))
+        acknowledge_version(connection, table, written, new, _totals(connection, new, partitions))
         account_rows(duck, connection, staged)
         contracts.count(duck)
 

@@ -1,7 +1,8 @@
 """Turns staged rows into events: registers what is known, finds duplicates, and accounts for every row.
 
 `landing` lands whole days with it, and `landing_additions` the new files of days. Not here: reading files
-(`landing_staging`), validating rows (`sql_duckdb/validate_usage.sql`), writing the usage table (`usage_table`).
+(`landing_staging`), validating rows (`sql_duckdb/validate_usage.sql`), writing the usage table (`new_data_files`,
+`usage_table`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fly_billing.usage.data_files import PartitionKey
 from fly_billing.usage.key_index import KeyIndex, KeyMatches, Words, find_repeated, make_entries
 from fly_billing.usage.landing_staging import StagedFiles
 from fly_billing.usage.source_contracts import SourceContracts
-from fly_billing.usage.usage_table import EVENTS, UsageTableVersion
+from fly_billing.usage.usage_table import UsageTableVersion
 
 FILE_COLUMNS = ("landing_day", "path", "sha256", "bytes", "landed", "accepted", "duplicate", "rejected", "stored_at")
 REJECTED_COLUMNS = (
@@ -245,12 +246,6 @@ def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | No
     ((first,),) = duck.execute(f"select min(time)::date - 1 from {events}").fetchall()  # noqa: S608
     assert first is None or isinstance(first, date)
     return first
-
-
-def read_events(duck: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
-    """Return the events as a stream, so that sorted events are written without a second copy in memory."""
-    found = duck.execute(sql("deduplicated_events")).to_arrow_reader()
-    return pa.RecordBatchReader.from_batches(EVENTS, (batch.select(EVENTS.names).cast(EVENTS) for batch in found))
 
 
 def account_rows(

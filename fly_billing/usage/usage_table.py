@@ -13,19 +13,27 @@ import errno
 import os
 import re
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any
 
 import duckdb
 import pyarrow as pa
-from deltalake import ColumnProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction
 
 from fly_billing.money import counted
 from fly_billing.object_store.address import Place, StoreFolder
@@ -72,6 +80,8 @@ EVENTS = pa.schema(
 PARTITIONS = ["usage_month", "landing_day"]
 # By default, Delta removes log files older than 30 days, and with them the versions that invoices refer to.
 KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+# A commit fails if another one came before it: it was made for the version that it opened.
+ONLY_ON_TOP = CommitProperties(max_commit_retries=0)
 # Opening a table reads each commit since the last checkpoint (by default, up to 100). In a store, each is a request.
 SHORT_LOG = {"delta.checkpointInterval": "10"}
 # Files take 45 % less space than with Snappy, and no more time. The values of these two columns hardly repeat.
@@ -454,32 +464,62 @@ class UsageTable:
             UsageTableError: The object store refused it.
         """
         listed = ", ".join(f"'{day.isoformat()}'" for day in days)
-        return self._commit(events, mode="overwrite", predicate=f"landing_day in ({listed})")
-
-    def add(self, events: pa.RecordBatchReader | pa.Table) -> DeltaTable:
-        """Add these events in one atomic commit. Returns the new version. Raises UsageTableError as `replace_days`."""
-        return self._commit(events, mode="append")
-
-    def _commit(self, events: pa.RecordBatchReader | pa.Table, **how: Any) -> DeltaTable:
-        if not isinstance(self.path, StoreFolder):
-            self._write(self.delta(), events, how)
-            return self.delta()
-        try:
+        with self._described():
             table = self.delta()
-            self._write(table, events, how)
-        except (DeltaError, OSError) as problem:
-            raise UsageTableError(f"the usage table {self.path} can't be written: {self.describe(problem)}") from None
-        return table  # the write has updated it, and opening it again takes requests
+            write_deltalake(
+                table,
+                events,
+                mode="overwrite",
+                predicate=f"landing_day in ({listed})",
+                partition_by=PARTITIONS,
+                writer_properties=FILES,
+                post_commithook_properties=KEEP_LOG,
+            )
+        return table
 
-    def _write(self, table: DeltaTable, events: pa.RecordBatchReader | pa.Table, how: Mapping[str, Any]) -> None:
-        write_deltalake(
-            table,
-            events,
-            partition_by=PARTITIONS,
-            writer_properties=FILES,
-            post_commithook_properties=KEEP_LOG,
-            **how,
-        )
+    def commit_files(self, files: Sequence[AddAction], replaced: Collection[date] | None = None) -> DeltaTable:
+        """Add these data files in one atomic commit. Returns the new version.
+
+        Args:
+            files: From `new_data_files.write_data_files`.
+            replaced: The landing days whose other files this version no longer has; None: it has all of them.
+
+        Raises:
+            UsageTableError: Another program changed the table meanwhile, or the object store refused the commit.
+        """
+        days = [day.isoformat() for day in replaced or ()]
+        with self._described():
+            table = self.delta()
+            before = table.version()
+            try:
+                table.create_write_transaction(
+                    list(files),
+                    "append" if replaced is None else "overwrite",
+                    EVENTS,
+                    PARTITIONS,
+                    partition_filters=None if replaced is None else [("landing_day", "in", days)],
+                    commit_properties=ONLY_ON_TOP,
+                    post_commithook_properties=KEEP_LOG,
+                )
+            except CommitFailedError:
+                if self.delta().version() == before:
+                    raise
+                raise UsageTableError(
+                    f"another program wrote version {before + 1} of the usage table {self.path} while this landing"
+                    " wrote it, too. Nothing was landed: land again"
+                ) from None
+            table.update_incremental()
+        return table
+
+    @contextmanager
+    def _described(self) -> Iterator[None]:
+        """Convert what delta-rs raises about an object store."""
+        try:
+            yield
+        except (DeltaError, OSError) as problem:
+            if not isinstance(self.path, StoreFolder):
+                raise
+            raise UsageTableError(f"the usage table {self.path} can't be written: {self.describe(problem)}") from None
 
 
 def count_events_by_day(table: UsageTableVersion, days: Sequence[date]) -> Mapping[date, tuple[int, int]]:

@@ -73,20 +73,13 @@ select
 from usage_table
 where landing_day in (select landing_day from orphaned_days);
 
--- name: deduplicated_events
--- One row per event for the usage table: accepted events, and duplicates marked as such. Sorted by landing day, meter,
--- organization and time; sorting by their ranks takes four fifths of the time of sorting by their names. A day that
--- is deduplicated again may have events of an organization that is gone: they have no rank, and stay.
-create or replace temp table meter_ranks as
-select meter, row_number() over (order by meter)::smallint as place from (select distinct meter from candidates);
-create or replace temp table organization_ranks as
-select id as organization_id, row_number() over (order by id)::integer as place from organizations;
-select deduplicated.* exclude (is_conflict), strftime(utc(deduplicated.time), '%Y-%m') as usage_month
+-- name: events_of_file
+-- One row per event of landing day $day from $month_start until $month_end: accepted events, and duplicates marked as
+-- such. Sorted by meter, organization and time.
+select path, line, source, id, meter, organization_id, time, quantity, dimensions, data, is_duplicate
 from deduplicated
-left join meter_ranks using (meter)
-left join organization_ranks using (organization_id)
-where not deduplicated.is_conflict
-order by deduplicated.landing_day, meter_ranks.place, organization_ranks.place, deduplicated.time;
+where not is_conflict and landing_day = $day and time >= $month_start and time < $month_end
+order by meter, organization_id, time;
 
 -- name: removed_events
 -- `removed`: one row per event that a landing day had accepted and no longer contains now that it lands again.

@@ -33,7 +33,7 @@ from fly_billing.usage.engines.duckdb_engine import (
 )
 from fly_billing.usage.opening_levels import LEVELS
 from fly_billing.usage.readers.json_lines import register_json_functions
-from fly_billing.usage.readers.staged_rows import LINES, PLACE, PLACED
+from fly_billing.usage.readers.staged_rows import LINES, PLACE, PLACED, SHAPED
 from fly_billing.usage.source_contracts import CONTRACT_FIELDS
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
 
@@ -74,6 +74,7 @@ LANDING: tuple[Step, ...] = (
     ("deleted_files", PLACE),
     ("plain_files", pa.schema([("file", pa.string()), ("landing_day", pa.date32()), ("path", pa.string())])),
     ("stage_json", {}),
+    ("shaped_rows", SHAPED),
     ("insert_json", {}),
     ("stage_parquet", {"files": ["october.parquet"]}),
     ("delete_from_staged", {}),
@@ -103,9 +104,9 @@ LANDING: tuple[Step, ...] = (
     ("hit_prefixes", pa.schema([("prefix", pa.uint64())])),
     ("accepted_elsewhere", {}),
     ("deduplicate_usage", {}),
-    ("deduplicated_events", {}),
     ("counted", {}),
     ("count_landed_months", {}),
+    ("events_of_file", {"day": date(2026, 10, 1), "month_start": OCTOBER.start, "month_end": OCTOBER.end}),
     ("rejected_usage", {}),
     ("count_files", {}),
     ("count_orphaned_days", {}),
