@@ -25,9 +25,10 @@ from fly_billing.usage.landing_folder import (
     read_content,
     readable_name,
 )
-from fly_billing.usage.readers.files import UnusableFile, read_landing_file, stage_plain_parquet
+from fly_billing.usage.readers.files import read_landing_file, stage_plain_parquet
 from fly_billing.usage.readers.jsonl_batches import stage_plain_jsonl
-from fly_billing.usage.readers.staged_rows import CHUNK_BYTES, CHUNK_LINES, PLACE, PLACED, STAGED
+from fly_billing.usage.readers.staged_rows import CHUNK_BYTES, CHUNK_LINES, PLACE, PLACED, STAGED, one_thread
+from fly_billing.usage.readers.text_files import UnusableFile
 
 # Concatenating more tables than this takes longer than everything else.
 MOST_TABLES = 1000
@@ -152,7 +153,8 @@ class _Staging:
         tables = [with_place(file, table) for file, tables in files for table in tables if table.num_rows]
         if tables:
             self._duck.register("chunk", pa.concat_tables(tables).combine_chunks())
-            self._duck.execute("insert into staged from chunk")
+            with one_thread(self._duck):
+                self._duck.execute("insert into staged from chunk")
             self._duck.unregister("chunk")
 
     def _take_out(self, files: Sequence[LandingFile]) -> None:

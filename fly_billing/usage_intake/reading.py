@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from fly_billing.usage.readers.files import TOO_LONG
 from fly_billing.usage.readers.json_lines import stage_json_line
 from fly_billing.usage.readers.staged_rows import LONGEST_LINE
+from fly_billing.usage.readers.text_files import TOO_LONG
 from fly_billing.usage_intake.rules.form import Refusal, digest_content, find_refusal, identify
 from fly_billing.usage_intake.rules.posted_text import split_events
 

@@ -18,7 +18,7 @@ NO_PLURALS = {"as", "has", "is", "its", "less", "news", "plus", "this", "was"}
 # These numbers can't be 1: texts of Stripe, limits of at least 2, and texts that are written only for several.
 ALWAYS_SEVERAL = {
     "usage/readers/compressed_files.py: bytes",
-    "usage/readers/files.py: characters",
+    "usage/readers/text_files.py: characters",
     "pricing/rules/fields.py: characters",
     "stripe_sync/rules/requests.py: smaller items",
     "stripe_sync/rules/reconciliation.py: invoices",

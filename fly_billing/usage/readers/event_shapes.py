@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fly_billing.usage.readers.line_block import LineBlock, Places
-from fly_billing.usage.readers.staged_rows import ENVELOPE, MOMENT, NAMES, PLAIN_TIME
-from fly_billing.usage.rules.cells import InvalidDocument, read_document, read_time, write_document
+from fly_billing.usage.readers.plain_cells import are_plain, read_moments
+from fly_billing.usage.readers.staged_rows import ENVELOPE, NAMES
+from fly_billing.usage.rules.cells import InvalidDocument, read_document, write_document
 
 # Between texts: punctuation, integers of up to 18 digits, and words.
 _BETWEEN = re.compile(r"(?:[{}:, \t]|(?<!\d)(?:-?[1-9]\d{0,17}|0)(?![\d.eE])|true|false|null)*", re.ASCII)
 _NUMBER = re.compile(r"([ \t]*:[ \t]*)(\d[\d.]*)([ \t]*[,}].*)", re.ASCII)
-_PLAIN_QUANTITY = r"^(0|[1-9]\d{0,19})(\.\d{1,15})?$"
 # A block of lines has few shapes. Lines of many shapes, such as with different numbers, are not worth comparing.
 MOST_SHAPES = 32
 MOST_RARE_SHAPES = 4
@@ -210,7 +210,7 @@ def _read(block: LineBlock, shape: Shape, lines: Places, starts: Places, ends: P
 
     moments = read_moments(texts(shape.cells["time"]).cast(pa.string()))
     quantities = texts(shape.cells["quantity"]).cast(pa.string())
-    is_plain = pc.and_(moments.is_valid(), pc.match_substring_regex(quantities, _PLAIN_QUANTITY))
+    is_plain = pc.and_(moments.is_valid(), are_plain(quantities))
     if pc.all(is_plain).as_py() is False:
         plain = np.flatnonzero(is_plain.to_numpy(zero_copy_only=False))
         return _read(block, shape, lines[plain], starts[:, plain], ends[:, plain])
@@ -219,12 +219,3 @@ def _read(block: LineBlock, shape: Shape, lines: Places, starts: Places, ends: P
     data = pc.binary_join_element_wise(*parts, "") if len(parts) > 1 else pa.repeat(parts[0], len(lines))
     raw = block.texts(block.starts[lines], block.ends[lines])
     return ShapedLines(lines, {"raw": raw, **cells, "quantity": quantities, "data": data, "moment": moments})
-
-
-def read_moments(texts: pa.Array) -> pa.Array:
-    """Parse the times that are written plainly. All others are null, also those that do not exist."""
-    plain = pc.if_else(pc.match_substring_regex(texts, PLAIN_TIME), texts, None)
-    try:
-        return plain.cast(MOMENT)
-    except pa.ArrowInvalid:  # a date that does not exist
-        return pa.array([text and read_time(text) for text in plain.to_pylist()], MOMENT)

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling
 
 from fly_billing.postgres.statements import sql
+from fly_billing.usage.readers.event_shapes import read_shaped
+from fly_billing.usage.readers.line_block import LineBlock, Places
 from fly_billing.usage.readers.staged_rows import ENVELOPE, LINES, NAMES, PLACED, SHAPED, STAGED, one_thread
 from fly_billing.usage.rules.cells import (
     InvalidDocument,
@@ -46,12 +49,29 @@ def register_json_functions(duck: duckdb.DuckDBPyConnection) -> None:
 
 def stage_json(duck: duckdb.DuckDBPyConnection, numbers: list[int], lines: list[str]) -> pa.Table:
     """Stage lines of one file as a table of schema STAGED. The lines must be valid Unicode."""
-    nowhere = pa.nulls(len(lines), LINES.field("landing_day").type), pa.nulls(len(lines), LINES.field("path").type)
-    exact = _read(duck, pa.table([*nowhere, pa.array(numbers), pa.array(lines, pa.string())], schema=LINES))
+    tables, left = _stage_shaped(numbers, lines)
+    nowhere = pa.nulls(len(left), LINES.field("landing_day").type), pa.nulls(len(left), LINES.field("path").type)
+    raw = pa.array([lines[place] for place in left], pa.string())
+    exact = _read(duck, pa.table([*nowhere, pa.array(numbers, pa.int64()).take(pa.array(left)), raw], schema=LINES))
     columns = ", ".join(STAGED.names)
     plain = duck.execute(f"select {columns} from read_json where is_plain").to_arrow_table()  # noqa: S608
     duck.execute("drop table read_json")
-    return pa.concat_tables([plain.cast(STAGED), exact.select(STAGED.names)])
+    return pa.concat_tables([*tables, plain.cast(STAGED), exact.select(STAGED.names)])
+
+
+def _stage_shaped(numbers: list[int], lines: list[str]) -> tuple[list[pa.Table], Places]:
+    """Stage the lines that have a shape. Returns tables of schema STAGED, and the places of the other lines."""
+    block = LineBlock.of("".join(f"{line}\n" for line in lines).encode())
+    if len(block.starts) > len(lines):  # an event in an array may have several lines
+        return [], np.arange(len(lines))
+    is_left = np.ones(len(lines), np.bool_)
+    tables = []
+    for found in read_shaped(block):
+        is_left[found.lines] = False
+        columns = {"line": pa.array(numbers, pa.int64()).take(pa.array(found.lines)), **found.columns}
+        nulls = {field.name: pa.nulls(len(found.lines), field.type) for field in STAGED}
+        tables.append(pa.table(nulls | columns).cast(STAGED))
+    return tables, np.flatnonzero(is_left)
 
 
 def insert_json(duck: duckdb.DuckDBPyConnection, lines: pa.Table, shaped: Sequence[pa.Table]) -> None:

@@ -30,7 +30,7 @@ _FIRST_BYTES = np.frombuffer(b"".join(b"\xff" * n + bytes(_INLINE - n) for n in 
 
 @dataclass(frozen=True, eq=False)
 class LineBlock:
-    """Complete lines of UTF-8. Only their surrounding spaces, tabs and carriage returns are left out.
+    """Complete lines of UTF-8, without their ends.
 
     Attributes:
         content: The bytes, followed by zero bytes.
@@ -42,12 +42,17 @@ class LineBlock:
     ends: Places
 
     @classmethod
-    def of(cls, content: bytes) -> LineBlock:
-        """Split the content, in which every line ends with a newline."""
+    def of(cls, content: bytes, *, keeps_spaces: bool = False) -> LineBlock:
+        """Split the content, in which every line ends with a newline.
+
+        Args:
+            keeps_spaces: Leave out a carriage return at the end only, and not all surrounding spaces and tabs.
+        """
         padded = np.frombuffer(content + bytes(_PADDING), np.uint8)
         ends = np.flatnonzero(padded == _NEWLINE)
         starts = np.concatenate(([0], ends[:-1] + 1)).astype(np.int64) if len(ends) else ends
-        return cls(padded, *_stripped(padded, starts, ends))
+        ends = ends - ((ends > starts) & (padded[ends - 1] == _RETURN))
+        return cls(padded, *((starts, ends) if keeps_spaces else _stripped(padded, starts, ends)))
 
     @cached_property
     def quotes(self) -> Places:
@@ -101,8 +106,7 @@ class LineBlock:
 
 
 def _stripped(content: npt.NDArray[np.uint8], starts: Places, ends: Places) -> tuple[Places, Places]:
-    """Move starts and ends over spaces. Nearly all lines have none, except the carriage return of Windows."""
-    ends = ends - ((ends > starts) & (content[np.maximum(ends - 1, 0)] == _RETURN))
+    """Move starts and ends over spaces. Nearly all lines have none."""
     has_space = _SPACES[content[starts]] | _SPACES[content[np.maximum(ends - 1, 0)]]
     for number in np.flatnonzero(has_space & (ends > starts)):
         line = content[starts[number] : ends[number]].tobytes()

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fly_billing.usage.readers.json_lines import stage_event
-from fly_billing.usage.readers.staged_rows import CELLS, CHUNK_LINES, ENVELOPE, MOMENT, NAMES, PLAIN_TIME, STAGED
+from fly_billing.usage.readers.plain_cells import PLAIN_TIME
+from fly_billing.usage.readers.staged_rows import CELLS, CHUNK_LINES, ENVELOPE, MOMENT, NAMES, STAGED
 from fly_billing.usage.rules.cells import plain_quantity, read_time
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}

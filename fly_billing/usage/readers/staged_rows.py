@@ -16,10 +16,6 @@ NAMES = ("id", "source", "type", "subject")
 ENVELOPE = (*NAMES, "time")
 CELLS = (*ENVELOPE, "quantity")
 MOMENT = pa.timestamp("us", "UTC")
-# Matches the times that Arrow and `read_time` parse alike.
-PLAIN_TIME = (
-    r"^(19[7-9]\d|2\d{3})-\d\d-\d\d[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$"
-)
 STAGED = pa.schema(
     [("line", pa.int64())]
     + [(name, pa.string()) for name in ("raw", *CELLS, "data", "problem", "problem_message")]
