@@ -189,6 +189,7 @@ class Settings(_FromEnvironment):
         credit_approvals_above: The largest credit note without an approval, by currency, in its major unit. The key
             ``""`` is for all other currencies; without it, they always need an approval.
         first_alert: The spend of a month, as above, at which a new organization is alerted. 0: none.
+        processes: The most processes that calculate the invoices of a large month at once.
         stripe_requests_per_endpoint: Requests per second, as in `stripe_requests_per_second`.
     """
 
@@ -252,6 +253,7 @@ class Settings(_FromEnvironment):
     stripe_requests_per_second_as_given: Positive | None = Field(None, alias="STRIPE_REQUESTS_PER_SECOND")
     stripe_requests_per_endpoint: Positive = Field(25, alias="STRIPE_REQUESTS_PER_ENDPOINT")
     stripe_workers: Positive = Field(40, alias="STRIPE_WORKERS")
+    processes: Positive = Field(2, alias="FLY_BILLING_PROCESSES")
     stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
     alert_webhook_url: SecretStr | None = Field(None, alias="ALERT_WEBHOOK_URL")
     slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN")

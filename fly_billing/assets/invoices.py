@@ -98,7 +98,7 @@ def invoices(
     run = BillingRun(
         database, usage_table, billing_terms.terms(), billing_terms.correction_guard(), context.run.run_id, clock.now,
         unlanded_days=days_to_land(database, usage_store.landing(), clock.now(), months),
-        from_scratch=FROM_SCRATCH in context.run.tags,
+        from_scratch=FROM_SCRATCH in context.run.tags, processes=billing_terms.most_processes(),
     )  # fmt: skip
     run.refuse_other_usage(months)
     reports = []

@@ -15,7 +15,8 @@ from fly_billing.corrections.correction import Actor, Corrections
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
 from fly_billing.corrections.rules.guard import CorrectionGuard, HeldTotal
-from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.bill_in_parts import bill_in_parts
+from fly_billing.invoicing.bill_run import Billed
 from fly_billing.invoicing.checks import DamagedUsage, damaged_usage, rollups_not_priced_once, wrong_totals
 from fly_billing.invoicing.month_closing import MonthNotClosed, Terms
 from fly_billing.money import counted
@@ -35,6 +36,7 @@ class BillingRun:
         clock: Returns the current time, in UTC.
         unlanded_days: Landing days with files that are not landed yet; their months can't be closed.
         from_scratch: Calculate open invoices even if their inputs are unchanged.
+        processes: The most processes that calculate invoices at once.
     """
 
     database: BillingDatabase
@@ -45,6 +47,7 @@ class BillingRun:
     clock: Callable[[], datetime]
     unlanded_days: Sequence[date] = ()
     from_scratch: bool = False
+    processes: int = 1
 
     def refuse_other_usage(self, months: Collection[BillingMonth]) -> None:
         """Raise UsageTableMismatch if the usage table does not match what was landed for one of these months."""
@@ -108,9 +111,9 @@ def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]
     A month that can't be closed is in the report, not raised, so that the run's other months are billed.
     """
     try:
-        billed = bill(
-            run.database, month, groups, run.terms, run.clock(), run.run_id, unlanded_days=run.unlanded_days,
-            from_scratch=run.from_scratch,
+        billed = bill_in_parts(
+            run.database, month, groups, run.terms, run.clock(), run.run_id, run.unlanded_days,
+            from_scratch=run.from_scratch, processes=run.processes,
         )  # fmt: skip
     except MonthNotClosed as problem:
         return MonthReport(month, groups, problem)

@@ -35,6 +35,7 @@ from fly_billing.invoicing.inputs_reader import (
     read_records,
     read_rollups,
 )
+from fly_billing.invoicing.invoice_locks import lock_month, lock_payers, shard_of
 from fly_billing.invoicing.invoice_writer import Calculated, Moment, write_invoices
 from fly_billing.invoicing.month_closing import (
     CompleteUsage,
@@ -52,7 +53,6 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import (
     BillingDatabase,
     driver_connection,
-    lock_until_commit,
     rows,
     values,
 )
@@ -61,6 +61,18 @@ from fly_billing.pricing.negotiated_prices import PriceBooks
 
 # The payers of one block: their invoices are in memory at once.
 PAYERS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class PartOfPayers:
+    """The payers of one of several runs at once: number `number`, from 0, of `parts`."""
+
+    number: int
+    parts: int
+
+    def has(self, organization_id: str) -> bool:
+        """Return True if the payer is in this part. Every payer is in one part; parts of payers share no lock."""
+        return shard_of(organization_id) % self.parts == self.number
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,7 @@ def bill(
     unlanded_days: Sequence[date] = (),
     payers_at_once: int = PAYERS_AT_ONCE,
     from_scratch: bool = False,
+    part: PartOfPayers | None = None,
 ) -> Billed:
     """Compute the month's invoices of these groups, and finalize them if the month's grace period is over.
 
@@ -137,6 +150,7 @@ def bill(
         unlanded_days: Landing days whose folders have files that were not landed, as far as the caller knows.
         payers_at_once: The number of payers in a block.
         from_scratch: Calculate every invoice, as the run that closes the month does.
+        part: Bill only these payers. Others bill the rest, at the same time (`bill_in_parts`).
 
     Raises:
         UsageNotLanded: The month would be closed before all its usage was landed.
@@ -144,16 +158,13 @@ def bill(
     """
     closing = finalize and month.is_closed(now, terms.grace)
     with database.transaction() as connection:
-        if closing:
-            lock_until_commit(connection, "land_usage")  # waits for a landing in progress
-        lock_until_commit(connection, f"usage_rollups {month}")
-        lock_until_commit(connection, "invoices")  # of all months: a late item may go on any open invoice
+        lock_month(connection, month, closes=closing)
+        payers = lock_payers(connection, partial(_payers_of, connection, month, groups, part))
         if closing:
             refuse_unlanded_days(connection, month, terms, unlanded_days)
         rows(connection, "set_audit_context", who=run_id, why=f"{month} is closed" if closing else "")
         rows(connection, "set_seller", seller="\n".join(terms.seller))
-        rows(connection, "drop_open_of_linked", month=month.first_day)
-        payers = read_payers(connection, month, groups)
+        rows(connection, "drop_open_of_linked", month=month.first_day, groups=list(groups))
         final = [payer.organization_id for payer in payers if payer.is_final]
         to_bill = [payer for payer in payers if not payer.is_final]
         if closing and to_bill and terms.waits_for_rejected_usage:
@@ -170,6 +181,13 @@ def bill(
                 connection, run, to_bill, [invoice.organization_id for invoice in invoices if invoice.is_unchanged]
             )
     return Billed(invoices, closing, final, failures)
+
+
+def _payers_of(
+    connection: Connection, month: BillingMonth, groups: Sequence[str], part: PartOfPayers | None
+) -> list[Payer]:
+    payers = read_payers(connection, month, groups)
+    return [payer for payer in payers if part is None or part.has(payer.organization_id)]
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,10 @@ def driver_connection(connection: Connection) -> psycopg.Connection[Any]:
     return driver
 
 
-def lock_until_commit(connection: Connection, name: str) -> None:
-    """Take the advisory lock `name` until the transaction ends, and wait for it if another run has it."""
-    rows(connection, "lock_until_commit", name=name)
+def lock_until_commit(connection: Connection, name: str, *, is_shared: bool = False) -> None:
+    """Take the advisory lock `name` until the transaction ends, and wait for it if another run has it.
+
+    Args:
+        is_shared: Wait only for a run that does not share it. Such a run waits for all that do.
+    """
+    rows(connection, "share_lock_until_commit" if is_shared else "lock_until_commit", name=name)

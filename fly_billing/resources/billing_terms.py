@@ -11,7 +11,7 @@ from fly_billing.settings import Settings
 
 
 class BillingTerms(ConfigurableResource[Any]):
-    """The grace period, the payment term, and the limits beyond which someone must approve.
+    """The grace period, the payment term, the limits beyond which someone must approve, and how a month is calculated.
 
     Attributes:
         grace_hours: Hours from a month's end until it closes (FLY_BILLING_GRACE_HOURS).
@@ -21,6 +21,7 @@ class BillingTerms(ConfigurableResource[Any]):
         guard_percent: The change of a month's total above which its sync needs an approval (FLY_BILLING_GUARD_PERCENT).
         correction_guard_percent, correction_guard_organization_percent, correction_guard_floor: The limits above which
             a correction in the customer's favor needs an approval (FLY_BILLING_CORRECTION_GUARD_*).
+        processes: The most processes that calculate invoices at once (FLY_BILLING_PROCESSES).
     """
 
     grace_hours: int | None = None
@@ -30,6 +31,7 @@ class BillingTerms(ConfigurableResource[Any]):
     correction_guard_percent: int | None = None
     correction_guard_organization_percent: int | None = None
     correction_guard_floor: int | None = None
+    processes: int | None = None
 
     def terms(self) -> Terms:
         settings = self._settings()
@@ -41,6 +43,9 @@ class BillingTerms(ConfigurableResource[Any]):
 
     def correction_guard(self) -> CorrectionGuard:
         return guard_of(self._settings())
+
+    def most_processes(self) -> int:
+        return self._settings().processes
 
     def _settings(self) -> Settings:
         given = {name: getattr(self, name) for name in BillingTerms.model_fields}

@@ -23,9 +23,10 @@ from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.dagster_storage import INSTANCE_FILE
-from fly_billing.invoicing.bill_run import bill
+from fly_billing.invoicing.bill_in_parts import bill_in_parts
 from fly_billing.invoicing.month_closing import Terms
 from fly_billing.postgres.database import BillingDatabase
+from fly_billing.settings import Settings
 from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.usage.landing import land_days
@@ -109,7 +110,8 @@ def rollup(order: Order) -> Facts:
 
 @stage
 def invoice(order: Order) -> Facts:
-    done = bill(order.billing, MONTH, order.sample.groups(), TERMS, NOW)
+    processes = Settings.from_environment().processes
+    done = bill_in_parts(order.billing, MONTH, order.sample.groups(), TERMS, NOW, "bench", processes=processes)
     assert done.finalized and not done.failures, done.failures[:3]
     items = sum(invoice.items for invoice in done.invoices)
     return {

@@ -29,11 +29,21 @@ where c.month = i.month and i.month = :month and i.organization_id = :organizati
     );
 
 -- name: drop_open_of_linked
--- No rows. Deletes open invoices of organizations that are on their payer's invoice in this month.
-delete from invoices as i
-using organization_links as l
-where i.month = :month and i.status = 'open' and l.organization_id = i.organization_id
-    and daterange(l.first_month, l.last_month, '[]') @> cast(:month as date);
+-- No rows. Deletes open invoices of organizations that are on their payer's invoice in this month, if they or their
+-- payers are in these billing groups. In order, so that two runs never wait for each other.
+delete from invoices where id = any (array(
+    select i.id
+    from invoices as i
+    join organization_links as l
+        on l.organization_id = i.organization_id
+        and daterange(l.first_month, l.last_month, '[]') @> cast(:month as date)
+    join organizations as members on members.id = l.organization_id
+    join organizations as payers on payers.id = l.payer_id
+    where i.month = :month and i.status = 'open'
+        and (members.billing_group = any (:groups) or payers.billing_group = any (:groups))
+    order by i.id
+    for update of i
+));
 
 -- name: forget_billing_failures
 -- No rows. Deletes the failures of organizations whose invoices could be computed. A failure that was alerted becomes a
@@ -45,6 +55,15 @@ with gone as (
 insert into billing_recoveries (organization_id, month, alerted_code)
 select organization_id, month, alerted_code from gone where alerted_code is not null
 on conflict (organization_id, month) do update set alerted_code = excluded.alerted_code, recovered_at = now();
+
+-- name: count_organizations_of_groups
+-- One row: the number of organizations of these billing groups.
+select count(*) from organizations where billing_group = any (:groups);
+
+-- name: lock_shards
+-- A row per lock of these organizations, as soon as all of them are ours. In order (`invoice_locks`).
+select pg_advisory_xact_lock(hashtextextended('invoices ' || s.shard, 0))
+from (select shard from unnest(cast(:shards as integer[])) as u (shard) order by shard) as s;
 
 -- name: make_computed
 -- No rows. Creates the temporary table into which COPY writes a block of computed invoices.

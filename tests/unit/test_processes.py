@@ -1,0 +1,100 @@
+"""Functions run in processes of their own: results and errors come back, and a process ends with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fly_billing.errors import BillingError, not_computable
+from fly_billing.processes import ProcessLost, call_in_processes
+
+
+def add(left: int, right: int) -> tuple[int, int]:
+    sys.stdout.write("not part of the answer\n")
+    os.write(1, b"and neither is this")
+    return left + right, os.getpid()
+
+
+def fail(number: int, done: Path) -> None:
+    if number == 1:
+        raise not_computable("no_price", f"price {number} is missing", retryable=True)
+    (done / str(number)).touch()
+
+
+def end_by(signal_number: int) -> None:
+    os.kill(os.getpid(), signal_number)
+
+
+def leave(status: int) -> None:
+    os._exit(status)
+
+
+def return_failure(code: str) -> BillingError:
+    return not_computable(code, "an operator's text")
+
+
+def wait(started: Path) -> None:
+    (started / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def test_each_call_has_a_process_of_its_own_and_results_keep_their_order() -> None:
+    found = call_in_processes(add, [{"left": 1, "right": 2}, {"left": 10, "right": 20}])
+    assert [result for result, _ in found] == [3, 30]
+    assert len({os.getpid(), *(pid for _, pid in found)}) == 3
+
+
+def test_an_error_is_raised_as_it_was_after_the_other_calls_are_finished(tmp_path: Path) -> None:
+    calls = [{"number": number, "done": tmp_path} for number in (1, 2, 3)]
+    with pytest.raises(BillingError, match="no_price: price 1 is missing") as found:
+        call_in_processes(fail, calls)
+    assert (found.value.code, found.value.retryable) == ("no_price", True)
+    assert found.value.customer_text.startswith("We can't calculate this month's invoice yet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+
+
+def test_a_result_may_contain_errors() -> None:
+    (found,) = call_in_processes(return_failure, [{"code": "no_price"}])
+    assert (found.code, found.operator_text, found.retryable) == ("no_price", "an operator's text", False)
+
+
+def test_a_killed_process_is_named_with_its_signal() -> None:
+    with pytest.raises(ProcessLost, match="was killed by SIGKILL: what it had begun was rolled back"):
+        call_in_processes(end_by, [{"signal_number": signal.SIGKILL}])
+    with pytest.raises(ProcessLost, match="ended with status 3"):
+        call_in_processes(leave, [{"status": 3}])
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split(") ")[1][:1]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) -> None:
+    """Killed, or interrupted from the keyboard: nothing works on unseen."""
+    code = (
+        "import pathlib; from fly_billing.processes import call_in_processes\n"
+        "from tests.unit.test_processes import wait\n"
+        f"call_in_processes(wait, [{{'started': pathlib.Path({str(tmp_path)!r})}}] * 2)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
+    while len(list(tmp_path.iterdir())) < 2:
+        assert parent.poll() is None
+        time.sleep(0.05)
+    children = [int(path.name) for path in tmp_path.iterdir()]
+    parent.send_signal(how)
+    assert parent.wait(60) != 0
+    for _ in range(600):
+        if not any(map(is_running, children)):
+            break
+        time.sleep(0.1)
+    assert not any(map(is_running, children))
