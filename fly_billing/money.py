@@ -87,7 +87,8 @@ def share_out_cents(amounts: Sequence[Decimal], currency: str, total_cents: int 
     if not amounts:
         return []
     total = to_cents(exact_sum(amounts), currency) if total_cents is None else total_cents
-    shifted = [amount.scaleb(minor_digits(currency), context=EXACT) for amount in amounts]
+    digits = minor_digits(currency)
+    shifted = [amount.scaleb(digits, EXACT) for amount in amounts]
     floors = [int(value.to_integral_value(ROUND_FLOOR)) for value in shifted]
     remainders = list(map(EXACT.subtract, shifted, floors))
     by_remainder = sorted(range(len(amounts)), key=lambda n: (-remainders[n], n))

@@ -19,7 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.bounds import UnreadableTime, problem_of, refuse_unreadable
+from fly_billing.bounds import MOST_UNITS, UnreadableTime, refuse_unreadable
 from fly_billing.errors import BillingError, not_computable
 from fly_billing.invoicing.rules.inputs import (
     CREDITABLE,
@@ -287,19 +287,29 @@ def _read_usage(
 ) -> Grouped[UsageRollup]:
     """Group rollups by organization, as `group_readable`. What rollups of one kind share is read and checked once."""
     usage: dict[str, list[UsageRollup]] = defaultdict(list)
-    shared: dict[tuple[Any, ...], UsageRollup] = {}
     for name, id, quantity, *kind in tuples(connection, "rollups_to_price", snapshots=list(snapshots)):
-        first = shared.get(key := tuple(kind))
-        if first and id and type(quantity) is Decimal and not problem_of(quantity):
-            usage[name].append(first.like(id, quantity))
-            continue
-        fields = {"id": id, "quantity": quantity, **dict(zip(_KIND, kind, strict=True))}
+        if id and isinstance(quantity, Decimal) and quantity.is_finite() and quantity.copy_abs() < MOST_UNITS:
+            try:
+                usage[name].append(_of_kind(*kind).like(id, quantity))
+                continue
+            except VALUE_ERRORS:
+                pass  # then the row is checked as a whole, which names the column
+        fields = {"id": id, **dict(zip(_KIND, kind, strict=True)), "quantity": quantity}
         made = _checked(fields, "usage_rollups", name, _rollup, wrong)
         if made is not None:
-            made.kind  # noqa: B018 calculated once, then shared
-            shared[key] = made
             usage[name].append(made)
     return usage
+
+
+# At most 16 MB. A dimension with a value per app may have more kinds, which are then read again.
+@lru_cache(maxsize=16_384)
+def _of_kind(*columns: Any) -> UsageRollup:
+    """Return a rollup of this kind, from which others are made. Raises an error of VALUE_ERRORS for a bad column."""
+    fields = dict(zip(_KIND, columns, strict=True))
+    refuse_unreadable(fields)
+    first = _rollup(id=UUID(int=0), quantity=Decimal(0), **fields)
+    first.kind  # noqa: B018 calculated once, then shared
+    return first
 
 
 def inputs_of(payer: Payer, month: BillingMonth, read: BillingRecords, books: PriceBooks) -> InvoiceInputs:

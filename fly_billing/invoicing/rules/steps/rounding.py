@@ -24,6 +24,8 @@ def round_to_chargeable(invoice: InvoiceInProgress) -> None:
     """Add an item if Stripe can't charge the total. Its `detail` has `base`, the exact sum, and `step`."""
     currency = invoice.inputs.currency
     step = chargeable_step(currency)
+    if step == 1:
+        return
     base = exact_sum([item.amount for item in invoice.items])
     if to_cents(base, currency) % step == 0:
         return

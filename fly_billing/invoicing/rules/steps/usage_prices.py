@@ -15,7 +15,7 @@ from fly_billing.invoicing.rules.steps.plain_usage import PlainUsage
 from fly_billing.pricing.rules.prices import Price, PriceBook
 
 # Kinds of usage whose price is remembered for a book. A dimension with a value per app would have no end.
-MOST_KINDS = 65_536
+MOST_KINDS = 16_384
 
 
 @dataclass(frozen=True, eq=False)
