@@ -68,7 +68,8 @@ def _remove(files: Collection[Path]) -> None:
 
 def _write(duck: duckdb.DuckDBPyConnection, folder: Path, key: PartitionKey, written: list[Path]) -> AddAction:
     day, month = key[0], BillingMonth.parse(f"{key[1]:%Y-%m}")
-    name = f"usage_month={month}/landing_day={day}/part-{uuid4()}.parquet"
+    # Named as delta-rs names its own files.
+    name = f"usage_month={month}/landing_day={day}/part-00000-{uuid4()}-c000.zstd.parquet"
     path = (folder / name).absolute()
     make_folder(path.parent)
     written.append(path)
