@@ -38,10 +38,9 @@ SEGMENTS = pa.schema(
     + [(name, pa.timestamp("us", "UTC")) for name in ("segment_start", "segment_end")]
 )
 # The order matters: each statement reads the results of the earlier ones.
-STATEMENTS = (
-    "level_readings", "number_totals", "level_time", "usage_by_day", "level_time_by_day",
-    "create_quantities",
-)  # fmt: skip
+ADDING_UP = ("create_quantities", "level_readings", "level_time", "added_up_meters", "texts_of_days", "add_up_usage")
+# For meters that do more than add up their events.
+STATEMENTS = ("number_totals", "usage_by_day", "level_time_by_day")
 # Limits the totals whose days are collected at once, so that memory use does not grow with the month.
 TOTALS_AT_ONCE = 50_000
 
@@ -110,12 +109,25 @@ def aggregate(
     duck.execute(sql("accepted_usage"))
     used = duck.execute(sql("used_dimensions")).fetchall() if has_non_additive_meters(duck) else []
     register_aggregation_groups(duck, used, price_of)
+    for statement in ADDING_UP:
+        duck.execute(sql(statement))
+    if has_other_meters(duck):
+        _aggregate_other_meters(duck)
+
+
+def _aggregate_other_meters(duck: duckdb.DuckDBPyConnection) -> None:
     for statement in STATEMENTS:
         duck.execute(sql(statement))
     ((totals,),) = duck.execute("select count(*) from totals").fetchall()
     for after in range(0, totals, TOTALS_AT_ONCE):
         duck.execute(sql("roll_up_usage"), {"after": after, "count": TOTALS_AT_ONCE})
     duck.execute("drop table usage_by_day; drop table totals")  # they are large and no longer needed
+
+
+def has_other_meters(duck: duckdb.DuckDBPyConnection) -> bool:
+    """Return True if there are meters besides those that `add_up_usage` adds up."""
+    ((found,),) = duck.execute("select count(*) > 0 from meters anti join added_up_meters using (key)").fetchall()
+    return bool(found)
 
 
 def has_non_additive_meters(duck: duckdb.DuckDBPyConnection) -> bool:

@@ -13,13 +13,16 @@ create or replace temp macro level_time(whole, decimals, unit) as quotient(
 );
 
 -- name: number_totals
--- Numbers the organization, meter and dimensions of all events and levels of the month: one row each. Grouping and
+-- Numbers the organization, meter and dimensions of all events and levels of the month, except of meters that are added
+-- up without numbers (`add_up_usage.sql`): one row each. Grouping and
 -- sorting by a number takes a fraction of the time and memory of grouping by texts. `aggregation_group`: the smallest
 -- number of a total in its group. Totals are in one group if a non-additive meter counts them together because they
 -- share a price (`aggregation_groups`); every other total is a group of its own.
 create or replace temp table totals as
 with used as (
-    select distinct organization_id, meter, dimensions, aggregation, time_unit from accepted_usage
+    select distinct organization_id, meter, dimensions, aggregation, time_unit
+    from accepted_usage
+    where meter not in (select key from added_up_meters)
     union
     select organization_id, meter, dimensions, 'time_weighted', time_unit from level_readings where not is_event
 )

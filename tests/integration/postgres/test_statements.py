@@ -24,6 +24,7 @@ from fly_billing.postgres.round_trips import driver_text
 from fly_billing.postgres.statements import sql, statements
 from fly_billing.statements.billed_events import BILLED, ROLLUPS_OF_INVOICES, SPELLINGS
 from fly_billing.usage.engines.duckdb_engine import (
+    ADDING_UP,
     AGGREGATION_GROUPS,
     METERS,
     ORGANIZATIONS,
@@ -129,7 +130,7 @@ ROLLING_UP: tuple[Step, ...] = (
     ("organizations_with_levels", {"meters": ["volumes"]}),
     ("accepted_usage", {}),
     ("used_dimensions", {}),
-    *((name, {}) for name in STATEMENTS),
+    *((name, {}) for name in (*ADDING_UP, *STATEMENTS)),
     ("roll_up_usage", {"after": 0, "count": 50_000}),
     ("reduced_usage", REDUCED_BY_SPARK),
     ("complete_quantities", {}),

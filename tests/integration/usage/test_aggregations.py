@@ -210,6 +210,56 @@ def test_an_organizations_own_prices_cut_only_its_usage(
         ] == expected
 
 
+# Rounding events down to the last decimal changes nothing, but a meter that rounds is not added up in one pass.
+NUMBERED = {"event_step": Decimal("1e-15"), "event_round": "down"}
+OF_ALL_LENGTHS = [BillingMonth(2026, 2), FEBRUARY, SEPTEMBER, OCTOBER]
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(OF_ALL_LENGTHS),
+    st.sampled_from(["sum", "count"]),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), NUMBERS, REGIONS), max_size=12),
+    st.lists(st.floats(0, 1, exclude_min=True, exclude_max=True), max_size=2, unique=True).map(sorted),
+)
+def test_usage_that_is_added_up_in_one_pass_is_that_of_the_general_way_digit_by_digit(
+    duck: duckdb.DuckDBPyConnection,
+    month: BillingMonth,
+    how: str,
+    used: list[tuple[float, Decimal, str]],
+    cuts: list[float],
+) -> None:
+    def moment(share: float) -> datetime:
+        return month.start + timedelta(microseconds=int(share * month.seconds * 1_000_000))
+
+    in_one_pass = terms_of(Aggregation(how))
+    ways = {"in one pass": in_one_pass, "general": in_one_pass | NUMBERED}
+    rows = [
+        usage_row(number, Measurement(moment(share), "a", str(number), quantity, ""), meter, "nothing", region)
+        for meter in ways
+        for number, (share, quantity, region) in enumerate(used)
+    ]
+    edges = sorted({month.start, *map(moment, cuts), month.end})
+    segments = [
+        {"meter": meter, "segment_start": start, "segment_end": end} for meter in ways for start, end in pairwise(edges)
+    ]
+    duck.register("events", table(EVENTS, rows))
+    duck.register("carried_levels", table(LEVELS, []))
+    register_terms(duck, [{**terms, "key": meter} for meter, terms in ways.items()], segments, ["acme"])
+    aggregate(duck, month, month.end)
+    one_pass, general = (
+        duck.execute(
+            "select dimensions, segment_start, segment_end, quantity::varchar, events, daily from quantities"
+            " where meter = $meter order by dimensions, segment_start",
+            {"meter": meter},
+        ).fetchall()
+        for meter in ways
+    )
+    assert one_pass == general
+    assert sum(row[4] for row in one_pass) == len(used)
+    assert all(len(numbers(row[5])) == month.seconds // 86_400 for row in one_pass)
+
+
 @settings(deadline=None)
 @given(AGGREGATIONS.filter(lambda how: how.name in NON_ADDITIVE), MEASUREMENTS, CUTS, st.data())
 def test_usage_under_one_price_is_counted_as_if_it_had_no_dimensions(
