@@ -82,7 +82,8 @@ def is_running(pid: int) -> bool:
 def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) -> None:
     """Killed, or interrupted from the keyboard: nothing works on unseen."""
     code = (
-        "import pathlib; from fly_billing.processes import call_in_processes\n"
+        "import pathlib, signal; from fly_billing.processes import call_in_processes\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "from tests.unit.test_processes import wait\n"
         f"call_in_processes(wait, [{{'started': pathlib.Path({str(tmp_path)!r})}}] * 2)"
     )
