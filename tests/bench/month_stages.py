@@ -18,6 +18,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas  # noqa: F401 - Arrow imports it late; a run's process has imported it before (assets/run_report.py)
+
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.recalculation import find_corrections
