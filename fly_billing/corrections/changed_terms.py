@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.correction import Actor, Correction
 from fly_billing.corrections.held_corrections import read_held_corrections
-from fly_billing.invoicing.inputs_reader import Payer
+from fly_billing.invoicing.payers import Payer
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, rows
 

@@ -18,7 +18,7 @@ from fly_billing.corrections.rules.gross_amounts import gross_cents, returned_ta
 from fly_billing.corrections.rules.guard import Hold, Proposal
 from fly_billing.corrections.rules.taxes import Split
 from fly_billing.errors import BillingError
-from fly_billing.invoicing.inputs_reader import Payer
+from fly_billing.invoicing.payers import Payer
 from fly_billing.invoicing.rules.invoice_in_progress import InvoiceTax
 from fly_billing.money import exact_sum
 from fly_billing.periods import BillingMonth

@@ -15,16 +15,12 @@ from sqlalchemy import Connection
 
 from fly_billing.corrections.rules.differences import Charge, charges_of, recalculate
 from fly_billing.corrections.taxes_reader import BilledTaxes
-from fly_billing.invoicing.inputs_reader import (
-    BillingRecords,
-    Payer,
-    UsageToBill,
-    inputs_of,
-    refuse_damaged_usage,
-)
+from fly_billing.invoicing.inputs_reader import BillingRecords, inputs_of
+from fly_billing.invoicing.payers import Payer, refuse_damaged_usage
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
 from fly_billing.invoicing.rules.items import InvoiceItem
+from fly_billing.invoicing.usage_reader import UsageToBill
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import records, rows
 from fly_billing.pricing.negotiated_prices import PriceBooks

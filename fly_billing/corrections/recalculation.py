@@ -20,16 +20,10 @@ from fly_billing.corrections.rules.causes import EARLIER_MONTH
 from fly_billing.corrections.rules.differences import Difference, charges_of, differences, differences_by_usage
 from fly_billing.corrections.taxes_reader import read_billed_taxes
 from fly_billing.errors import BillingError, not_computable
-from fly_billing.invoicing.inputs_reader import (
-    Payer,
-    UsageToBill,
-    read_books,
-    read_each,
-    read_payers,
-    read_records,
-    read_rollups,
-)
+from fly_billing.invoicing.inputs_reader import read_books, read_each, read_records
+from fly_billing.invoicing.payers import Payer, read_payers
 from fly_billing.invoicing.rules.invoice_in_progress import InvoiceInProgress
+from fly_billing.invoicing.usage_reader import UsageToBill, read_rollups
 from fly_billing.money import plain
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.isolation import VALUE_ERRORS, unreadable

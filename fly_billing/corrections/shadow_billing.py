@@ -21,15 +21,14 @@ from fly_billing.errors import ActionableError, BillingError
 from fly_billing.invoicing.group_members import GroupMember
 from fly_billing.invoicing.inputs_reader import (
     BillingRecords,
-    Payer,
-    group_readable,
     inputs_of,
     read_adjustments,
     read_books,
     read_each,
-    read_payers,
     read_records,
 )
+from fly_billing.invoicing.payers import Payer, read_payers
+from fly_billing.invoicing.readable_records import group_readable
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, OneOffItem
 from fly_billing.periods import BillingMonth

@@ -24,17 +24,7 @@ from sqlalchemy import Connection
 from fly_billing.code_version import code_version
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.control_sample import is_compared, refuse_difference
-from fly_billing.invoicing.inputs_reader import (
-    BillingRecords,
-    Payer,
-    UsageToBill,
-    inputs_of,
-    read_books,
-    read_each,
-    read_payers,
-    read_records,
-    read_rollups,
-)
+from fly_billing.invoicing.inputs_reader import BillingRecords, inputs_of, read_books, read_each, read_records
 from fly_billing.invoicing.invoice_locks import lock_month, lock_payers, shard_of
 from fly_billing.invoicing.invoice_writer import Calculated, Moment, write_invoices
 from fly_billing.invoicing.month_closing import (
@@ -45,10 +35,12 @@ from fly_billing.invoicing.month_closing import (
     refuse_rejected_usage,
     refuse_unlanded_days,
 )
+from fly_billing.invoicing.payers import Payer, read_payers
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.fingerprint import inputs_fingerprint
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.invoicing.unchanged import OpenInvoice, read_open_invoices
+from fly_billing.invoicing.usage_reader import UsageToBill, read_rollups
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import (
     BillingDatabase,

@@ -1,26 +1,24 @@
-"""Reads the inputs of a month's invoices: payers and members, their usage and purchases, and the terms.
+"""Reads the inputs of a month's invoices: usage, purchases and terms of many payers, a statement per kind of record.
 
-One statement per kind of record reads those of many payers. Not here: calculating amounts
-(`invoicing.rules.assembly`), and writing invoices (`invoice_writer`).
+Not here: the payers (`payers`), usage alone (`usage_reader`), calculating amounts (`invoicing.rules.assembly`), and
+writing invoices (`invoice_writer`).
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from fly_billing.bounds import MOST_UNITS, UnreadableTime, refuse_unreadable
-from fly_billing.errors import BillingError, not_computable
+from fly_billing.errors import BillingError
+from fly_billing.invoicing.payers import Payer
+from fly_billing.invoicing.readable_records import Grouped, checked, group_readable
 from fly_billing.invoicing.rules.inputs import (
     CREDITABLE,
     Adjustment,
@@ -36,9 +34,10 @@ from fly_billing.invoicing.rules.inputs import (
     Subscription,
     UsageRollup,
 )
+from fly_billing.invoicing.usage_reader import read_usage
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import Row, records, rows, tuples, values
-from fly_billing.postgres.isolation import VALUE_ERRORS, isolate_failures, unreadable
+from fly_billing.postgres.database import records, rows, values
+from fly_billing.postgres.isolation import isolate_failures, unreadable
 from fly_billing.pricing.negotiated_prices import PriceBooks
 from fly_billing.pricing.price_books import open_price_books
 from fly_billing.pricing.rules.scope import CHARGES, Scope
@@ -47,68 +46,6 @@ from fly_billing.pricing.rules.tax_rates import TaxCustomer, TaxRate, differ_by_
 T = TypeVar("T")
 # Columns that decide whether a row belongs to the month. They are read only to refuse invalid times.
 _ONLY_CHECKED = frozenset({"first_month", "last_month", "redeemed_at", "occurred_at"})
-# The columns that rollups of one kind share.
-_KIND = ("meter", "dimensions", "segment_start", "segment_end")
-Grouped = Mapping[str, list[T]]
-
-
-@dataclass(frozen=True)
-class BilledMember:
-    """One organization on a payer's invoice: the payer itself, or an organization that it pays for.
-
-    Attributes:
-        id: The organization.
-        currency: In the month.
-        price_book: In the month.
-        currency_now: Today.
-        snapshot_id: The current snapshot of its usage, if there is one.
-        usage_table_version: The version of the usage table from which the snapshot was made.
-        rollup_problem: The reason why its rollups are damaged, if they are.
-        revision: The latest revision of the payer's invoice.
-        invoice_status: The status of that invoice; None: there is no invoice yet.
-    """
-
-    payer_id: str
-    id: str
-    currency: str
-    price_book: str
-    currency_now: str
-    created_at: datetime | UnreadableTime
-    snapshot_id: UUID | None
-    rolled_up_at: datetime | None
-    usage_table_version: int | None
-    rollup_problem: str | None
-    revision: int
-    invoice_status: str | None
-
-
-@dataclass(frozen=True)
-class Payer:
-    """An organization that gets an invoice for the month.
-
-    Attributes:
-        revision: The revision of the invoice.
-        invoice_status: The status of the invoice; None: there is no invoice yet.
-        members: The organizations on the invoice, the payer itself first.
-    """
-
-    organization_id: str
-    currency: str
-    revision: int
-    invoice_status: str | None
-    members: Sequence[BilledMember]
-
-    @property
-    def is_final(self) -> bool:
-        return self.invoice_status not in (None, "open")
-
-    @property
-    def member_names(self) -> list[str]:
-        return [member.id for member in self.members]
-
-    @property
-    def snapshots(self) -> list[UUID]:
-        return [member.snapshot_id for member in self.members if member.snapshot_id]
 
 
 @dataclass(frozen=True)
@@ -156,28 +93,10 @@ class BillingRecords:
                 raise self.unreadable[member.id]
 
 
-def read_payers(connection: Connection, month: BillingMonth, groups: Sequence[str]) -> list[Payer]:
-    """Read the payers of these billing groups that get an invoice for the month, each with its members."""
-    span = {"month": month.first_day, "month_end": month.end}
-    by_payer: dict[str, list[BilledMember]] = defaultdict(list)
-    for member in records(connection, BilledMember, "billed_members", groups=list(groups), **span):
-        by_payer[member.payer_id].append(member)
-    return [
-        Payer(name, members[0].currency, members[0].revision, members[0].invoice_status, members)
-        for name, members in by_payer.items()
-    ]
-
-
 def has_random_ids(connection: Connection, month: BillingMonth) -> bool:
     """Return True if the month was begun before ids started with their month: its invoices keep the older ids."""
     (found,) = values(connection, "has_random_ids", month=month.first_day)
     return bool(found)
-
-
-def refuse_damaged_usage(member: BilledMember) -> None:
-    """Raise BillingError if the usage rollups of this member are damaged."""
-    if member.rollup_problem:
-        raise not_computable("usage_rollups_damaged", member.rollup_problem, retryable=True)
 
 
 def read_each(
@@ -230,7 +149,7 @@ def read_records(
     wrong: dict[str, BillingError] = {}
     for payer in payers:
         for member in payer.members:
-            _checked(vars(member), "organizations", member.id, lambda **_: None, wrong)
+            checked(vars(member), "organizations", member.id, lambda **_: None, wrong)
 
     def read(what: str, name: str, make: Callable[..., T | None], **parameters: Any) -> Grouped[T]:
         return group_readable(rows(connection, name, **parameters), what, make, wrong)
@@ -239,7 +158,7 @@ def read_records(
     charging = {charged.month for some in subscriptions.values() for fee in some for charged in fee.charged}
     return BillingRecords(
         month=month,
-        rollups=_read_usage(connection, used, wrong),
+        rollups=read_usage(connection, used, wrong),
         subscriptions=subscriptions,
         one_offs=read("one_off_items", one_offs, _made(OneOffItem), **bought),
         adjustments=read_adjustments(
@@ -258,58 +177,6 @@ def read_records(
         has_random_ids=has_random_ids(connection, month),
         unreadable=wrong,
     )
-
-
-@dataclass(frozen=True)
-class UsageToBill:
-    """Usage by organization, and the error of each organization whose usage can't be used in a calculation."""
-
-    rollups: Grouped[UsageRollup]
-    unreadable: Mapping[str, BillingError]
-
-    def added_to(self, inputs: InvoiceInputs) -> InvoiceInputs:
-        """Return the inputs with the members' usage. Raises BillingError if usage of one of them is unreadable."""
-        for member in inputs.members:
-            if member.organization_id in self.unreadable:
-                raise self.unreadable[member.organization_id]
-        members = [replace(member, rollups=self.rollups[member.organization_id]) for member in inputs.members]
-        return replace(inputs, members=members)
-
-
-def read_rollups(connection: Connection, snapshots: Sequence[UUID]) -> UsageToBill:
-    """Read the usage of these snapshots."""
-    wrong: dict[str, BillingError] = {}
-    return UsageToBill(_read_usage(connection, snapshots, wrong), wrong)
-
-
-def _read_usage(
-    connection: Connection, snapshots: Sequence[UUID], wrong: dict[str, BillingError]
-) -> Grouped[UsageRollup]:
-    """Group rollups by organization, as `group_readable`. What rollups of one kind share is read and checked once."""
-    usage: dict[str, list[UsageRollup]] = defaultdict(list)
-    for name, id, quantity, *kind in tuples(connection, "rollups_to_price", snapshots=list(snapshots)):
-        if id and isinstance(quantity, Decimal) and quantity.is_finite() and quantity.copy_abs() < MOST_UNITS:
-            try:
-                usage[name].append(_of_kind(*kind).like(id, quantity))
-                continue
-            except VALUE_ERRORS:
-                pass  # then the row is checked as a whole, which names the column
-        fields = {"id": id, **dict(zip(_KIND, kind, strict=True)), "quantity": quantity}
-        made = _checked(fields, "usage_rollups", name, _rollup, wrong)
-        if made is not None:
-            usage[name].append(made)
-    return usage
-
-
-# At most 16 MB. A dimension with a value per app may have more kinds, which are then read again.
-@lru_cache(maxsize=16_384)
-def _of_kind(*columns: Any) -> UsageRollup:
-    """Return a rollup of this kind, from which others are made. Raises an error of VALUE_ERRORS for a bad column."""
-    fields = dict(zip(_KIND, columns, strict=True))
-    refuse_unreadable(fields)
-    first = _rollup(id=UUID(int=0), quantity=Decimal(0), **fields)
-    first.kind  # noqa: B018 calculated once, then shared
-    return first
 
 
 def inputs_of(payer: Payer, month: BillingMonth, read: BillingRecords, books: PriceBooks) -> InvoiceInputs:
@@ -335,75 +202,12 @@ def inputs_of(payer: Payer, month: BillingMonth, read: BillingRecords, books: Pr
     )  # fmt: skip
 
 
-def group_readable(
-    found: Iterable[Row], what: str, make: Callable[..., T | None], wrong: dict[str, BillingError]
-) -> Grouped[T]:
-    """Group rows by organization, and skip those that can't be used in a calculation.
-
-    Args:
-        found: Rows with `organization_id`.
-        what: The name of the records, for errors.
-        make: Gets a row's other columns as keyword arguments. None: the row does not apply.
-        wrong: Gets the error of each organization that has an unreadable row.
-    """
-    grouped: dict[str, list[T]] = defaultdict(list)
-    for row in found:
-        fields = dict(row)
-        name = fields.pop("organization_id")
-        made = _checked(fields, what, name, make, wrong)
-        if made is not None:
-            grouped[name].append(made)
-    return grouped
-
-
-def _checked(
-    fields: Mapping[str, Any], what: str, name: str, make: Callable[..., T | None], wrong: dict[str, BillingError]
-) -> T | None:
-    try:
-        refuse_unreadable(fields)
-        return make(**fields)
-    except BillingError as error:
-        wrong.setdefault(name, error)
-    except VALUE_ERRORS as problem:
-        wrong.setdefault(name, unreadable(f"{name}: {what} {fields.get('id', '')}".rstrip(), problem))
-    return None
-
-
 def _made(kind: Callable[..., T]) -> Callable[..., T]:
     return lambda **fields: kind(**_without_times(fields))
 
 
 def _without_times(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in _ONLY_CHECKED}
-
-
-def _rollup(
-    *, id: UUID | None, meter: str | None, dimensions: str | None, segment_start: datetime | None,
-    segment_end: datetime | None, quantity: Decimal | None,
-) -> UsageRollup:  # fmt: skip
-    # `is`, for each column: this is asked of every rollup, and `in` would compare ids and numbers with None.
-    if (
-        id is None or meter is None or dimensions is None
-        or segment_start is None or segment_end is None or quantity is None
-    ):  # fmt: skip
-        columns = {
-            "id": id, "meter": meter, "dimensions": dimensions,
-            "segment_start": segment_start, "segment_end": segment_end, "quantity": quantity,
-        }  # fmt: skip
-        raise ValueError(f"{next(name for name, value in columns.items() if value is None)} is missing")
-    return UsageRollup(id, meter, _dimensions(dimensions), segment_start, segment_end, quantity)
-
-
-@lru_cache(maxsize=65_536)
-def _dimensions(text: str) -> Mapping[str, str]:
-    """Read dimensions from JSON. Rows with equal dimensions share one read-only mapping.
-
-    Raises ValueError if they are not a JSON object of texts.
-    """
-    dimensions = json.loads(text)
-    if not isinstance(dimensions, dict) or not all(isinstance(value, str) for value in dimensions.values()):
-        raise ValueError("dimensions are not a JSON object of texts")
-    return MappingProxyType(dimensions)
 
 
 def _scoped(kind: Callable[..., T], kinds: tuple[str, ...]) -> Callable[..., T]:

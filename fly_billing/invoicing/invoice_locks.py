@@ -12,7 +12,7 @@ from zlib import crc32
 
 from sqlalchemy import Connection
 
-from fly_billing.invoicing.inputs_reader import Payer
+from fly_billing.invoicing.payers import Payer
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import lock_until_commit, rows
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from fly_billing.invoicing.inputs_reader import Payer
+from fly_billing.invoicing.payers import Payer
 from fly_billing.invoicing.rules.assembly import Invoice
 from fly_billing.invoicing.rules.items import InvoiceItem, PreparedDetail
 from fly_billing.postgres.copied_lines import copied_line, copied_text, copy_lines

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection
 
 from fly_billing.errors import ActionableError, not_computable
-from fly_billing.invoicing.inputs_reader import BilledMember, refuse_damaged_usage
+from fly_billing.invoicing.payers import BilledMember, refuse_damaged_usage
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth, stretches
 from fly_billing.postgres.database import values

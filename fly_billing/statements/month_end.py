@@ -20,7 +20,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from fly_billing.errors import BillingError
-from fly_billing.invoicing.inputs_reader import BilledMember, Payer, inputs_of, read_records
+from fly_billing.invoicing.inputs_reader import inputs_of, read_records
+from fly_billing.invoicing.payers import BilledMember, Payer
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, records, values

@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from fly_billing.invoicing.inputs_reader import inputs_of, read_books, read_payers, read_records
+from fly_billing.invoicing.inputs_reader import inputs_of, read_books, read_records
+from fly_billing.invoicing.payers import read_payers
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, UsageRollup
 from fly_billing.money import format_cents

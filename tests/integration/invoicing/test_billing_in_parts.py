@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 from fly_billing.invoicing import bill_in_parts as parts
 from fly_billing.invoicing.bill_in_parts import bill_in_parts
 from fly_billing.invoicing.bill_run import Billed, PartOfPayers, bill
-from fly_billing.invoicing.inputs_reader import Payer, read_payers
 from fly_billing.invoicing.invoice_locks import SHARDS, lock_payers, shard_of
 from fly_billing.invoicing.month_closing import UsageNotLanded
+from fly_billing.invoicing.payers import Payer, read_payers
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
