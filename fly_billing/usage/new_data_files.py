@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import duckdb
@@ -27,6 +28,8 @@ from fly_billing.usage.usage_table import EVENTS, PARTITIONS, UsageTable
 
 # Files take half the space that they take with Snappy, and hardly more time. DuckDB returns their statistics.
 FORMAT = "format parquet, compression zstd, compression_level 1, return_stats"
+# DuckDB's own number of rows, and the least.
+ROW_GROUP, SMALL_ROW_GROUP = 122_880, 2_048
 UPLOADED_AT_ONCE = 8
 # The most characters of a bound in the Delta log, which keeps those of each file for ever.
 LONGEST_BOUND = 64
@@ -73,10 +76,12 @@ def _write(duck: duckdb.DuckDBPyConnection, folder: Path, key: PartitionKey, wri
     path = (folder / name).absolute()
     make_folder(path.parent)
     written.append(path)
-    ((_, rows, size, _, columns, _),) = duck.execute(
-        f"copy (\n{sql('events_of_file').rstrip().rstrip(';')}\n) to $file ({FORMAT})",
-        {"day": day, "month_start": month.start, "month_end": month.end, "file": str(path)},
-    ).fetchall()
+    parameters = {"day": day, "month_start": month.start, "month_end": month.end, "file": str(path)}
+    try:
+        rows, size, columns = _copy(duck, parameters, ROW_GROUP)
+    except duckdb.OutOfMemoryException:
+        # DuckDB keeps a row group in memory until it is complete, however wide its rows are.
+        rows, size, columns = _copy(duck, parameters, SMALL_ROW_GROUP)
     statistics = {column.strip('"'): values for column, values in columns.items()}
     for field in EVENTS:
         if not field.nullable and field.name not in PARTITIONS and int(statistics[field.name]["null_count"]):
@@ -89,6 +94,17 @@ def _write(duck: duckdb.DuckDBPyConnection, folder: Path, key: PartitionKey, wri
         data_change=True,
         stats=describe_content(rows, statistics),
     )
+
+
+def _copy(
+    duck: duckdb.DuckDBPyConnection, parameters: Mapping[str, Any], row_group: int
+) -> tuple[int, int, dict[str, dict[str, str]]]:
+    """Write the events of a file. Returns the number of rows, the size in bytes, and the statistics by column."""
+    ((_, rows, size, _, columns, _),) = duck.execute(
+        f"copy (\n{sql('events_of_file').rstrip().rstrip(';')}\n) to $file ({FORMAT}, row_group_size {row_group})",
+        parameters,
+    ).fetchall()
+    return rows, size, columns
 
 
 def describe_content(rows: int, columns: Statistics) -> str:

@@ -23,11 +23,13 @@ from fly_billing.usage.readers.staged_rows import NAMES, STAGED
 
 # Python's csv refuses longer fields.
 LONGEST_PLAIN_LINE = 100_000
+# Rows that are read exactly are in memory at once. The exact reader takes a file with more of them in parts.
+MOST_EXACT_ROWS = 20_000
 _NEWLINE, _RETURN, _QUOTE, _COMMA = 10, 13, 34, 44
 
 
 def read_plain_csv(content: bytes) -> list[pa.Table] | None:
-    """Return the rows of a complete file as tables of schema STAGED; None if it is not plain."""
+    """Return the rows of a complete file as tables of schema STAGED; None if it is not plain, or few rows are."""
     content = content.removeprefix(BOM_UTF8)
     try:
         content.decode()
@@ -81,14 +83,16 @@ class _Rows:
         self._starts = [block.starts[self._lines], *(places + 1 for places in separators)]
         self._ends = [*separators, block.ends[self._lines]]
 
-    def tables(self) -> list[pa.Table]:
-        """Return the plain rows, and the other rows, read exactly."""
+    def tables(self) -> list[pa.Table] | None:
+        """Return the plain rows, and the other rows, read exactly; None if there are too many of those."""
         moments = read_moments(self._field("time"))
         is_plain = moments.is_valid()
         if "quantity" in self._header:
             is_plain = pc.and_(is_plain, are_plain(self._field("quantity")))
         plain = is_plain.to_numpy(zero_copy_only=False)
         others = np.concatenate((self._torn, self._lines[~plain]))
+        if len(others) > MOST_EXACT_ROWS:
+            return None
         rows = [self._exact(number) for number in others.tolist()]
         return [self._plain(moments).filter(is_plain), pa.Table.from_pylist(rows, schema=STAGED)]
 

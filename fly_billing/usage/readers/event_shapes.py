@@ -27,6 +27,8 @@ from fly_billing.usage.rules.cells import InvalidDocument, read_document, write_
 # Between texts: punctuation, integers of up to 18 digits, and words.
 _BETWEEN = re.compile(r"(?:[{}:, \t]|(?<!\d)(?:-?[1-9]\d{0,17}|0)(?![\d.eE])|true|false|null)*", re.ASCII)
 _NUMBER = re.compile(r"([ \t]*:[ \t]*)(\d[\d.]*)([ \t]*[,}].*)", re.ASCII)
+# Longer lines, and lines of more values, would take long to compare: each of their values costs a few operations.
+LONGEST_SHAPED_LINE, MOST_QUOTES = 64 * 2**10, 1_000
 # A block of lines has few shapes. Lines of many shapes, such as with different numbers, are not worth comparing.
 MOST_SHAPES = 32
 MOST_RARE_SHAPES = 4
@@ -86,6 +88,8 @@ class _Line:
 
 def learn_shape(line: bytes) -> Shape | None:
     """Return the shape of a line without backslashes and control characters; None if it has none that can be read."""
+    if len(line) > LONGEST_SHAPED_LINE or line.count(b'"') > MOST_QUOTES:
+        return None
     pieces = line.decode().split('"')
     if len(pieces) % 2 == 0:
         return None

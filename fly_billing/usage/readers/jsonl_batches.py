@@ -85,6 +85,15 @@ def _batches(files: Sequence[LandingFile], declined: list[LandingFile]) -> Itera
 
 
 def _insert(duck: duckdb.DuckDBPyConnection, batch: _Batch) -> bool:
+    try:
+        insert_json(duck, *_cut(batch))
+    except Exception:  # noqa: BLE001 - the error occurs again when the files are read one by one
+        return False
+    return True
+
+
+def _cut(batch: _Batch) -> tuple[pa.Table, list[pa.Table]]:
+    """Return the lines that have no shape, and the events of those that have one."""
     block = LineBlock.of(b"".join(batch.contents))
     batch.contents.clear()
     is_left = block.ends > block.starts
@@ -94,12 +103,7 @@ def _insert(duck: duckdb.DuckDBPyConnection, batch: _Batch) -> bool:
         shaped.append(pa.table({**batch.places(found.lines), **found.columns}, schema=SHAPED))
     left = np.flatnonzero(is_left)
     raw = block.texts(block.starts[left], block.ends[left]).cast(pa.string())
-    others = pa.table({**batch.places(left), "raw": raw}, schema=LINES)
-    try:
-        insert_json(duck, others, shaped)
-    except Exception:  # noqa: BLE001 - the error occurs again when the files are read one by one
-        return False
-    return True
+    return pa.table({**batch.places(left), "raw": raw}, schema=LINES), shaped
 
 
 def _content_of(file: LandingFile) -> bytes | None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from fly_billing.usage.landing_folder import LandingFile
 from fly_billing.usage.landing_staging import stage_files
+from fly_billing.usage.readers import event_shapes
 from fly_billing.usage.readers.event_shapes import learn_shape, read_shaped
 from fly_billing.usage.readers.files import read_landing_file
 from fly_billing.usage.readers.json_lines import register_json_functions, stage_json_line
@@ -150,6 +151,16 @@ def test_a_line_that_is_not_plainly_right_is_left_and_its_neighbours_are_read(ca
 @pytest.mark.parametrize("line", ["", '"', "{}", '{"data":{}}', "5", "[]", '{"data":{"quantity":"1"}}'])
 def test_a_line_that_is_no_event_has_no_shape(line: str) -> None:
     assert learn_shape(line.encode()) is None
+
+
+def test_long_lines_and_lines_of_many_values_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learning the shape of one line of a megabyte took a minute."""
+    many = ",".join(f'"k{number}":"v"' for number in range(300))
+    assert learn_shape(PLAIN.replace('"app"', f'{many},"app"').encode()) is None
+    assert learn_shape(PLAIN.replace("api", "a" * 70_000).encode()) is None
+    assert learn_shape(PLAIN.replace("api", "a" * 60_000).encode()) is not None
+    monkeypatch.setattr(event_shapes, "_split", None)  # such a line is not even looked at
+    assert learn_shape(b'""' * 500_000) is None
 
 
 def test_lines_that_all_have_a_shape_of_their_own_are_not_compared_with_each_other() -> None:

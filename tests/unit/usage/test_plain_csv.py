@@ -132,6 +132,12 @@ def contents(draw: st.DrawFn) -> str:
     return draw(st.sampled_from(["", "\ufeff"])) + content.removesuffix(draw(st.sampled_from(["", "\n"])))
 
 
+def test_a_file_with_many_unusual_rows_is_left_to_the_exact_reader_which_takes_it_in_parts() -> None:
+    torn = "x\n" * 20_000
+    assert len(plain_rows(f"{HEADER}\n{ROW}\n{torn}") or []) == 20_001
+    assert plain_rows(f"{HEADER}\n{ROW}\n{torn}x\n") is None
+
+
 @given(content=contents())
 @example(content=f"{HEADER}\n{ROW}\n")
 @settings(max_examples=500, deadline=None)
