@@ -18,48 +18,44 @@ from io import BytesIO
 from threading import Thread
 from typing import Any, TypeVar
 
+from fly_billing.errors import ActionableError
+
 Result = TypeVar("Result")
 
 # The exit status of a process whose parent is gone.
 _ABANDONED = 70
 
 
-class ProcessLost(Exception):
-    """A process ended without a result: it was killed, or has run out of memory. Its transaction was rolled back."""
+class ProcessLost(ActionableError):
+    """A process ended without a result: it was killed, or has run out of memory. Or its result can't be read."""
 
 
-def call_in_processes(function: Callable[..., Result], calls: Sequence[Mapping[str, Any]]) -> list[Result]:
-    """Call a function once in a process of its own for each of these arguments. Returns the results in that order.
+def call_in_processes(function: Callable[..., Result], calls: Sequence[Mapping[str, Any]]) -> list[Result | Exception]:
+    """Call a function once in a process of its own for each of these arguments.
 
-    All calls are finished before the first of their errors is raised. If this process is interrupted, they end too.
+    Returns, in that order, each result, or the error that the function raised; ProcessLost if there is neither. If this
+    process is interrupted, the calls end too.
 
     Args:
         function: A function of a module. Its arguments and its result can be pickled.
-
-    Raises:
-        ProcessLost: A process was killed.
-        Exception: Any error of the function.
     """
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for arguments in calls:
             processes.append(_start(function, arguments))
-        answers = [_answer(process) for process in processes]
+        return [_answer(process) for process in processes]
     finally:
         for process in processes:
             _end(process)
-    for _, error in answers:
-        if error:
-            raise error
-    return [result for result, _ in answers]
 
 
 def _start(function: Callable[..., Any], arguments: Mapping[str, Any]) -> subprocess.Popen[bytes]:
-    # In a session of its own, an interrupt by the keyboard reaches only the parent, which ends its processes.
+    # The process imports from where this one does (`-P`: not from the working folder besides). In a session of its own,
+    # an interrupt by the keyboard reaches only the parent, which ends its processes.
+    program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import answer_a_call; answer_a_call()"
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from {__name__} import answer_a_call; answer_a_call()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-P", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
     assert process.stdin is not None
     try:
         process.stdin.write(_pickled((function.__module__, function.__qualname__, arguments)))
@@ -69,15 +65,17 @@ def _start(function: Callable[..., Any], arguments: Mapping[str, Any]) -> subpro
     return process
 
 
-def _answer(process: subprocess.Popen[bytes]) -> tuple[Any, Exception | None]:
+def _answer(process: subprocess.Popen[bytes]) -> Any:
     assert process.stdout is not None
     found = process.stdout.read()
     status = process.wait()
-    if status == 0:
-        result, error = pickle.loads(found)  # noqa: S301 written by our own process
-        return result, error
-    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    return None, ProcessLost(f"process {process.pid} {how}: what it had begun was rolled back")
+    if status != 0:
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return ProcessLost(f"process {process.pid} {how}; what it had not committed was rolled back")
+    try:
+        return pickle.loads(found)  # noqa: S301 written by our own process
+    except Exception as problem:  # noqa: BLE001 - of any class
+        return ProcessLost(f"the answer of process {process.pid} can't be read: {type(problem).__name__} {problem}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -90,10 +88,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles errors by their attributes: the arguments of many differ from those of their class."""
+    """Pickles our errors by their attributes: the arguments of many differ from those of their class."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, BaseException):
+        # Drivers' errors know how they are pickled: theirs have connections and results among their attributes.
+        if isinstance(obj, BaseException) and type(obj).__reduce__ is BaseException.__reduce__:
             return _made_again, (type(obj), obj.args, vars(obj))
         return NotImplemented
 
@@ -118,13 +117,26 @@ def answer_a_call() -> None:
     os.dup2(2, 1)
     module, name, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 written by the parent
     Thread(target=_end_with_the_parent, daemon=True).start()
-    answer: tuple[Any, Exception | None]
+    answer: Any
     try:
-        answer = (getattr(importlib.import_module(module), name)(**arguments), None)
+        answer = getattr(importlib.import_module(module), name)(**arguments)
     except Exception as error:  # noqa: BLE001 - the parent raises it
-        answer = (None, error)
+        answer = error
     with answers:
-        answers.write(_pickled(answer))
+        answers.write(_pickled_or_told(answer))
+
+
+def _pickled_or_told(answer: Any) -> bytes:
+    """Pickle the answer, or its text if the parent could not read it: some errors of libraries can't be made again."""
+    try:
+        written = _pickled(answer)
+        pickle.loads(written)  # noqa: S301 our own
+    except Exception:  # noqa: BLE001 - of any class
+        if isinstance(answer, ActionableError):
+            return _pickled(ProcessLost(str(answer)))
+        text = f": {answer}" if isinstance(answer, Exception) else ", which can't be passed on"
+        return _pickled(ProcessLost(f"a process ended with {type(answer).__name__}{text}"))
+    return written
 
 
 def _end_with_the_parent() -> None:

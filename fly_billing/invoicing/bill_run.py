@@ -25,7 +25,7 @@ from fly_billing.code_version import code_version
 from fly_billing.errors import BillingError
 from fly_billing.invoicing.control_sample import is_compared, refuse_difference
 from fly_billing.invoicing.inputs_reader import BillingRecords, inputs_of, read_books, read_each, read_records
-from fly_billing.invoicing.invoice_locks import lock_month, lock_payers, shard_of
+from fly_billing.invoicing.invoice_locks import lock_month, lock_payers
 from fly_billing.invoicing.invoice_writer import Calculated, Moment, write_invoices
 from fly_billing.invoicing.month_closing import (
     CompleteUsage,
@@ -39,6 +39,7 @@ from fly_billing.invoicing.payers import Payer, read_payers
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.fingerprint import inputs_fingerprint
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
+from fly_billing.invoicing.rules.shards import shard_of
 from fly_billing.invoicing.unchanged import OpenInvoice, read_open_invoices
 from fly_billing.invoicing.usage_reader import UsageToBill, read_rollups
 from fly_billing.periods import BillingMonth
@@ -57,14 +58,12 @@ PAYERS_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class PartOfPayers:
-    """The payers of one of several runs at once: number `number`, from 0, of `parts`."""
+    """The payers of one of several runs at once: those of these shards (`rules.shards`)."""
 
-    number: int
-    parts: int
+    shards: frozenset[int]
 
     def has(self, organization_id: str) -> bool:
-        """Return True if the payer is in this part. Every payer is in one part; parts of payers share no lock."""
-        return shard_of(organization_id) % self.parts == self.number
+        return shard_of(organization_id) in self.shards
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,8 @@ def bill(
         unlanded_days: Landing days whose folders have files that were not landed, as far as the caller knows.
         payers_at_once: The number of payers in a block.
         from_scratch: Calculate every invoice, as the run that closes the month does.
-        part: Bill only these payers. Others bill the rest, at the same time (`bill_in_parts`).
+        part: Bill only these payers. Others bill the rest, at the same time. The caller has dropped open invoices of
+            linked organizations (`bill_in_parts`).
 
     Raises:
         UsageNotLanded: The month would be closed before all its usage was landed.
@@ -156,7 +156,8 @@ def bill(
             refuse_unlanded_days(connection, month, terms, unlanded_days)
         rows(connection, "set_audit_context", who=run_id, why=f"{month} is closed" if closing else "")
         rows(connection, "set_seller", seller="\n".join(terms.seller))
-        rows(connection, "drop_open_of_linked", month=month.first_day, groups=list(groups))
+        if part is None:
+            rows(connection, "drop_open_of_linked", month=month.first_day, groups=list(groups))
         final = [payer.organization_id for payer in payers if payer.is_final]
         to_bill = [payer for payer in payers if not payer.is_final]
         if closing and to_bill and terms.waits_for_rejected_usage:

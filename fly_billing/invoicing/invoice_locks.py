@@ -2,26 +2,19 @@
 
 An item that came too late goes on any open invoice of its organization, and a minimum counts earlier months. So an
 organization is billed for one month at a time. A lock for each organization would fill Postgres' table of locks, so
-organizations share `SHARDS` locks. Whatever concerns invoices of any organization takes the lock `invoices` alone.
+organizations share the locks of shards. Whatever concerns invoices of any organization takes the lock `invoices` alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from zlib import crc32
 
 from sqlalchemy import Connection
 
 from fly_billing.invoicing.payers import Payer
+from fly_billing.invoicing.rules.shards import shard_of
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import lock_until_commit, rows
-
-SHARDS = 64
-
-
-def shard_of(organization_id: str) -> int:
-    """Return the number of the lock that the organization shares: 0 to SHARDS - 1, the same on every machine."""
-    return crc32(organization_id.encode()) % SHARDS
 
 
 def lock_month(connection: Connection, month: BillingMonth, *, closes: bool) -> None:

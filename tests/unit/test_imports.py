@@ -10,10 +10,10 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 
 # From the bottom up. A part imports itself and parts of the layers below it, never one of its own layer or above.
 LAYERS = (
-    {"bounds", "fingerprints", "foreign_text", "processes"},
+    {"bounds", "fingerprints", "foreign_text"},
     {"code_version", "money"},
     {"errors", "http_limits"},
-    {"output_files", "periods"},
+    {"output_files", "periods", "processes"},
     {"monthly_ids", "object_store"},
     {"settings"},
     {"credentials"},

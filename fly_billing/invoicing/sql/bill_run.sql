@@ -56,9 +56,22 @@ insert into billing_recoveries (organization_id, month, alerted_code)
 select organization_id, month, alerted_code from gone where alerted_code is not null
 on conflict (organization_id, month) do update set alerted_code = excluded.alerted_code, recovered_at = now();
 
--- name: count_organizations_of_groups
--- One row: the number of organizations of these billing groups.
-select count(*) from organizations where billing_group = any (:groups);
+-- name: count_organizations_to_bill
+-- One row: the number of organizations of these billing groups without a final invoice of the month.
+select count(*)
+from organizations
+where billing_group = any (:groups)
+    and not exists (
+        select from invoices
+        where invoices.organization_id = organizations.id and invoices.month = :month
+            and invoices.status not in ('open', 'void')
+    );
+
+-- name: links_of_month
+-- One row per organization that is on its payer's invoice in this month.
+select payer_id, organization_id
+from organization_links
+where daterange(first_month, last_month, '[]') @> cast(:month as date);
 
 -- name: lock_shards
 -- A row per lock of these organizations, as soon as all of them are ours. In order (`invoice_locks`).

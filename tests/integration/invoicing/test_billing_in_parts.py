@@ -15,11 +15,12 @@ import pytest
 from sqlalchemy import Connection
 
 from fly_billing.invoicing import bill_in_parts as parts
-from fly_billing.invoicing.bill_in_parts import bill_in_parts
+from fly_billing.invoicing.bill_in_parts import BilledInPart, bill_in_parts
 from fly_billing.invoicing.bill_run import Billed, PartOfPayers, bill
-from fly_billing.invoicing.invoice_locks import SHARDS, lock_payers, shard_of
+from fly_billing.invoicing.invoice_locks import lock_payers
 from fly_billing.invoicing.month_closing import UsageNotLanded
 from fly_billing.invoicing.payers import Payer, read_payers
+from fly_billing.invoicing.rules.shards import SHARDS, shard_of, split_shards
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
@@ -34,6 +35,9 @@ INVOICES = """
             as links
     from invoices as i order by i.id
 """
+
+
+HALF = PartOfPayers(frozenset(range(0, SHARDS, 2)))
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +112,7 @@ def test_a_month_is_closed_in_parts_and_billed_again_without_a_change(platform: 
 def test_the_next_run_bills_a_part_that_was_lost(closable: Platform) -> None:
     """As after a killed process: its transaction was rolled back, and the other part is final."""
     first = bill(
-        closable.database, SEPTEMBER, closable.organizations(), TERMS, CLOSED, part=PartOfPayers(0, 2)
+        closable.database, SEPTEMBER, closable.organizations(), TERMS, CLOSED, part=HALF
     )  # fmt: skip
     done = in_parts(closable, CLOSED)
     assert [len(first.invoices), len(done.invoices)] == [5, 4]
@@ -178,10 +182,34 @@ def test_two_months_at_once_bill_a_late_item_once(platform: Platform) -> None:
         platform.execute("delete from invoices")
 
 
-def test_parts_of_payers_cover_all_of_them_once() -> None:
-    names = [f"org-{number}" for number in range(1000)]
-    for of in (1, 2, 3, 5):
-        found = [[name for name in names if PartOfPayers(number, of).has(name)] for number in range(of)]
-        assert sorted(name for part in found for name in part) == sorted(names)
-        assert min(map(len, found)) > 1000 / of * 0.7
-    assert {shard_of(name) for name in names} == set(range(SHARDS))
+def test_a_part_that_fails_beside_others_is_told_with_its_cause(closable: Platform) -> None:
+    """Another run bills org-1, so its part gives up waiting; the invoices of the other parts are final."""
+    impatient_platform = replace(closable, database=impatient(closable))
+    with locked(closable, "org-1"), pytest.raises(BilledInPart, match="2026-09 is billed in part: ") as failed:
+        in_parts(impatient_platform, CLOSED)
+    assert "because a process failed: " in str(failed.value) and "gave up waiting for a lock" in str(failed.value)
+    (count,) = closable.query("select count(*) from invoices where status = 'finalized'")
+    assert f"{count['count']} invoices are written" in str(failed.value)
+    assert 0 < count["count"] < 9
+    assert len(in_parts(closable, CLOSED).already_final) == count["count"]
+
+
+def test_parts_with_a_linked_organization_do_not_wait_for_each_other(closable: Platform) -> None:
+    """org-1 and org-4 would be in different parts; org-4 pays for org-1, which had an open invoice of its own."""
+    closable.bill(now=NOW)
+    assert shard_of("org-1") % 2 != shard_of("org-4") % 2
+    closable.link("org-1", "org-4")
+    first, second = map(PartOfPayers, split_shards([("org-4", "org-1")], 2))
+    with closable.database.transaction() as other:
+        rows(other, "lock_shards", shards=sorted(first.shards))
+        assert bill(impatient(closable), SEPTEMBER, closable.organizations(), TERMS, CLOSED, part=second).failures == []
+    done = in_parts(closable, CLOSED)
+    assert done.failures == []
+    assert closable.query("select count(*) from invoices where organization_id = 'org-1'") == [{"count": 0}]
+    assert closable.query("select count(*), sum(total_cents) from invoices") == [{"count": 8, "sum": 90}]
+
+
+def test_a_month_that_is_final_starts_no_process(closable: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_parts(closable, CLOSED)
+    monkeypatch.setattr(parts, "call_in_processes", None)
+    assert len(in_parts(closable, CLOSED).already_final) == 9

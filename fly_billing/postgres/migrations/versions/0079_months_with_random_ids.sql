@@ -13,6 +13,8 @@ for each statement execute function refuse_truncate();
 alter table months_with_random_ids enable always trigger refuse_record_change;
 alter table months_with_random_ids enable always trigger refuse_truncate;
 
+-- A run of the version before may be writing a month's first rows: wait for it, and list its month.
+lock table usage_snapshots, invoices in share row exclusive mode;
 insert into months_with_random_ids (month)
 select month from usage_snapshots
 union
