@@ -75,7 +75,8 @@ def test_an_error_is_returned_as_it_was_beside_the_results_of_the_other_calls(tm
 
 
 def test_a_result_may_contain_errors() -> None:
-    ((found,),) = call_in_processes(return_failures, [{"code": "no_price"}])
+    found: Any
+    ((found,),) = call_in_processes(return_failures, [{"code": "no_price"}])  # type: ignore[misc]
     assert isinstance(found, BillingError)
     assert (found.code, found.operator_text, found.retryable) == ("no_price", "an operator's text", False)
 
