@@ -1,6 +1,6 @@
 """Bills a large month on several cores: each process bills a part of the payers, in a transaction of its own.
 
-The parts share nothing but the database. A part that fails leaves the others' invoices as they are, and the next run
+The parts share no lock (`rules.shards`). A part that fails leaves the others' invoices as they are, and the next run
 bills the rest. Not here: billing a part (`bill_run`), and processes (`processes`).
 """
 
@@ -20,7 +20,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, rows
 from fly_billing.processes import call_in_processes
 
-# A process takes most of a CPU second to start: as much as the invoices of several hundred organizations.
+# A process takes 0.4 CPU s to start: as much as the invoices of 250 organizations.
 ORGANIZATIONS_PER_PROCESS = 2000
 
 

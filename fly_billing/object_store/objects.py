@@ -140,7 +140,7 @@ def copy_to_disk(folder: StoreFolder, name: str, path: Path) -> tuple[str, int]:
 
 
 def write_object(folder: StoreFolder, name: str, path: Path) -> None:
-    """Write a file of this disk as an object, which is there as a whole or not at all. Raises StoreError."""
+    """Write a file of this disk as an object. Raises StoreError; the object may then be incomplete."""
     key = f"{folder.path}/{name}"
     with _one_line(folder), path.open("rb") as source, filesystem_of(folder).open_output_stream(key) as sink:
         copyfileobj(source, sink, BYTES_AT_ONCE)
