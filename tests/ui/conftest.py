@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.ui.platform import UiPlatform, closed_months, ui_platform
+
+# Lines of Dagster's log that a failed story shows.
+LOGGED = 200
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the errors of Dagster's log to the report of a failed story: its pages show only that a run failed."""
+    report = yield
+    platform = getattr(item, "funcargs", {}).get("platform")
+    if report.failed and isinstance(platform, UiPlatform):
+        lines = (platform.data_dir / "dev.log").read_text(encoding="utf-8").splitlines()
+        errors = [line for line in lines if " - DEBUG - " not in line and "BetaWarning" not in line]
+        report.sections.append(("Dagster's log", "\n".join(errors[-LOGGED:])))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ LOADS_WITHIN = 60
 MONTHS = re.compile(r"ex: \d{4}|No matching partitions")
 LAUNCH = re.compile("Launch (backfill|1 run)")
 # The status of a backfill, and of a run.
-ENDED = re.compile(r"Status\n(Succeeded|Failed|Completed|Canceled)|^(Success|Failure|Canceled)$", re.MULTILINE)
+SUCCEEDED = re.compile(r"Status\nSucceeded|^Success$", re.MULTILINE)
+FAILED = re.compile(r"Status\n(Failed|Completed|Canceled)|^(Failure|Canceled)$", re.MULTILINE)
 
 
 class DagsterUi:
@@ -31,9 +32,12 @@ class DagsterUi:
         page.set_default_timeout(PATIENCE_SECONDS * 1000)
 
     def materialize_job(
-        self, job: str, first: BillingMonth, last: BillingMonth, *, by_organization: bool = True
+        self, job: str, first: BillingMonth, last: BillingMonth, *, by_organization: bool = True, fails: bool = False
     ) -> None:
-        """Jobs -> the job -> Materialize -> these months (x All organizations) -> Launch. Returns when it ended."""
+        """Jobs -> the job -> Materialize -> these months (x All organizations) -> Launch.
+
+        Returns when all of it has succeeded, or failed if it should fail.
+        """
         self._page.goto(f"{self._url}/locations/{LOCATION}/jobs/{job}")
         self._page.get_by_role("button", name="Materialize").first.click()
         dialog = self._page.get_by_role("dialog")
@@ -49,7 +53,7 @@ class DagsterUi:
         self._page.keyboard.press("Enter")
         if by_organization:
             dialog.get_by_role("button", name="All", exact=True).last.click()
-        self._launch()
+        self._launch(fails=fails)
 
     def materialize_partition(self, asset: str, month: BillingMonth, group: str) -> None:
         """Assets -> the asset -> Partitions -> one month and organization -> Materialize -> Launch 1 run."""
@@ -121,15 +125,17 @@ class DagsterUi:
         # str: the type is unknown to `make lint`, which does without Playwright.
         return str(self._page.locator("body").inner_text())
 
-    def _launch(self) -> None:
-        """Click the dialog's button, and wait until the run or backfill has ended."""
+    def _launch(self, *, fails: bool = False) -> None:
+        """Click the dialog's button, and wait until the run or backfill has ended as it should."""
         with self._page.expect_response(_launches) as response:
             self._page.get_by_role("dialog").get_by_role("button", name=LAUNCH).click()
         (launched,) = response.value.json()["data"].values()
         path = f"/runs/b/{launched['backfillId']}" if "backfillId" in launched else f"/runs/{launched['run']['id']}"
         until = time.monotonic() + PATIENCE_SECONDS
-        while not self._shows(path, lambda text: ENDED.search(text) is not None):
+        expected, unexpected = (FAILED, SUCCEEDED) if fails else (SUCCEEDED, FAILED)
+        while not self._shows(path, lambda text: bool(expected.search(text) or unexpected.search(text))):
             assert time.monotonic() < until, f"{path} shows no end: {self._text()}"
+        assert expected.search(self._text()), f"{path} ended otherwise: {self._text()}"
 
 
 def _launches(response: Response) -> bool:

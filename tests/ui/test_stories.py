@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 
 from playwright.sync_api import Page
 
 from fly_billing.partitions import month_key
+from fly_billing.periods import BillingMonth
 from tests.support.deployment import event
 from tests.ui.dagster_ui import DagsterUi, wait_until
 from tests.ui.platform import ORGANIZATIONS, UiPlatform
@@ -49,7 +51,7 @@ def test_an_organization_that_fails_is_named_fixed_and_billed_from_its_own_parti
     )
     ui = DagsterUi(page, platform.url)
 
-    ui.materialize_job("bill_month", month, month)
+    ui.materialize_job("bill_month", month, month, fails=True)
 
     ui.wait_for_partitions("invoices", "Failed (1)")
     billed = platform.rows(
@@ -59,6 +61,8 @@ def test_an_organization_that_fails_is_named_fixed_and_billed_from_its_own_parti
     cause = ui.cause_of_failure("invoices", month, "cargo")
     assert GOLD in cause and "acme" not in cause, cause
     wait_until(lambda: any("cargo" in text and GOLD in text for text in platform.webhook.taken), "an alert names cargo")
+    # With cargo's plan this month is six times the next one: the spending guard would not let that one through then.
+    wait_until(lambda: _are_in_stripe(platform, platform.months[1:]), "the months after it are in Stripe")
 
     platform.rows("update subscriptions set price_key = :right where price_key = :wrong", right=STANDARD, wrong=GOLD)
     ui.materialize_partition("invoices", month, "cargo")
@@ -161,3 +165,13 @@ def test_finance_opens_the_report_of_a_month_and_its_sums_are_those_of_postgres(
     shown = page.locator("body").inner_text()
     assert "$6.06" in shown and all(name.title() in shown for name in ORGANIZATIONS), shown
     assert page.locator("svg.plot").count() > 0
+
+
+def _are_in_stripe(platform: UiPlatform, months: Sequence[BillingMonth]) -> bool:
+    """Return True if Stripe has an invoice of every organization for each of these months."""
+    (sent,) = platform.rows(
+        "select count(*) as invoices from stripe_invoices join invoices on invoices.id = invoice_id"
+        " where state = 'finalized' and month = any (:months)",
+        months=[month.first_day for month in months],
+    )
+    return bool(sent["invoices"] == len(ORGANIZATIONS) * len(months))
