@@ -2575,8 +2575,19 @@ CREATE FUNCTION public.stripe_pace_at(moment timestamp with time zone, bucket pu
     AS $$
     select least(
         allowed,
-        bucket.slowed_to + allowed * extract(epoch from moment - bucket.slowed_at)::float8 / recovery_seconds
+        case
+            when paces.recovered < paces.cautious then paces.recovered
+            else
+                greatest(paces.cautious, bucket.slowed_to)
+                + least(paces.recovered - paces.cautious, paces.recovered - bucket.slowed_to) / 200
+        end
     )
+    from (
+        select
+            bucket.slowed_to + allowed * extract(epoch from moment - bucket.slowed_at)::float8 / recovery_seconds
+                as recovered,
+            allowed * 23 / 24 as cautious
+    ) as paces
 $$;
 
 CREATE FUNCTION public.take_stripe_slot(endpoint text, endpoint_allowed double precision, account_allowed double precision, recovery_seconds double precision) RETURNS double precision

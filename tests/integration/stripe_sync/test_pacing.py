@@ -113,8 +113,8 @@ def slowed(database: BillingDatabase) -> dict[str, float]:
 
 
 def come_back(since: float) -> float:
-    """Return the part of a pace of 23 per second that may have recovered since then (of time.monotonic)."""
-    return 23 / 30 * (time.monotonic() - since)
+    """Return the part of a pace of 24 per second that may have recovered since then (of time.monotonic)."""
+    return 24 / 30 * (time.monotonic() - since)
 
 
 def let_pass(database: BillingDatabase, time: str) -> None:
@@ -144,7 +144,7 @@ def test_a_limit_lower_than_expected_slows_requests_down_until_it_is_lifted(
     assert read(80) == [True] * 80
     refused = len(sandbox.control.calls(status=429))
     assert refused > 0
-    assert slowed(billing_database)["retrieve_customer"] <= 18.4  # four fifths of 23
+    assert slowed(billing_database)["retrieve_customer"] <= 19.2  # four fifths of 24
 
     sandbox.control.settings(endpoint_per_second=25)
     let_pass(billing_database, "1 minute")
@@ -216,7 +216,7 @@ def test_a_429_slows_its_endpoint_down_for_every_process(billing_database: Billi
     theirs.wait("create")
     theirs.wait("create")
     ended = time.monotonic()
-    assert ended - started > 0.5 / (1.2 + 9.2 / 30 * (ended - slowed_at))
+    assert ended - started > 0.5 / (1.2 + 9.6 / 30 * (ended - slowed_at))
     assert list(slowed(billing_database)) == ["create"]
 
 
@@ -239,18 +239,18 @@ def test_a_429_slows_the_limit_that_stripe_names(
 
 
 def test_refusals_that_come_together_slow_down_once(billing_database: BillingDatabase) -> None:
-    limiter = RateLimiter(billing_database, 100, 25)  # 23 per second, a little below the limit
+    limiter = RateLimiter(billing_database, 100, 25)  # 24 per second, a little below the limit
     started = time.monotonic()
-    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(18.4)
+    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(19.2)
     # In one statement, so that no half second passes between two of them on a slow machine.
-    together = ", ".join(f"slow_stripe_pace('create', 23, 0.8, 1, 30, 0.5) as answer_{n}" for n in range(5))
+    together = ", ".join(f"slow_stripe_pace('create', 24, 0.8, 1, 30, 0.5) as answer_{n}" for n in range(5))
     let_pass(billing_database, "0.6 seconds")
     (answers,) = query(billing_database, f"select {together}")
-    # 0.46 had recovered after 0.6 seconds, and a little more on a slow machine.
-    assert answers["answer_0"] == pytest.approx(15.1, abs=0.1 + come_back(started))
+    # 0.48 had recovered after 0.6 seconds, and a little more on a slow machine.
+    assert answers["answer_0"] == pytest.approx(15.74, abs=0.1 + come_back(started))
     assert list(answers.values()) == pytest.approx([answers["answer_0"]] * 5, abs=0.5)
     let_pass(billing_database, "0.6 seconds")
-    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(12.4, abs=0.1 + come_back(started))
+    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(12.98, abs=0.1 + come_back(started))
 
 
 def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit(
@@ -262,7 +262,7 @@ def test_the_pace_falls_to_one_a_second_at_worst_and_never_rises_above_its_limit
         let_pass(billing_database, "0.6 seconds")
     assert slowed(billing_database) == {"create": 1.0}
     let_pass(billing_database, "1 day")
-    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(1.472)  # four fifths of 92 % of 2
+    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(1.536)  # four fifths of 96 % of 2
 
 
 def test_the_pace_recovers_linearly_within_half_a_minute(billing_database: BillingDatabase) -> None:
@@ -271,8 +271,18 @@ def test_the_pace_recovers_linearly_within_half_a_minute(billing_database: Billi
     started = time.monotonic()
     execute(billing_database, "update stripe_pace set slowed_to = 2, slowed_at = clock_timestamp()")
     let_pass(billing_database, "15 seconds")
-    # 2 and half of 23 are 13.5; a refusal leaves four fifths of that.
-    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(10.8, abs=0.1 + come_back(started))
+    # 2 and half of 24 are 14; a refusal leaves four fifths of that.
+    assert limiter.slow_down("create", "endpoint-rate") == pytest.approx(11.2, abs=0.1 + come_back(started))
+
+
+@pytest.mark.parametrize(("seconds", "pace"), [(3, 21.6), (4.75, 23), (129.75, 23.5), (254.75, 24), (1000, 24)])
+def test_the_last_request_a_second_comes_back_over_four_minutes(
+    billing_database: BillingDatabase, seconds: float, pace: float
+) -> None:
+    """24 a second, refused: 19.2. In 4.75 s it gains 0.8 each, up to 23. Then it gains 1 in 250 s, up to 24."""
+    refused = "(null, null, null, 19.2, now() - make_interval(secs => :seconds))"
+    (found,) = query(billing_database, f"select stripe_pace_at(now(), {refused}, 24, 30) as pace", seconds=seconds)
+    assert found["pace"] == pytest.approx(pace)
 
 
 def test_a_refused_read_slows_the_pace(billing_database: BillingDatabase, sandbox: SandboxServer) -> None:
