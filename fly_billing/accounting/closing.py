@@ -54,7 +54,7 @@ def close_period(
 
     Args:
         month: The month after the last closed one. The first one closes all earlier months as well.
-        closing: Who closes it, and what is accepted.
+        closing: The person who closes it, and the differences that this person accepts.
         now: The time.
 
     Returns:

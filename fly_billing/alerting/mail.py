@@ -216,7 +216,7 @@ class MailChannel:
 def send_mail(channel: str, alert: Alert, server: MailServer, message: EmailMessage) -> None:
     """Hand the message over to the mail server: from its From, to its only To. Raises AlertNotSent.
 
-    What is said about this address or this content (`_is_for_good`) is for good. Everything else may be over later.
+    A refusal of this address or this content (`_is_for_good`) is final. Everything else may be over later.
     """
     try:
         sender, recipient = (message[name].addresses[0].addr_spec for name in ("From", "To"))

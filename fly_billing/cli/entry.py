@@ -1,4 +1,4 @@
-"""Where `fly-billing` starts: ends quietly on Ctrl-C, even while Python is still loading the rest.
+"""The start of `fly-billing`: ends quietly on Ctrl-C, even while Python is still loading the rest.
 
 Keep imports of the package out of this module's top. Not here: the command (`cli.main`).
 """

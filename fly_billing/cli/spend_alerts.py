@@ -23,7 +23,7 @@ from fly_billing.foreign_text import visible
 from fly_billing.money import counted
 from fly_billing.postgres.database import BillingDatabase
 
-# What `replay` sends again unless `--since` says otherwise: older warnings would only confuse.
+# The time of which `replay` sends warnings again unless `--since` says otherwise: older warnings would only confuse.
 REPLAYED = timedelta(days=7)
 
 

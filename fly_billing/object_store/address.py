@@ -20,7 +20,7 @@ _USER = re.compile(r"//.*@")
 
 @dataclass(frozen=True)
 class StoreAccess:
-    """How to reach an object store. Credentials that are not here come from the store's own standard places.
+    """The address and keys of an object store. Credentials that are not here come from the store's own standard places.
 
     Attributes:
         endpoint: The address of an S3 server; None for Amazon's own.

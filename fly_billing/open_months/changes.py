@@ -25,7 +25,7 @@ PAUSE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Changes:
-    """What an update of the open months would have to do.
+    """The work that an update of the open months would have to do.
 
     Attributes:
         at: When it was looked: files that arrived later are not in it.

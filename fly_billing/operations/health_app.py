@@ -1,7 +1,7 @@
 """Two routes for monitors: GET /health (JSON, 200 or 503) and GET /metrics (the text format of Prometheus).
 
 An application of its own, not part of the webhook service: that one is reachable by Stripe from the internet, and its
-own /health only tells that it serves. Not here: what is healthy (`operations.rules.health`).
+own /health only tells that it serves. Not here: the rules of health (`operations.rules.health`).
 """
 
 from __future__ import annotations

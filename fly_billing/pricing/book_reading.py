@@ -93,7 +93,7 @@ class BookReading:
 
 @dataclass(frozen=True)
 class _Part:
-    """How the entries of a part are read.
+    """The way in which the entries of a part are read.
 
     Attributes:
         read: Makes an entry of the book from data at a place.

@@ -34,7 +34,7 @@ class StepRefused(ActionableError):
 
 @dataclass
 class CaseState:
-    """What the steps of one case share.
+    """The state that the steps of one case share.
 
     Attributes:
         folder: The case's own folder.

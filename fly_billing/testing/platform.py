@@ -1,4 +1,4 @@
-"""What tests do on a throw-away platform: add records and usage, land, roll up, bill and close months.
+"""The actions of tests on a throw-away platform: add records and usage, land, roll up, bill and close months.
 
 The methods call the same functions as the assets, without Dagster, and take the time as an argument. Not here: the
 servers (`throwaway`), Stripe (`stripe_steps`), and expected values.

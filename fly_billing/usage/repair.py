@@ -44,7 +44,7 @@ class Damage:
 
     Attributes:
         base: The newest version that can be read, None if there is none.
-        problem: What is damaged; empty if nothing is.
+        problem: The damage; empty if there is none.
         days: The days to land again.
         lost: Those of `days` that can't land again, because their landing folders are missing.
     """

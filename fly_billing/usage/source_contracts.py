@@ -23,7 +23,7 @@ CONTRACT_FIELDS = pa.schema([
 
 @dataclass(frozen=True)
 class LandedSource:
-    """What the landed days have of a declared source.
+    """The files and rows of a declared source on the landed days.
 
     Attributes:
         landed: Rows: accepted + duplicate + rejected.

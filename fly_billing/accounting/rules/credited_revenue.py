@@ -1,4 +1,4 @@
-"""Which service periods a credit note or a void invoice takes revenue back from. Pure.
+"""Chooses the service periods from which a credit note or a void invoice takes revenue back. Pure.
 
 The rules:
   - A credit note that names lines of the invoice takes back their periods. Any other amount of it is shared over what

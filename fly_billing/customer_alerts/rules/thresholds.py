@@ -23,7 +23,7 @@ MOST_SUBJECT = 500
 
 @dataclass(frozen=True)
 class Limit:
-    """What a threshold compares with.
+    """The figure with which a threshold compares.
 
     Attributes:
         kind: `amount`: the month's total so far; `percent`: that total, in percent of the last month's final invoice;

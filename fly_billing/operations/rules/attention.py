@@ -127,7 +127,7 @@ class AttentionRow:
     Attributes:
         kind: Such as `failed invoice`; rows of one kind are shown together.
         about: The month, organization, file, source or channel.
-        problem: What is wrong and, if a command alone does not fix it, what to do.
+        problem: The fault and, if a command alone does not fix it, what to do.
         fix: The command to run, at the end.
     """
 

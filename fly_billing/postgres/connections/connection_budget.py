@@ -16,7 +16,7 @@ NEEDED = POOLED + HOLDING_LOCKS + DAGSTERS
 
 @dataclass(frozen=True)
 class PoolPolicy:
-    """How a process keeps its connections.
+    """The ways in which a process keeps its connections.
 
     Attributes:
         kept_open: Connections that stay open. Further ones are opened for one use, which takes as long as several

@@ -41,7 +41,7 @@ class StripeAmounts:
 
     @property
     def remaining_cents(self) -> int:
-        """What it asks for now, if it is unpaid."""
+        """The amount that it asks for now, if it is unpaid."""
         return self.due_cents - self.noted_cents - self.part_paid_cents
 
 

@@ -85,7 +85,7 @@ class DailyCosts:
         by: One of SPLITS.
         columns: The largest first, then the others, then usage without a label.
         days: All days of the month.
-        outside: What is not usage of a day: text and cents.
+        outside: Charges that are no usage of a day: text and cents.
     """
 
     by: str

@@ -212,7 +212,7 @@ def stripe_failure(
     """Return the texts for a code. The operator's text adds Stripe's message, request id and a link to its log.
 
     Args:
-        detail: What is wrong with this invoice.
+        detail: The fault of this invoice.
     """
     known = _KNOWN.get(code, _UNKNOWN)
     said = f" Stripe said: {message}" if message else ""

@@ -22,7 +22,7 @@ class Mismatch:
     """An expected value that the platform does not have.
 
     Attributes:
-        item: What is compared, such as `acme 2026-10`.
+        item: The name of the compared value, such as `acme 2026-10`.
         place: The line and the step that expects it; empty until the runner knows it.
     """
 

@@ -1,6 +1,6 @@
 """The lines of a block of bytes, and texts between two places of it as Arrow arrays, without a Python object per line.
 
-Not here: what is in the lines (`event_shapes`).
+Not here: the content of lines (`event_shapes`).
 """
 
 from __future__ import annotations

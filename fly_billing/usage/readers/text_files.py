@@ -1,6 +1,6 @@
 """Decodes text files and splits them into lines, without losing a byte or reading an endless line into memory.
 
-Not here: what is in the lines (`json_lines`, `csv_rows`).
+Not here: the content of lines (`json_lines`, `csv_rows`).
 """
 
 from __future__ import annotations

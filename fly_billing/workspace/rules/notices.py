@@ -1,4 +1,4 @@
-"""Effects of a plan that its changes do not show. Not here: the changes (`planning`), and what is refused."""
+"""Effects of a plan that its changes do not show. Not here: the changes (`planning`), and refusals."""
 
 from __future__ import annotations
 

@@ -362,7 +362,7 @@ def test_any_sequence_of_files_gives_the_same_rows_as_landing_everything_again(
 
 
 def change(random: Random, landing_dir: Path, platforms: list[Platform], number: int) -> None:
-    """Change the landing folder, or what is known, as sources and people do."""
+    """Change the landing folder or the records, as sources and people do."""
     day = random.choice([DAY, NEXT_DAY])
     files = sorted((landing_dir / day.isoformat()).glob("*.jsonl"))
     kind = random.choice(["add", "add", "add", "rewrite", "remove", "nothing", "organization"])

@@ -22,7 +22,7 @@ VISION: dict[str, tuple[Rgb, Rgb, Rgb]] = {
 
 
 def modes() -> dict[str, dict[str, str]]:
-    """Return the colors of each mode by name: what is not set again stays as it is in light mode."""
+    """Return the colors of each mode by name. A color that a mode does not set is that of light mode."""
     light, dark, printed = (
         dict(re.findall(r"(--[a-z0-9-]+): (#[0-9a-f]{3,6});", block))
         for block in re.findall(r":root \{(.*?)\}", STYLE, re.S)
