@@ -75,7 +75,7 @@ def needs(scope: str) -> Any:
 
 
 def found_or_refused(read: Callable[[], Found]) -> Found:
-    """Return the result of this function. Records that don't exist are a 404 without its message, which may name others."""
+    """Return the result of this function. A missing record is a 404 without its message, which may name others."""
     try:
         return read()
     except (NoSuchOrganization, NoSuchItem, NoSuchMonth) as missing:
