@@ -215,6 +215,7 @@ def _bill_blocks(
     failures: list[Failure] = []
     assembled: list[Calculated] = []
     rows(connection, "make_computed")
+    rows(connection, "make_staged_items")
     with ThreadPoolExecutor(max_workers=1) as writer, _no_garbage_collection():
         for number, block in enumerate(blocks):
             readable, failed = read_each(block, connection, partial(read_records, connection, run.month, snapshots=()))

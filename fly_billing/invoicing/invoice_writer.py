@@ -60,12 +60,8 @@ def write_invoices(connection: Connection, billed: Sequence[Calculated], moment:
     )  # fmt: skip
     rows(connection, "drop_parts_of_computed")
     rows(connection, "replace_open_invoices")
+    _write_items(connection, invoices)
     parts: dict[str, tuple[Sequence[str], Iterable[str]]] = {
-        "invoice_items": (ITEM_COLUMNS, (line for invoice in invoices for line in item_lines(invoice))),
-        "invoice_item_rollups": (
-            ("invoice_id", "rollup_id", "item_id"),
-            (line for invoice in invoices for line in _rollup_lines(invoice)),
-        ),
         "invoice_snapshots": (
             ("invoice_id", "snapshot_id"),
             (copied_line((invoice.id, snapshot)) for payer, invoice, _ in billed for snapshot in payer.snapshots),
@@ -84,6 +80,16 @@ def write_invoices(connection: Connection, billed: Sequence[Calculated], moment:
         copy_lines(connection, table, columns, computed)
     if moment.due_on:
         rows(connection, "finalize_computed", now=moment.now, due_on=moment.due_on)
+
+
+def _write_items(connection: Connection, invoices: Sequence[Invoice]) -> None:
+    """Write items and their links to usage. The database checks what they refer to by set, if it may."""
+    copy_lines(connection, "staged_items", ITEM_COLUMNS, (line for invoice in invoices for line in item_lines(invoice)))
+    copy_lines(
+        connection, "staged_item_rollups", ("invoice_id", "rollup_id", "item_id"),
+        (line for invoice in invoices for line in _rollup_lines(invoice)),
+    )  # fmt: skip
+    rows(connection, "add_staged_items")
 
 
 def _invoice_row(invoice: Invoice, payer: Payer, now: datetime, fingerprint: str) -> tuple[Any, ...]:

@@ -56,7 +56,6 @@ WRITES: dict[str, frozenset[str]] = {
         "invoice_commitments": (INSERT, UPDATE, DELETE),
         "invoice_confirmations": (INSERT, UPDATE),
         "invoice_details": (INSERT, UPDATE),
-        "invoice_item_rollups": (INSERT,),
         "invoice_items": (INSERT, UPDATE, DELETE),
         "invoice_snapshots": (INSERT, DELETE),
         "invoice_tax_rates": (INSERT, DELETE),
@@ -109,7 +108,9 @@ WRITES: dict[str, frozenset[str]] = {
     }.items()
 }
 
-# The functions that run with the owner's rights. Only the API's role may call them: they trust its id of a token, which
+# The functions that run with the owner's rights. The pipeline's: items are added by set, whoever calls them.
+ADDS = ("add_staged_items", "stage_invoice_items")
+# Only the API's role may call them: they trust its id of a token, which
 # whoever reads the tables finds, too. Everyone may call any other function.
 EXECUTES = (
     "acknowledge_cap_call_with_token",
@@ -132,15 +133,18 @@ def grant_rights(connection: Connection) -> None:
     """Grant the existing roles exactly the rights that they need. The connection must be the owner's."""
     roles = set(connection.execute(text(sql("roles_with_rights"))).scalars())
     tables = list(connection.execute(text(sql("billing_tables"))).scalars())
-    if PIPELINE in roles:
-        _grant(connection, PIPELINE, {table: {"select", *WRITES.get(table, ())} for table in tables})
+    pipelines = [role for role in (PIPELINE,) if role in roles]
     readers = [role for role in (API, READER) if role in roles]
+    for role in pipelines:
+        _grant(connection, role, {table: {"select", *WRITES.get(table, ())} for table in tables})
     for role in readers:
         _grant(connection, role, {table: {"select"} for table in tables if table not in NOT_FOR_READERS})
-    for function in EXECUTES:
-        connection.exec_driver_sql(f'revoke all on function "{function}" from {", ".join(["public", *readers])}')
-        for caller in readers[:1]:
-            connection.exec_driver_sql(f'grant execute on function "{function}" to {caller}')
+    for functions, callers in ((ADDS, pipelines), (EXECUTES, readers[:1])):
+        for function in functions:
+            others = ", ".join(["public", *pipelines, *readers])
+            connection.exec_driver_sql(f'revoke all on function "{function}" from {others}')
+            for caller in callers:
+                connection.exec_driver_sql(f'grant execute on function "{function}" to {caller}')
 
 
 def _grant(connection: Connection, role: str, rights: dict[str, set[str]]) -> None:

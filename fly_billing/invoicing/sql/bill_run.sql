@@ -82,6 +82,10 @@ from (select shard from unnest(cast(:shards as integer[])) as u (shard) order by
 -- No rows. Creates the temporary table into which COPY writes a block of computed invoices.
 create temp table computed_invoices (like invoices) on commit drop;
 
+-- name: make_staged_items
+-- One row. Creates the temporary tables into which COPY writes the items of these invoices and their links to usage.
+select stage_invoice_items();
+
 -- name: record_billing_failure
 -- No rows. Records that the organization's invoice of the month can't be computed. `alerted_code` stays, so that the
 -- same failure is not alerted twice, not even after a recovery that was not alerted yet.

@@ -1,3 +1,7 @@
+-- name: add_staged_items
+-- One row. Adds the copied items and links to the invoices, and empties the temporary tables for the next block.
+select add_staged_items();
+
 -- name: clear_computed
 -- No rows. Empties the temporary table for the next block of invoices.
 truncate computed_invoices;
