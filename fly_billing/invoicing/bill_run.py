@@ -259,10 +259,11 @@ def _correct_statistics(connection: Connection) -> None:
 
     If everything ever written to them was rolled back, Postgres plans for no rows and joins each block with all
     invoices before it. Billing a first month again after a failure then took six times as long. Until the first month
-    is committed, autovacuum can cause this at any time, but not after an analyze in this transaction.
+    is committed, autovacuum can cause this at any time, but not after an analyze in this transaction. If another part
+    of the month analyzes a table now, it has the table's lock until its end: its statistics apply here, too.
     """
     for table in values(connection, "tables_without_statistics"):
-        driver_connection(connection).execute(compose.SQL("analyze {}").format(compose.Identifier(table)))
+        driver_connection(connection).execute(compose.SQL("analyze (skip_locked) {}").format(compose.Identifier(table)))
 
 
 def _billed(calculated: Calculated) -> BilledInvoice:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from fly_billing.invoicing import bill_in_parts as parts
 from fly_billing.invoicing.bill_in_parts import BilledInPart, bill_in_parts
@@ -207,6 +207,15 @@ def test_parts_with_a_linked_organization_do_not_wait_for_each_other(closable: P
     assert done.failures == []
     assert closable.query("select count(*) from invoices where organization_id = 'org-1'") == [{"count": 0}]
     assert closable.query("select count(*), sum(total_cents) from invoices") == [{"count": 8, "sum": 90}]
+
+
+def test_a_part_does_not_wait_for_statistics_that_another_part_gathers(closable: Platform) -> None:
+    """In a first month. Whoever analyzes a table has its lock until the transaction ends."""
+    closable.execute("analyze invoices, invoice_items")
+    with closable.database.transaction() as other:
+        other.execute(text("analyze invoices, invoice_items"))
+        done = bill(impatient(closable), SEPTEMBER, closable.organizations(), TERMS, CLOSED, payers_at_once=2)
+    assert (len(done.invoices), done.failures) == (9, [])
 
 
 def test_a_month_that_is_final_starts_no_process(closable: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
