@@ -66,22 +66,20 @@ def password_of(role: str, superuser_password: str) -> str:
     return hmac.new(superuser_password.encode(), role.encode(), hashlib.sha256).hexdigest()
 
 
-# The owner's function `add_staged_items` then checks the references of many rows by set.
-CHECK_BY_SET = sql.SQL("grant set on parameter session_replication_role to {}").format(sql.Identifier(OWNER))
-
-
 def make_missing(connection: Connection[tuple[Any, ...]], superuser_password: str) -> None:
-    """Create the missing roles, and let the owner check references by set.
-
-    The caller must prevent other processes from doing so at the same time.
-    """
+    """Create the missing roles. The caller must prevent other processes from doing so at the same time."""
     known = {row[0] for row in connection.execute("select rolname from pg_roles")}
     for role in ROLES:
         if role not in known:
             statement = sql.SQL("create role {} login nosuperuser nocreatedb nocreaterole noreplication password {}")
             password = sql.Literal(password_of(role, superuser_password))
             connection.execute(statement.format(sql.Identifier(role), password))
-    connection.execute(CHECK_BY_SET)
+
+
+def let_owner_check_by_set(connection: Connection[tuple[Any, ...]]) -> None:
+    """Let the owner's function `add_staged_items` check the references of many rows together."""
+    granted = sql.SQL("grant set on parameter session_replication_role to {}").format(sql.Identifier(OWNER))
+    connection.execute(granted)
 
 
 def adopt(connection: Connection[tuple[Any, ...]], database: str, owner: str) -> None:

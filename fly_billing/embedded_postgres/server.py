@@ -8,7 +8,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, adopt, make_missing, password_of
+from fly_billing.embedded_postgres.roles import DAGSTER, OWNER, adopt, let_owner_check_by_set, make_missing, password_of
 
 # The superuser of every server. No URL that callers get has its login.
 USER = "fly_billing"
@@ -96,6 +96,7 @@ def prepare(server: PostgresServer, names: tuple[str, ...]) -> None:
     """
     with connect(server.port, server.superuser_password) as connection:
         make_missing(connection, server.superuser_password)
+        let_owner_check_by_set(connection)
         existing = {row[0] for row in connection.execute("select datname from pg_database")}
     for name in dict.fromkeys(names):
         owner = OWNERS.get(name, OWNER)
