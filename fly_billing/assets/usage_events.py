@@ -98,8 +98,10 @@ def usage_events(
     database, landing = billing_postgres.database(), usage_store.landing()
     days = landing_day_partitions(context, clock.now())
     usage, declared = usage_store.usage_table(), workspace_folder.declared_sources()
-    again = FROM_SCRATCH in context.run.tags
-    landed = land_and_check(database, usage, landing, days, clock.now(), context.log.info, declared, from_scratch=again)
+    landed = land_and_check(
+        database, usage, landing, days, clock.now(), context.log.info, declared,
+        from_scratch=FROM_SCRATCH in context.run.tags, processes=usage_store.most_processes(),
+    )  # fmt: skip
     unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
     unresolved = [_described(group) for group in list_unresolved(database)]
     failures = [_failure(day, landed.failures[day]) for day in sorted(landed.failures)]

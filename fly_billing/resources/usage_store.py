@@ -16,6 +16,7 @@ VARIABLES = {
     "rollup_engine": "FLY_BILLING_ROLLUP_ENGINE",
     "spark_master": "SPARK_MASTER",
     "memory_mb": "FLY_BILLING_MEMORY_MB",
+    "processes": "FLY_BILLING_PROCESSES",
 }
 
 
@@ -26,6 +27,7 @@ class UsageStore(ConfigurableResource[Any]):
         landing_dir, lake_dir: FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR.
         rollup_engine, spark_master: FLY_BILLING_ROLLUP_ENGINE, SPARK_MASTER.
         memory_mb: The memory limit of each DuckDB in MB (FLY_BILLING_MEMORY_MB).
+        processes: The most processes that land new days at once (FLY_BILLING_PROCESSES).
     """
 
     landing_dir: str | None = None
@@ -33,12 +35,16 @@ class UsageStore(ConfigurableResource[Any]):
     rollup_engine: str | None = None
     spark_master: str | None = None
     memory_mb: int | None = None
+    processes: int | None = None
 
     def landing(self) -> Place:
         return self._settings().landing_dir
 
     def usage_table(self) -> UsageTable:
         return UsageTable.from_settings(self._settings())
+
+    def most_processes(self) -> int:
+        return self._settings().processes
 
     def open_engine(self) -> AbstractContextManager[RollupEngine]:
         """Open the engine that aggregates events. Raises SettingsError if it is unknown or not installed."""

@@ -21,10 +21,11 @@ from fly_billing.money import counted
 from fly_billing.object_store.address import Place
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit, records, rows
+from fly_billing.processes import ProcessLost, ProcessPool
 from fly_billing.usage.checks import LandingCounts
 from fly_billing.usage.key_index import KeyIndex
 from fly_billing.usage.landing_additions import LandsWhole, land_additions
-from fly_billing.usage.landing_batches import split_into_batches
+from fly_billing.usage.landing_batches import Batches, split_into_batches, split_into_shares
 from fly_billing.usage.landing_changes import rules_fingerprint
 from fly_billing.usage.landing_folder import (
     LandingError,
@@ -35,14 +36,23 @@ from fly_billing.usage.landing_folder import (
     list_files,
     readable_name,
 )
+from fly_billing.usage.landing_in_parts import Landing, read_in_parts
 from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landing, register_usage_table
 from fly_billing.usage.landing_rows import (
     LandedFile,
-    account_rows,
+    LandedRows,
+    count_files,
+    count_orphaned_files,
     count_partitions,
+    find_rejected,
     properties_of_quantities,
+    read_known,
     read_meters,
+    record_files,
+    record_rejected,
+    recount_orphaned_files,
     register_known,
+    rejected_batches,
     replace_rows,
     validate_rows,
 )
@@ -50,7 +60,7 @@ from fly_billing.usage.landing_staging import StagedFiles, stage_files
 from fly_billing.usage.new_data_files import write_data_files
 from fly_billing.usage.readers.json_lines import register_json_functions
 from fly_billing.usage.source_contracts import SourceContracts
-from fly_billing.usage.usage_table import UsageTable, open_duckdb
+from fly_billing.usage.usage_table import UsageTable, UsageTableVersion, open_duckdb
 
 
 class DaysNotLanded(LandingError):
@@ -76,6 +86,18 @@ class _FilePlace:
     path: str
 
 
+@dataclass(frozen=True)
+class Crew:
+    """The processes that a landing may use, this one included."""
+
+    pool: ProcessPool
+    most: int = 1
+
+
+# Lands days, with these processes if they are worth it.
+Land = Callable[[Sequence[date], Crew | None], list[LandedFile]]
+
+
 def land_days(
     database: BillingDatabase,
     usage_table: UsageTable,
@@ -87,6 +109,7 @@ def land_days(
     contracts: SourceContracts | None = None,
     *,
     from_scratch: bool = False,
+    processes: int = 1,
 ) -> list[LandedFile]:
     """Land these days in batches (`landing_batches`). Each batch is committed before the next one starts.
 
@@ -96,6 +119,7 @@ def land_days(
     Args:
         contracts: Of the declared sources; gets what each of them brought. None: none is declared.
         from_scratch: Land every day whole, also unchanged ones.
+        processes: The most processes that land days which never landed before (`landing_in_parts`).
 
     Raises:
         DaysNotLanded: Some days can't be landed: the folder can't be read, or it is missing although its files were
@@ -108,24 +132,31 @@ def land_days(
     register_usage_table(database, usage_table)
 
     contracts = contracts or SourceContracts()
+    with ProcessPool() as pool:
 
-    def land(some: Sequence[date]) -> list[LandedFile]:
-        with database.transaction() as connection:
-            lock_until_commit(connection, "land_usage")
-            return land_batch(connection, usage_table, landing_dir, some, first_month, now, progress, contracts)
+        def land(some: Sequence[date], crew: Crew | None = None) -> list[LandedFile]:
+            with database.transaction() as connection:
+                lock_until_commit(connection, "land_usage")
+                return land_batch(
+                    connection, usage_table, landing_dir, some, first_month, now, progress, contracts, crew
+                )
 
-    def add(some: Sequence[date]) -> dict[date, list[LandedFile]]:
-        with database.transaction() as connection:
-            lock_until_commit(connection, "land_usage")
-            return land_additions(connection, usage_table, landing_dir, some, first_month, now, progress, contracts)
+        def add(some: Sequence[date]) -> dict[date, list[LandedFile]]:
+            with database.transaction() as connection:
+                lock_until_commit(connection, "land_usage")
+                return land_additions(connection, usage_table, landing_dir, some, first_month, now, progress, contracts)
 
-    kept = {} if from_scratch else _keep_what_is_unchanged(add, days)
-    landed, failures = _land_whole(land, landing_dir, [day for day in days if day not in kept])
-    # A day that landed whole may have lost an event that rows of an unchanged day contradicted.
-    freed = kept.keys() & set(database.values("days_to_land_again"))
-    more, others = _land_whole(land, landing_dir, sorted(freed))
-    landed += [file for day, files in kept.items() if day not in freed for file in files] + more
-    if failures := failures | others:
+        kept = {} if from_scratch else _keep_what_is_unchanged(add, days)
+        known = {counts.landing_day for counts in database.records(LandingCounts, "accounted_usage", days=list(days))}
+        new = split_into_batches(landing_dir, [day for day in days if day not in known | kept.keys()], processes)
+        landed, failures = _land_whole(land, new, Crew(pool, new.processes))
+        others = [day for day in days if day in known and day not in kept]
+        again, of_others = _land_whole(land, split_into_batches(landing_dir, others))
+        # A day that landed whole may have lost an event that rows of an unchanged day contradicted.
+        freed = kept.keys() & set(database.values("days_to_land_again"))
+        more, of_freed = _land_whole(land, split_into_batches(landing_dir, sorted(freed)))
+    landed += again + [file for day, files in kept.items() if day not in freed for file in files] + more
+    if failures := failures | of_others | of_freed:
         raise DaysNotLanded(failures, landed)
     return landed
 
@@ -143,15 +174,13 @@ def refuse_empty_share(database: BillingDatabase, landing_dir: Place) -> None:
         )
 
 
-def _land_whole(
-    land: Callable[[Sequence[date]], list[LandedFile]], landing_dir: Place, days: Sequence[date]
-) -> tuple[list[LandedFile], dict[date, str]]:
-    """Land these days in batches. Returns the files that landed, and why the other days did not land."""
+def _land_whole(land: Land, batches: Batches, crew: Crew | None = None) -> tuple[list[LandedFile], dict[date, str]]:
+    """Land these batches of days. Returns the files that landed, and why the other days did not land."""
     landed: list[LandedFile] = []
     failures: dict[date, str] = {}
-    for some in split_into_batches(landing_dir, days):
+    for some in batches.days:
         try:
-            landed += _land_what_can_be(land, some)
+            landed += _land_what_can_be(land, some, crew)
         except DaysNotLanded as problem:
             landed += problem.files
             failures |= problem.failures
@@ -170,22 +199,22 @@ def _keep_what_is_unchanged(
         return {}  # landing them whole meets the same error, and says for which day
 
 
-def _land_what_can_be(land: Callable[[Sequence[date]], list[LandedFile]], days: Sequence[date]) -> list[LandedFile]:
+def _land_what_can_be(land: Land, days: Sequence[date], crew: Crew | None = None) -> list[LandedFile]:
     """Land the days together. If some of them fail, land the others and raise DaysNotLanded for the failed ones."""
     try:
-        return land(days)
+        return land(days, crew)
     except DaysNotLanded as problem:
         failures = problem.failures
         left = [[day for day in days if day not in failures]]
-    except (duckdb.Error, pa.ArrowException, MemoryError) as problem:
-        if len(days) == 1:
+    except (duckdb.Error, pa.ArrowException, MemoryError, ProcessLost) as problem:
+        if len(days) == 1 and crew is None:
             raise DaysNotLanded({days[0]: describe_error(problem)}) from problem
-        # The error does not name the day, so land each day separately.
-        failures, left = {}, [[day] for day in days]
+        # The error does not name the day, so land each day separately. Not in processes, which may be short of memory.
+        failures, left, crew = {}, [[day] for day in days], None
     landed: list[LandedFile] = []
     for some in left:
         try:
-            landed += _land_what_can_be(land, some) if some else []
+            landed += _land_what_can_be(land, some, crew) if some else []
         except DaysNotLanded as problem:
             landed += problem.files
             failures |= problem.failures
@@ -203,40 +232,77 @@ def land_batch(
     now: datetime,
     progress: Callable[[str], None],
     contracts: SourceContracts | None = None,
+    crew: Crew | None = None,
 ) -> list[LandedFile]:
     """Land these days together, in the transaction of the caller, who holds the lock `land_usage`.
 
     Raises the same errors as `land_days`.
     """
+    table = open_for_landing(connection, usage_table, progress)
+    landed, files = _files_of(connection, landing_dir, days)
+    meters, contracts = read_meters(connection), contracts or SourceContracts()
+    known, rules = read_known(connection, meters), rules_fingerprint(meters, contracts.declared, first_month)
+    shares = split_into_shares(files, 1 if crew is None or landed else crew.most)
+    if crew and len(shares) > 1:
+        threads = max(1, (os.cpu_count() or 1) // len(shares))
+        landing = Landing(usage_table, known, days, first_month, contracts.declared, threads)
+        with read_in_parts(connection, table, landing, shares, crew.pool, contracts, progress) as found:
+            return _commit(connection, usage_table, table, found, days, days, now, rules)
     with open_duckdb(usage_table.memory_mb) as duck:
         register_json_functions(duck)
-        table = open_for_landing(connection, usage_table, progress)
         index = KeyIndex.open(duck, table, progress)
-        files = _files_of(connection, landing_dir, days)
-        meters, contracts = read_meters(connection), contracts or SourceContracts()
-        register_known(duck, connection, meters)
+        register_known(duck, known)
         staged = stage_files(duck, files, progress, properties_of_quantities(meters))
         _refuse_to_forget(connection, days, staged)
         validate_rows(duck, first_month, contracts)
         touched = replace_rows(duck, connection, table, index, days)
         partitions = count_partitions(duck)
         progress(f"writing {counted(len(touched), 'landing day')} to the usage table")
-        written = usage_table.commit_files(write_data_files(duck, usage_table, partitions), touched)
-        rules = rules_fingerprint(meters, contracts.declared, first_month)
-        version = written.version() + table.shift
-        rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=version, rules=rules)
-        # The index is written before the landing commits: it may list keys that the table lacks, but never miss one.
-        index.commit(duck, table, written)
-        # This comes first: the database only lets a transaction that landed a day replace that day's months.
-        rows(connection, "mark_days_written", days=touched, lake_version=version)
-        acknowledge_version(connection, table, written, touched, partitions)
-        files_landed = account_rows(duck, connection, staged, replaced=days)
+        data_files = write_data_files(duck, usage_table, partitions)
+        find_rejected(duck)
         contracts.count(duck)
+        counts = count_files(duck)
+        orphaned = count_orphaned_files(duck)
+        found = LandedRows(staged, duck, index, data_files, partitions, counts, rejected_batches(duck))
+        files_landed = _commit(connection, usage_table, table, found, days, touched, now, rules)
+        recount_orphaned_files(connection, orphaned)
         return files_landed
 
 
-def _files_of(connection: Connection, landing_dir: Place, days: Sequence[date]) -> list[LandingFile]:
-    """List the files of these days. Raises DaysNotLanded for days whose folder can't be read completely."""
+def _commit(
+    connection: Connection,
+    usage_table: UsageTable,
+    table: UsageTableVersion,
+    found: LandedRows,
+    days: Sequence[date],
+    touched: Sequence[date],
+    now: datetime,
+    rules: str,
+) -> list[LandedFile]:
+    """Commit the data files to the usage table, and record the landing of these days.
+
+    Args:
+        touched: The days whose earlier data files the new ones replace.
+        rules: The fingerprint of everything but the files that decides what lands.
+    """
+    written = usage_table.commit_files(found.data_files, touched)
+    version = written.version() + table.shift
+    rows(connection, "mark_days_landed", days=list(days), now=now, lake_version=version, rules=rules)
+    # The index is written before the landing commits: it may list keys that the table lacks, but never miss one.
+    found.index.commit(found.duck, table, written)
+    # This comes first: the database only lets a transaction that landed a day replace that day's months.
+    rows(connection, "mark_days_written", days=list(touched), lake_version=version)
+    acknowledge_version(connection, table, written, touched, found.partitions)
+    files = record_files(connection, found.staged, found.counts, replaced=days)
+    record_rejected(connection, found.rejected)
+    return files
+
+
+def _files_of(connection: Connection, landing_dir: Place, days: Sequence[date]) -> tuple[set[date], list[LandingFile]]:
+    """Return those of these days that landed before, and all their files.
+
+    Raises DaysNotLanded for days whose folder can't be read completely.
+    """
     landed = {counts.landing_day for counts in records(connection, LandingCounts, "accounted_usage", days=list(days))}
     files: list[LandingFile] = []
     failures: dict[date, str] = {}
@@ -256,7 +322,7 @@ def _files_of(connection: Connection, landing_dir: Place, days: Sequence[date]) 
                 )
     if failures:
         raise DaysNotLanded(failures)
-    return files
+    return landed, files
 
 
 def _refuse_to_forget(connection: Connection, days: Sequence[date], staged: StagedFiles) -> None:

@@ -25,12 +25,17 @@ from fly_billing.usage.landing_ledger import acknowledge_version, open_for_landi
 from fly_billing.usage.landing_rows import (
     LandedFile,
     LandingMeter,
-    account_rows,
     add_rows,
+    count_files,
     count_partitions,
+    find_rejected,
     properties_of_quantities,
+    read_known,
     read_meters,
+    record_files,
+    record_rejected,
     register_known,
+    rejected_batches,
     validate_rows,
 )
 from fly_billing.usage.landing_staging import stage_files
@@ -109,7 +114,7 @@ def _add(
         if crowded := [day for day in new if data_files[day] >= MOST_DATA_FILES]:
             raise LandsWhole(crowded)
         index = KeyIndex.open(duck, table, progress)
-        register_known(duck, connection, meters)
+        register_known(duck, read_known(connection, meters))
         staged = stage_files(duck, files, progress, properties_of_quantities(meters))
         validate_rows(duck, first_month, contracts)
         if repeated := add_rows(duck, connection, table, index, list(new)):
@@ -122,8 +127,10 @@ def _add(
         version = written.version() + table.shift
         rows(connection, "mark_days_landed", days=list(new), now=now, lake_version=version, rules=rules)
         acknowledge_version(connection, table, written, new, _totals(connection, new, partitions))
-        account_rows(duck, connection, staged)
+        find_rejected(duck)
         contracts.count(duck)
+        record_files(connection, staged, count_files(duck))
+        record_rejected(connection, rejected_batches(duck))
 
 
 def _totals(

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+from deltalake.transaction import AddAction
 from sqlalchemy import Connection
 
 from fly_billing.periods import BillingMonth
@@ -45,6 +46,9 @@ REJECTED_COLUMNS = (
     "quantity",
     "read_dimensions",
 )
+
+# Landing day and path -> landed, accepted, duplicate and rejected rows.
+FileCounts = Mapping[tuple[date, str], tuple[int, int, int, int]]
 
 # Limits the rejected rows in memory. Each keeps its full text, up to 1 MB.
 ROWS_AT_ONCE = 1000
@@ -101,6 +105,27 @@ class LandingMeter:
     needs_quantity: bool
 
 
+@dataclass(frozen=True)
+class LandedRows:
+    """The rows of a landing, separated into events, duplicates and rejected rows. Its data files are in no version yet.
+
+    Attributes:
+        duck: The DuckDB that read the key index.
+        index: The key index with the new keys, not yet on disk.
+        partitions: Accepted rows, and accepted and duplicate ones, by landing day and usage month.
+        counts: The rows of each file.
+        rejected: The rejected rows in small batches, to be read once.
+    """
+
+    staged: StagedFiles
+    duck: duckdb.DuckDBPyConnection
+    index: KeyIndex
+    data_files: Sequence[AddAction]
+    partitions: dict[PartitionKey, tuple[int, int]]
+    counts: FileCounts
+    rejected: Iterable[Sequence[tuple[Any, ...]]]
+
+
 def properties_of_quantities(meters: Sequence[LandingMeter]) -> dict[str, frozenset[str]]:
     """Map each property that a meter reads quantities from, other than `quantity`, to the event types that have it."""
     found: dict[str, set[str]] = defaultdict(set)
@@ -110,11 +135,28 @@ def properties_of_quantities(meters: Sequence[LandingMeter]) -> dict[str, frozen
     return {name: frozenset(types) for name, types in found.items()}
 
 
+@dataclass(frozen=True)
+class Known:
+    """The meters and organizations that events may name.
+
+    Attributes:
+        organizations: Rows with `id` and `existed_from`.
+    """
+
+    meters: Sequence[LandingMeter]
+    organizations: Sequence[Mapping[str, Any]]
+
+
 def read_meters(connection: Connection) -> Sequence[LandingMeter]:
     return records(connection, LandingMeter, "meters")
 
 
-def register_known(duck: duckdb.DuckDBPyConnection, connection: Connection, meters: Sequence[LandingMeter]) -> None:
+def read_known(connection: Connection, meters: Sequence[LandingMeter]) -> Known:
+    """Return these meters with all organizations."""
+    return Known(meters, [dict(row) for row in rows(connection, "organization_ids")])
+
+
+def register_known(duck: duckdb.DuckDBPyConnection, known: Known) -> None:
     """Register the organizations and three tables of meters: all, unshared and shared ones.
 
     A shared meter reads an event type that other meters read too, or a type or property that differs from its name.
@@ -122,17 +164,13 @@ def register_known(duck: duckdb.DuckDBPyConnection, connection: Connection, mete
     names = [(name, pa.string()) for name in ("key", "property", "event_type", "quantity_of")]
     schema = pa.schema([*names, ("dimensions", pa.list_(pa.string())), ("needs_quantity", pa.bool_())])
     for name, some in {
-        "meters": meters,
-        "plain_meters": [meter for meter in meters if not meter.is_shared],
-        "shared_meters": [meter for meter in meters if meter.is_shared],
+        "meters": known.meters,
+        "plain_meters": [meter for meter in known.meters if not meter.is_shared],
+        "shared_meters": [meter for meter in known.meters if meter.is_shared],
     }.items():
         duck.register(name, pa.Table.from_pylist([asdict(meter) for meter in some], schema=schema))
     organizations = pa.schema([("id", pa.string()), ("existed_from", pa.timestamp("us", "UTC"))])
-    duck.register("organizations", pa.Table.from_pylist(_dicts(connection, "organization_ids"), schema=organizations))
-
-
-def _dicts(connection: Connection, name: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in rows(connection, name)]
+    duck.register("organizations", pa.Table.from_pylist([*known.organizations], schema=organizations))
 
 
 def validate_rows(duck: duckdb.DuckDBPyConnection, first_month: BillingMonth, contracts: SourceContracts) -> None:
@@ -166,7 +204,7 @@ def replace_rows(
         duck.execute(sql("deduplicated_again"))
         _mark_resolved_conflicts(duck, connection)
     touched = [day for (day,) in duck.execute("select landing_day from replaced order by 1").fetchall()]
-    _deduplicate(duck, connection, table, days, _find_and_index(duck, index).without(touched))
+    deduplicate(duck, connection, table, days, _find_and_index(duck, index).without(touched))
     return touched
 
 
@@ -187,7 +225,7 @@ def add_rows(
     matches = _find_and_index(duck, index)
     if repeated := set(matches.distinct_days()).intersection(days):
         return repeated
-    _deduplicate(duck, connection, table, days, matches)
+    deduplicate(duck, connection, table, days, matches)
     duck.executemany("insert into replaced values (?)", [[day] for day in days])  # for the counts by source
     return set()
 
@@ -198,13 +236,22 @@ def _find_and_index(duck: duckdb.DuckDBPyConnection, index: KeyIndex) -> KeyMatc
     Registers `repeated_prefixes`: the first 48 bits of the hashes of keys that may occur more than once among the
     candidates. Grouping all candidates by their keys would take twice as long.
     """
+    return find_shared(duck, index, *keys_of(duck))
+
+
+def keys_of(duck: duckdb.DuckDBPyConnection) -> tuple[Words, Words]:
+    """Return the hash of each candidate's key, and its landing day in days since 1970-01-01."""
     found = duck.execute(sql("landing_keys")).to_arrow_table()
-    hashes = found["hash"].to_numpy()
-    _register_prefixes(duck, "repeated_prefixes", find_repeated(hashes))
-    return index.find_and_add(make_entries(hashes, found["day"].to_numpy()))
+    return found["hash"].to_numpy(), found["day"].to_numpy()
 
 
-def _deduplicate(
+def find_shared(duck: duckdb.DuckDBPyConnection, index: KeyIndex, hashes: Words, days: Words) -> KeyMatches:
+    """Register the `repeated_prefixes` of these keys, find the landing days that may have them, and index them."""
+    register_prefixes(duck, "repeated_prefixes", find_repeated(hashes))
+    return index.find_and_add(make_entries(hashes, days))
+
+
+def deduplicate(
     duck: duckdb.DuckDBPyConnection,
     connection: Connection,
     table: UsageTableVersion,
@@ -212,14 +259,15 @@ def _deduplicate(
     elsewhere: KeyMatches,
 ) -> None:
     """Make `deduplicated` from the candidates. `elsewhere` has the keys that other landing days may contain."""
-    _register_prefixes(duck, "hit_prefixes", np.unique(elsewhere.prefixes))
+    register_prefixes(duck, "hit_prefixes", np.unique(elsewhere.prefixes))
     _register_rejected(duck, "rejected_before", rows(connection, "rejected_conflicts", days=list(days)))
     table.open_view(duck, "usage_table", days=elsewhere.distinct_days())
     duck.execute(sql("accepted_elsewhere"))
     duck.execute(sql("deduplicate_usage"))
+    duck.execute(sql("deduplicated"))
 
 
-def _register_prefixes(duck: duckdb.DuckDBPyConnection, name: str, prefixes: Words) -> None:
+def register_prefixes(duck: duckdb.DuckDBPyConnection, name: str, prefixes: Words) -> None:
     duck.register(name, pa.table({"prefix": pa.array(prefixes, pa.uint64())}))
 
 
@@ -248,22 +296,27 @@ def _earliest_landing(duck: duckdb.DuckDBPyConnection, events: str) -> date | No
     return first
 
 
-def account_rows(
-    duck: duckdb.DuckDBPyConnection,
-    connection: Connection,
-    staged: StagedFiles,
-    replaced: Sequence[date] = (),
+def find_rejected(duck: duckdb.DuckDBPyConnection) -> None:
+    """Make `rejected`: the rejected rows, each with its reason and what to do."""
+    duck.execute(sql("rejected_usage"))
+
+
+def count_files(duck: duckdb.DuckDBPyConnection) -> FileCounts:
+    """Return the landed, accepted, duplicate and rejected rows by landing day and path."""
+    return {
+        (day, path): (landed, accepted, duplicate, rejected)
+        for day, path, landed, accepted, duplicate, rejected in duck.execute(sql("count_files")).fetchall()
+    }
+
+
+def record_files(
+    connection: Connection, staged: StagedFiles, counts: FileCounts, replaced: Sequence[date] = ()
 ) -> list[LandedFile]:
-    """Record the outcome of every row: the counts of each file, and the reason of each rejected row.
+    """Record each file with its counts.
 
     Args:
         replaced: The days whose earlier files are forgotten.
     """
-    duck.execute(sql("rejected_usage"))
-    counts: dict[tuple[date, str], tuple[int, int, int, int]] = {
-        (day, path): (landed, accepted, duplicate, rejected)
-        for day, path, landed, accepted, duplicate, rejected in duck.execute(sql("count_files")).fetchall()
-    }
     files = [
         LandedFile(
             file.day,
@@ -277,16 +330,30 @@ def account_rows(
     ]
     rows(connection, "delete_usage_files", days=list(replaced))
     copy_rows(connection, "usage_files", FILE_COLUMNS, map(_AS_ROW, files))
-    copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, _in_batches(duck.execute("from rejected")))
-    for day, path, accepted, duplicate in duck.execute(sql("count_orphaned_days")).fetchall():
-        rows(connection, "recount_usage_file", day=day, path=path, accepted=accepted, duplicate=duplicate)
     return files
 
 
-def _in_batches(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
-    """Yield rows in small batches: a whole day may be rejected, and each rejected row keeps its text."""
+def record_rejected(connection: Connection, batches: Iterable[Sequence[tuple[Any, ...]]]) -> None:
+    """Record the rejected rows."""
+    copy_rows(connection, "rejected_usage", REJECTED_COLUMNS, (row for batch in batches for row in batch))
+
+
+def count_orphaned_files(duck: duckdb.DuckDBPyConnection) -> list[tuple[date, str, int, int]]:
+    """Return the landing day, path, accepted and duplicate rows of each file of a day that was deduplicated again."""
+    return duck.execute(sql("count_orphaned_days")).fetchall()
+
+
+def recount_orphaned_files(connection: Connection, files: Sequence[tuple[date, str, int, int]]) -> None:
+    """Record the new counts of these files."""
+    for day, path, accepted, duplicate in files:
+        rows(connection, "recount_usage_file", day=day, path=path, accepted=accepted, duplicate=duplicate)
+
+
+def rejected_batches(duck: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rejected rows in small batches: a whole day may be rejected, and each row keeps its text."""
+    found = duck.execute("from rejected")
     while batch := found.fetchmany(ROWS_AT_ONCE):
-        yield from batch
+        yield batch
 
 
 def count_partitions(duck: duckdb.DuckDBPyConnection) -> dict[PartitionKey, tuple[int, int]]:

@@ -52,11 +52,13 @@ def land_and_check(
     declared: DeclaredSources = NOTHING_DECLARED,
     *,
     from_scratch: bool = False,
+    processes: int = 1,
 ) -> LandingReport:
     """Land these days and check their rows. A day that can't be landed is reported; the others are landed.
 
     Args:
         from_scratch: Also read the files of days again that are as they landed.
+        processes: The most processes that land new days at once.
 
     Raises:
         LandingError: There is no landing folder, or one without any day.
@@ -66,8 +68,9 @@ def land_and_check(
     contracts = SourceContracts(declared)
     try:
         files = land_days(
-            database, usage, landing_dir, days, FIRST_MONTH, now, progress, contracts, from_scratch=from_scratch
-        )
+            database, usage, landing_dir, days, FIRST_MONTH, now, progress, contracts,
+            from_scratch=from_scratch, processes=processes,
+        )  # fmt: skip
     except DaysNotLanded as problem:
         files, failures = problem.files, problem.failures
     table = open_usage_table(database, usage)

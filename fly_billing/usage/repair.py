@@ -154,7 +154,7 @@ def reland_damaged_days(
         assert ledger is not None
         _begin(connection, usage_table, ledger, damage)
         if damage.days:
-            for some in split_into_batches(landing_dir, damage.days):
+            for some in split_into_batches(landing_dir, damage.days).days:
                 land_batch(connection, usage_table, landing_dir, some, first_month, now, progress, contracts)
         open_against_ledger(connection, usage_table).files()
     return damage

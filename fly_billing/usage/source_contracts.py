@@ -6,6 +6,7 @@ Nothing is done, and nothing costs time, if nothing is declared. Not here: the r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -73,8 +74,11 @@ class SourceContracts:
         """Add the rows of a landing to `landed`, by source."""
         if not self.declared.sources:
             return
-        for row in duck.execute(sql("count_sources")).fetchall():
-            found = LandedSource(*row)
+        self.add(LandedSource(*row) for row in duck.execute(sql("count_sources")).fetchall())
+
+    def add(self, sources: Iterable[LandedSource]) -> None:
+        """Add these rows to `landed`."""
+        for found in sources:
             self.landed[found.name] = self.landed[found.name].plus(found) if found.name in self.landed else found
 
     def _register(self, duck: duckdb.DuckDBPyConnection) -> None:

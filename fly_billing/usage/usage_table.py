@@ -102,19 +102,22 @@ KEY_FOR_DELTA = re.compile(r"[A-Za-z0-9._=/-]+")
 NOT_FOR_DELTA = re.compile(r"[\[\]^|\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
-def open_duckdb(memory_mb: int = DUCKDB_MEMORY_MB) -> duckdb.DuckDBPyConnection:
+def open_duckdb(memory_mb: int = DUCKDB_MEMORY_MB, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB in UTC, whatever the machine's time zone is. Defines the macro `utc(moment)`.
 
     `utc` converts to a timestamp without a time zone, whose calendar fields take at most a quarter of the time.
 
     Args:
         memory_mb: The memory limit. DuckDB moves the rest to temporary files.
+        threads: The most threads of a statement. None: one for each core.
     """
     # Temporary files contain customers' usage, and DuckDB makes them readable for every user of the machine. So they
     # go into a folder that only this user can enter. Each DuckDB gets its own, as all give their files the same names.
     memory = f"{memory_mb}MB"
     folder = mkdtemp(prefix="fly_billing-duckdb-")
     connection = duckdb.connect(config={"memory_limit": memory, "temp_directory": f"{folder}/spilled"})
+    if threads is not None:
+        connection.execute(f"set threads = {threads}")
     weakref.finalize(connection, rmtree, folder, ignore_errors=True)
     connection.execute("set TimeZone = 'UTC'")
     # This optimizer keeps everything that a statement reads twice: all events of a month. Reading them twice is faster.

@@ -100,7 +100,10 @@ def stage(function: Callable[[Order], Facts]) -> Callable[[Order], Facts]:
 @stage
 def land(order: Order) -> Facts:
     sample = order.sample
-    files = land_days(order.billing, order.usage_table, order.landing, sample.landing_days, FIRST_MONTH, NOW)
+    files = land_days(
+        order.billing, order.usage_table, order.landing, sample.landing_days, FIRST_MONTH, NOW,
+        processes=Settings.from_environment().processes,
+    )  # fmt: skip
     return {"landed": sum(file.landed for file in files)}
 
 

@@ -53,8 +53,9 @@ def one_thread(duck: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
     Several threads need nearly twice the CPU to insert less than a row group (122,880 rows), which they copy once more.
     """
+    ((threads,),) = duck.execute("select current_setting('threads')").fetchall()
     duck.execute("set threads = 1")
     try:
         yield
     finally:
-        duck.execute("reset threads")
+        duck.execute(f"set threads = {threads}")

@@ -1,10 +1,10 @@
 -- `shared_keys`: one row per valid row that shares its key, (source, id), with others: whether it is a duplicate of an
--- event that counts before it, and the place and time of that event (`first`). `deduplicated`: all valid rows with
--- both. The order: events that are accepted already (`accepted_elsewhere` in other landing days, `was_accepted` in a
--- day that is deduplicated again, `previous_events` in a day that lands again), then rows that were not rejected for a
--- conflict (`rejected_before`), then by day, path and line. So the order in which days land again makes no difference.
--- A row with the key of an accepted event but other content is a conflict, not a duplicate. It is rejected, so that
--- nobody is billed for the wrong one unnoticed.
+-- event that counts before it, and the place and time of that event (`first`). The order: events that are accepted
+-- already (`accepted_elsewhere` in other landing days, `was_accepted` in a day that is deduplicated again,
+-- `previous_events` in a day that lands again), then rows that were not rejected for a conflict (`rejected_before`),
+-- then by day, path and line. So the order in which days land again makes no difference. A row with the key of an
+-- accepted event but other content is a conflict, not a duplicate. It is rejected, so that nobody is billed for the wrong
+-- one unnoticed.
 create or replace temp table shared_keys as
 with shared as (
     select source, id
@@ -63,11 +63,4 @@ select
     numbered.content <> coalesce(accepted_elsewhere.content, first_content) as is_conflict,
     coalesce(accepted_elsewhere.event, first_event) as first
 from numbered
-left join accepted_elsewhere on accepted_elsewhere.source = numbered.source and accepted_elsewhere.id = numbered.id;
-
-create or replace temp view deduplicated as
-select
-    candidates.* exclude (was_accepted), coalesce(is_duplicate, false) as is_duplicate,
-    coalesce(is_conflict, false) as is_conflict
-from candidates
-left join (select * exclude (first) from shared_keys) as shared_keys using (landing_day, path, line)
+left join accepted_elsewhere on accepted_elsewhere.source = numbered.source and accepted_elsewhere.id = numbered.id

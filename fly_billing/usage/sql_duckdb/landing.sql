@@ -10,6 +10,22 @@ select * exclude (reason), false as was_accepted from validated where reason is 
 union all by name
 select * from deduplicated_again;
 
+-- name: deduplicated
+-- `deduplicated`: all valid rows, with whether each is a duplicate or a conflict (`shared_keys`).
+create or replace temp view deduplicated as
+select
+    candidates.* exclude (was_accepted), coalesce(is_duplicate, false) as is_duplicate,
+    coalesce(is_conflict, false) as is_conflict
+from candidates
+left join (select * exclude (first) from shared_keys) as shared_keys using (landing_day, path, line);
+
+-- name: candidates_by_prefix
+-- One row of `validated` per candidate whose key's hash begins with one of `shared_prefixes`: it may share its key with
+-- others.
+select * exclude (was_accepted), null::varchar as reason
+from candidates
+where greatest(hash(source, id) >> 16, 1) in (select prefix from shared_prefixes);
+
 -- name: counted
 -- `counted`: one row per landed file and month (its first day): its accepted and duplicate rows. Postgres and the usage
 -- table are told the same counts.
