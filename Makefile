@@ -18,8 +18,10 @@ FILES ?= 20000
 SEED ?= 1
 CYCLES ?= 288
 REQUESTS ?= 100000
+EVENTS ?= 2000000
+KILLS ?= 10
 
-.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-statement bench-estimate bench-landing-again bench-intake bench-api soak soak-continuous chaos chaos-intake chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-statement bench-estimate bench-landing-again bench-intake bench-api soak soak-continuous chaos chaos-intake chaos-landing chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -100,6 +102,9 @@ chaos: $(VENV)/.installed-dev ## sync 10,000 invoices under all faults, kills an
 
 chaos-intake: $(VENV)/.installed-dev ## kill `fly-billing serve-usage` 100 times while senders post, then count every event
 	$(BIN)/python -m tests.intake_chaos
+
+chaos-landing: $(VENV)/.installed-dev ## land EVENTS events in 4 processes, killed KILLS times, then compare the usage table with the files
+	$(BIN)/python -m tests.landing_chaos --events $(EVENTS) --kills $(KILLS)
 
 chaos-money: $(VENV)/.installed-dev ## click 10,000 times in Stripe's dashboard under faults and kills, then compare owed with asked
 	$(BIN)/python -m tests.money_chaos

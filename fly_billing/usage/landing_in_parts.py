@@ -52,8 +52,8 @@ from fly_billing.usage.rules.declared_sources import DeclaredSources
 from fly_billing.usage.source_contracts import LandedSource, SourceContracts
 from fly_billing.usage.usage_table import UsageTable, UsageTableVersion, open_duckdb
 
-# The memory limit of each process's DuckDB, if the setting is not lower. More goes to temporary files. So a process with
-# its libraries and Arrow's tables stays below 1 GB.
+# The memory limit of each process's DuckDB, if the setting is not lower. More goes to temporary files. With libraries
+# and Arrow's tables, a process then stays below 1 GB.
 MEMORY_MB = 500
 
 
