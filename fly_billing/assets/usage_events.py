@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from itertools import chain
 from typing import Any
@@ -36,6 +36,7 @@ from fly_billing.resources.usage_store import UsageStore
 from fly_billing.resources.workspace_folder import WorkspaceFolder
 from fly_billing.usage.landing_run import LandingReport, count_rejected_rows, land_and_check
 from fly_billing.usage.rejections import RejectedGroup, list_unresolved
+from fly_billing.usage.rules.declared_sources import DeclaredSources
 from fly_billing.worklist.due import list_landing_problems
 
 ACCOUNTED_FOR = "every_landed_row_is_accepted_duplicate_or_rejected"
@@ -97,11 +98,7 @@ def usage_events(
     """
     database, landing = billing_postgres.database(), usage_store.landing()
     days = landing_day_partitions(context, clock.now())
-    usage, declared = usage_store.usage_table(), workspace_folder.declared_sources()
-    landed = land_and_check(
-        database, usage, landing, days, clock.now(), context.log.info, declared,
-        from_scratch=FROM_SCRATCH in context.run.tags, processes=usage_store.most_processes(),
-    )  # fmt: skip
+    landed = _land(context, database, usage_store, days, workspace_folder.declared_sources(), clock.now())
     unclear = [asdict(problem) for problem in list_landing_problems(database, landing, clock.now())]
     unresolved = [_described(group) for group in list_unresolved(database)]
     failures = [_failure(day, landed.failures[day]) for day in sorted(landed.failures)]
@@ -117,6 +114,21 @@ def usage_events(
     observe_sources(context, landed.files)
     record_sources(context, landed.sources, clock.now())
     yield from report(context, outcomes, chain(by_day, others), are_recorded=False)
+
+
+def _land(
+    context: AssetExecutionContext,
+    database: BillingDatabase,
+    usage_store: UsageStore,
+    days: Sequence[date],
+    declared: DeclaredSources,
+    now: datetime,
+) -> LandingReport:
+    table, landing, again = usage_store.usage_table(), usage_store.landing(), FROM_SCRATCH in context.run.tags
+    return land_and_check(
+        database, table, landing, days, now, context.log.info, declared, from_scratch=again,
+        processes=usage_store.most_processes(),
+    )  # fmt: skip
 
 
 def _by_day(rows: Sequence[Mapping[str, Any]]) -> dict[Place, list[Mapping[str, Any]]]:

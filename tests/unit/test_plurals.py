@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 NO_PLURALS = {"as", "has", "is", "its", "less", "news", "plus", "this", "was"}
 # These numbers can't be 1: texts of Stripe, limits of at least 2, and texts that are written only for several.
 ALWAYS_SEVERAL = {
+    "usage/landing_in_parts.py: processes",
     "usage/readers/compressed_files.py: bytes",
     "usage/readers/text_files.py: characters",
     "pricing/rules/fields.py: characters",
