@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -153,16 +153,16 @@ def test_closing_waits_for_a_transaction_that_posts(platform: Platform) -> None:
 
         closing = others.submit(close_meanwhile)
         started.wait()
-        wait_until_it_waits(platform)
+        wait_until_it_waits(platform, closing)
         assert not closing.done()
         connection.commit()
         closing.result()
     assert journal(platform) == {"2026-09": {"cash": 1000, "revenue": -1000}}
 
 
-def wait_until_it_waits(platform: Platform) -> None:
+def wait_until_it_waits(platform: Platform, closing: Future[None]) -> None:
     waiting = "select count(*) as n from pg_locks where locktype = 'advisory' and not granted"
-    while platform.query(waiting) == [{"n": 0}]:
+    while not closing.done() and platform.query(waiting) == [{"n": 0}]:
         threading.Event().wait(0.02)
 
 

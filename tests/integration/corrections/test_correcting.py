@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from fly_billing.corrections.correction import Actor, Correction
 from fly_billing.corrections.correction_run import correct_month
@@ -82,6 +83,18 @@ def test_usage_three_weeks_late_is_on_the_next_invoice_once(platform: Platform) 
         assert october(platform) == [("adjustment", text, Decimal("1.25"))]
     (september,) = platform.query("select total_cents, status from invoices where month = '2026-09-01'")
     assert september == {"total_cents": 300, "status": "finalized"}
+
+
+def test_an_adjustment_is_on_one_invoice_whoever_adds_it(platform: Platform) -> None:
+    late(platform, "e2", "12.5")
+    assert correct(platform) == Decimal("1.25")
+    october(platform)
+    columns = "kind, organization_id, product, description, quantity, unit, amount, amount_cents, adjustment_id"
+    with pytest.raises(IntegrityError, match="adjustments_are_billed_once"):
+        platform.execute(
+            f"insert into invoice_items (id, invoice_id, position, {columns})"  # noqa: S608
+            f" select gen_random_uuid(), invoice_id, 2, {columns} from invoice_items where kind = 'adjustment'"
+        )
 
 
 def test_showing_the_difference_writes_nothing(platform: Platform) -> None:

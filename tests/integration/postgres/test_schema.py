@@ -111,6 +111,16 @@ def test_no_item_can_be_added_to_a_finalized_invoice(unfinished: Platform) -> No
     )
 
 
+def test_no_item_of_a_finalized_invoice_moves_to_another_invoice(unfinished: Platform) -> None:
+    refused(
+        unfinished,
+        "update invoice_items set invoice_id = :invoice, position = 9 where kind = 'one_off' and id <> :id",
+        "is finalized: its items can not be changed",
+        invoice=OCTOBER_ID,
+        id=ITEM_ID,
+    )
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -125,7 +135,7 @@ def test_usage_that_a_finalized_invoice_billed_can_not_be_changed(platform: Plat
     refused(platform, statement, "the usage it billed can not be changed|violates foreign key")
 
 
-def test_usage_can_not_be_moved_into_the_snapshot_of_a_final_invoice(platform: Platform) -> None:
+def test_usage_can_not_be_moved_into_or_out_of_the_snapshot_of_a_final_invoice(platform: Platform) -> None:
     platform.execute(
         "insert into usage_snapshots values (:id, 'acme', '2026-09-01', 1, 'other', 1, now(), false)", id=id_of("other")
     )
@@ -138,6 +148,13 @@ def test_usage_can_not_be_moved_into_the_snapshot_of_a_final_invoice(platform: P
         platform,
         "update usage_rollups set snapshot_id = (select usage_snapshot_id from invoices) where id = :rollup",
         "the usage it billed can not be changed",
+        rollup=id_of("rollup"),
+    )
+    refused(
+        platform,
+        "update usage_rollups set snapshot_id = :id where id <> :rollup",
+        "the usage it billed can not be changed",
+        id=id_of("other"),
         rollup=id_of("rollup"),
     )
 
@@ -230,6 +247,7 @@ def test_an_organization_has_one_invoice_per_month_and_revision(unfinished: Plat
     refused(unfinished, OPEN_INVOICE, "duplicate key", id=id_of("revised"), revision=1, **october)
     unfinished.execute(FINALIZE, id=OCTOBER_ID)
     unfinished.execute("update invoices set status = 'void' where id = :id", id=OCTOBER_ID)
+    refused(unfinished, OPEN_INVOICE, "month_revision_key", id=id_of("second"), revision=0, **october)
     unfinished.execute(OPEN_INVOICE, id=id_of("revised"), revision=1, **october)
 
 

@@ -23,6 +23,7 @@ from fly_billing.corrections.rules.guard import OFF
 from fly_billing.money import plain
 from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.usage.data_files import UsageTableMismatch
+from fly_billing.usage.landing_ledger import register_usage_table
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
 from tests.support.builders import DAY, LANDING_DAYS, OCTOBER, SEPTEMBER, Platform, at, event, write_jsonl
 from tests.support.deployment import Deployment, machine_seconds
@@ -254,6 +255,17 @@ def test_a_landing_into_another_table_than_before_is_refused_and_changes_nothing
     landed.land(THIRD, now=CLOSED)
     landed.roll_up(now=CLOSED)
     assert [invoice.total_cents for invoice in landed.bill(now=CLOSED).invoices] == [80]
+
+
+def test_another_empty_table_in_place_of_an_empty_one_is_refused(platform: Platform) -> None:
+    """Neither has a row, and both have version 0: only their ids tell them apart."""
+    register_usage_table(platform.database, platform.usage_table)
+    shutil.rmtree(platform.usage_table.local_folder)
+    platform.usage_table.create()
+    write_jsonl(platform.landing_dir, [event("e1", "3")], DAY)
+    with pytest.raises(UsageTableMismatch, match="another table"):
+        platform.land(DAY)
+    assert platform.query("select * from usage_files") == []
 
 
 def test_a_missing_table_fails_the_run_in_dagster_with_its_reason_and_closes_no_month(deployment: Deployment) -> None:

@@ -20,6 +20,13 @@ def test_shards_without_links_are_split_evenly() -> None:
     assert [len(part) for part in split_shards([], 100)] == [1] * SHARDS
 
 
+def test_a_payer_of_organizations_in_many_shards_leaves_the_parts_about_equal() -> None:
+    """20 shards are bound together; the other 44 fill all parts up."""
+    of_shard = {shard_of(name): name for name in NAMES}
+    links = [(of_shard[44], of_shard[shard]) for shard in range(45, SHARDS)]
+    assert [len(part) for part in split_shards(links, 3)] == [22, 21, 21]
+
+
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=80), st.integers(1, 8))
 def test_each_shard_is_in_one_part_and_a_payer_is_with_those_that_it_pays_for(
     links: list[tuple[str, str]], parts: int

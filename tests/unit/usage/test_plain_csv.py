@@ -47,6 +47,13 @@ def test_columns_besides_the_six_become_the_data() -> None:
     assert row["data"] == '{"region": "ams", "app": "a\\"b"}'
 
 
+def test_a_comma_between_quoted_fields_separates_and_one_inside_does_not() -> None:
+    content = 'id,source,type,subject,time,quantity,region,app\ne1,s,t,acme,2026-09-15T12:00:00Z,1,"ams","a,b"\n'
+    (row,) = plain_rows(content) or []
+    assert row["data"] == '{"region": "ams", "app": "a,b"}'
+    assert [row] == exact_rows(content)
+
+
 TORN = {
     "a field too few": ROW.replace(",acme", ""),
     "a field too many": ROW + ",x",
