@@ -13,6 +13,7 @@ from fly_billing.postgres.migrate import migrate
 from fly_billing.usage.usage_table import UsageTable
 from tests.bench.sample_of_size import add_records, make_sample
 from tests.landing_chaos.campaign import LandingOrder, run_campaign
+from tests.landing_chaos.many_files import in_many_files
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -23,7 +24,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=Path(".data/bench"), help="the folder of generated usage")
     asked = parser.parse_args()
-    sample = make_sample(asked.cache, asked.organizations, asked.events)
+    sample = in_many_files(make_sample(asked.cache, asked.organizations, asked.events))
     with throwaway(databases=("billing",)) as server, tempfile.TemporaryDirectory(dir=asked.cache) as folder:
         database = BillingDatabase(server.url("billing"))
         migrate(database)
