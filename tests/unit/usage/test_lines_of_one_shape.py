@@ -68,6 +68,14 @@ def test_the_digits_of_a_quantity_are_those_of_the_line(quantity: str) -> None:
     assert row["data"] == '{"app":"api","region":"ams"}'
 
 
+def test_texts_of_a_block_are_whole_arrow_values_however_long() -> None:
+    """Arrow compares the first four bytes of a long text, which its view repeats, before the text itself."""
+    block = LineBlock.of(b"twelve bytes\nmore than twelve bytes\n")
+    texts = block.texts(block.starts, block.ends)
+    texts.validate(full=True)
+    assert texts.to_pylist() == ["twelve bytes", "more than twelve bytes"]
+
+
 def test_lines_with_other_texts_and_numbers_are_read_by_the_shape_of_the_first() -> None:
     """Texts of 12 bytes are kept otherwise than longer ones."""
     texts = ["", "a", "eleven byte", "twelve bytes", "thirteen byte", "é", "日本" * 40, "{,}:[", "\x7f\u2028"]
