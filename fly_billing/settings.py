@@ -189,7 +189,7 @@ class Settings(_FromEnvironment):
         credit_approvals_above: The largest credit note without an approval, by currency, in its major unit. The key
             ``""`` is for all other currencies; without it, they always need an approval.
         first_alert: The spend of a month, as above, at which a new organization is alerted. 0: none.
-        processes: The most processes that land new days, or calculate the invoices of a large month, at once.
+        processes: The most processes that land new days, roll up a large month, or calculate its invoices, at once.
         stripe_requests_per_endpoint: Requests per second, as in `stripe_requests_per_second`.
     """
 

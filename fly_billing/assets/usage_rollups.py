@@ -28,7 +28,8 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
 from fly_billing.usage.rollup_totals import rollup_totals
-from fly_billing.usage.rollups import RollupReport, roll_up
+from fly_billing.usage.rollups import RollupReport
+from fly_billing.usage.rollups_in_parts import roll_up_in_parts
 
 ROLLED_UP = "every_accepted_event_is_in_exactly_one_rollup"
 
@@ -72,9 +73,9 @@ def usage_rollups(
     with usage_store.open_engine() as engine:
         for number, part in enumerate(parts, start=1):
             context.log.info(f"{part.month} ({number} of {len(parts)})")
-            results[part.month] = roll_up(
+            results[part.month] = roll_up_in_parts(
                 database, usage_table, part.month, part.groups, clock.now(), engine,
-                from_scratch=FROM_SCRATCH in context.run.tags,
+                from_scratch=FROM_SCRATCH in context.run.tags, processes=usage_store.most_processes(),
             )  # fmt: skip
             context.log.info(f"{part.month}: {results[part.month].sentence}")
     outcomes = _outcomes(database, parts, results)

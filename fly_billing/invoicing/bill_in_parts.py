@@ -1,27 +1,43 @@
-"""Bills a large month on several cores: each process bills a part of the payers, in a transaction of its own.
+"""Bills a large month on several cores: each process bills a part of the billing groups, in a transaction of its own.
 
-The parts share no lock (`rules.shards`). A part that fails leaves the others' invoices as they are, and the next run
+The parts share no lock (`group_parts`). A part that fails leaves the others' invoices as they are, and the next run
 bills the rest. Not here: billing a part (`bill_run`), and processes (`processes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from fly_billing.errors import ActionableError
-from fly_billing.invoicing.bill_run import Billed, PartOfPayers, bill
-from fly_billing.invoicing.invoice_locks import lock_month
+from fly_billing.group_parts import split_groups
+from fly_billing.invoicing.bill_run import Billed, bill
 from fly_billing.invoicing.month_closing import Terms
-from fly_billing.invoicing.rules.shards import split_shards
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
-from fly_billing.postgres.database import BillingDatabase, rows
+from fly_billing.postgres.database import BillingDatabase, records
 from fly_billing.processes import call_in_processes
 
 # A process takes 0.4 CPU s to start: as much as the invoices of 250 organizations.
 ORGANIZATIONS_PER_PROCESS = 2000
+
+
+@dataclass(frozen=True)
+class _GroupToBill:
+    """A billing group, and the number of its organizations without a final invoice of the month."""
+
+    billing_group: str
+    organizations: int
+
+
+@dataclass(frozen=True)
+class _LinkedGroups:
+    """Two billing groups: an organization of the first pays for one of the second."""
+
+    payer: str
+    member: str
 
 
 class BilledInPart(ActionableError):
@@ -53,34 +69,23 @@ def bill_in_parts(
         BilledInPart: Some parts failed. The invoices of the others are written, and the next run bills the rest.
     """
     calculates_all = from_scratch or month.is_closed(now, terms.grace)
-    most = min(processes, _to_bill(database, month, groups) // ORGANIZATIONS_PER_PROCESS) if calculates_all else 1
     arguments: dict[str, Any] = {
-        "database": database, "month": month, "groups": groups, "terms": terms, "now": now, "run_id": run_id,
+        "database": database, "month": month, "terms": terms, "now": now, "run_id": run_id,
         "unlanded_days": unlanded_days, "from_scratch": from_scratch,
     }  # fmt: skip
-    if most <= 1:
-        return bill(**arguments)
-    parts = [PartOfPayers(shards) for shards in split_shards(_prepare(database, month, groups, run_id), most)]
-    return _joined(month, call_in_processes(bill, [arguments | {"part": part} for part in parts]))
+    parts = _parts(database, month, groups, processes) if calculates_all and processes > 1 else []
+    if len(parts) <= 1:
+        return bill(groups=groups, **arguments)
+    return _joined(month, call_in_processes(bill, [arguments | {"groups": part} for part in parts]))
 
 
-def _to_bill(database: BillingDatabase, month: BillingMonth, groups: Sequence[str]) -> int:
-    (number,) = database.values("count_organizations_to_bill", groups=list(groups), month=month.first_day)
-    return int(number)
-
-
-def _prepare(
-    database: BillingDatabase, month: BillingMonth, groups: Sequence[str], run_id: str
-) -> list[tuple[str, str]]:
-    """Do what concerns all parts. Returns each payer of the month with an organization that it pays for."""
+def _parts(database: BillingDatabase, month: BillingMonth, groups: Sequence[str], processes: int) -> list[list[str]]:
     with database.transaction() as connection:
-        lock_month(connection, month, closes=False)
-        rows(connection, "set_audit_context", who=run_id, why="")
-        rows(connection, "drop_open_of_linked", month=month.first_day, groups=list(groups))
-        return [
-            (link["payer_id"], link["organization_id"])
-            for link in rows(connection, "links_of_month", month=month.first_day)
-        ]
+        found = records(connection, _GroupToBill, "groups_to_bill", groups=list(groups), month=month.first_day)
+        links = records(connection, _LinkedGroups, "linked_groups", month=month.first_day)
+    sizes = {group.billing_group: group.organizations for group in found}
+    most = min(processes, sum(sizes.values()) // ORGANIZATIONS_PER_PROCESS)
+    return split_groups(sizes, most, [(pair.payer, pair.member) for pair in links]) if most > 1 else []
 
 
 def _joined(month: BillingMonth, outcomes: Sequence[Billed | Exception]) -> Billed:

@@ -39,7 +39,6 @@ from fly_billing.invoicing.payers import Payer, read_payers
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.fingerprint import inputs_fingerprint
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
-from fly_billing.invoicing.rules.shards import shard_of
 from fly_billing.invoicing.unchanged import OpenInvoice, read_open_invoices
 from fly_billing.invoicing.usage_reader import UsageToBill, read_rollups
 from fly_billing.periods import BillingMonth
@@ -54,16 +53,6 @@ from fly_billing.pricing.negotiated_prices import PriceBooks
 
 # The payers of one block: their invoices are in memory at once.
 PAYERS_AT_ONCE = 500
-
-
-@dataclass(frozen=True)
-class PartOfPayers:
-    """The payers of one of several runs at once: those of these shards (`rules.shards`)."""
-
-    shards: frozenset[int]
-
-    def has(self, organization_id: str) -> bool:
-        return shard_of(organization_id) in self.shards
 
 
 @dataclass(frozen=True)
@@ -123,7 +112,6 @@ def bill(
     unlanded_days: Sequence[date] = (),
     payers_at_once: int = PAYERS_AT_ONCE,
     from_scratch: bool = False,
-    part: PartOfPayers | None = None,
 ) -> Billed:
     """Compute the month's invoices of these groups, and finalize them if the month's grace period is over.
 
@@ -141,8 +129,6 @@ def bill(
         unlanded_days: Landing days whose folders have files that were not landed, as far as the caller knows.
         payers_at_once: The number of payers in a block.
         from_scratch: Calculate every invoice, as the run that closes the month does.
-        part: Bill only these payers. Others bill the rest, at the same time. The caller has dropped open invoices of
-            linked organizations (`bill_in_parts`).
 
     Raises:
         UsageNotLanded: The month would be closed before all its usage was landed.
@@ -151,13 +137,12 @@ def bill(
     closing = finalize and month.is_closed(now, terms.grace)
     with database.transaction() as connection:
         lock_month(connection, month, closes=closing)
-        payers = lock_payers(connection, partial(_payers_of, connection, month, groups, part))
+        payers = lock_payers(connection, month, partial(read_payers, connection, month, groups))
         if closing:
             refuse_unlanded_days(connection, month, terms, unlanded_days)
         rows(connection, "set_audit_context", who=run_id, why=f"{month} is closed" if closing else "")
         rows(connection, "set_seller", seller="\n".join(terms.seller))
-        if part is None:
-            rows(connection, "drop_open_of_linked", month=month.first_day, groups=list(groups))
+        rows(connection, "drop_open_of_linked", month=month.first_day, groups=list(groups))
         final = [payer.organization_id for payer in payers if payer.is_final]
         to_bill = [payer for payer in payers if not payer.is_final]
         if closing and to_bill and terms.waits_for_rejected_usage:
@@ -174,13 +159,6 @@ def bill(
                 connection, run, to_bill, [invoice.organization_id for invoice in invoices if invoice.is_unchanged]
             )
     return Billed(invoices, closing, final, failures)
-
-
-def _payers_of(
-    connection: Connection, month: BillingMonth, groups: Sequence[str], part: PartOfPayers | None
-) -> list[Payer]:
-    payers = read_payers(connection, month, groups)
-    return [payer for payer in payers if part is None or part.has(payer.organization_id)]
 
 
 @dataclass(frozen=True)

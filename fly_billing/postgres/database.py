@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.pool import NullPool
 
+from fly_billing.group_parts import lock_of
 from fly_billing.postgres.connections import DatabaseAddress, PoolPolicy, read_address
 from fly_billing.postgres.connections.engines import make_engine
 from fly_billing.postgres.connections.pools import pooled_engine
@@ -200,3 +201,14 @@ def lock_until_commit(connection: Connection, name: str, *, is_shared: bool = Fa
         is_shared: Wait only for a run that does not share it. Such a run waits for all that do.
     """
     rows(connection, "share_lock_until_commit" if is_shared else "lock_until_commit", name=name)
+
+
+def lock_groups_until_commit(
+    connection: Connection, name: str, groups: Iterable[str], *, is_shared: bool = False
+) -> None:
+    """Take the lock of each of these billing groups in the family `name`, as `lock_until_commit` does.
+
+    Whoever takes the lock `name` alone waits for all groups only if their holders share the lock `name`.
+    """
+    statement = "share_groups_until_commit" if is_shared else "lock_groups_until_commit"
+    rows(connection, statement, name=name, locks=sorted({lock_of(group) for group in groups}))

@@ -27,7 +27,7 @@ class UsageStore(ConfigurableResource[Any]):
         landing_dir, lake_dir: FLY_BILLING_LANDING_DIR, FLY_BILLING_LAKE_DIR.
         rollup_engine, spark_master: FLY_BILLING_ROLLUP_ENGINE, SPARK_MASTER.
         memory_mb: The memory limit of each DuckDB in MB (FLY_BILLING_MEMORY_MB).
-        processes: The most processes that land new days at once (FLY_BILLING_PROCESSES).
+        processes: The most processes that land new days, or roll up a month, at once (FLY_BILLING_PROCESSES).
     """
 
     landing_dir: str | None = None

@@ -23,7 +23,15 @@ from fly_billing.money import counted, plain
 from fly_billing.monthly_ids import month_number
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.copy_from_duckdb import copy_table
-from fly_billing.postgres.database import BillingDatabase, Row, lock_until_commit, records, rows, values
+from fly_billing.postgres.database import (
+    BillingDatabase,
+    Row,
+    lock_groups_until_commit,
+    lock_until_commit,
+    records,
+    rows,
+    values,
+)
 from fly_billing.postgres.isolation import isolate_failures, reason_of
 from fly_billing.postgres.statements import sql
 from fly_billing.pricing.price_books import open_price_books
@@ -96,6 +104,7 @@ def roll_up(
     *,
     from_scratch: bool = False,
     is_open: bool = False,
+    version: int | None = None,
 ) -> RollupReport:
     """Roll up the month for all organizations of these billing groups. An unfinished month is rolled up to `now`.
 
@@ -110,14 +119,17 @@ def roll_up(
         engine: Aggregates the events; DuckDB by default.
         from_scratch: Roll up all organizations, as after the end of the month.
         is_open: Leave unchanged organizations as they are after the end of the month, too: nothing is closed yet.
+        version: The version of the usage table; the last one by default.
 
     Raises:
         UsageTableMismatch: The usage table is not what the landings wrote.
     """
     engine = engine or DuckDBEngine()
     with open_duckdb(usage_table.memory_mb) as duck, database.transaction() as connection:
-        lock_until_commit(connection, f"usage_rollups {month}")
+        lock_until_commit(connection, f"usage_rollups {month}", is_shared=True)
+        lock_groups_until_commit(connection, f"usage_rollups {month}", groups)
         table = open_against_ledger(connection, usage_table)
+        table = table if version is None else table.opened_at(version)
         organizations = records(
             connection, _Organization, "organizations_of_groups",
             groups=list(groups), month=month.first_day, month_end=month.end,
@@ -267,7 +279,7 @@ def _write_each(
         failed |= wrong
     # A difference says more than the database's reason.
     failed |= _differences(connection, list(failed), used, snapshot.month)
-    rows(connection, "delete_unused_snapshots", month=snapshot.month.first_day)
+    rows(connection, "delete_unused_snapshots", month=snapshot.month.first_day, organizations=list(snapshot.rules))
     return sum(changed for _, changed in done), _record(connection, names, failed, snapshot)
 
 

@@ -97,14 +97,16 @@ def confirm_unchanged(
 ) -> None:
     """Record that the current rollups of the unchanged organizations are also those of this version of the usage table.
 
-    If every organization with rollups of the month was looked at, that takes one row, however many are unchanged.
+    If every organization with rollups of the month was looked at, that takes one row, however many are unchanged. Not
+    while another run rolls up or bills the month: its organizations may be new.
 
     Args:
         organizations: Those that were looked at. Each of them is unchanged, was rolled up, or is in `rollup_failures`.
     """
     seen = {"month": month.first_day, "lake_version": version, "now": now}
-    (all_were,) = values(connection, "are_all_rolled_up", month=month.first_day, organizations=list(organizations))
-    if all_were:
+    (is_alone,) = values(connection, "try_lock_until_commit", name=f"usage_rollups {month}")
+    whose = {"month": month.first_day, "organizations": list(organizations)}
+    if is_alone and all(values(connection, "are_all_rolled_up", **whose)):
         rows(connection, "confirm_snapshots", **seen)
     else:
         rows(connection, "mark_snapshots_unchanged", organizations=list(unchanged), **seen)

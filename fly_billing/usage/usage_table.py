@@ -318,6 +318,21 @@ class UsageTableVersion:
             )
         return chosen
 
+    def opened_at(self, version: int) -> UsageTableVersion:
+        """Return a version as numbered in Postgres, which was compared with Postgres when it was the last one.
+
+        Raises:
+            UsageTableMismatch: It can't be read any more.
+        """
+        if version == self.version:
+            return self
+        try:
+            return UsageTableVersion(
+                self.usage_table, self.at(version), self._shift_of(version), self._first_version, self._older
+            )
+        except UsageVersionGone as problem:
+            raise UsageTableMismatch(self.path, f"version {version}", str(problem)) from None
+
     def at(self, version: int) -> DeltaTable:
         """Open a version as numbered in Postgres.
 

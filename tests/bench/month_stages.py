@@ -33,6 +33,7 @@ from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
+from fly_billing.usage.rollups_in_parts import roll_up_in_parts
 from fly_billing.usage.usage_table import UsageTable
 from tests.bench.costs import measured
 from tests.bench.realistic_month import AFTER_CLOSE, CORRECTED_AT, landing_after_close
@@ -109,7 +110,8 @@ def land(order: Order) -> Facts:
 
 @stage
 def rollup(order: Order) -> Facts:
-    done = roll_up(order.billing, order.usage_table, MONTH, order.sample.groups(), NOW)
+    processes = Settings.from_environment().processes
+    done = roll_up_in_parts(order.billing, order.usage_table, MONTH, order.sample.groups(), NOW, processes=processes)
     return {"events": done.events, "rollups": done.rollups}
 
 

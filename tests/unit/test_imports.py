@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "fly_billing"
 
 # From the bottom up. A part imports itself and parts of the layers below it, never one of its own layer or above.
 LAYERS = (
-    {"bounds", "fingerprints", "foreign_text"},
+    {"bounds", "fingerprints", "foreign_text", "group_parts"},
     {"code_version", "money"},
     {"errors", "http_limits"},
     {"output_files", "periods", "processes"},
@@ -46,7 +46,7 @@ LAYERS = (
 )
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 # Parts that rules may import besides other rules.
-PURE = {"bounds", "errors", "fingerprints", "foreign_text", "money", "monthly_ids", "periods"}
+PURE = {"bounds", "errors", "fingerprints", "foreign_text", "group_parts", "money", "monthly_ids", "periods"}
 
 
 def imports_of(path: Path) -> set[str]:

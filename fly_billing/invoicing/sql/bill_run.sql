@@ -56,27 +56,32 @@ insert into billing_recoveries (organization_id, month, alerted_code)
 select organization_id, month, alerted_code from gone where alerted_code is not null
 on conflict (organization_id, month) do update set alerted_code = excluded.alerted_code, recovered_at = now();
 
--- name: count_organizations_to_bill
--- One row: the number of organizations of these billing groups without a final invoice of the month.
-select count(*)
+-- name: groups_to_bill
+-- One row per billing group of these: the number of its organizations without a final invoice of the month.
+select
+    billing_group,
+    count(*) filter (
+        where not exists (
+            select from invoices
+            where invoices.organization_id = organizations.id and invoices.month = :month
+                and invoices.status not in ('open', 'void')
+        )
+    ) as organizations
 from organizations
 where billing_group = any (:groups)
-    and not exists (
-        select from invoices
-        where invoices.organization_id = organizations.id and invoices.month = :month
-            and invoices.status not in ('open', 'void')
-    );
+group by billing_group;
 
--- name: links_of_month
--- One row per organization that is on its payer's invoice in this month.
-select payer_id, organization_id
-from organization_links
-where daterange(first_month, last_month, '[]') @> cast(:month as date);
+-- name: linked_groups
+-- One row per pair of billing groups of which an organization of the first pays for others of the second in this month.
+select distinct payers.billing_group as payer, members.billing_group as member
+from organization_links as l
+join organizations as payers on payers.id = l.payer_id
+join organizations as members on members.id = l.organization_id
+where daterange(l.first_month, l.last_month, '[]') @> cast(:month as date);
 
--- name: lock_shards
--- A row per lock of these organizations, as soon as all of them are ours. In order (`invoice_locks`).
-select pg_advisory_xact_lock(hashtextextended('invoices ' || s.shard, 0))
-from (select shard from unnest(cast(:shards as integer[])) as u (shard) order by shard) as s;
+-- name: groups_of_organizations
+-- One row per billing group of these organizations.
+select distinct billing_group from organizations where id = any (:organizations);
 
 -- name: make_computed
 -- No rows. Creates the temporary table into which COPY writes a block of computed invoices.

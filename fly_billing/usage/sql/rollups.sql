@@ -35,9 +35,9 @@ on conflict (id) do update set is_current = true, lake_version = excluded.lake_v
 returning organization_id, xmax = 0 as is_new;
 
 -- name: delete_unused_snapshots
--- No rows. Deletes snapshots that are neither current nor billed by an invoice or an adjustment.
+-- No rows. Deletes snapshots of these organizations that are neither current nor billed by an invoice or an adjustment.
 delete from usage_snapshots
-where month = :month and not is_current
+where month = :month and organization_id = any (:organizations) and not is_current
     and not exists (select from invoice_snapshots where invoice_snapshots.snapshot_id = usage_snapshots.id)
     and not exists (select from corrected_snapshots where corrected_snapshots.snapshot_id = usage_snapshots.id);
 
@@ -70,6 +70,11 @@ select
     moment as segment_start,
     lead(moment, 1, cast(:month_end as timestamptz)) over (partition by meter order by moment) as segment_end
 from moments;
+
+-- name: groups_to_roll_up
+-- One row per billing group of these: the number of its organizations.
+select billing_group, count(*) as organizations from organizations where billing_group = any (:groups)
+group by billing_group;
 
 -- name: has_random_ids
 -- One row: true if the month was begun before ids started with their month (`monthly_ids`).

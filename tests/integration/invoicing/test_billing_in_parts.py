@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from fly_billing.group_parts import lock_of, split_groups
 from fly_billing.invoicing import bill_in_parts as parts
 from fly_billing.invoicing.bill_in_parts import BilledInPart, bill_in_parts
-from fly_billing.invoicing.bill_run import Billed, PartOfPayers, bill
+from fly_billing.invoicing.bill_run import Billed, bill
 from fly_billing.invoicing.invoice_locks import lock_payers
 from fly_billing.invoicing.month_closing import UsageNotLanded
 from fly_billing.invoicing.payers import Payer, read_payers
-from fly_billing.invoicing.rules.shards import SHARDS, shard_of, split_shards
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.connections import DatabaseProblem
-from fly_billing.postgres.database import BillingDatabase, lock_until_commit, rows
+from fly_billing.postgres.database import BillingDatabase, lock_groups_until_commit, lock_until_commit
 from fly_billing.settings import DatabaseLimits
 from tests.integration.invoicing.test_rebilling_unchanged_months import fill
 from tests.support.builders import CLOSED, NOW, OCTOBER, SEPTEMBER, TERMS, Platform, at, event, write_jsonl
@@ -35,9 +35,6 @@ INVOICES = """
             as links
     from invoices as i order by i.id
 """
-
-
-HALF = PartOfPayers(frozenset(range(0, SHARDS, 2)))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +76,7 @@ def closable(platform: Platform) -> Platform:
 @contextmanager
 def locked(platform: Platform, *organizations: str) -> Iterator[Connection]:
     with platform.database.transaction() as connection:
-        rows(connection, "lock_shards", shards=sorted(map(shard_of, organizations)))
+        lock_groups_until_commit(connection, "invoices", organizations)
         yield connection
 
 
@@ -111,9 +108,7 @@ def test_a_month_is_closed_in_parts_and_billed_again_without_a_change(platform: 
 
 def test_the_next_run_bills_a_part_that_was_lost(closable: Platform) -> None:
     """As after a killed process: its transaction was rolled back, and the other part is final."""
-    first = bill(
-        closable.database, SEPTEMBER, closable.organizations(), TERMS, CLOSED, part=HALF
-    )  # fmt: skip
+    first = bill(closable.database, SEPTEMBER, closable.organizations()[:5], TERMS, CLOSED)
     done = in_parts(closable, CLOSED)
     assert [len(first.invoices), len(done.invoices)] == [5, 4]
     assert done.already_final == sorted(invoice.organization_id for invoice in first.invoices)
@@ -138,7 +133,7 @@ def test_a_month_that_cannot_be_closed_is_refused_by_all_parts(closable: Platfor
 def test_organizations_are_billed_while_another_is(closable: Platform) -> None:
     """org-1 is being billed for another month. org-2 pays for org-1 and waits for it; org-3 does not."""
     closable.link("org-1", "org-2")
-    assert len({shard_of(f"org-{number}") for number in (1, 2, 3)}) == 3
+    assert len({lock_of(f"org-{number}") for number in (1, 2, 3)}) == 3
     run = partial(bill, impatient(closable), SEPTEMBER, terms=TERMS, now=NOW)
     with locked(closable, "org-1"):
         assert len(run(groups=["org-3"]).invoices) == 1
@@ -162,11 +157,11 @@ def test_an_organization_that_was_linked_during_the_wait_is_locked_too(closable:
         return [replace(payer, members=[replace(payer.members[0], id=name) for name in next(read)])]
 
     with closable.database.transaction() as connection:
-        (payer,) = lock_payers(connection, payers)
+        (payer,) = lock_payers(connection, SEPTEMBER, payers)
         assert payer.member_names == ["org-2", "org-1"]
         for name in payer.member_names:
             with pytest.raises(DatabaseProblem, match="gave up waiting"), impatient(closable).transaction() as other:
-                rows(other, "lock_shards", shards=[shard_of(name)])
+                lock_groups_until_commit(other, "invoices", [name])
 
 
 def test_two_months_at_once_bill_a_late_item_once(platform: Platform) -> None:
@@ -197,12 +192,11 @@ def test_a_part_that_fails_beside_others_is_told_with_its_cause(closable: Platfo
 def test_parts_with_a_linked_organization_do_not_wait_for_each_other(closable: Platform) -> None:
     """org-1 and org-4 would be in different parts; org-4 pays for org-1, which had an open invoice of its own."""
     closable.bill(now=NOW)
-    assert shard_of("org-1") % 2 != shard_of("org-4") % 2
     closable.link("org-1", "org-4")
-    first, second = map(PartOfPayers, split_shards([("org-4", "org-1")], 2))
-    with closable.database.transaction() as other:
-        rows(other, "lock_shards", shards=sorted(first.shards))
-        assert bill(impatient(closable), SEPTEMBER, closable.organizations(), TERMS, CLOSED, part=second).failures == []
+    first, second = split_groups(dict.fromkeys(closable.organizations(), 1), 2, [("org-4", "org-1")])
+    assert ("org-1" in first) == ("org-4" in first)
+    with locked(closable, *first):
+        assert bill(impatient(closable), SEPTEMBER, second, TERMS, CLOSED).failures == []
     done = in_parts(closable, CLOSED)
     assert done.failures == []
     assert closable.query("select count(*) from invoices where organization_id = 'org-1'") == [{"count": 0}]
