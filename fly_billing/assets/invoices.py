@@ -24,6 +24,7 @@ from fly_billing.assets.partition_checks import PartitionCheck, partition_checks
 from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report
 from fly_billing.assets.usage_rollups import usage_rollups
 from fly_billing.checks.rules.failures import Place, rows_by_place
+from fly_billing.corrections.month_checks import check_month
 from fly_billing.corrections.month_run import BillingRun, MonthReport, bill_and_correct
 from fly_billing.invoicing.bill_run import Billed
 from fly_billing.invoicing.group_members import groups_by_organization, payers_in_other_groups
@@ -32,7 +33,6 @@ from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
 from fly_billing.resources.clock import Clock
 from fly_billing.resources.usage_store import UsageStore
-from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.worklist.due import days_to_land
 
 ITEMS_SUM = "items_sum_to_the_total"
@@ -111,15 +111,6 @@ def invoices(
     yield from report(context, outcomes, checks, are_recorded=are_recorded(outcomes))
 
 
-def _events_not_in_one_item(run: BillingRun, reports: Sequence[MonthReport]) -> list[Mapping[str, Any]]:
-    return [
-        {"month": str(billed.month), **row}
-        for billed in reports
-        if isinstance(billed.billed, Billed)
-        for row in check_items_per_event(run.database, run.usage, billed.month, billed.groups)
-    ]
-
-
 def _checks(
     context: AssetExecutionContext, run: BillingRun, reports: Sequence[MonthReport], outcomes: PartitionOutcomes
 ) -> Iterator[AssetCheckResult]:
@@ -128,14 +119,15 @@ def _checks(
     checked = [Place(str(month.month), group) for month in billed for group in month.groups]
     group_of = groups_by_organization(run.database)
     payers = payers_in_other_groups(run.database, [month.month for month in billed])
+    found = [check_month(run.database, run.usage, month) for month in billed]
     rows: dict[str, Sequence[Mapping[str, Any]]] = {
-        ITEMS_SUM: [row for month in billed for row in month.checks.wrong_totals],
-        PRICED_ONCE: [row for month in billed for row in month.checks.not_priced_once],
-        IN_ONE_ITEM: _events_not_in_one_item(run, billed),
-        ALL_BILLED: [row for month in billed for row in month.checks.unbilled],
-        APPROVED: [row for month in billed for row in month.checks.held],
-        RECALCULATED: [row for month in billed for row in month.checks.failed_corrections],
-        DECIDED: [row for month in billed for row in month.checks.undecided],
+        ITEMS_SUM: [row for month in found for row in month.wrong_totals],
+        PRICED_ONCE: [row for month in found for row in month.not_priced_once],
+        IN_ONE_ITEM: [row for month in found for row in month.not_in_one_item],
+        ALL_BILLED: [row for month in found for row in month.unbilled],
+        APPROVED: [row for month in found for row in month.held],
+        RECALCULATED: [row for month in found for row in month.failed_corrections],
+        DECIDED: [row for month in found for row in month.undecided],
     }
     wrong = {name: rows_by_place(rows[name], checked, group_of, payers) for name in CHECKS}
     # A sensor reads waiting corrections from Postgres and sends the alert.

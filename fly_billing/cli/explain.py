@@ -83,7 +83,8 @@ def explain(
         if explained.usage is None:
             return _show(console, explained, None, "", options)
         # Here, because lists of items and fees need no DuckDB and no Delta table.
-        from fly_billing.statements.billed_events import UsageUnreadable, open_billed_events
+        from fly_billing.invoicing.event_check import UsageUnreadable
+        from fly_billing.statements.billed_events import open_billed_events
         from fly_billing.usage.usage_table import UsageTable
 
         try:

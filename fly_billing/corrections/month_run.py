@@ -1,6 +1,7 @@
-"""Bills a month, corrects its final invoices and checks both: the use case of the asset `invoices`.
+"""Bills a month and corrects its final invoices: the use case of the asset `invoices`.
 
-Not here: how invoices are built (`invoicing.bill_run`), how corrections are found and booked (`correction_run`).
+Not here: how invoices are built (`invoicing.bill_run`), how corrections are found and booked (`correction_run`), and
+what is checked afterwards (`month_checks`).
 """
 
 from __future__ import annotations
@@ -8,24 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
-from fly_billing.corrections.checks import corrections_to_approve, failed_corrections, unbilled_usage, undecided_terms
 from fly_billing.corrections.correction import Actor, Corrections
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.held_corrections import held_totals, list_held_corrections
 from fly_billing.corrections.rules.guard import CorrectionGuard, HeldTotal
 from fly_billing.invoicing.bill_in_parts import bill_in_parts
 from fly_billing.invoicing.bill_run import Billed
-from fly_billing.invoicing.checks import DamagedUsage, damaged_usage, rollups_not_priced_once, wrong_totals
+from fly_billing.invoicing.checks import DamagedUsage, damaged_usage
 from fly_billing.invoicing.month_closing import MonthNotClosed, Terms
+from fly_billing.invoicing.table_statistics import gather_statistics
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.landing_ledger import open_usage_table
 from fly_billing.usage.usage_table import UsageTable
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -57,24 +55,6 @@ class BillingRun:
 
 
 @dataclass(frozen=True)
-class CheckedMonth:
-    """The rows that fail the checks of a month, each with the month.
-
-    Attributes:
-        held: Corrections that wait for an approval.
-        failed_corrections: Final invoices that can't be recalculated.
-        undecided: Final invoices with differences from changed terms.
-    """
-
-    wrong_totals: Rows = ()
-    not_priced_once: Rows = ()
-    unbilled: Rows = ()
-    held: Rows = ()
-    failed_corrections: Rows = ()
-    undecided: Rows = ()
-
-
-@dataclass(frozen=True)
 class MonthReport:
     """The outcome of billing one month for some billing groups.
 
@@ -91,7 +71,6 @@ class MonthReport:
     corrections: Corrections | None = None
     held_totals: Mapping[BillingMonth, Sequence[HeldTotal]] = field(default_factory=dict)
     damaged: Sequence[DamagedUsage] = ()
-    checks: CheckedMonth = field(default_factory=CheckedMonth)
 
     @property
     def sentence(self) -> str:
@@ -106,7 +85,7 @@ class MonthReport:
 
 
 def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]) -> MonthReport:
-    """Bill the month for these billing groups, correct the invoices that were final before, and check both.
+    """Bill the month for these billing groups and correct the invoices that were final before.
 
     A month that can't be closed is in the report, not raised, so that the run's other months are billed.
     """
@@ -117,11 +96,11 @@ def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]
         )  # fmt: skip
     except MonthNotClosed as problem:
         return MonthReport(month, groups, problem)
+    gather_statistics(run.database, month, sum(not invoice.is_unchanged for invoice in billed.invoices))
     corrections = _correct(run, month, groups, billed)
     totals = _held_totals(run.database, corrections) if corrections else {}
     damaged = damaged_usage(run.database, month, groups)
-    checks = _check(run.database, month, groups, corrections or Corrections([]), totals)
-    return MonthReport(month, groups, billed, corrections, totals, damaged, checks)
+    return MonthReport(month, groups, billed, corrections, totals, damaged)
 
 
 def _correct(run: BillingRun, month: BillingMonth, groups: Sequence[str], billed: Billed) -> Corrections | None:
@@ -136,29 +115,3 @@ def _correct(run: BillingRun, month: BillingMonth, groups: Sequence[str], billed
 def _held_totals(database: BillingDatabase, corrections: Corrections) -> dict[BillingMonth, list[HeldTotal]]:
     months = sorted({correction.month for correction in corrections.held})
     return {month: held_totals(list_held_corrections(database, month)) for month in months}
-
-
-def _check(
-    database: BillingDatabase,
-    month: BillingMonth,
-    groups: Sequence[str],
-    corrections: Corrections,
-    totals: Mapping[BillingMonth, Sequence[HeldTotal]],
-) -> CheckedMonth:
-    held = {name for correction in corrections.held for name in correction.payer.member_names}
-    return CheckedMonth(
-        wrong_totals=_of_month(month, wrong_totals(database, month, groups)),
-        not_priced_once=_of_month(month, rollups_not_priced_once(database, month, groups)),
-        unbilled=_of_month(month, unbilled_usage(database, month, groups, held)),
-        held=[
-            row
-            for held_month, of_month in totals.items()
-            for row in corrections_to_approve(held_month, corrections, of_month)
-        ],
-        failed_corrections=failed_corrections(month, corrections),
-        undecided=undecided_terms(month, corrections),
-    )
-
-
-def _of_month(month: BillingMonth, rows: Rows) -> Rows:
-    return [{"month": str(month), **row} for row in rows]

@@ -18,7 +18,6 @@ from decimal import Decimal
 from functools import partial
 from uuid import UUID
 
-from psycopg import sql as compose
 from sqlalchemy import Connection
 
 from fly_billing.code_version import code_version
@@ -39,12 +38,12 @@ from fly_billing.invoicing.payers import Payer, read_payers
 from fly_billing.invoicing.rules.assembly import assemble_invoice
 from fly_billing.invoicing.rules.fingerprint import inputs_fingerprint
 from fly_billing.invoicing.rules.inputs import InvoiceInputs
+from fly_billing.invoicing.table_statistics import correct_statistics
 from fly_billing.invoicing.unchanged import OpenInvoice, read_open_invoices
 from fly_billing.invoicing.usage_reader import UsageToBill, read_rollups
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import (
     BillingDatabase,
-    driver_connection,
     rows,
     values,
 )
@@ -205,7 +204,7 @@ def _bill_blocks(
             assembled, unbilled = _assemble(run, changed, dict(_by_payer(usage)))
             written, refused = writing.result()
             if number:
-                _correct_statistics(connection)
+                correct_statistics(connection)
             failures += unbillable + unbilled + refused
             billed += [*unchanged, *map(_billed, written)]
     written, refused = _write_each(connection, assembled, run)
@@ -230,18 +229,6 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _correct_statistics(connection: Connection) -> None:
-    """Analyze the tables of invoices if Postgres plans for them as if they were empty.
-
-    If everything ever written to them was rolled back, Postgres plans for no rows and joins each block with all
-    invoices before it. Billing a first month again after a failure then took six times as long. Until the first month
-    is committed, autovacuum can cause this at any time, but not after an analyze in this transaction. If another part
-    of the month analyzes a table now, it has the table's lock until its end: its statistics apply here, too.
-    """
-    for table in values(connection, "tables_without_statistics"):
-        driver_connection(connection).execute(compose.SQL("analyze (skip_locked) {}").format(compose.Identifier(table)))
 
 
 def _billed(calculated: Calculated) -> BilledInvoice:

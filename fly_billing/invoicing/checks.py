@@ -1,7 +1,7 @@
 """Checks of a month's invoices: each function returns a row per error, and none where the invoices are right.
 
 Add a check of invoices here, with its statement in `sql/`; `assets/invoices.py` shows it in Dagster. Not here: checks
-of corrections (`corrections.checks`) and of single events (`statements.billed_events`).
+of corrections (`corrections.checks`) and of single events (`event_check`).
 """
 
 from __future__ import annotations

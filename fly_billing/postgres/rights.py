@@ -108,8 +108,9 @@ WRITES: dict[str, frozenset[str]] = {
     }.items()
 }
 
-# The functions that run with the owner's rights. The pipeline's: items are added by set, whoever calls them.
-ADDS = ("add_staged_items", "stage_invoice_items")
+# The functions that run with the owner's rights. The pipeline's: items are added by set, and tables are analyzed,
+# whoever calls them.
+RUN_AS_OWNER = ("add_staged_items", "analyze_table", "stage_invoice_items")
 # Only the API's role may call them: they trust its id of a token, which
 # whoever reads the tables finds, too. Everyone may call any other function.
 EXECUTES = (
@@ -139,7 +140,7 @@ def grant_rights(connection: Connection) -> None:
         _grant(connection, role, {table: {"select", *WRITES.get(table, ())} for table in tables})
     for role in readers:
         _grant(connection, role, {table: {"select"} for table in tables if table not in NOT_FOR_READERS})
-    for functions, callers in ((ADDS, pipelines), (EXECUTES, readers[:1])):
+    for functions, callers in ((RUN_AS_OWNER, pipelines), (EXECUTES, readers[:1])):
         for function in functions:
             others = ", ".join(["public", *pipelines, *readers])
             connection.exec_driver_sql(f'revoke all on function "{function}" from {others}')

@@ -163,6 +163,22 @@ end $$;
 COMMENT ON FUNCTION public.add_staged_items() IS 'Adds the rows of staged_items and staged_item_rollups. Their foreign keys are checked by set if the tables'' owner may set
 session_replication_role, otherwise row by row. Triggers that are enabled always fire in both cases.';
 
+CREATE FUNCTION public.analyze_table(table_name regclass) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    if not exists (
+        select from pg_class
+        where oid = table_name and relkind = 'r' and relpersistence = 'p' and relowner = current_user::regrole
+    ) then
+        raise exception '% is not one of our tables', table_name using errcode = 'insufficient_privilege';
+    end if;
+    execute format('analyze (skip_locked) %s', table_name);
+end $$;
+
+COMMENT ON FUNCTION public.analyze_table(table_name regclass) IS 'Analyzes a table of the billing database, unless another transaction analyzes or vacuums it now.';
+
 CREATE FUNCTION public.are_keys(words text[]) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $_$
@@ -7920,6 +7936,9 @@ GRANT ALL ON FUNCTION public.add_spend_threshold_with_token(token_id uuid, of_or
 
 REVOKE ALL ON FUNCTION public.add_staged_items() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.add_staged_items() TO fly_billing_pipeline;
+
+REVOKE ALL ON FUNCTION public.analyze_table(table_name regclass) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.analyze_table(table_name regclass) TO fly_billing_pipeline;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.invoices TO fly_billing_pipeline;
 GRANT SELECT ON TABLE public.invoices TO fly_billing_reader;

@@ -1,6 +1,7 @@
-"""Reads an item's events from the version of the usage table that was billed, and checks that no event is missing.
+"""Reads an item's events from the version of the usage table that was billed.
 
-Matches events to rollups as `usage/sql_duckdb/roll_up_usage.sql` does. Not here: amounts.
+Matches events to rollups as `usage/sql_duckdb/roll_up_usage.sql` does. Not here: amounts, and whether every event of a
+month is in an item (`invoicing.event_check`).
 """
 
 from __future__ import annotations
@@ -12,25 +13,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import duckdb
 import pyarrow as pa
 
+from fly_billing.invoicing.event_check import (
+    UsageUnreadable,
+    canonical_dimensions,
+    open_billed_version,
+    unreadable_version,
+)
 from fly_billing.money import EXACT, counted, plain
-from fly_billing.periods import BillingMonth
-from fly_billing.postgres.copy_into_duckdb import copy_statement
-from fly_billing.postgres.database import BillingDatabase, Row, rows
-from fly_billing.postgres.isolation import readable_rows
+from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.statements import sql
 from fly_billing.statements.billed_quantities import explain_quantities
 from fly_billing.statements.explanation_reader import BilledUsage
 from fly_billing.statements.rules.sums import Sum
 from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.landing_ledger import open_usage_table
-from fly_billing.usage.usage_table import UsageTable, UsageTableVersion, UsageVersionGone, open_duckdb
+from fly_billing.usage.usage_table import UsageTable, UsageVersionGone, open_duckdb
 
 # Rows in memory at a time while events are listed.
 CHUNK = 10_000
@@ -41,17 +44,6 @@ BILLED = pa.schema(
         ("segment_start", _MOMENT), ("segment_end", _MOMENT), ("rollup_id", pa.string()),
     ]
 )  # fmt: skip
-# The columns of the statement of the same name, and their types in DuckDB.
-ROLLUPS_OF_INVOICES = {
-    "invoice_id": "VARCHAR", "organization_id": "VARCHAR", "lake_version": "BIGINT", "rollup_id": "VARCHAR",
-    "meter": "VARCHAR", "dimensions": "VARCHAR", "segment_start": "VARCHAR", "segment_end": "VARCHAR",
-    "events": "BIGINT", "item_id": "VARCHAR",
-}  # fmt: skip
-SPELLINGS = pa.schema([("text", pa.string()), ("canonical", pa.string())])
-
-
-class UsageUnreadable(Exception):
-    """The version of the usage table that was billed can no longer be read. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +154,7 @@ def open_billed_events(
             table = open_usage_table(database, usage_table)
         except UsageTableMismatch as problem:
             raise UsageUnreadable(str(problem)) from None
-        _open(table, duck, usage.month, usage.usage_table_version)
+        open_billed_version(table, duck, usage.month, usage.usage_table_version)
         rollups = [
             _RollupRow(
                 organization_id=usage.organization_id,
@@ -184,93 +176,8 @@ def open_billed_events(
             duck.execute(sql("billed_events"))
             quantities = explain_quantities(duck, table, usage)
         except (UsageTableMismatch, UsageVersionGone, duckdb.IOException) as problem:
-            raise _unreadable(usage.usage_table_version, problem) from problem
+            raise unreadable_version(usage.usage_table_version, problem) from problem
         yield BilledEvents(duck, usage, quantities)
-
-
-def check_items_per_event(
-    database: BillingDatabase, usage_table: UsageTable, month: BillingMonth, groups: Sequence[str]
-) -> list[Row]:
-    """Find accepted events that are not in exactly one item of their organization's invoice of the month.
-
-    Compares each invoice with the version of the usage table that it billed.
-
-    Returns:
-        One row per invoice and set of dimensions with such events; none if the items are complete and disjoint. A
-        version that can no longer be read is a row without an organization, as its events are unknown.
-
-    Raises:
-        UsageTableMismatch: The usage table is not the one that was billed.
-    """
-    with open_duckdb(usage_table.memory_mb) as duck:
-        unreadable = _load_rollups(duck, database, month, groups)
-        wrong: list[Row] = [
-            {"organization_id": name, "events": 0, "problem": f"its rollups can't be read: {reason}; correct the row"}
-            for name, reason in sorted(unreadable.items())
-        ]
-        table = open_usage_table(database, usage_table)
-        for version, events in duck.execute(sql("versions_of_rollups")).fetchall():
-            try:
-                wrong += _not_in_one_item(table, duck, month, version)
-            except UsageUnreadable as problem:
-                wrong.append({"organization_id": None, "events": events, "problem": str(problem)})
-    return wrong
-
-
-_ROLLUP_COLUMNS = frozenset({"rollup_id", "meter", "dimensions", "segment_start", "segment_end", "events"})
-
-
-def _load_rollups(
-    duck: duckdb.DuckDBPyConnection, database: BillingDatabase, month: BillingMonth, groups: Sequence[str]
-) -> dict[str, str]:
-    """Copy the rollups that invoices bill into DuckDB. Returns the reason for each organization with unreadable rows.
-
-    The rollups of those organizations are left out.
-    """
-    of_invoices = {"month": month.first_day, "groups": list(groups)}
-    with database.transaction() as connection:
-        copy_statement(connection, "rollups_of_invoices", duck, "copied_rollups", ROLLUPS_OF_INVOICES, **of_invoices)
-        duck.execute(sql("rollups_of_invoices_in_duckdb"))
-        ((is_any_unusual,),) = duck.execute(sql("is_any_rollup_unusual")).fetchall()
-        if not is_any_unusual:
-            return {}
-        found = rows(connection, "rollups_of_invoices", **of_invoices)
-    # A snapshot without usage has a row without a rollup.
-    _, bad = readable_rows([row for row in found if row["rollup_id"] is not None], {"item_id"})
-    _, worse = readable_rows([row for row in found if row["rollup_id"] is None], {"item_id", *_ROLLUP_COLUMNS})
-    reasons = {row.organization_id: row.reason for row in bad + worse}
-    duck.execute(sql("delete_unreadable_rollups"), {"organizations": list(reasons)})
-    return reasons
-
-
-def _not_in_one_item(
-    table: UsageTableVersion, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int
-) -> list[Row]:
-    _open(table, duck, month, version)
-    duck.execute("set variable lake_version = $version", {"version": version})
-    try:
-        duck.execute(sql("count_events_of_rollups"))
-        found = [text for (text,) in duck.execute(sql("dimensions_to_compare")).fetchall()]
-        spelled = {"text": found, "canonical": list(map(_canonical, found))}
-        duck.register("spellings", pa.table(spelled, schema=SPELLINGS))
-        duck.execute(sql("spelled_rollups"))
-        cursor = duck.execute(sql("items_per_event"))
-    except duckdb.IOException as problem:
-        raise _unreadable(version, problem) from problem
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _open(table: UsageTableVersion, duck: duckdb.DuckDBPyConnection, month: BillingMonth, version: int) -> None:
-    try:
-        table.open_view(duck, "events", month, version=version, by_meter=True)
-    except (UsageTableMismatch, UsageVersionGone, duckdb.IOException) as problem:
-        raise _unreadable(version, problem) from problem
-
-
-def _unreadable(version: int, problem: Exception) -> UsageUnreadable:
-    reason = str(problem).splitlines()[0]
-    return UsageUnreadable(f"version {version} of the usage table can no longer be read (vacuumed?): {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,10 +204,10 @@ def _register(duck: duckdb.DuckDBPyConnection, rollups: Sequence[_RollupRow]) ->
         "select distinct organization_id, meter, dimensions from events semi join wanted using (organization_id)"
         " where not is_duplicate"
     ).fetchall():
-        written[organization, meter][_canonical(text)] = text
+        written[organization, meter][canonical_dimensions(text)] = text
     spelled = []
     for rollup in rollups:
-        canonical = _canonical(rollup.dimensions)
+        canonical = canonical_dimensions(rollup.dimensions)
         spelled.append(written[rollup.organization_id, rollup.meter].get(canonical, canonical))
     columns: dict[str, list[Any]] = {
         "organization_id": [rollup.organization_id for rollup in rollups],
@@ -311,9 +218,3 @@ def _register(duck: duckdb.DuckDBPyConnection, rollups: Sequence[_RollupRow]) ->
         "rollup_id": [str(rollup.rollup_id) for rollup in rollups],
     }
     duck.register("billed", pa.table(columns, schema=BILLED))
-
-
-@lru_cache(maxsize=65_536)
-def _canonical(dimensions: str) -> str:
-    """Return the JSON object with sorted keys, so that equal objects are equal texts. Most months have few of them."""
-    return json.dumps(json.loads(dimensions), sort_keys=True)

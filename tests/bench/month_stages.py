@@ -23,14 +23,17 @@ import pandas  # noqa: F401 - Arrow imports it late; a run's process has importe
 
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
+from fly_billing.corrections.month_checks import CheckedMonth, check_month
+from fly_billing.corrections.month_run import MonthReport
 from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.rules.guard import OFF
 from fly_billing.dagster_storage import INSTANCE_FILE
 from fly_billing.invoicing.bill_in_parts import bill_in_parts
+from fly_billing.invoicing.bill_run import Billed
 from fly_billing.invoicing.month_closing import Terms
+from fly_billing.invoicing.table_statistics import gather_statistics
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.settings import Settings
-from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.usage.landing import land_days
 from fly_billing.usage.rollups import roll_up
@@ -42,11 +45,10 @@ from tests.bench.sample_formats import PARQUET, landing_of
 from tests.bench.sample_of_size import FIRST_MONTH, MONTH, NOW, Sample, make_sample
 
 TERMS = Terms(grace=timedelta(hours=72), due_days=14)
-CHECKS = ("check_items_sum", "check_rollups_priced", "check_late_usage")
 # What the assets call besides Dagster, by module.
 OWN_CALLS = {
     "fly_billing.assets.usage_rollups": ("roll_up_in_parts",),
-    "fly_billing.assets.invoices": ("bill_and_correct", "check_items_per_event", "days_to_land"),
+    "fly_billing.assets.invoices": ("bill_and_correct", "check_month", "days_to_land"),
 }
 
 
@@ -126,6 +128,7 @@ def invoice(order: Order) -> Facts:
     processes = Settings.from_environment().processes
     done = bill_in_parts(order.billing, MONTH, order.sample.groups(), TERMS, NOW, "bench", processes=processes)
     assert done.finalized and not done.failures, done.failures[:3]
+    gather_statistics(order.billing, MONTH, len(done.invoices))
     items = sum(invoice.items for invoice in done.invoices)
     return {
         "invoices": len(done.invoices),
@@ -136,10 +139,8 @@ def invoice(order: Order) -> Facts:
 
 @stage
 def check(order: Order) -> Facts:
-    groups = order.sample.groups()
-    wrong = [row for name in CHECKS for row in order.billing.rows(name, month=MONTH.first_day, groups=groups)]
-    wrong += check_items_per_event(order.billing, order.usage_table, MONTH, groups)
-    assert not wrong, wrong[:3]
+    billed = MonthReport(MONTH, order.sample.groups(), Billed([], True, [], []))
+    assert check_month(order.billing, order.usage_table, billed) == CheckedMonth([], [], [], [], [], [], [])
     return {}
 
 

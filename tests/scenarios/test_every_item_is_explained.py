@@ -10,13 +10,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from fly_billing.focus.imports import import_focus
+from fly_billing.invoicing.event_check import check_items_per_event
 from fly_billing.invoicing.rules.assembly import Invoice, assemble_invoice
 from fly_billing.invoicing.rules.inputs import InvoiceInputs, Member, Subscription, UsageRollup
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.pricing.price_books import SHIPPED, read_price_book_files
 from fly_billing.pricing.rules.prices import Price, PriceBook
-from fly_billing.statements.billed_events import check_items_per_event, open_billed_events
+from fly_billing.statements.billed_events import open_billed_events
 from fly_billing.statements.explanation_reader import list_items, read_explanation
 from fly_billing.statements.rules.explanation import explain_item
 from fly_billing.statements.rules.rounding import explain_rounding

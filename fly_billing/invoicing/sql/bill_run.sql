@@ -107,8 +107,3 @@ values (
 on conflict (organization_id, month) do update set
     code = excluded.code, customer_text = excluded.customer_text, operator_text = excluded.operator_text,
     retryable = excluded.retryable, run_id = excluded.run_id, failed_at = excluded.failed_at;
-
--- name: tables_without_statistics
--- One row per table of invoices for which Postgres plans as if it were empty.
-select relname as name from pg_class where oid in (cast('invoices' as regclass), cast('invoice_items' as regclass))
-    and reltuples = 0;

@@ -26,11 +26,11 @@ from fly_billing.customer_alerts.evaluation import AlertChannels, AlertTerms, Sp
 from fly_billing.customer_alerts.thresholds import add_threshold, thresholds
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
 from fly_billing.focus.exports.exporter import export_focus
+from fly_billing.invoicing.event_check import check_items_per_event
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.isolation import readable_rows
 from fly_billing.pricing.price_books import PriceBookFiles
-from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.statements.page import statement_page
 from fly_billing.statements.statement_reader import read_statement
 from fly_billing.stripe_sync.approvals import guard_results, plan_of_sync

@@ -19,7 +19,7 @@ from fly_billing.embedded_postgres.server import USER, connect
 from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.postgres.migrate import migrate
-from fly_billing.postgres.rights import ADDS, API, EXECUTES, NOT_FOR_READERS, WRITES
+from fly_billing.postgres.rights import API, EXECUTES, NOT_FOR_READERS, RUN_AS_OWNER, WRITES
 from fly_billing.postgres.schema_check import VERSIONS
 from fly_billing.statements.statement_reader import read_statement
 from tests.support.builders import Platform, at, event, write_jsonl
@@ -200,7 +200,7 @@ def test_only_one_role_calls_the_functions_that_run_with_their_owners_rights(
     postgres: PostgresServer, billing_database: BillingDatabase
 ) -> None:
     """They believe a token's id, which every reader of the tables finds: the API calls them, and finance does not."""
-    adds = dict.fromkeys(ADDS, (PIPELINE,))
+    adds = dict.fromkeys(RUN_AS_OWNER, (PIPELINE,))
     # local roles, or older ones
     assert callers_of_functions(billing_database) == adds | dict.fromkeys(EXECUTES, (READER,))
     with connect(postgres.port, postgres.superuser_password) as connection:

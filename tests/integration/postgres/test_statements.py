@@ -19,10 +19,11 @@ import pytest
 from sqlalchemy import make_url, text
 
 from fly_billing.embedded_postgres import PostgresServer
+from fly_billing.invoicing.event_check import ROLLUPS_OF_INVOICES, SPELLINGS
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.round_trips import driver_text
 from fly_billing.postgres.statements import sql, statements
-from fly_billing.statements.billed_events import BILLED, ROLLUPS_OF_INVOICES, SPELLINGS
+from fly_billing.statements.billed_events import BILLED
 from fly_billing.usage.engines.duckdb_engine import (
     ADDING_UP,
     AGGREGATION_GROUPS,

@@ -26,17 +26,13 @@ from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.recalculation import find_corrections
 from fly_billing.corrections.rules.causes import CAUSES
 from fly_billing.corrections.rules.guard import OFF
+from fly_billing.invoicing.event_check import UsageUnreadable, check_items_per_event
 from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation
 from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.prices import Price
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
-from fly_billing.statements.billed_events import (
-    UsageFile,
-    UsageUnreadable,
-    check_items_per_event,
-    open_billed_events,
-)
+from fly_billing.statements.billed_events import UsageFile, open_billed_events
 from fly_billing.statements.explanation_reader import (
     BilledUsage,
     ExplainedItem,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
+from fly_billing.invoicing.event_check import check_items_per_event
 from fly_billing.periods import BillingMonth
-from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.usage import maintenance
 from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.maintenance import Maintained, maintain

@@ -14,11 +14,12 @@ import pytest
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
+from fly_billing.invoicing.event_check import check_items_per_event
 from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import Aggregation
 from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
-from fly_billing.statements.billed_events import check_items_per_event, open_billed_events
+from fly_billing.statements.billed_events import open_billed_events
 from fly_billing.statements.explanation_reader import list_items, read_explanation
 from fly_billing.usage.usage_table import open_duckdb
 from tests.integration.usage.test_three_readers import csv_text

@@ -20,8 +20,8 @@ from fly_billing.assets.failure_causes import failure_causes
 from fly_billing.corrections.correction import Actor
 from fly_billing.corrections.correction_run import correct_month
 from fly_billing.corrections.rules.guard import OFF
+from fly_billing.invoicing.event_check import check_items_per_event
 from fly_billing.money import plain
-from fly_billing.statements.billed_events import check_items_per_event
 from fly_billing.usage.data_files import UsageTableMismatch
 from fly_billing.usage.landing_ledger import register_usage_table
 from fly_billing.usage.usage_table import EVENTS, open_duckdb
