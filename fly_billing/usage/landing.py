@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -88,10 +88,15 @@ class _FilePlace:
 
 @dataclass(frozen=True)
 class Crew:
-    """The processes that a landing may use, this one included."""
+    """The processes that a landing may use, this one included.
+
+    Attributes:
+        tries: How often they try a batch. They try again after one of them was lost.
+    """
 
     pool: ProcessPool
     most: int = 1
+    tries: int = 2
 
 
 # Lands days, with these processes if they are worth it.
@@ -207,6 +212,8 @@ def _land_what_can_be(land: Land, days: Sequence[date], crew: Crew | None = None
         failures = problem.failures
         left = [[day for day in days if day not in failures]]
     except (duckdb.Error, pa.ArrowException, MemoryError, ProcessLost) as problem:
+        if isinstance(problem, ProcessLost) and crew is not None and crew.tries > 1:
+            return _land_what_can_be(land, days, replace(crew, tries=crew.tries - 1))
         if len(days) == 1 and crew is None:
             raise DaysNotLanded({days[0]: describe_error(problem)}) from problem
         # The error does not name the day, so land each day separately. Not in processes, which may be short of memory.

@@ -102,7 +102,7 @@ def main() -> None:
         results[way, stage].append(result)
         console.print(
             f"{datetime.now(UTC):%H:%M:%S} {way}, {stage}: {result['seconds']:.2f} s, {result['cpu']:.2f} CPU s,"
-            f" {result.get('peak_gb', 0)}"
+            f" {result['peak_bytes'] / 1e9:.2f} GB"
         )
     Console(width=160).print(table_of(results))
 

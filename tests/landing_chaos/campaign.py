@@ -161,6 +161,8 @@ def _children(pid: int) -> list[int]:
 def _note_peaks(landing: int, found: Campaign) -> None:
     for pid in (landing, *_children(landing)):
         with suppress(OSError, ValueError, IndexError):
+            if pid != landing and b"answer_calls" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                continue  # it has just begun as a copy of the landing
             lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
             sizes = {line.split(":")[0]: int(line.split()[1]) // 1000 for line in lines if line.endswith(" kB")}
             peaks = found.peaks["landing" if pid == landing else "worker"]
