@@ -56,7 +56,7 @@ def local_platform(*, stripe: bool = False, owns_sandbox: bool = False, migrates
         names["DAGSTER_HOME"] = str(_dagster_home(settings.data_dir))
         names["DAGSTER_EVENT_BATCH_SIZE"] = str(settings.dagster_event_batch_size)
         names["FLY_BILLING_DATA_DIR"] = str(settings.data_dir)
-        _check(names.get("DATABASE_URL") or reveal(settings.database_url), migrates=migrates)
+        _check(names.get("DATABASE_URL") or reveal(settings.database_url), settings.processes, migrates=migrates)
         if stripe and settings.stripe_api_key is None:
             # Here, because a command that only reads would load a web server that it does not start.
             from fly_billing.cli.local_sandbox import SANDBOX_KEY, SANDBOX_RATES, sandbox
@@ -91,9 +91,9 @@ def reading_database(settings: Settings, limits: DatabaseLimits, pool: PoolPolic
             yield database
 
 
-def _check(url: str | None, *, migrates: bool) -> None:
+def _check(url: str | None, processes: int, *, migrates: bool) -> None:
     with closing(ReadingDatabase(url, DatabaseLimits.from_environment())) as database:
-        check_database(database)
+        check_database(database, processes)
         if not migrates:
             check_migrated(database)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly_billing.postgres.connections import NEEDED, DatabaseProblem
+from fly_billing.postgres.connections import DatabaseProblem, needed
 
 if TYPE_CHECKING:
     from fly_billing.postgres.reading import ReadableDatabase
@@ -57,8 +57,12 @@ def database_facts(database: ReadableDatabase) -> DatabaseFacts:
     return facts
 
 
-def check_database(database: ReadableDatabase) -> None:
-    """Raise DatabaseProblem if it can't be reached, can't store our tables or texts, or allows too few connections."""
+def check_database(database: ReadableDatabase, processes: int = 1) -> None:
+    """Raise DatabaseProblem if it can't be reached, can't store our tables or texts, or allows too few connections.
+
+    Args:
+        processes: The most processes that share a month (FLY_BILLING_PROCESSES).
+    """
     facts = database_facts(database)
     if facts.is_dagsters:
         raise same_database(database.place)
@@ -72,10 +76,10 @@ def check_database(database: ReadableDatabase) -> None:
             f"{database.place} has no schema for tables: its search_path names no existing schema; reset it with"
             " `alter database ... reset search_path`, or for the role"
         )
-    if facts.connections < NEEDED:
+    if facts.connections < needed(processes):
         raise DatabaseProblem(
             f"{database.place} allows this user {facts.connections} connections at the same time, and"
-            f" {NEEDED} are needed: raise max_connections, or the limit of the role or database"
+            f" {needed(processes)} are needed: raise max_connections, or the limit of the role or database"
         )
 
 

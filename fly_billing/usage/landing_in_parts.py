@@ -219,6 +219,7 @@ def _sum(partitions: Sequence[Mapping[PartitionKey, tuple[int, int]]]) -> dict[P
 def _rejected(processes: Sequence[ProcessCall]) -> Iterator[list[tuple[Any, ...]]]:
     for process in processes:
         process.send(None)
+    for process in processes:
         while batch := process.receive():
             yield batch
             process.send(None)

@@ -34,7 +34,7 @@ if __name__ == "__main__":
         report = run_campaign(order, asked.kills, asked.seed, Path(folder), lambda line: print(line, flush=True))  # noqa: T201
     print(  # noqa: T201
         f"events={report.events} starts={report.starts} killed={report.killed} seconds={report.seconds:.0f}"
-        f" peaks={report.peaks} differences={len(report.differences)}",
+        f" peaks={dict(report.peaks)} differences={len(report.differences)}",
         *report.differences[:10],
         sep="\n",
     )

@@ -1,7 +1,8 @@
-"""Lands a month in a process of its own, and kills it or one of its workers, until all days are landed.
+"""Lands a month in a process of its own, and kills it or one of its workers, until all days are landed; then bills it.
 
 After each kill the usage table has all of a batch or nothing of it. At the end it has each event of the files exactly
-once: by number, sum and a hash over every column, as counted from the files themselves.
+once: by number, sum and a hash over every column, as counted from the files themselves. Then the month is rolled up,
+billed and checked, and its rollups have the events and quantities of the files, by meter.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import duckdb
+from sqlalchemy import text
 
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.usage.checks import count_landed_rows, unaccounted_days
@@ -43,6 +47,33 @@ land_days(
     processes=order["processes"],
 )
 """
+BILLING = """
+import json, sys
+from datetime import timedelta
+from pathlib import Path
+from fly_billing.corrections.month_checks import CheckedMonth, check_month
+from fly_billing.corrections.month_run import MonthReport
+from fly_billing.invoicing.bill_in_parts import bill_in_parts
+from fly_billing.invoicing.month_closing import Terms
+from fly_billing.invoicing.table_statistics import gather_statistics
+from fly_billing.postgres.database import BillingDatabase
+from fly_billing.usage.rollups_in_parts import roll_up_in_parts
+from fly_billing.usage.usage_table import UsageTable
+from tests.bench.sample_of_size import MONTH, NOW, Sample
+order = json.loads(sys.argv[1])
+groups = Sample(order["organizations"], order["events"], Path(order["landing"])).groups()
+database, table = BillingDatabase(order["database"]), UsageTable(Path(order["table"]))
+print("rolling up", flush=True)
+done = roll_up_in_parts(database, table, MONTH, groups, NOW, processes=order["processes"])
+assert not done.failures, done.failures[:3]
+print("billing", flush=True)
+terms = Terms(grace=timedelta(hours=72), due_days=14)
+billed = bill_in_parts(database, MONTH, groups, terms, NOW, "chaos", processes=order["processes"])
+assert billed.finalized and not billed.failures, billed.failures[:3]
+gather_statistics(database, MONTH, len(billed.invoices))
+print("checking", flush=True)
+assert check_month(database, table, MonthReport(MONTH, groups, billed)) == CheckedMonth([], [], [], [], [], [], [])
+"""
 # The mean time until something is killed.
 SECONDS_TO_LIVE = 20
 SUMS = """
@@ -57,6 +88,18 @@ EXPECTED = SUMS.format("""(
     from read_parquet($files)
     where subject <> 'org-unknown'
 )""")
+
+
+BY_METER = """
+select meter, sum(quantity) as quantity, sum(events)::bigint as events from usage_rollups group by meter
+"""
+EXPECTED_BY_METER = """
+select meter, sum(quantity), count(*) from (
+    select distinct source, id, type as meter, quantity::decimal(38, 15) as quantity
+    from read_parquet($files)
+    where subject <> 'org-unknown'
+) group by meter
+"""
 
 
 @dataclass
@@ -76,14 +119,18 @@ class Campaign:
     """What happened.
 
     Attributes:
-        differences: Days whose rows are not accounted for after a kill, or whose sums differ from those of the files.
+        peaks: The most memory of the landing, of the process that bills, and of the workers of each.
+        meters: The quantity and the events of the files by meter.
+        differences: Days whose rows are not accounted for after a kill, or whose sums differ from those of the files;
+            meters whose rollups differ from the files.
     """
 
     events: int = 0
     starts: int = 0
     seconds: float = 0.0
     killed: dict[str, int] = field(default_factory=lambda: {"landing": 0, "worker": 0})
-    peaks: dict[str, Peaks] = field(default_factory=lambda: {"landing": Peaks(), "worker": Peaks()})
+    peaks: dict[str, Peaks] = field(default_factory=lambda: defaultdict(Peaks))
+    meters: dict[str, tuple[Decimal, int]] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
 
@@ -106,7 +153,7 @@ class LandingOrder:
 
 
 def run_campaign(order: LandingOrder, kills: int, seed: int, folder: Path, progress: Callable[[str], None]) -> Campaign:
-    """Land the sample, with this many kills in between, and compare the result with the files."""
+    """Land the sample, with this many kills in between, bill it, and compare the results with the files."""
     random, found, started = Random(seed), Campaign(), time.monotonic()
     database = BillingDatabase(order.database_url)
     while not _land(order, random, found, kills, folder / "landing.log", progress):
@@ -116,6 +163,7 @@ def run_campaign(order: LandingOrder, kills: int, seed: int, folder: Path, progr
     for day in order.sample.landing_days:
         progress(f"comparing {day} with its files")
         _compare(order, database, day, found)
+    _bill(order, database, found, folder / "billing.log", progress)
     database.engine.dispose()
     return found
 
@@ -132,7 +180,7 @@ def _land(
         )
         lives_until = time.monotonic() + random.expovariate(1 / SECONDS_TO_LIVE)
         while process.poll() is None:
-            _note_peaks(process.pid, found)
+            _note_peaks(process.pid, "landing", found)
             if time.monotonic() > lives_until and sum(found.killed.values()) < kills:
                 _kill(process.pid, random, found)
                 lives_until = time.monotonic() + random.expovariate(1 / SECONDS_TO_LIVE)
@@ -158,14 +206,14 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _note_peaks(landing: int, found: Campaign) -> None:
-    for pid in (landing, *_children(landing)):
+def _note_peaks(parent: int, kind: str, found: Campaign) -> None:
+    for pid in (parent, *_children(parent)):
         with suppress(OSError, ValueError, IndexError):
-            if pid != landing and b"answer_calls" not in Path(f"/proc/{pid}/cmdline").read_bytes():
-                continue  # it has just begun as a copy of the landing
+            if pid != parent and b"answer_calls" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                continue  # it has just begun as a copy of its parent
             lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
             sizes = {line.split(":")[0]: int(line.split()[1]) // 1000 for line in lines if line.endswith(" kB")}
-            peaks = found.peaks["landing" if pid == landing else "worker"]
+            peaks = found.peaks[kind if pid == parent else f"worker of {kind}"]
             peaks.all = max(peaks.all, sizes.get("VmHWM", 0))
             peaks.own = max(peaks.own, sizes.get("RssAnon", 0))
 
@@ -183,9 +231,34 @@ def _compare(order: LandingOrder, database: BillingDatabase, day: date, found: C
     with open_duckdb(500) as duck:
         open_usage_table(database, order.table).open_view(duck, "events", days=[day])
         landed, expected = _sums(duck, LANDED), _sums(duck, EXPECTED, files=files) if files else (0, None, None)
+        by_meter = duck.execute(EXPECTED_BY_METER, {"files": files}).fetchall() if files else []
     found.events += landed[0]
     if landed != expected:
         found.differences.append(f"{day}: the files have {expected}, the usage table {landed}")
+    for meter, quantity, events in by_meter:
+        before = found.meters.get(meter, (Decimal(0), 0))
+        found.meters[meter] = before[0] + quantity, before[1] + events
+
+
+def _bill(
+    order: LandingOrder, database: BillingDatabase, found: Campaign, log: Path, progress: Callable[[str], None]
+) -> None:
+    """Roll the month up, bill and check it, and compare its rollups with the files."""
+    progress("rolling up, billing and checking the month")
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen([sys.executable, "-c", BILLING, order.text], stdout=output, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            _note_peaks(process.pid, "billing", found)
+            time.sleep(0.1)
+    if process.returncode:
+        raise RuntimeError(f"billing ended with {process.returncode}: {log.read_text(encoding='utf-8')[-2000:]}")
+    with database.transaction() as connection:
+        rolled_up = {row.meter: (row.quantity, row.events) for row in connection.execute(text(BY_METER))}
+    found.differences += [
+        f"{meter}: the files have {found.meters.get(meter)}, the rollups {rolled_up.get(meter)}"
+        for meter in sorted(found.meters.keys() | rolled_up.keys())
+        if found.meters.get(meter) != rolled_up.get(meter)
+    ]
 
 
 def _sums(duck: duckdb.DuckDBPyConnection, statement: str, **parameters: Any) -> tuple[int, str | None, str | None]:

@@ -6,8 +6,10 @@ swap connections, and the wording of driver errors. It does not own statements. 
 """
 
 from fly_billing.postgres.connections.addresses import read_address
-from fly_billing.postgres.connections.connection_budget import NEEDED, PoolPolicy
+from fly_billing.postgres.connections.connection_budget import NEEDED, PoolPolicy, needed
 from fly_billing.postgres.connections.opening import tcp_limits
 from fly_billing.postgres.connections.problems import DatabaseAddress, DatabaseProblem, describe
 
-__all__ = ["NEEDED", "DatabaseAddress", "DatabaseProblem", "PoolPolicy", "describe", "read_address", "tcp_limits"]
+__all__ = [
+    "NEEDED", "DatabaseAddress", "DatabaseProblem", "PoolPolicy", "describe", "needed", "read_address", "tcp_limits",
+]  # fmt: skip

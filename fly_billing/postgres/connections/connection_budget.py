@@ -1,4 +1,4 @@
-"""The most connections that one process opens. `make test-servers` counts them in the server's log."""
+"""The most connections that one run opens. `make test-servers` counts them in the server's log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ HOLDING_LOCKS = 1
 # Dagster's storage keeps a connection for runs, one for events and one for schedules.
 DAGSTERS = 3
 NEEDED = POOLED + HOLDING_LOCKS + DAGSTERS
+# A process that rolls up or bills a part of a month. A run never syncs at the same time.
+PER_PROCESS = 2
+# So many processes fit into NEEDED, beside the connections that their run keeps.
+PROCESSES_WITHIN = (POOLED + HOLDING_LOCKS - KEPT_OPEN) // PER_PROCESS
+
+
+def needed(processes: int) -> int:
+    """Return the connections that a run needs which shares a month among this many processes."""
+    return NEEDED + PER_PROCESS * max(0, processes - PROCESSES_WITHIN)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,15 @@ import psycopg
 
 from fly_billing.errors import ActionableError
 from fly_billing.postgres.connections.addresses import describe_address, describe_parameters
-from fly_billing.postgres.connections.connection_budget import DAGSTERS, NEEDED
+from fly_billing.postgres.connections.connection_budget import DAGSTERS, NEEDED, PROCESSES_WITHIN
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
 TOO_MANY = (
-    f"has no connection left: one run needs up to {NEEDED} ({DAGSTERS} of them for Dagster); raise max_connections (or"
-    " the pool's size, or the limit of the role or database), or end other sessions"
+    f"has no connection left: one run needs up to {NEEDED} ({DAGSTERS} of them for Dagster), and two more for each of"
+    f" FLY_BILLING_PROCESSES above {PROCESSES_WITHIN}; raise max_connections (or the pool's size, or the limit of the"
+    " role or database), or end other sessions"
 )
 # Pattern in the driver's message of a failed connection -> our text. libpq gives no SQLSTATE for these.
 ON_CONNECTING = (

@@ -260,6 +260,16 @@ def test_too_few_connections_are_refused_before_anything_starts(databases: Datab
     )
 
 
+def test_sixteen_processes_need_the_connections_of_eight_more(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two each; the first eight use those that a sync would use at another time."""
+    databases.execute(databases.billing, "alter database errors_billing connection limit 39")
+    monkeypatch.setenv("FLY_BILLING_PROCESSES", "16")
+    found = run(tmp_path, "migrate", databases.billing, databases.dagster)
+    refused_in_one_line(found, "allows this user 39 connections at the same time, and 40 are needed")
+
+
 def test_a_database_without_a_free_connection_is_named(databases: Databases) -> None:
     """A limit does not apply to superusers."""
     database = named_user(databases, "errors_crowded", connection_limit=1)
