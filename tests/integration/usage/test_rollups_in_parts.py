@@ -119,13 +119,23 @@ def test_rolling_up_in_parts_again_changes_nothing_and_finds_the_same_failure(la
     assert landed.query(ROLLUPS) == expected
 
 
-def test_all_parts_read_the_version_that_was_the_last_one_at_the_start(landed: Platform) -> None:
+def test_all_parts_read_the_version_that_was_the_last_one_at_the_start(
+    landed: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with 100 requests of org-1 lands just before the parts begin: the next run bills them."""
     version = landed.table().version
-    write_jsonl(landed.landing_dir, [event("later", "100", subject="org-1")], name="later")
-    landed.land()
-    done = roll_up(landed.database, landed.usage_table, SEPTEMBER, ["org-1"], CLOSED, version=version)
-    assert (done.usage_table_version, done.events) == (version, 1)
+    begin = parts.call_in_processes
+
+    def after_a_landing(function: Any, calls: Any) -> Any:
+        write_jsonl(landed.landing_dir, [event("later", "100", subject="org-1")], name="later")
+        landed.land()
+        return begin(function, calls)
+
+    monkeypatch.setattr(parts, "call_in_processes", after_a_landing)
+    done = in_parts(landed)
+    assert (done.usage_table_version, done.events) == (version, 9)
     assert landed.table().version > version
+    assert landed.roll_up(now=CLOSED).events == 10
 
 
 def test_organizations_are_rolled_up_while_others_are(landed: Platform) -> None:
