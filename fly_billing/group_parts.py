@@ -22,6 +22,21 @@ def lock_of(group: str) -> int:
     return LOCKS + crc32(group.encode()) % LOCKS
 
 
+def split_in_order(sizes: Mapping[str, int], parts: int) -> list[list[str]]:
+    """Split groups into at most this many ranges of about the same size: neighbors stay together, in this order.
+
+    Args:
+        sizes: The organizations of each group, at least one.
+    """
+    found: dict[int, list[str]] = {}
+    before, total = 0, sum(sizes.values())
+    for group, size in sizes.items():
+        middle = 2 * before + size  # of the group, in half organizations: it is in the range that has its middle
+        found.setdefault(middle * parts // (2 * total), []).append(group)
+        before += size
+    return list(found.values())
+
+
 def split_groups(sizes: Mapping[str, int], parts: int, links: Iterable[tuple[str, str]] = ()) -> list[list[str]]:
     """Split groups into at most this many parts of about the same size.
 

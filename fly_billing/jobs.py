@@ -1,8 +1,9 @@
-"""Jobs and their schedules. One run bills a whole month: a range of partitions, not a run per organization.
+"""Jobs and their schedules. A run bills a whole month, or a large part of it: a range of partitions, not one each.
 
 Not here: the work itself (`assets`) and alerts (`sensors`).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
@@ -31,6 +32,7 @@ from fly_billing.automations import described_schedule
 from fly_billing.corrections.held_corrections import months_with_held_corrections
 from fly_billing.errors import ActionableError
 from fly_billing.finance.month_report import months_to_report
+from fly_billing.group_parts import split_in_order
 from fly_billing.invoicing.group_members import group_members
 from fly_billing.ops.update_open_months import update_open_months
 from fly_billing.partition_start import days_with_partition, why_no_partition
@@ -125,18 +127,36 @@ def month_tags(instance: DagsterInstance, database: BillingDatabase, month: Bill
     Raises:
         NoOrganization: No organization existed then, or none has a partition yet.
     """
+    (tags,) = tags_of_runs(instance, database, month, 1)
+    return tags
+
+
+def tags_of_runs(
+    instance: DagsterInstance, database: BillingDatabase, month: BillingMonth, most: int
+) -> list[dict[str, str]]:
+    """Return the tags of up to this many runs that bill the month together, each a range of its billing groups.
+
+    Raises:
+        NoOrganization: As `month_tags`.
+    """
     # An organization whose `created_at` can't be read is in the run too: it must fail there, not go missing silently.
-    existing = {
+    existing = Counter(
         member.billing_group
         for member in group_members(database)
         if not isinstance(member.created_at, datetime) or member.created_at < month.end
-    }
+    )
     # Dagster keeps partitions in the order in which they were added, and so does a range.
     groups = [group for group in instance.get_dynamic_partitions(str(orgs.name)) if group in existing]
     if not groups:
         raise NoOrganization(f"no organization existed in {month}, or its billing group has no partition yet")
-    first, last = (f"{month_key(month)}|{group}" for group in (groups[0], groups[-1]))
-    return {RANGE_START: first, RANGE_END: last, "fly_billing/month": str(month)}
+    return [
+        {
+            RANGE_START: f"{month_key(month)}|{some[0]}",
+            RANGE_END: f"{month_key(month)}|{some[-1]}",
+            "fly_billing/month": str(month),
+        }
+        for some in split_in_order({group: existing[group] for group in groups}, most)
+    ]
 
 
 def whole_month(month: BillingMonth) -> dict[str, str]:
@@ -205,7 +225,9 @@ def bill_open_months_nightly(
     """
     now = context.scheduled_execution_time.astimezone(UTC)
     months = open_months(now, billing_terms.terms().grace)
-    yield from _requests(context, billing_postgres.database(), months, {FROM_SCRATCH: "true"})
+    yield from _requests(
+        context, billing_postgres.database(), months, {FROM_SCRATCH: "true"}, most_runs=billing_terms.most_runs()
+    )
 
 
 @described_schedule(maintain_usage_table, "0 3 * * *")
@@ -233,7 +255,7 @@ def close_months_nightly(
     database = billing_postgres.database()
     due = months_to_close(database, closed_until(now, billing_terms.terms().grace))
     again = {*months_with_late_usage(database), *months_with_held_corrections(database)}
-    yield from _requests(context, database, sorted({*due, *again}))
+    yield from _requests(context, database, sorted({*due, *again}), most_runs=billing_terms.most_runs())
 
 
 @described_schedule(sync_month, "15 * * * *")
@@ -295,8 +317,10 @@ def _requests(
     database: BillingDatabase,
     months: Sequence[BillingMonth],
     more: Mapping[str, str] = MappingProxyType({}),
+    *,
+    most_runs: int = 1,
 ) -> Iterator[RunRequest | SkipReason]:
-    """Request a run per month. Skip with the reason if there is no month, or nobody to bill in any of them."""
+    """Request up to this many runs per month. Skip with the reason if there is no month, or nobody to bill in any."""
     register_groups(context.instance, database)
     requests, reasons = [], [] if months else ["no month is due"]
     for month in months:
@@ -304,12 +328,15 @@ def _requests(
             reasons.append(problem)
             continue
         try:
-            tags = month_tags(context.instance, database, month)
+            runs = tags_of_runs(context.instance, database, month, most_runs)
         except NoOrganization as problem:
             reasons.append(str(problem))
             continue
         run_key = f"{month}@{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
-        requests.append(RunRequest(run_key=run_key, tags={**tags, **more}))
+        requests += [
+            RunRequest(run_key=run_key if len(runs) == 1 else f"{run_key} {number}", tags={**tags, **more})
+            for number, tags in enumerate(runs, start=1)
+        ]
     yield from requests
     if not requests:
         yield SkipReason("; ".join(reasons))

@@ -190,6 +190,7 @@ class Settings(_FromEnvironment):
             ``""`` is for all other currencies; without it, they always need an approval.
         first_alert: The spend of a month, as above, at which a new organization is alerted. 0: none.
         processes: The most processes that land new days, roll up a large month, or calculate its invoices, at once.
+        runs_per_month: The runs among which the schedules divide a month's billing groups.
         stripe_requests_per_endpoint: Requests per second, as in `stripe_requests_per_second`.
     """
 
@@ -254,6 +255,7 @@ class Settings(_FromEnvironment):
     stripe_requests_per_endpoint: Positive = Field(25, alias="STRIPE_REQUESTS_PER_ENDPOINT")
     stripe_workers: Positive = Field(40, alias="STRIPE_WORKERS")
     processes: Positive = Field(2, alias="FLY_BILLING_PROCESSES")
+    runs_per_month: Positive = Field(1, alias="FLY_BILLING_RUNS_PER_MONTH")
     stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
     alert_webhook_url: SecretStr | None = Field(None, alias="ALERT_WEBHOOK_URL")
     slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN")

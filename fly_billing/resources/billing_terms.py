@@ -22,6 +22,7 @@ class BillingTerms(ConfigurableResource[Any]):
         correction_guard_percent, correction_guard_organization_percent, correction_guard_floor: The limits above which
             a correction in the customer's favor needs an approval (FLY_BILLING_CORRECTION_GUARD_*).
         processes: The most processes that calculate invoices at once (FLY_BILLING_PROCESSES).
+        runs_per_month: The runs among which the schedules divide a month (FLY_BILLING_RUNS_PER_MONTH).
     """
 
     grace_hours: int | None = None
@@ -32,6 +33,7 @@ class BillingTerms(ConfigurableResource[Any]):
     correction_guard_organization_percent: int | None = None
     correction_guard_floor: int | None = None
     processes: int | None = None
+    runs_per_month: int | None = None
 
     def terms(self) -> Terms:
         settings = self._settings()
@@ -46,6 +48,9 @@ class BillingTerms(ConfigurableResource[Any]):
 
     def most_processes(self) -> int:
         return self._settings().processes
+
+    def most_runs(self) -> int:
+        return self._settings().runs_per_month
 
     def _settings(self) -> Settings:
         given = {name: getattr(self, name) for name in BillingTerms.model_fields}

@@ -17,6 +17,7 @@ from fly_billing.assets.failure_causes import FailureCause, failure_causes
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.automations import described_sensor
 from fly_billing.money import counted
+from fly_billing.partitions import RANGE_START
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
@@ -51,8 +52,10 @@ def alert_on_failed_run(
 
 
 def _what_ran(run: DagsterRun) -> str:
-    """Return the job and its month, if it has one: the success of another month does not end this failure."""
-    return " ".join([run.job_name, *filter(None, [run.tags.get("fly_billing/month")])])
+    """Return the job and what it is for: the success of another month, or of other organizations, ends no failure."""
+    if "fly_billing/month" not in run.tags:
+        return run.job_name
+    return f"{run.job_name} {run.tags.get(RANGE_START, run.tags['fly_billing/month'])}"
 
 
 def is_reported_by_sensor(failures: list[DagsterEvent]) -> bool:

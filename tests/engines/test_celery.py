@@ -17,6 +17,8 @@ from dagster import DagsterInstance, DagsterRunStatus
 from sqlalchemy import Connection, text
 
 from fly_billing.embedded_postgres import PostgresServer, create_database, drop_database
+from fly_billing.jobs import tags_of_runs
+from fly_billing.partitions import RANGE_START
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, lock_until_commit
 from tests.engines.celery_workers import CeleryWorkers, dagster_home, redis_server, wait_until
@@ -24,8 +26,8 @@ from tests.support.deployment import Deployment, event, machine_seconds
 
 NOW = datetime.now(UTC)
 # Closed for a month and more.
-MONTHS = [BillingMonth.containing(NOW).plus(-n) for n in range(6, 1, -1)]
-FIRST, SECOND, THIRD, FOURTH, FIFTH = MONTHS
+MONTHS = [BillingMonth.containing(NOW).plus(-n) for n in range(7, 1, -1)]
+FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH = MONTHS
 # 2.02 + a quarter of that + 12.5 GB at 0.02 = 2.775; 0.505; both rounded half-up once.
 OWED = {"acme": ("finalized", 278), "beta": ("finalized", 51)}
 OWED_IN_SECOND = {"acme": ("finalized", 404), "beta": ("finalized", 0)}
@@ -44,7 +46,7 @@ def use(deployment: Deployment, month: BillingMonth, *usage: Mapping[str, Any]) 
 
 def write_usage(deployment: Deployment) -> None:
     """Write usage of acme and beta in each month, with more Machines and nothing else in the second."""
-    for month in (FIRST, THIRD, FOURTH, FIFTH):
+    for month in (FIRST, THIRD, FOURTH, FIFTH, SIXTH):
         noon = month.start + timedelta(days=13, hours=12)
         use(
             deployment,
@@ -72,7 +74,7 @@ def landed(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -
         for organization in ("acme", "beta"):
             deployment.add_organization(organization)
         write_usage(deployment)
-        deployment.land(FIRST.first_day, FIFTH.last_landing_day(timedelta(hours=72)))
+        deployment.land(FIRST.first_day, SIXTH.last_landing_day(timedelta(hours=72)))
         database.engine.dispose()
         yield deployment
     drop_database(postgres, LANDED)
@@ -182,6 +184,27 @@ def test_two_workers_that_roll_up_two_months_at_once_bill_the_same_cents_as_one_
         for month in (FIRST, SECOND):
             one_process.bill(month)
             assert billed(celery_deployment, month) == billed(one_process, month)
+
+
+def test_two_workers_share_a_month_and_bill_it_like_one_process(
+    workers: CeleryWorkers, celery_deployment: Deployment, landed: Deployment, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Each has the locks of its organization's group, and holds them until both have begun."""
+    runs = tags_of_runs(celery_deployment.instance, celery_deployment.database, SIXTH, 2)
+    assert [tags[RANGE_START].split("|")[1] for tags in runs] == ["acme", "beta"]
+    with held(celery_deployment, table=LAST_WRITTEN):
+        begun = [workers.bill(SIXTH, tags) for tags in runs]
+        wait_until(lambda: standing(celery_deployment) == 2, "two workers have billed their halves of the month")
+
+    assert [run.finish() for run in begun] == [True, True], [run.why_it_failed() for run in begun]
+    assert sorted(run.worked_off_by("invoices")[0] for run in begun) == ["one", "two"]
+    assert celery_deployment.totals(SIXTH) == OWED
+    with (
+        DagsterInstance.local_temp(str(tmp_path)) as instance,
+        copy_of(landed, postgres, "billing_of_a_shared_month", instance) as one_process,
+    ):
+        one_process.bill(SIXTH)
+        assert billed(celery_deployment, SIXTH) == billed(one_process, SIXTH)
 
 
 def test_a_month_billed_again_by_the_workers_is_billed_once(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly_billing.group_parts import LOCKS, lock_of, split_groups
+from fly_billing.group_parts import LOCKS, lock_of, split_groups, split_in_order
 
 SHARED = [f"tail-{number:02}" for number in range(64)]
 OWN = [f"org-{number}" for number in range(200)]
@@ -30,6 +30,21 @@ def test_groups_are_split_by_the_number_of_their_organizations() -> None:
     ]  # fmt: skip
     assert split_groups({"tail-00": 2, "tail-01": 1}, 5) == [["tail-00"], ["tail-01"]]
     assert split_groups({}, 3) == []
+
+
+def test_ranges_of_neighbors_have_about_the_same_number_of_organizations() -> None:
+    assert split_in_order({"acme": 1, "tail-00": 50, "beta": 1, "tail-01": 30, "tail-02": 22}, 2) == [
+        ["acme", "tail-00", "beta"], ["tail-01", "tail-02"]
+    ]  # fmt: skip
+    assert split_in_order({"acme": 1, "beta": 1}, 5) == [["acme"], ["beta"]]
+    assert split_in_order({"tail-00": 100, "acme": 1, "beta": 1}, 3) == [["tail-00"], ["acme", "beta"]]
+
+
+@given(st.dictionaries(st.sampled_from(GROUPS), st.integers(1, 100), min_size=1), st.integers(1, 8))
+def test_each_group_is_in_one_range_in_its_order(sizes: dict[str, int], most: int) -> None:
+    found = split_in_order(sizes, most)
+    assert [group for some in found for group in some] == list(sizes)
+    assert all(found) and len(found) <= most
 
 
 def test_linked_groups_are_in_one_part_also_by_way_of_a_group_that_is_not_billed() -> None:

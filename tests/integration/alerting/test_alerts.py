@@ -33,6 +33,7 @@ from fly_billing.alerting.slack import SlackChannel
 from fly_billing.alerting.unreported import queue_invoice_failure_alerts, queue_sync_failure_alerts
 from fly_billing.alerting.webhook import WebhookChannel
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
+from fly_billing.partitions import RANGE_END, RANGE_START
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.resources.alerts import Alerts, SlackWorkspace
@@ -510,10 +511,17 @@ def a_month() -> None:
 
 
 def run_a_month(
-    instance: DagsterInstance, reported_by_sensor: bool = False, *, month: str | None = None, fails: bool = True
+    instance: DagsterInstance,
+    reported_by_sensor: bool = False,
+    *,
+    month: str | None = None,
+    fails: bool = True,
+    first_group: str | None = None,
 ) -> str:
     config = {"ops": {"fail_on_purpose": {"config": {"reported_by_sensor": reported_by_sensor, "fails": fails}}}}
     tags = {"fly_billing/month": month} if month else {}
+    if first_group:
+        tags |= {RANGE_START: f"{month}-01|{first_group}", RANGE_END: f"{month}-01|zeta"}
     return a_month.execute_in_process(config, instance=instance, tags=tags, raise_on_error=False).run_id
 
 
@@ -580,6 +588,19 @@ def test_a_month_that_fails_every_night_is_alerted_once_even_if_another_month_su
     run_a_month(instance, month="2026-09")
     sensor.look()
     assert webhook.subjects() == ["Run of a_month failed: 2026-09"]
+
+
+def test_the_success_of_other_organizations_of_the_month_does_not_end_a_failure(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    """Two runs share the month, and both fail: two alerts, and none again until the same organizations succeed."""
+    sensor = Looks(alert_on_failed_run, instance, resources)
+    sensor.look()
+    for fails in (True, False):
+        run_a_month(instance, month="2026-09", first_group="acme")
+        run_a_month(instance, month="2026-09", first_group="tail-00", fails=fails)
+        sensor.look()
+    assert webhook.subjects() == ["Run of a_month failed: 2026-09"] * 2
 
 
 def test_a_failed_run_is_alerted_once_even_if_the_sensor_sees_it_twice(

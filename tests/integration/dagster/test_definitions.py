@@ -17,6 +17,7 @@ from fly_billing.jobs import (
     reconcile_months_nightly,
     sync_months_hourly,
 )
+from fly_billing.partitions import RANGE_END, RANGE_START
 from fly_billing.periods import BillingMonth
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.resources.billing_terms import BillingTerms
@@ -213,6 +214,36 @@ def test_the_nightly_schedule_bills_the_current_month_and_the_one_in_its_grace_p
     assert [request.tags["fly_billing/month"] for request in requests] == ["2026-10", "2026-11"]
     assert requests[0].tags["dagster/asset_partition_range_start"] == "2026-10-01|acme"
     assert requests[0].tags["dagster/asset_partition_range_end"] == "2026-10-01|zeta"
+
+
+def test_a_month_that_is_divided_among_two_runs_is_closed_by_both_and_each_organization_once(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each used a Machine for a million seconds; Dagster has the groups in the order in which they were added."""
+    monkeypatch.setenv("FLY_BILLING_RUNS_PER_MONTH", "2")
+    deployment.load_prices()
+    names = ["zeta", "acme", "beta", "mid"]
+    for number, name in enumerate(names):
+        deployment.add_organization(name, created_at=datetime(2026, 10, 1, number, tzinfo=UTC))
+    moment = datetime(2026, 10, 5, tzinfo=UTC)
+    deployment.write_usage(moment.date(), [machine_seconds(name, name, moment, "1000000") for name in names])
+    deployment.land_month(OCTOBER)
+    night = datetime(2026, 11, 4, 4, tzinfo=UTC)
+
+    first, second = _evaluate(deployment, close_months_nightly, night)
+    assert [(run.tags[RANGE_START], run.tags[RANGE_END]) for run in (first, second)] == [
+        ("2026-10-01|zeta", "2026-10-01|acme"), ("2026-10-01|beta", "2026-10-01|mid")
+    ]  # fmt: skip
+    assert first.run_key != second.run_key
+    deployment.run("bill_month", second.tags)
+    assert deployment.totals(OCTOBER).keys() == {"beta", "mid"}
+    again, _ = _evaluate(deployment, close_months_nightly, night)
+    assert again.tags == first.tags
+    deployment.run("bill_month", first.tags)
+
+    assert set(deployment.totals(OCTOBER).values()) == {("finalized", 78)}
+    assert deployment.totals(OCTOBER).keys() == set(names)
+    assert _evaluate(deployment, close_months_nightly, datetime(2026, 11, 5, 4, tzinfo=UTC)) == []
 
 
 def test_the_usage_table_is_maintained_every_night_once_usage_has_landed(deployment: Deployment) -> None:
