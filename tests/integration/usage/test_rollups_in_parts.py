@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from fly_billing.invoicing.bill_run import bill
 from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase, lock_groups_until_commit, lock_until_commit
+from fly_billing.processes import call_in_processes
 from fly_billing.settings import DatabaseLimits
 from fly_billing.usage import rollups_in_parts as parts
 from fly_billing.usage.rollups import RollupReport, roll_up
@@ -124,12 +125,11 @@ def test_all_parts_read_the_version_that_was_the_last_one_at_the_start(
 ) -> None:
     """A file with 100 requests of org-1 lands just before the parts begin: the next run bills them."""
     version = landed.table().version
-    begin = parts.call_in_processes
 
     def after_a_landing(function: Any, calls: Any) -> Any:
         write_jsonl(landed.landing_dir, [event("later", "100", subject="org-1")], name="later")
         landed.land()
-        return begin(function, calls)
+        return call_in_processes(function, calls)
 
     monkeypatch.setattr(parts, "call_in_processes", after_a_landing)
     done = in_parts(landed)
