@@ -38,7 +38,7 @@ test-object-store: $(VENV)/.installed-dev ## land usage from an S3 server on 127
 test-repeat: $(VENV)/.installed-dev ## run the whole suite RUNS times beside BURNERS busy processes, to find tests that fail by chance
 	$(BIN)/python -m tests.support.repeat --runs $(RUNS) --burners $(BURNERS)
 
-test-engines: $(VENV)/.installed-engines ## bill a month on Celery workers and on Spark (installs 500 MB)
+test-engines: $(VENV)/.installed-engines ## bill a month on Celery workers
 	$(BIN)/python -m pytest tests/engines
 
 test-servers: $(VENV)/.installed-servers ## bill a month behind pgbouncer and on PostgreSQL 15 to 17; use the sandbox from Node (needs npm; as root, installs pgbouncer)
@@ -165,10 +165,8 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	$(PIP) --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# pyspark comes as source, and setuptools builds it, so setuptools is installed first.
 $(VENV)/.installed-engines: requirements-engines.lock $(VENV)/.installed-dev
-	@echo "Installing Celery and Spark..."
-	grep -A 2 '^setuptools==' $< | $(PIP) --quiet --require-hashes -r /dev/stdin
+	@echo "Installing Celery and a browser driver..."
 	$(PIP) --quiet --no-build-isolation --require-hashes -r $<
 	@touch $@
 

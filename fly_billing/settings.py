@@ -31,7 +31,7 @@ from fly_billing.errors import ActionableError
 from fly_billing.object_store.address import Place, StoreAccess, StoreFolder, hide_user, parse_place
 
 # DuckDB's default memory limit in MB; FLY_BILLING_MEMORY_MB overrides it.
-DUCKDB_MEMORY_MB = 1500
+DUCKDB_MEMORY_MB = 700
 # Links that a shorter secret signs could be forged by guessing it.
 LEAST_SECRET_LETTERS = 32
 # The most days past due that a threshold can have.
@@ -129,7 +129,6 @@ Units = Annotated[Decimal, BeforeValidator(_whole(0))]
 Folder = Annotated[InstanceOf[Path] | InstanceOf[StoreFolder] | None, BeforeValidator(_place)]
 Environments = Literal["development", "production"]
 Executors = Literal["in_process", "celery"]
-Engines = Literal["duckdb", "spark"]
 UnresolvedRejections = Literal["close", "wait"]
 
 
@@ -245,10 +244,6 @@ class Settings(_FromEnvironment):
     credit_approvals_above: Annotated[dict[str, Decimal], BeforeValidator(_limits)] = Field(
         {"": Decimal(100)}, alias="FLY_BILLING_CREDIT_APPROVAL_ABOVE"
     )
-    rollup_engine: Annotated[Engines, BeforeValidator(_one_of(Engines))] = Field(
-        "duckdb", alias="FLY_BILLING_ROLLUP_ENGINE"
-    )
-    spark_master: str = Field("local[*]", alias="SPARK_MASTER")
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
     stripe_api_base: str | None = Field(None, alias="STRIPE_API_BASE")
     stripe_requests_per_second_as_given: Positive | None = Field(None, alias="STRIPE_REQUESTS_PER_SECOND")
@@ -293,6 +288,17 @@ class Settings(_FromEnvironment):
         """Return the largest credit note in a currency that needs no approval, in its major unit."""
         limits = self.credit_approvals_above
         return limits.get(currency, limits.get("", Decimal(0)))
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings, as every class of settings does. Raises SettingsError, also for one that was removed."""
+        engine = {**os.environ, **(environ or {})}.get("FLY_BILLING_ROLLUP_ENGINE") or "duckdb"
+        if engine != "duckdb":
+            raise SettingsError(
+                f"FLY_BILLING_ROLLUP_ENGINE={engine!r}: only DuckDB rolls usage up now. Remove the setting."
+                " FLY_BILLING_PROCESSES divides a large month among processes, FLY_BILLING_RUNS_PER_MONTH among runs"
+            )
+        return super().from_environment(environ)
 
     @property
     def production(self) -> bool:
@@ -439,4 +445,4 @@ _PREFIXES = (
     "ALERT_", "AWS_", "AZURE_", "DAGSTER_", "FLY_BILLING_", "GOOGLE_", "HEARTBEAT_", "PAST_DUE_", "PG", "SLACK_",
     "SMTP_", "STRIPE_",
 )  # fmt: skip
-_VARIABLES = frozenset({"DATABASE_URL", "SPARK_MASTER"})
+_VARIABLES = frozenset({"DATABASE_URL"})

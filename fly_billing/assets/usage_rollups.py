@@ -70,14 +70,13 @@ def usage_rollups(
     database, usage_table = billing_postgres.database(), usage_store.usage_table()
     results: dict[BillingMonth, RollupReport] = {}
     parts = billing_partitions(context, clock.now())
-    with usage_store.open_engine() as engine:
-        for number, part in enumerate(parts, start=1):
-            context.log.info(f"{part.month} ({number} of {len(parts)})")
-            results[part.month] = roll_up_in_parts(
-                database, usage_table, part.month, part.groups, clock.now(), engine,
-                from_scratch=FROM_SCRATCH in context.run.tags, processes=usage_store.most_processes(),
-            )  # fmt: skip
-            context.log.info(f"{part.month}: {results[part.month].sentence}")
+    for number, part in enumerate(parts, start=1):
+        context.log.info(f"{part.month} ({number} of {len(parts)})")
+        results[part.month] = roll_up_in_parts(
+            database, usage_table, part.month, part.groups, clock.now(),
+            from_scratch=FROM_SCRATCH in context.run.tags, processes=usage_store.most_processes(),
+        )  # fmt: skip
+        context.log.info(f"{part.month}: {results[part.month].sentence}")
     outcomes = _outcomes(database, parts, results)
     failures = [row for rows in outcomes.failures.values() for row in rows]
     checks = _checks(context, database, outcomes, clock.now())

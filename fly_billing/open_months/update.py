@@ -20,7 +20,6 @@ from fly_billing.object_store.address import Place
 from fly_billing.open_months.changes import Changes, months_with_new_usage
 from fly_billing.periods import BillingMonth, open_months
 from fly_billing.postgres.database import BillingDatabase
-from fly_billing.usage.engines.engine import RollupEngine
 from fly_billing.usage.landing_folder import has_day_folder
 from fly_billing.usage.landing_run import LandingReport, land_and_check
 from fly_billing.usage.rollups import RollupReport, roll_up
@@ -37,7 +36,6 @@ class Update:
     Attributes:
         run_id: The Dagster run, for the audit log and for failures.
         clock: Returns the current time, in UTC.
-        engine: Aggregates the events; DuckDB by default.
     """
 
     database: BillingDatabase
@@ -47,7 +45,6 @@ class Update:
     run_id: str
     clock: Callable[[], datetime]
     declared: DeclaredSources = NOTHING_DECLARED
-    engine: RollupEngine | None = None
     progress: Callable[[str], None] = lambda _: None
 
 
@@ -131,7 +128,7 @@ def record_look(database: BillingDatabase, landing_dir: Place, changes: Changes)
 
 def _update_month(update: Update, month: BillingMonth, groups: Sequence[str]) -> UpdatedMonth:
     database, now = update.database, update.clock()
-    rolled_up = roll_up(database, update.usage, month, groups, now, update.engine, is_open=True)
+    rolled_up = roll_up(database, update.usage, month, groups, now, is_open=True)
     billed = bill(database, month, groups, update.terms, now, update.run_id, finalize=False)
     wrong = [*wrong_totals(database, month, groups), *rollups_not_priced_once(database, month, groups)]
     updated = UpdatedMonth(month, rolled_up, billed, [{"month": str(month), **row} for row in wrong])

@@ -56,12 +56,10 @@ def update_what_changed(
     changes = find_changes(database, landing, clock.now(), terms.grace)
     context.log.info(changes.sentence)
     all_months, declared = ALL_OPEN_MONTHS in context.run.tags, workspace_folder.declared_sources()
-    with usage_store.open_engine() as engine:
-        update = Update(
-            database, usage_store.usage_table(), landing, terms, context.run_id, clock.now,
-            declared, engine, context.log.info,
-        )  # fmt: skip
-        report = bring_up_to_date(update, changes, all_months=all_months)
+    update = Update(
+        database, usage_store.usage_table(), landing, terms, context.run_id, clock.now, declared, context.log.info
+    )  # fmt: skip
+    report = bring_up_to_date(update, changes, all_months=all_months)
     context.instance.add_run_tags(context.run_id, {BILLED: "true"})
     _record(context, database, report, clock)
     sources = [source_key(source.name) for source in declared.sources]

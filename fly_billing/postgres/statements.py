@@ -1,11 +1,11 @@
-"""Reads SQL statements by name from the `sql/` (Postgres), `sql_duckdb/` and `sql_spark/` folders of each subject.
+"""Reads SQL statements by name from the `sql/` (Postgres) and `sql_duckdb/` folders of each subject.
 
 A module's short statements are blocks in a file with the module's name: `-- name: claim_invoice`, then the statement,
 which ends with a semicolon. A long statement, or one that several modules use, has its own file and the file's name.
 Names are unique in the package. Values are bound as parameters, never formatted into the text.
 
 The blocks have aiosql's format. aiosql itself does not fit: it makes functions for one driver's connection, but these
-statements go to SQLAlchemy, psycopg, DuckDB and Spark.
+statements go to SQLAlchemy, psycopg and DuckDB.
 """
 
 from __future__ import annotations
@@ -28,14 +28,8 @@ def sql(name: str) -> str:
 
 
 @cache
-def sql_spark(name: str) -> str:
-    """Return the statement with this name for Spark. Raises KeyError if there is none."""
-    return statements("sql_spark")[name]
-
-
-@cache
 def statements(*folders: str) -> dict[str, str]:
-    """Return the statements in all folders with these names, by name. Default: those for Postgres and DuckDB."""
+    """Return the statements in all folders with these names, by name. Default: all."""
     ends = tuple(f"{os.sep}{folder}" for folder in folders or FOLDERS)
     # `Path.glob` takes five times as long, which `fly-billing statement` would feel.
     return by_name(

@@ -3,7 +3,7 @@
 A snapshot is everything that an organization used in a month, identified by its content. So rolling up unchanged usage
 again changes nothing, and a snapshot stays forever once a finalized invoice bills it.
 
-Not here: the aggregations (`pricing.rules.aggregations`), the engines that aggregate (`engines.engine`), prices.
+Not here: the aggregations (`pricing.rules.aggregations`), how events are aggregated (`aggregation`), prices.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ from fly_billing.postgres.isolation import isolate_failures, reason_of
 from fly_billing.postgres.statements import sql
 from fly_billing.pricing.price_books import open_price_books
 from fly_billing.pricing.rules.prices import PriceBook
-from fly_billing.usage.engines.duckdb_engine import PriceOf, register_terms
-from fly_billing.usage.engines.engine import DuckDBEngine, RollupEngine
+from fly_billing.usage.aggregation import PriceOf, aggregate, recount, register_terms
 from fly_billing.usage.landing_ledger import open_against_ledger
 from fly_billing.usage.opening_levels import load_opening_levels
 from fly_billing.usage.unchanged_usage import confirm_unchanged, find_levels, find_unchanged
@@ -100,7 +99,6 @@ def roll_up(
     month: BillingMonth,
     groups: Sequence[str],
     now: datetime,
-    engine: RollupEngine | None = None,
     *,
     from_scratch: bool = False,
     is_open: bool = False,
@@ -116,7 +114,6 @@ def roll_up(
     fixed. The others are rolled up.
 
     Args:
-        engine: Aggregates the events; DuckDB by default.
         from_scratch: Roll up all organizations, as after the end of the month.
         is_open: Leave unchanged organizations as they are after the end of the month, too: nothing is closed yet.
         version: The version of the usage table; the last one by default.
@@ -124,7 +121,6 @@ def roll_up(
     Raises:
         UsageTableMismatch: The usage table is not what the landings wrote.
     """
-    engine = engine or DuckDBEngine()
     with open_duckdb(usage_table.memory_mb) as duck, database.transaction() as connection:
         lock_until_commit(connection, f"usage_rollups {month}", is_shared=True)
         lock_groups_until_commit(connection, f"usage_rollups {month}", groups)
@@ -148,14 +144,14 @@ def roll_up(
             confirm_unchanged(connection, month, rules, unchanged, table.version, now)
             return RollupReport(groups, table.version, 0, 0, 0, 0, [], len(unchanged))
         books = {name: book for name, book in books.items() if name not in unchanged}
-        version = engine.read(duck, table, month)
+        version = table.open_view(duck, "events", month, by_meter=True)
         names = _register(duck, month, terms, books)
         load_opening_levels(duck, database, table, month)
-        engine.aggregate(duck, month, now, _price_of(books))
+        aggregate(duck, month, now, _price_of(books))
         (random,) = values(connection, "has_random_ids", month=month.first_day)
         _snapshot(duck, month, has_random_ids=random)
         _stage(connection, duck)
-        changed, failures = _write_each(connection, names, engine.recount(duck), _Snapshot(month, version, now, rules))
+        changed, failures = _write_each(connection, names, recount(duck), _Snapshot(month, version, now, rules))
         confirm_unchanged(connection, month, rules, unchanged, table.version, now)
         ((count, events),) = duck.execute("select count(*), sum(events)::bigint from snapshots").fetchall()
         ((rollups,),) = duck.execute("select count(*) from quantities").fetchall()

@@ -18,7 +18,6 @@ from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
 from fly_billing.processes import call_in_processes
-from fly_billing.usage.engines.engine import DuckDBEngine, RollupEngine
 from fly_billing.usage.landing_ledger import open_usage_table
 from fly_billing.usage.rollups import RollupReport, roll_up
 from fly_billing.usage.usage_table import UsageTable
@@ -43,7 +42,6 @@ def roll_up_in_parts(
     month: BillingMonth,
     groups: Sequence[str],
     now: datetime,
-    engine: RollupEngine | None = None,
     *,
     from_scratch: bool = False,
     processes: int = 1,
@@ -57,8 +55,6 @@ def roll_up_in_parts(
     arguments: dict[str, Any] = {
         "database": database, "usage_table": usage_table, "month": month, "now": now, "from_scratch": from_scratch,
     }  # fmt: skip
-    if engine is not None and not isinstance(engine, DuckDBEngine):
-        processes = 1  # Spark has its own
     if processes > 1 and (from_scratch or now >= month.end):
         table = open_usage_table(database, usage_table)
         events = sum(rows.rows for (_, of_month), rows in table.partitions.items() if of_month == month.first_day)
@@ -66,7 +62,7 @@ def roll_up_in_parts(
         if len(parts) > 1:
             calls = [arguments | {"groups": part, "version": table.version} for part in parts]
             return _joined(month, groups, call_in_processes(roll_up, calls))
-    return roll_up(groups=groups, engine=engine, **arguments)
+    return roll_up(groups=groups, **arguments)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Settings are read when they are needed, and an invalid setting is named."""
 
 import ast
-import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -137,24 +136,13 @@ def test_the_address_of_pages_is_one_that_an_alert_can_link_to(name: str, field:
             read(wrong)
 
 
-def test_duckdb_aggregates_usage_by_default() -> None:
-    settings = Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": "spark", "SPARK_MASTER": "spark://host:7077"})
-    assert (settings.rollup_engine, settings.spark_master) == ("spark", "spark://host:7077")
-    plain = Settings.from_environment({})
-    assert (plain.rollup_engine, plain.spark_master) == ("duckdb", "local[*]")
-    with pytest.raises(SettingsError, match="FLY_BILLING_ROLLUP_ENGINE='Spark' must be one of: duckdb, spark"):
-        Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": "Spark"})
-
-
-def test_the_error_for_a_missing_spark_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FLY_BILLING_ROLLUP_ENGINE", "spark")
-    for missing in ("pyspark", "pyspark.sql"):
-        monkeypatch.setitem(sys.modules, missing, None)
-    with (
-        pytest.raises(SettingsError, match=r"pyspark is not installed: install requirements-engines\.lock"),
-        UsageStore().open_engine(),
-    ):
-        pass
+@pytest.mark.parametrize("engine", ["spark", "Spark"])
+def test_another_engine_than_duckdb_is_refused_with_what_replaces_it(engine: str) -> None:
+    """Spark was an engine once: usage must not be rolled up elsewhere than a deployment thinks."""
+    with pytest.raises(SettingsError, match=rf"FLY_BILLING_ROLLUP_ENGINE='{engine}'.*Remove the setting.*PROCESSES"):
+        Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": engine})
+    for allowed in ("duckdb", ""):
+        Settings.from_environment({"FLY_BILLING_ROLLUP_ENGINE": allowed})
 
 
 @pytest.mark.parametrize(("value", "production"), [("production", True), ("development", False), ("", False)])
@@ -240,7 +228,6 @@ def test_only_the_settings_read_environment_variables() -> None:
     assert read == {
         ("settings.py", "variable"),  # secrets of databases, whose variables a workspace names
         ("stripe_sandbox/server.py", "PYTHONPATH"),  # extended for the sandbox's own process
-        ("usage/engines/spark_java.py", "JAVA_HOME"),  # Spark's launcher reads it; set here if it is missing
     }
 
 

@@ -1,4 +1,4 @@
--- DuckDB and Spark. One row per accepted event of the month and of a billed organization, with the terms of its meter.
+-- One row per accepted event of the month and of a billed organization, with the terms of its meter.
 -- Not here: duplicates. `quantity` is in whole steps if the meter rounds each event (`pricing.rules.aggregations`).
 -- `value` is the property that the aggregation names (unique_of, series).
 create or replace temp view accepted_usage as

@@ -1,4 +1,4 @@
--- DuckDB and Spark. One row per level from its time on, per organization, meter, dimensions and series: the opening
+-- One row per level from its time on, per organization, meter, dimensions and series: the opening
 -- levels of the month, and the levels in its events. Of several events at one time, the last one applies. A series has
 -- one place at a time: an event with other dimensions ends the level under the former ones, which gives a row of level
 -- 0 that is not an event. `place` is the order within a series.

@@ -1,4 +1,4 @@
--- DuckDB and Spark. One row per organization and meter: the month's accepted events and carried levels, aggregated
+-- One row per organization and meter: the month's accepted events and carried levels, aggregated
 -- again by a simpler method, without segments and days.
 with held as (
     select

@@ -64,8 +64,12 @@ read as (
             else regexp_extract(raw, '"quantity"[ \t]*:[ \t]*(-?(?:0|[1-9]\d{0,19})(?:\.\d{1,15})?)[ \t]*[,}]', 1)
         end as quantity,
         case
+            -- `replace` removes every copy of it. If there were two, this is null and the line is not plain.
             when contains(data, '"quantity":"' || quantity || '",')
-            then replace(data, '"quantity":"' || quantity || '",', '')
+            then case
+                when strlen(replace(data, '"quantity":"' || quantity || '",', '')) + strlen(quantity) + 14 = strlen(data)
+                then replace(data, '"quantity":"' || quantity || '",', '')
+            end
             else regexp_replace(data, '"quantity":("[^"]*"|[^,}"]*),|,?"quantity":("[^"]*"|[^,}"]*)', '')
         end as data
     from said

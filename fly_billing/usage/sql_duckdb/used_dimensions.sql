@@ -1,4 +1,4 @@
--- DuckDB and Spark. One row per organization, meter, dimensions and segment with events, for non-additive meters
+-- One row per organization, meter, dimensions and segment with events, for non-additive meters
 -- (`usage.rules.aggregation_groups`).
 select distinct
     accepted_usage.organization_id, accepted_usage.meter, accepted_usage.dimensions, segments.segment_start

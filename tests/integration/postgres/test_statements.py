@@ -1,6 +1,6 @@
 """Every statement names tables, columns and functions that exist, in Postgres or in DuckDB, also if no test runs it.
 
-A misspelt column fails here and not at the end of a month. Spark's statements are run by tests/engines.
+A misspelt column fails here and not at the end of a month.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fly_billing.periods import BillingMonth
 from fly_billing.postgres.round_trips import driver_text
 from fly_billing.postgres.statements import sql, statements
 from fly_billing.statements.billed_events import BILLED
-from fly_billing.usage.engines.duckdb_engine import (
+from fly_billing.usage.aggregation import (
     ADDING_UP,
     AGGREGATION_GROUPS,
     METERS,
@@ -59,12 +59,6 @@ METERS_OF_LANDING = pa.schema(
 )
 REFUSED = pa.schema([("landing_day", pa.date32()), ("source", pa.string()), ("id", pa.string())])
 AGGREGATION_GROUPS_OF_ITEM = pa.schema([("dimensions", pa.string()), ("aggregation_group", pa.int64())])
-
-REDUCED_BY_SPARK = pa.schema(
-    [(name, pa.string()) for name in ("organization_id", "meter", "dimensions")]
-    + [("segment_start", pa.timestamp("us", "UTC")), ("quantity", pa.decimal128(38, 15))]
-    + [("events", pa.int64()), ("by_day", pa.map_(pa.int64(), pa.decimal128(38, 15)))]
-)
 
 COPIED = {"VARCHAR": pa.string(), "BIGINT": pa.int64()}
 
@@ -136,8 +130,6 @@ ROLLING_UP: tuple[Step, ...] = (
     ("used_dimensions", {}),
     *((name, {}) for name in (*ADDING_UP, *STATEMENTS)),
     ("roll_up_usage", {"after": 0, "count": 50_000}),
-    ("reduced_usage", REDUCED_BY_SPARK),
-    ("complete_quantities", {}),
     ("recount_usage", {}),
     ("create_snapshots", {}),
     ("snapshot_usage", {"first": "acme", "last": "labs"}),

@@ -18,7 +18,7 @@ from fly_billing.pricing.price_books import PriceBookFiles, load_price_book
 from fly_billing.pricing.rules.aggregations import ROUNDED, Aggregation, Measurement, SegmentUsage, UsageOfMonth
 from fly_billing.pricing.rules.meters import Meter
 from fly_billing.pricing.rules.transformed_quantity import EventRounding
-from fly_billing.usage.engines.duckdb_engine import aggregate, recount, register_terms
+from fly_billing.usage.aggregation import aggregate, recount, register_terms
 from fly_billing.usage.opening_levels import LEVELS
 from fly_billing.usage.rules.aggregation_groups import NON_ADDITIVE
 from fly_billing.usage.usage_table import EVENTS, open_duckdb

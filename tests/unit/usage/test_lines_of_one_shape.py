@@ -112,6 +112,8 @@ LEFT = {
     "a tab in a text": PLAIN.replace("api", "a\tpi"),
     "a NUL": PLAIN.replace("api", "a\0pi"),
     "a quantity twice": PLAIN.replace('"quantity"', '"quantity":"2","quantity"'),
+    "the same quantity twice": PLAIN.replace('"quantity":', '"quantity":"1.5","quantity":'),
+    "the same number twice as quantity": PLAIN.replace('"quantity":"1.5"', '"quantity":1.5,"quantity":1.5'),
     "a quantity beside data": PLAIN.replace('{"id"', '{"quantity":"2","id"'),
     "no quantity": PLAIN.replace('"quantity"', '"size"'),
     "an exponent": PLAIN.replace('"1.5"', "15e-1"),
@@ -275,6 +277,7 @@ def staged(content: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 @given(content=contents())
+@example(content=LEFT["the same quantity twice"].encode() + b"\n")
 @example(content=f"{PLAIN}\n{PLAIN.replace('api', 'web')}\n{LEFT['a key twice']}\n".encode())
 @settings(max_examples=200, deadline=None)
 def test_a_file_has_the_same_rows_as_by_the_exact_reader(content: bytes) -> None:

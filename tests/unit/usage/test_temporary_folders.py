@@ -6,7 +6,6 @@ import gc
 import stat
 from pathlib import Path
 
-from fly_billing.usage.engines.spark_session import private_warehouse
 from fly_billing.usage.usage_table import open_duckdb
 
 MANY = "create temp table spilled as select range as n, md5(range::varchar) as text from range(2000000)"
@@ -28,12 +27,3 @@ def test_usage_that_exceeds_memory_is_spilled_to_a_private_folder() -> None:
     del duck
     gc.collect()
     assert not folder.exists()
-
-
-def test_spark_keeps_its_tables_in_a_folder_of_its_run() -> None:
-    with private_warehouse() as first, private_warehouse() as second:
-        assert first != second
-        assert is_private(first)
-        assert is_private(second)
-    assert not first.exists()
-    assert not second.exists()

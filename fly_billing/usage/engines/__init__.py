@@ -1,1 +1,0 @@
-"""Engines that aggregate events: DuckDB on one machine, Spark on many."""
