@@ -68,7 +68,7 @@ class RollupReport:
 
     Attributes:
         groups: The billing groups that were rolled up.
-        usage_table_version: The version of the usage table that all rollups are from.
+        usage_table_version: The version of the usage table that all rollups are from, or a later one.
         organizations, events, rollups: Totals of what was rolled up, including those of `failures`.
         changed: The number of organizations with a new snapshot.
         failures: The organizations for which nothing was written.
@@ -116,7 +116,7 @@ def roll_up(
     Args:
         from_scratch: Roll up all organizations, as after the end of the month.
         is_open: Leave unchanged organizations as they are after the end of the month, too: nothing is closed yet.
-        version: The version of the usage table; the last one by default.
+        version: The version of the usage table; the last one by default, and if another run has read a later one.
 
     Raises:
         UsageTableMismatch: The usage table is not what the landings wrote.
@@ -125,11 +125,12 @@ def roll_up(
         lock_until_commit(connection, f"usage_rollups {month}", is_shared=True)
         lock_groups_until_commit(connection, f"usage_rollups {month}", groups)
         table = open_against_ledger(connection, usage_table)
-        table = table if version is None else table.opened_at(version)
         organizations = records(
             connection, _Organization, "organizations_of_groups",
             groups=list(groups), month=month.first_day, month_end=month.end,
         )  # fmt: skip
+        if version is not None and not _are_rolled_up_later(connection, month, organizations, version):
+            table = table.opened_at(version)
         books = _books_of(connection, organizations)
         terms = _read_terms(connection, month)
         rules = _rules_of(terms, books)
@@ -196,6 +197,20 @@ class _AddedSnapshot:
 
 
 Used = Mapping[tuple[str, str], tuple[int, Decimal]]
+
+
+def _are_rolled_up_later(
+    connection: Connection, month: BillingMonth, organizations: Sequence[_Organization], version: int
+) -> bool:
+    """Return True if another run rolled up or confirmed a later version while this one waited for its locks.
+
+    Going back would lose usage that is rolled up, and the month's confirmation would still name the later version.
+    """
+    names = [organization.id for organization in organizations]
+    (is_later,) = values(
+        connection, "are_rolled_up_later", month=month.first_day, organizations=names, lake_version=version
+    )
+    return bool(is_later)
 
 
 def _books_of(connection: Connection, organizations: Sequence[_Organization]) -> dict[str, PriceBook]:

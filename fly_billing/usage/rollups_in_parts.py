@@ -1,8 +1,8 @@
 """Rolls a large month up on several cores: each process rolls a part of the billing groups up, in its own transaction.
 
-All parts read the same version of the usage table, and share no lock (`group_parts`). A part that fails leaves the
-others' rollups as they are, and the next run rolls up the rest. Not here: rolling a part up (`rollups`), and processes
-(`processes`).
+All parts read the same version of the usage table, and share no lock (`group_parts`). Only a part that another run
+rolled up from a later version meanwhile reads the last one. A part that fails leaves the others' rollups as they are,
+and the next run rolls up the rest. Not here: rolling a part up (`rollups`), and processes (`processes`).
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _joined(month: BillingMonth, groups: Sequence[str], outcomes: Sequence[Rollu
         raise RolledUpInPart(month, written, errors[0]) from errors[0]
     return RollupReport(
         groups,
-        done[0].usage_table_version,
+        min(part.usage_table_version for part in done),
         organizations=sum(part.organizations for part in done),
         events=sum(part.events for part in done),
         rollups=sum(part.rollups for part in done),

@@ -129,6 +129,16 @@ select not exists (
         and not exists (select from unnest(cast(:organizations as text[])) as o (id) where o.id = s.organization_id)
 ) as are_all;
 
+-- name: are_rolled_up_later
+-- One row: true if these organizations' rollups, or those of the whole month, are of a later version of the usage table.
+select exists (
+    select from usage_confirmations as c where c.month = :month and c.lake_version > :lake_version
+) or exists (
+    select from usage_snapshots as s
+    where s.month = :month and s.is_current and s.organization_id = any (:organizations)
+        and s.lake_version > :lake_version
+) as are_later;
+
 -- name: confirm_snapshots
 -- No rows. Records that all current snapshots of the month, except of failed organizations, are also those of this
 -- version of the usage table.

@@ -108,6 +108,30 @@ def test_any_number_of_processes_gives_the_same_rollups(platform: Platform, seed
         assert platform.query(ROLLUPS) == expected
 
 
+def test_a_part_that_waited_for_another_run_does_not_undo_what_that_run_rolled_up(
+    landed: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """9 events are rolled up in parts. Before a part begins, acme's 1 + 7 requests land and are rolled up."""
+
+    def call_later(function: Any, calls: Any) -> Any:
+        write_jsonl(landed.landing_dir, [event("late", "7")], date(2026, 9, 16))
+        landed.land(date(2026, 9, 16))
+        assert landed.roll_up(now=CLOSED).events == 10
+        landed.add_organization("new")  # the other run did not know it
+        landed.execute("update organizations set billing_group = 'acme' where id = 'new'")
+        return call_in_processes(function, calls)
+
+    monkeypatch.setattr(parts, "call_in_processes", call_later)
+    assert in_parts(landed).events == 10
+    (acme,) = landed.query(
+        "select sum(r.quantity) as quantity from usage_snapshots as s join usage_rollups as r on r.snapshot_id = s.id"
+        " where s.organization_id = 'acme' and s.is_current"
+    )
+    assert acme["quantity"] == 8
+    versions = {row["lake_version"] for row in landed.query("select lake_version from usage_as_of where is_current")}
+    assert versions == {landed.table().version}
+
+
 def test_rolling_up_in_parts_again_changes_nothing_and_finds_the_same_failure(landed: Platform) -> None:
     """Somebody added a rollup of 500 GB for org-3: it fails, with the same reason as in a single process."""
     landed.roll_up(now=CLOSED)
