@@ -21,7 +21,7 @@ REQUESTS ?= 100000
 EVENTS ?= 2000000
 KILLS ?= 10
 
-.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-groups bench-open-month bench-statement bench-estimate bench-landing-again bench-intake bench-api soak soak-continuous chaos chaos-intake chaos-landing chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
+.PHONY: demo dev schema pictures migration test test-object-store test-repeat test-engines test-servers test-ui test-wheel bench bench-keys bench-processes bench-groups bench-open-month bench-statement bench-estimate bench-landing-again bench-intake bench-api soak soak-continuous chaos chaos-intake chaos-landing chaos-money fuzz fuzz-api mutants lint format lock clean install install-dev
 
 demo: $(VENV)/.installed ## bill, sync and compare the sample data, and show the result
 	$(BIN)/fly-billing demo
@@ -74,6 +74,9 @@ bench-open-month: $(VENV)/.installed-dev ## bill an open month again when nothin
 
 bench-landing-again: $(VENV)/.installed-dev ## land open days again when nothing, one file or everything changed
 	$(BIN)/python -m tests.bench.bench_landing_again --organizations $(firstword $(SIZES))
+
+bench-processes: $(VENV)/.installed-dev ## bill a month by one process on one core, by one on all cores, and by several
+	$(BIN)/python -m tests.bench.bench_processes --organizations $(lastword $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-statement: $(VENV)/.installed-dev ## read statements of organizations with one month to ten years of invoices
 	$(BIN)/python -m tests.bench.bench_statement

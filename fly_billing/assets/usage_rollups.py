@@ -20,7 +20,7 @@ from fly_billing.assets.partition_checks import PartitionCheck, month_places, pa
 from fly_billing.assets.partition_metadata import of_rollups
 from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report, runs_also
 from fly_billing.assets.usage_events import usage_events
-from fly_billing.invoicing.group_members import groups_by_organization
+from fly_billing.invoicing.group_members import groups_by_organization, groups_to_roll_up
 from fly_billing.partitions import FROM_SCRATCH, BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -73,7 +73,7 @@ def usage_rollups(
     for number, part in enumerate(parts, start=1):
         context.log.info(f"{part.month} ({number} of {len(parts)})")
         results[part.month] = roll_up_in_parts(
-            database, usage_table, part.month, part.groups, clock.now(),
+            database, usage_table, part.month, groups_to_roll_up(database, part.month, part.groups), clock.now(),
             from_scratch=FROM_SCRATCH in context.run.tags, processes=usage_store.most_processes(),
         )  # fmt: skip
         context.log.info(f"{part.month}: {results[part.month].sentence}")
@@ -102,12 +102,14 @@ def _outcomes(
 ) -> PartitionOutcomes:
     groups = groups_by_organization(database)
     outcomes = PartitionOutcomes([key for part in parts for key in part.keys])
-    for month, result in results.items():
-        totals = rollup_totals(database, month, result.groups)
-        for group in result.groups:
-            outcomes.done[str(partition_key(month, group))] = of_rollups(totals[group])
-        for row in _failures(month, result):
-            outcomes.fail(str(partition_key(month, groups[row["organization"]])), row)
+    for part in parts:
+        totals = rollup_totals(database, part.month, part.groups)
+        for group in part.groups:
+            outcomes.done[str(partition_key(part.month, group))] = of_rollups(totals[group])
+        for row in _failures(part.month, results[part.month]):
+            # Others were rolled up because organizations of this run pay for them: their own partitions fail.
+            if (group := groups[row["organization"]]) in part.groups:
+                outcomes.fail(str(partition_key(part.month, group)), row)
     return outcomes
 
 

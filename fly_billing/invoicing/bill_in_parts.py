@@ -14,6 +14,7 @@ from typing import Any
 from fly_billing.errors import ActionableError
 from fly_billing.group_parts import split_groups
 from fly_billing.invoicing.bill_run import Billed, bill
+from fly_billing.invoicing.group_members import LinkedGroups
 from fly_billing.invoicing.month_closing import Terms
 from fly_billing.money import counted
 from fly_billing.periods import BillingMonth
@@ -30,14 +31,6 @@ class _GroupToBill:
 
     billing_group: str
     organizations: int
-
-
-@dataclass(frozen=True)
-class _LinkedGroups:
-    """Two billing groups: an organization of the first pays for one of the second."""
-
-    payer: str
-    member: str
 
 
 class BilledInPart(ActionableError):
@@ -82,7 +75,7 @@ def bill_in_parts(
 def _parts(database: BillingDatabase, month: BillingMonth, groups: Sequence[str], processes: int) -> list[list[str]]:
     with database.transaction() as connection:
         found = records(connection, _GroupToBill, "groups_to_bill", groups=list(groups), month=month.first_day)
-        links = records(connection, _LinkedGroups, "linked_groups", month=month.first_day)
+        links = records(connection, LinkedGroups, "linked_groups", month=month.first_day)
     sizes = {group.billing_group: group.organizations for group in found}
     most = min(processes, sum(sizes.values()) // ORGANIZATIONS_PER_PROCESS)
     return split_groups(sizes, most, [(pair.payer, pair.member) for pair in links]) if most > 1 else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,6 +37,21 @@ def billing_groups(database: BillingDatabase) -> list[str]:
 def groups_by_organization(database: BillingDatabase) -> dict[str, str]:
     """Return the billing group of each organization id."""
     return {member.id: member.billing_group for member in group_members(database)}
+
+
+@dataclass(frozen=True)
+class LinkedGroups:
+    """Two billing groups: an organization of the first pays for one of the second."""
+
+    payer: str
+    member: str
+
+
+def groups_to_roll_up(database: BillingDatabase, month: BillingMonth, groups: Sequence[str]) -> list[str]:
+    """Return these groups, and those of the organizations that theirs pay for: their usage is on the same invoices."""
+    links = database.records(LinkedGroups, "linked_groups", month=month.first_day)
+    paid_for = {link.member for link in links if link.payer in groups}
+    return [*groups, *sorted(paid_for.difference(groups))]
 
 
 def payers_in_other_groups(database: BillingDatabase, months: Collection[BillingMonth]) -> dict[tuple[str, str], str]:

@@ -246,6 +246,28 @@ def test_a_month_that_is_divided_among_two_runs_is_closed_by_both_and_each_organ
     assert _evaluate(deployment, close_months_nightly, datetime(2026, 11, 5, 4, tzinfo=UTC)) == []
 
 
+def test_a_run_rolls_up_the_usage_of_organizations_that_its_own_pay_for(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """acme pays for zeta, which is in the other run's range: 0.78 each, on one invoice, whichever run is first."""
+    monkeypatch.setenv("FLY_BILLING_RUNS_PER_MONTH", "2")
+    deployment.load_prices()
+    for number, name in enumerate(["acme", "zeta"]):
+        deployment.add_organization(name, created_at=datetime(2026, 10, 1, number, tzinfo=UTC))
+    deployment.execute(
+        "insert into organization_links (organization_id, payer_id, first_month) values ('zeta', 'acme', '2026-10-01')"
+    )
+    moment = datetime(2026, 10, 5, tzinfo=UTC)
+    deployment.write_usage(moment.date(), [machine_seconds(name, name, moment, "1000000") for name in ("acme", "zeta")])
+    deployment.land_month(OCTOBER)
+
+    of_acme, of_zeta = _evaluate(deployment, close_months_nightly, datetime(2026, 11, 4, 4, tzinfo=UTC))
+    deployment.run("bill_month", of_acme.tags)
+    assert deployment.totals(OCTOBER) == {"acme": ("finalized", 156)}
+    deployment.run("bill_month", of_zeta.tags)
+    assert deployment.totals(OCTOBER) == {"acme": ("finalized", 156)}
+
+
 def test_the_usage_table_is_maintained_every_night_once_usage_has_landed(deployment: Deployment) -> None:
     """Five landings of one event each leave five small files. They become one; the old ones stay for a day."""
     night = datetime(2026, 11, 12, 3, tzinfo=UTC)
