@@ -67,7 +67,8 @@ read as (
             -- `replace` removes every copy of it. If there were two, this is null and the line is not plain.
             when contains(data, '"quantity":"' || quantity || '",')
             then case
-                when strlen(replace(data, '"quantity":"' || quantity || '",', '')) + strlen(quantity) + 14 = strlen(data)
+                when
+                    strlen(replace(data, '"quantity":"' || quantity || '",', '')) + strlen(quantity) + 14 = strlen(data)
                 then replace(data, '"quantity":"' || quantity || '",', '')
             end
             else regexp_replace(data, '"quantity":("[^"]*"|[^,}"]*),|,?"quantity":("[^"]*"|[^,}"]*)', '')
