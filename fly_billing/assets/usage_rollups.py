@@ -20,7 +20,7 @@ from fly_billing.assets.partition_checks import PartitionCheck, month_places, pa
 from fly_billing.assets.partition_metadata import of_rollups
 from fly_billing.assets.run_report import PartitionOutcomes, explains_failures, report, runs_also
 from fly_billing.assets.usage_events import usage_events
-from fly_billing.invoicing.group_members import groups_by_organization, groups_to_roll_up
+from fly_billing.invoicing.group_members import groups_by_organization, with_groups_paid_for
 from fly_billing.partitions import FROM_SCRATCH, BillingPartition, billing_partitions, month_by_org, partition_key
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -62,7 +62,8 @@ def usage_rollups(
     """The usage of each organization in the month: an exact quantity per meter and dimensions.
 
     While the month lasts, a run rebuilds the rollups of the organizations with new usage, prices or code from the usage
-    table (of all, if it has the tag `fly_billing/from_scratch`); after its end, of all organizations. The rollups that
+    table (of all, if it has the tag `fly_billing/from_scratch`); after its end, of all organizations. Also of
+    organizations in other partitions that these ones pay for: their usage is on the same invoices. The rollups that
     a finalized invoice billed are kept. An organization whose rollups were edited manually keeps its old rollups and is
     not billed from the edited ones. In a run that also builds invoices, `invoices` fails its partition, because a
     failed step here would stop the invoices of all organizations.
@@ -73,7 +74,7 @@ def usage_rollups(
     for number, part in enumerate(parts, start=1):
         context.log.info(f"{part.month} ({number} of {len(parts)})")
         results[part.month] = roll_up_in_parts(
-            database, usage_table, part.month, groups_to_roll_up(database, part.month, part.groups), clock.now(),
+            database, usage_table, part.month, with_groups_paid_for(database, part.month, part.groups), clock.now(),
             from_scratch=FROM_SCRATCH in context.run.tags, processes=usage_store.most_processes(),
         )  # fmt: skip
         context.log.info(f"{part.month}: {results[part.month].sentence}")

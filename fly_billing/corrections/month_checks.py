@@ -36,13 +36,13 @@ class CheckedMonth:
         undecided: Final invoices with differences from changed terms.
     """
 
-    wrong_totals: Rows = ()
-    not_priced_once: Rows = ()
-    not_in_one_item: Rows = ()
-    unbilled: Rows = ()
-    held: Rows = ()
-    failed_corrections: Rows = ()
-    undecided: Rows = ()
+    wrong_totals: Rows
+    not_priced_once: Rows
+    not_in_one_item: Rows
+    unbilled: Rows
+    held: Rows
+    failed_corrections: Rows
+    undecided: Rows
 
 
 def check_month(database: BillingDatabase, usage: UsageTable, report: MonthReport) -> CheckedMonth:

@@ -96,7 +96,7 @@ def bill_and_correct(run: BillingRun, month: BillingMonth, groups: Sequence[str]
         )  # fmt: skip
     except MonthNotClosed as problem:
         return MonthReport(month, groups, problem)
-    gather_statistics(run.database, month, sum(not invoice.is_unchanged for invoice in billed.invoices))
+    gather_statistics(run.database, month, billed.changed)
     corrections = _correct(run, month, groups, billed)
     totals = _held_totals(run.database, corrections) if corrections else {}
     damaged = damaged_usage(run.database, month, groups)

@@ -99,6 +99,11 @@ class Billed:
     already_final: list[str]
     failures: list[Failure]
 
+    @property
+    def changed(self) -> int:
+        """The number of invoices that the run calculated."""
+        return sum(not invoice.is_unchanged for invoice in self.invoices)
+
 
 def bill(
     database: BillingDatabase,

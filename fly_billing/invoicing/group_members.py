@@ -47,11 +47,11 @@ class LinkedGroups:
     member: str
 
 
-def groups_to_roll_up(database: BillingDatabase, month: BillingMonth, groups: Sequence[str]) -> list[str]:
+def with_groups_paid_for(database: BillingDatabase, month: BillingMonth, groups: Sequence[str]) -> list[str]:
     """Return these groups, and those of the organizations that theirs pay for: their usage is on the same invoices."""
     links = database.records(LinkedGroups, "linked_groups", month=month.first_day)
-    paid_for = {link.member for link in links if link.payer in groups}
-    return [*groups, *sorted(paid_for.difference(groups))]
+    own = set(groups)
+    return [*groups, *sorted({link.member for link in links if link.payer in own} - own)]
 
 
 def payers_in_other_groups(database: BillingDatabase, months: Collection[BillingMonth]) -> dict[tuple[str, str], str]:

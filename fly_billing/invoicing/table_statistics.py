@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase, rows
 
-# Fewer invoices are read fast in any way, and gathering statistics takes half a second.
+# Fewer invoices are read fast in any way, and gathering the statistics of 10,000 takes 0.6 s.
 INVOICES = 1000
 
 
@@ -29,7 +29,7 @@ def correct_statistics(connection: Connection) -> None:
 def gather_statistics(database: BillingDatabase, month: BillingMonth, invoices: int) -> None:
     """Analyze the tables that Postgres knows too little of to read a month with this many new invoices.
 
-    Without, the checks of a first month of 10,000 organizations took more than two minutes instead of three seconds.
+    Without, one check of a first month of 10,000 organizations was stopped after 200 s; with them it takes 0.6 s.
     """
     if invoices >= INVOICES:
         database.rows("gather_statistics", month=month.first_day)

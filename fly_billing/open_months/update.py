@@ -13,8 +13,9 @@ from typing import Any
 
 from fly_billing.invoicing.bill_run import Billed, bill
 from fly_billing.invoicing.checks import rollups_not_priced_once, wrong_totals
-from fly_billing.invoicing.group_members import billing_groups
+from fly_billing.invoicing.group_members import billing_groups, with_groups_paid_for
 from fly_billing.invoicing.month_closing import Terms
+from fly_billing.invoicing.table_statistics import gather_statistics
 from fly_billing.money import counted
 from fly_billing.object_store.address import Place
 from fly_billing.open_months.changes import Changes, months_with_new_usage
@@ -128,8 +129,10 @@ def record_look(database: BillingDatabase, landing_dir: Place, changes: Changes)
 
 def _update_month(update: Update, month: BillingMonth, groups: Sequence[str]) -> UpdatedMonth:
     database, now = update.database, update.clock()
-    rolled_up = roll_up(database, update.usage, month, groups, now, is_open=True)
+    used = with_groups_paid_for(database, month, groups)
+    rolled_up = roll_up(database, update.usage, month, used, now, is_open=True)
     billed = bill(database, month, groups, update.terms, now, update.run_id, finalize=False)
+    gather_statistics(database, month, billed.changed)
     wrong = [*wrong_totals(database, month, groups), *rollups_not_priced_once(database, month, groups)]
     updated = UpdatedMonth(month, rolled_up, billed, [{"month": str(month), **row} for row in wrong])
     update.progress(updated.sentence)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dagster import (
     DagsterEvent,
     DagsterEventType,
+    DagsterInstance,
     DagsterRun,
     SensorEvaluationContext,
     SkipReason,
@@ -17,7 +18,7 @@ from fly_billing.assets.failure_causes import FailureCause, failure_causes
 from fly_billing.assets.run_report import REPORTED_BY_SENSOR
 from fly_billing.automations import described_sensor
 from fly_billing.money import counted
-from fly_billing.partitions import RANGE_START
+from fly_billing.partitions import RANGE_END, RANGE_START, orgs
 from fly_billing.resources.alerts import Alerts
 from fly_billing.resources.billing_postgres import BillingPostgres
 from fly_billing.sensors.finished_runs import Memory, events_of, finished_runs
@@ -30,14 +31,16 @@ BLOCKED_BY_CHECK = "DagsterAssetCheckFailedError"
 def alert_on_failed_run(
     context: SensorEvaluationContext, billing_postgres: BillingPostgres, alerts: Alerts
 ) -> SkipReason:
-    """Alert on a failed run, once per job, month and cause until the job succeeds again for that month.
+    """Alert on a failed run, once per job, month, range of organizations and cause, until a run that covers
+    them succeeds.
 
     Other sensors report failures that are recorded in Postgres. If the billing database is down, the alert goes to the
     channels directly, without the outbox.
     """
     memory, channels, sent = Memory.read(context.cursor), alerts.channels(), 0
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_SUCCESS):
-        memory.forget(f"{_what_ran(run)}: ")
+        for what in _what_succeeded(context.instance, run):
+            memory.forget(f"{what}: ")
     for run in finished_runs(context.instance, memory, DagsterEventType.RUN_FAILURE):
         failures = events_of(context.instance, run, DagsterEventType.STEP_FAILURE)
         causes = failure_causes([*failures, *events_of(context.instance, run, DagsterEventType.RUN_FAILURE)])
@@ -56,6 +59,16 @@ def _what_ran(run: DagsterRun) -> str:
     if "fly_billing/month" not in run.tags:
         return run.job_name
     return f"{run.job_name} {run.tags.get(RANGE_START, run.tags['fly_billing/month'])}"
+
+
+def _what_succeeded(instance: DagsterInstance, run: DagsterRun) -> list[str]:
+    """Return what a run of each range would have been called that begins within this run's."""
+    month, _, first = run.tags.get(RANGE_START, "").partition("|")
+    last_month, _, last = run.tags.get(RANGE_END, "").partition("|")
+    groups = instance.get_dynamic_partitions(str(orgs.name))
+    if "fly_billing/month" not in run.tags or month != last_month or not {first, last} <= set(groups):
+        return [_what_ran(run)]
+    return [f"{run.job_name} {month}|{group}" for group in groups[groups.index(first) : groups.index(last) + 1]]
 
 
 def is_reported_by_sensor(failures: list[DagsterEvent]) -> bool:

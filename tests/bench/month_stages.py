@@ -128,7 +128,7 @@ def invoice(order: Order) -> Facts:
     processes = Settings.from_environment().processes
     done = bill_in_parts(order.billing, MONTH, order.sample.groups(), TERMS, NOW, "bench", processes=processes)
     assert done.finalized and not done.failures, done.failures[:3]
-    gather_statistics(order.billing, MONTH, len(done.invoices))
+    gather_statistics(order.billing, MONTH, done.changed)
     items = sum(invoice.items for invoice in done.invoices)
     return {
         "invoices": len(done.invoices),

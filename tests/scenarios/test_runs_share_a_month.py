@@ -27,7 +27,7 @@ import json, sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from fly_billing.invoicing.bill_run import bill
-from fly_billing.invoicing.group_members import groups_to_roll_up
+from fly_billing.invoicing.group_members import with_groups_paid_for
 from fly_billing.invoicing.month_closing import Terms
 from fly_billing.periods import BillingMonth
 from fly_billing.postgres.database import BillingDatabase
@@ -39,7 +39,7 @@ now, terms = datetime.fromisoformat(order["now"]), Terms(timedelta(hours=order["
 print("ready", flush=True)
 sys.stdin.read(1)
 for month in (BillingMonth(2026, 9), BillingMonth(2026, 10)):
-    roll_up(database, table, month, groups_to_roll_up(database, month, order["groups"]), now)
+    roll_up(database, table, month, with_groups_paid_for(database, month, order["groups"]), now)
     done = bill(database, month, order["groups"], terms, now, "run")
     assert not done.failures, done.failures[:3]
 """

@@ -603,6 +603,22 @@ def test_the_success_of_other_organizations_of_the_month_does_not_end_a_failure(
     assert webhook.subjects() == ["Run of a_month failed: 2026-09"] * 2
 
 
+def test_the_success_of_the_whole_month_ends_the_failures_of_its_parts(
+    webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
+) -> None:
+    """The second part of the month fails, somebody bills all of it, and the next night the part fails again."""
+    instance.add_dynamic_partitions("org", ["acme", "tail-00", "zeta"])
+    sensor = Looks(alert_on_failed_run, instance, resources)
+    sensor.look()
+    run_a_month(instance, month="2026-09", first_group="tail-00")
+    sensor.look()
+    run_a_month(instance, month="2026-09", first_group="acme", fails=False)
+    sensor.look()
+    run_a_month(instance, month="2026-09", first_group="tail-00")
+    sensor.look()
+    assert webhook.subjects() == ["Run of a_month failed: 2026-09"] * 2
+
+
 def test_a_failed_run_is_alerted_once_even_if_the_sensor_sees_it_twice(
     webhook: Webhook, instance: DagsterInstance, resources: dict[str, Any]
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,9 +15,11 @@ from fly_billing.corrections.rules.guard import OFF
 from fly_billing.embedded_postgres import PostgresServer
 from fly_billing.embedded_postgres.roles import PIPELINE
 from fly_billing.invoicing.table_statistics import gather_statistics
+from fly_billing.open_months.changes import find_changes
+from fly_billing.open_months.update import Update, bring_up_to_date
 from fly_billing.postgres.connections import DatabaseProblem
 from fly_billing.postgres.database import BillingDatabase
-from tests.support.builders import OCTOBER, SEPTEMBER, TERMS, Platform, at
+from tests.support.builders import OCTOBER, SEPTEMBER, TERMS, Platform, at, event, write_jsonl
 
 INVOICES_OF_MONTH = "explain (format json) select * from invoices where month = :month"
 
@@ -51,6 +55,10 @@ def expected_invoices(platform: Platform, month: Any) -> int:
     return int(found[0]["Plan"]["Plan Rows"])
 
 
+def fixed(now: datetime) -> datetime:
+    return now
+
+
 def run_of(database: BillingDatabase, platform: Platform, month: Any) -> None:
     run = BillingRun(database, platform.usage_table, TERMS, OFF, "run", lambda: month.start.replace(day=20))
     platform.roll_up(month, month.start.replace(day=20))
@@ -60,6 +68,19 @@ def run_of(database: BillingDatabase, platform: Platform, month: Any) -> None:
 def test_a_billed_month_is_planned_with_all_its_invoices(large: Platform, pipeline: BillingDatabase) -> None:
     for month in (SEPTEMBER, OCTOBER):
         run_of(pipeline, large, month)
+        assert expected_invoices(large, month) == 1001
+
+
+def test_a_new_month_that_the_light_update_billed_is_planned_with_all_its_invoices(
+    large: Platform, pipeline: BillingDatabase
+) -> None:
+    """On the first day of a month, the update bills everybody, and checks it at once."""
+    for month in (SEPTEMBER, OCTOBER):
+        now = month.start.replace(day=20)
+        write_jsonl(large.landing_dir, [event(str(month), "1", time=now.isoformat())], now.date())
+        update = Update(pipeline, large.usage_table, large.landing_dir, TERMS, "run", partial(fixed, now))
+        changes = find_changes(pipeline, large.landing_dir, now, TERMS.grace)
+        bring_up_to_date(update, changes, all_months=True)
         assert expected_invoices(large, month) == 1001
 
 
